@@ -1,0 +1,58 @@
+"""Finding recipes: those that ship with wheelferry, and the user's own files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.errors import InputError
+from wheelferry.recipe import Recipe, parse_recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocatedRecipe:
+    """A recipe and the folder that its relative paths count from."""
+
+    recipe: Recipe
+    folder: Path
+
+
+def shipped_folder() -> Path:
+    """The folder of shipped recipes: inside the installed package, or ``recipes/`` of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"
+
+
+def shipped_names() -> list[str]:
+    """Names of the recipes that ship with wheelferry."""
+    return sorted(path.stem for path in shipped_folder().glob("*.toml"))
+
+
+def load_recipe(reference: str) -> LocatedRecipe:
+    """The recipe called `reference`, or in the file `reference` when that ends in ``.toml``.
+
+    Raises InputError when there is none or it is malformed.
+    """
+    if reference.endswith(".toml"):
+        path = Path(reference).expanduser()
+    else:
+        path = shipped_folder() / f"{reference}.toml"
+        if reference not in shipped_names():
+            raise InputError(
+                f"no recipe called {reference!r}",
+                hint=f"shipped are {', '.join(shipped_names())}; a file of your own is given as ./my.toml@RELEASE",
+            )
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read recipe {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: {error}") from None
+    return LocatedRecipe(recipe=parse_recipe(text, file=path.name), folder=path.resolve().parent)
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """``detectron2@v0.6`` as recipe and release; raises InputError when the release is missing."""
+    recipe, at, release = text.rpartition("@")
+    if not at or not recipe or not release:
+        raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in detectron2@v0.6")
+    return recipe, release

@@ -1,0 +1,224 @@
+"""The static checks of a bundle: a closed set of codes, and the decisions behind them. No I/O."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from wheelferry.lock import LockedWheel
+from wheelferry.manifest import File, TargetEntry
+from wheelferry.metadata import WheelInfo
+from wheelferry.targets import Target
+
+
+class Code(Enum):
+    """What can be wrong with a bundle. The value is the sentence that explains the code."""
+
+    MANIFEST = "the manifest is not the text wheelferry wrote"
+    FILE_MISSING = "a file of the manifest is not there"
+    FILE_CHANGED = "a file's bytes are not the manifest's"
+    FILE_UNLISTED = "a file is there that the manifest does not list"
+    REPORT_CHANGED = "an earlier report was altered after it was written"
+    LOCK_UNREADABLE = "a lock file cannot be read"
+    LOCK_DISAGREES = "requirements and pylock say different things"
+    LOCK_HASH = "the lock's hash is not the wheel's"
+    WHEEL_MISSING = "the lock names a wheel that is not in the wheelhouse"
+    WHEEL_UNLOCKED = "a wheel is in no lock"
+    WHEEL_UNREADABLE = "a wheel cannot be read"
+    RECORD = "a wheel's contents are not what its RECORD says"
+    NAME = "a wheel's file name and its metadata differ"
+    TAGS = "a wheel's file name and its WHEEL file give different tags"
+    PLATFORM = "a wheel does not fit the target"
+    PYTHON = "a wheel does not allow the target's Python"
+    REQUIREMENT = "a requirement is not satisfied inside the bundle"
+    TORCH = "the built wheel is not tied to the torch of the lock"
+    OPS = "a compiled module is missing"
+    GLIBC = "a compiled module needs a newer glibc than the target has"
+    LIBRARY = "a compiled module needs a library that nobody brings"
+    SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
+    INSTALL = "the installation failed"
+    NETWORK = "the sandbox could reach a network"
+    CONFLICT = "pip check found a conflict"
+    IMPORT = "a module cannot be imported"
+    CHECK = "a check of the smoke suite failed"
+    CRASH = "the smoke suite ended without saying how"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong: its code, the file (or check) concerned, and what was seen."""
+
+    code: Code
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message} [{self.code.name}]"
+
+
+def compare_files(listed: Iterable[File], found: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
+    """The manifest's files against those on disk (size in bytes and SHA-256 by path)."""
+    by_path = {file.path: file for file in listed}
+    for path, file in by_path.items():
+        if path not in found:
+            yield Problem(code=Code.FILE_MISSING, file=path, message="is missing")
+            continue
+        size, sha256 = found[path]
+        if size != file.size:
+            message = f"has {size} bytes, the manifest says {file.size}"
+            yield Problem(code=Code.FILE_CHANGED, file=path, message=message)
+        elif sha256 != file.sha256:
+            message = f"SHA-256 is {sha256[:16]}…, the manifest says {file.sha256[:16]}…"
+            yield Problem(code=Code.FILE_CHANGED, file=path, message=message)
+    for path in sorted(set(found) - set(by_path)):
+        yield Problem(code=Code.FILE_UNLISTED, file=path, message="is not in the manifest")
+
+
+def compare_locks(
+    entry: TargetEntry,
+    pins: Mapping[NormalizedName, tuple[Version, str]],
+    pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+    wheelhouse: Mapping[str, str],
+) -> Iterator[Problem]:
+    """requirements against pylock against the wheels' hashes by path (``wheelhouse/x.whl``)."""
+    for name in sorted(set(pins) ^ set(pylock)):
+        only, other = (
+            (entry.requirements, entry.pylock) if name in pins else (entry.pylock, entry.requirements)
+        )
+        yield Problem(code=Code.LOCK_DISAGREES, file=only, message=f"has {name}, {other} has not")
+    for name in sorted(set(pins) & set(pylock)):
+        version, sha256 = pins[name]
+        other_version, path, other_sha256 = pylock[name]
+        if version != other_version:
+            message = f"{name} is {version}, {entry.pylock} says {other_version}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=entry.requirements, message=message)
+        if sha256 != other_sha256:
+            message = f"{name} has another hash than in {entry.pylock}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=entry.requirements, message=message)
+        if path not in wheelhouse:
+            yield Problem(code=Code.WHEEL_MISSING, file=path, message=f"is missing; {entry.pylock} names it")
+        else:
+            for lock, stated in ((entry.requirements, sha256), (entry.pylock, other_sha256)):
+                if wheelhouse[path] != stated:
+                    message = f"SHA-256 is {wheelhouse[path][:16]}…, {lock} says {stated[:16]}…"
+                    yield Problem(code=Code.LOCK_HASH, file=path, message=message)
+
+
+def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[object]) -> Iterator[Problem]:
+    """A wheel's own statements against its file name."""
+    path = f"wheelhouse/{wheel.filename}"
+    if (info.name, info.version) != (wheel.name, wheel.version):
+        message = f"metadata says {info.name} {info.version}"
+        yield Problem(code=Code.NAME, file=path, message=message)
+    if frozenset(filename_tags) != info.tags:
+        message = f"the WHEEL file says {', '.join(sorted(map(str, info.tags)))}"
+        yield Problem(code=Code.TAGS, file=path, message=message)
+
+
+def check_fit(path: str, info: WheelInfo, tags: Iterable[object], target: Target) -> Iterator[Problem]:
+    """Whether a wheel's tags and Requires-Python admit the target."""
+    if not set(tags) & set(target.tags):
+        yield Problem(code=Code.PLATFORM, file=path, message=f"no tag fits {target.name}")
+    if info.requires_python and not _allows(info.requires_python, target.python):
+        message = f"requires Python {info.requires_python}, the target has {target.python}"
+        yield Problem(code=Code.PYTHON, file=path, message=message)
+
+
+def _allows(specifier: str, python: str) -> bool:
+    """Whether some patch release of `python` is allowed; a bound such as >=3.9.1 speaks of those."""
+    ranges = SpecifierSet(specifier)
+    return any(ranges.contains(f"{python}.{patch}") for patch in (0, 99))
+
+
+def unsatisfied(
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    environment: Mapping[str, str],
+) -> Iterator[Problem]:
+    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target."""
+    todo: list[tuple[NormalizedName, str]] = [(name, "") for name in infos]
+    seen = set(todo)
+    while todo:
+        name, extra = todo.pop(0)
+        for requirement in infos[name].requires:
+            if not _wanted(requirement, environment, extra):
+                continue
+            needed = canonicalize_name(requirement.name)
+            found = infos.get(needed)
+            if found is None:
+                message = f"requires {requirement}, which is not in the bundle"
+                yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
+                continue
+            if not requirement.specifier.contains(found.version, prereleases=True):
+                message = f"requires {requirement}, the bundle has {needed} {found.version}"
+                yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
+            for wanted in requirement.extras:
+                if (needed, wanted) not in seen:
+                    seen.add((needed, wanted))
+                    todo.append((needed, wanted))
+
+
+def _wanted(requirement: Requirement, environment: Mapping[str, str], extra: str) -> bool:
+    if requirement.marker is None:
+        return extra == ""
+    with_extra = requirement.marker.evaluate({**environment, "extra": extra})
+    if extra == "":
+        return with_extra
+    # without the extra it was already followed as a plain requirement
+    return with_extra and not requirement.marker.evaluate({**environment, "extra": ""})
+
+
+def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: Target) -> Iterator[Problem]:
+    """Whether the built wheel demands, and was compiled against, exactly the torch in the lock."""
+    pins = [r for r in info.requires if canonicalize_name(r.name) == "torch"]
+    if torch is None:
+        yield Problem(code=Code.TORCH, file=path, message="the lock has no torch")
+        return
+    exact = [r for r in pins if str(r.specifier) == f"=={torch.version.public}"]
+    if not exact:
+        stated = ", ".join(map(str, pins)) or "no torch"
+        message = f"requires {stated}, the lock has torch {torch.version}"
+        yield Problem(code=Code.TORCH, file=path, message=message)
+    if torch.version.public != target.torch:
+        message = f"torch is {torch.version}, the target says {target.torch}"
+        yield Problem(code=Code.TORCH, file=f"wheelhouse/{torch.filename}", message=message)
+    stamp = _stamp(info)
+    if stamp is None:
+        yield Problem(code=Code.TORCH, file=path, message="does not say which torch it was compiled against")
+    elif stamp != torch.sha256:
+        message = f"was compiled against another torch wheel ({stamp[:16]}…) than {torch.filename}"
+        yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def _stamp(info: WheelInfo) -> str | None:
+    if info.stamp is None:
+        return None
+    try:
+        return str(json.loads(info.stamp)["torch"]["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def missing_extensions(info: WheelInfo, extensions: Iterable[str], target: Target) -> Iterator[str]:
+    """Names of compiled modules (``package._C``) that have no binary for the target's Python in the wheel."""
+    ending = ".pyd" if target.platform.startswith("win") else ".so"
+    for module in extensions:
+        stem = module.replace(".", "/")
+        fitting = [
+            name
+            for name in info.files
+            if name == stem + ending
+            or (name.startswith(stem + ".") and name.endswith(ending) and _abi_fits(name, stem, target))
+        ]
+        if not fitting:
+            yield module
+
+
+def _abi_fits(name: str, stem: str, target: Target) -> bool:
+    suffix = name.removeprefix(stem + ".")
+    return suffix.startswith(("abi3", f"cpython-{target.interpreter[2:]}", target.interpreter))

@@ -1,0 +1,86 @@
+"""The command line: registration, and the one place where errors become messages and exit codes."""
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from wheelferry import __version__
+from wheelferry.cli import bundling, caching, checking, looking
+from wheelferry.errors import Interrupted, WheelferryError
+
+app = typer.Typer(
+    name="wheelferry",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Carry compiled Python stacks such as Detectron2 to machines that have no network.\n\n"
+        "On a connected machine, make a bundle and prove it:\n\n"
+        "  wheelferry bundle detectron2@v0.6 --python 3.12 --torch 2.13.0 --out d2-bundle\n\n"
+        "New here? `wheelferry demo` does all of it with a small project of our own."
+    ),
+    epilog=(
+        "Exit codes: 0 done; 1 verification found problems; 2 bad input; 3 something is missing on this "
+        "machine; 4 bytes are not the expected ones; 5 a build or install failed; 130 interrupted."
+    ),
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"wheelferry {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Options before the command."""
+
+
+for _command in (
+    bundling.demo,
+    bundling.bundle,
+    bundling.plan,
+    bundling.build,
+    bundling.lock,
+    bundling.pack,
+    checking.verify,
+    looking.recipes,
+    looking.doctor,
+):
+    app.command()(_command)
+app.add_typer(caching.app, name="cache")
+
+
+def _on_terminate(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; every error of ours ends here with its own exit code."""
+    signal.signal(signal.SIGTERM, _on_terminate)
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        _end(
+            Interrupted(
+                "interrupted", hint="run the same command again: it continues from what is in the store"
+            )
+        )
+    except WheelferryError as error:
+        _end(error)
+
+
+def _end(error: WheelferryError) -> None:
+    from wheelferry.cli.console import print_error, print_json
+
+    if "--json" in sys.argv:
+        print_json({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+    print_error(str(error), error.hint)
+    raise SystemExit(error.exit_code)

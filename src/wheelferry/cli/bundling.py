@@ -1,0 +1,253 @@
+"""Commands that make things: demo, bundle, and its stages one by one."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wheelferry.cli.options import (
+    Backend,
+    Jobs,
+    Json,
+    Platform,
+    Python,
+    Quiet,
+    Reference,
+    RequirementFile,
+    Source,
+    Torch,
+    Verbose,
+    With,
+)
+
+if TYPE_CHECKING:
+    from wheelferry.report import Level as ReportLevel
+
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder to write; an earlier result there is replaced.")
+]
+
+
+class LevelName(StrEnum):
+    """How far to verify; each level includes the ones before."""
+
+    static = "static"
+    install = "install"
+    smoke = "smoke"
+    train = "train"
+
+
+Level = Annotated[
+    LevelName, typer.Option("--level", help="How far to verify; each level includes the ones before.")
+]
+
+
+def demo(
+    out: Out = Path("wheelferry-demo"),
+    python: Python = None,
+    torch: Torch = None,
+    level: Level = LevelName.train,
+    jobs: Jobs = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the whole job with the embedded sample project.
+
+    Builds a small detector with C++ ops against torch, locks and packs it, installs the bundle with
+    no network, and trains it for some seconds. Needs a C++ compiler and a package index, no git host.
+    """
+    bundle(
+        "sample@1.0",
+        out=out,
+        python=python,
+        torch=torch,
+        level=level,
+        jobs=jobs,
+        json=json,
+        verbose=verbose,
+        quiet=quiet,
+    )
+
+
+def bundle(
+    reference: Reference,
+    out: Out,
+    python: Python = None,
+    platform: Platform = None,
+    backend: Backend = None,
+    torch: Torch = None,
+    source: Source = None,
+    extra: With = None,
+    requirement: RequirementFile = None,
+    level: Level = LevelName.train,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
+    jobs: Jobs = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Clone, build, lock, populate, pack and verify: the main job.
+
+    Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
+    and builds are kept in the cache, so a run that was interrupted continues where it stopped.
+    """
+    from wheelferry.cli.results import end_of_verification, show_bundle
+    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.stages.bundle import bundle as run_bundle
+
+    located, chosen = plan_from_options(
+        reference,
+        python=python,
+        platform=platform,
+        backend=backend,
+        torch=torch,
+        extra=extra,
+        requirement_files=requirement,
+    )
+    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    result = run_bundle(
+        chosen, located, out, tools, source=source, level=None if no_verify else _level(level)
+    )
+    show_bundle(result, as_json=json)
+    if result.report is not None:
+        end_of_verification(result.report)
+
+
+def plan(
+    reference: Reference,
+    python: Python = None,
+    platform: Platform = None,
+    backend: Backend = None,
+    torch: Torch = None,
+    extra: With = None,
+    requirement: RequirementFile = None,
+    json: Json = False,
+) -> None:
+    """Show what would be built for which target; touches nothing."""
+    from wheelferry.cli.results import show_plan
+    from wheelferry.cli.session import plan_from_options
+
+    _, chosen = plan_from_options(
+        reference,
+        python=python,
+        platform=platform,
+        backend=backend,
+        torch=torch,
+        extra=extra,
+        requirement_files=requirement,
+    )
+    show_plan(chosen, as_json=json)
+
+
+def build(
+    reference: Reference,
+    out: Out = Path("wheelhouse"),
+    python: Python = None,
+    platform: Platform = None,
+    backend: Backend = None,
+    torch: Torch = None,
+    source: Source = None,
+    jobs: Jobs = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build only the project's own wheels, into a folder."""
+    from wheelferry.cli.results import show_wheels
+    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.stages.build import build as run_build
+    from wheelferry.stages.fetch import fetch
+
+    located, chosen = plan_from_options(
+        reference, python=python, platform=platform, backend=backend, torch=torch
+    )
+    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    release = fetch(chosen, located.folder, tools, source=source)
+    entries = [run_build(chosen, cell, release, tools).wheel for cell in chosen.cells]
+    out.mkdir(parents=True, exist_ok=True)
+    for entry in entries:
+        (out / entry.filename).unlink(missing_ok=True)
+        tools.store.place(entry.sha256, out / entry.filename)
+    show_wheels(out, entries, as_json=json)
+
+
+def lock(
+    reference: Reference,
+    out: Out,
+    python: Python = None,
+    platform: Platform = None,
+    backend: Backend = None,
+    torch: Torch = None,
+    source: Source = None,
+    extra: With = None,
+    requirement: RequirementFile = None,
+    jobs: Jobs = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build and resolve; write requirements and pylock files, no wheels.
+
+    The paths in the pylock files are those of a bundle's wheelhouse.
+    """
+    from wheelferry.cli.results import show_locks
+    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.stages.build import build as run_build
+    from wheelferry.stages.fetch import fetch
+    from wheelferry.stages.lock import lock as run_lock
+
+    located, chosen = plan_from_options(
+        reference,
+        python=python,
+        platform=platform,
+        backend=backend,
+        torch=torch,
+        extra=extra,
+        requirement_files=requirement,
+    )
+    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    release = fetch(chosen, located.folder, tools, source=source)
+    locks = [run_lock(chosen, run_build(chosen, cell, release, tools), tools) for cell in chosen.cells]
+    show_locks(out, locks, as_json=json)
+
+
+def pack(
+    reference: Reference,
+    out: Out,
+    python: Python = None,
+    platform: Platform = None,
+    backend: Backend = None,
+    torch: Torch = None,
+    source: Source = None,
+    extra: With = None,
+    requirement: RequirementFile = None,
+    jobs: Jobs = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the bundle without verifying it (bundle --no-verify)."""
+    bundle(
+        reference,
+        out=out,
+        python=python,
+        platform=platform,
+        backend=backend,
+        torch=torch,
+        source=source,
+        extra=extra,
+        requirement=requirement,
+        no_verify=True,
+        jobs=jobs,
+        json=json,
+        verbose=verbose,
+        quiet=quiet,
+    )
+
+
+def _level(name: LevelName) -> "ReportLevel":
+    from wheelferry.report import Level as Levels
+
+    return Levels[name.value.upper()]

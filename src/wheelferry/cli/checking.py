@@ -1,0 +1,35 @@
+"""Commands that prove things: verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wheelferry.cli.bundling import Level, LevelName
+from wheelferry.cli.options import Json, Quiet, Verbose
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    level: Level = LevelName.train,
+    target: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this target of the bundle.")
+    ] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prove a bundle; exit 1 if anything is wrong with it.
+
+    static reads every byte; install installs with plain pip and no network; smoke runs the recipe's
+    checks; train runs a short training. The report is left in the bundle's report folder.
+    """
+    from wheelferry.cli.results import end_of_verification, show_report
+    from wheelferry.cli.session import open_tools
+    from wheelferry.report import Level as ReportLevel
+    from wheelferry.stages.verify import verify as run_verify
+
+    tools = open_tools(verbose=verbose, quiet=quiet)
+    report = run_verify(bundle, ReportLevel[level.value.upper()], tools, only=target)
+    show_report(bundle, report, as_json=json)
+    end_of_verification(report)

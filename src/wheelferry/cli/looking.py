@@ -1,0 +1,40 @@
+"""Commands that only look: recipes, doctor."""
+
+from typing import Annotated
+
+import typer
+
+from wheelferry.cli.options import Json
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show one recipe's releases and what they live with.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipe files.")] = False,
+    json: Json = False,
+) -> None:
+    """List what can be built, for which torch and Python."""
+    from wheelferry.cli.results import show_recipe, show_recipes
+
+    if schema:
+        from wheelferry.cli.console import print_line
+        from wheelferry.recipe import schema as recipe_schema
+
+        print_line(recipe_schema().rstrip())
+    elif name is None:
+        show_recipes(as_json=json)
+    else:
+        show_recipe(name, as_json=json)
+
+
+def doctor(json: Json = False) -> None:
+    """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
+    from wheelferry.cli.results import show_doctor
+    from wheelferry.cli.session import open_tools
+    from wheelferry.stages.doctor import examine
+
+    findings = examine(open_tools(quiet=True))
+    show_doctor(findings, as_json=json)
+    if any(finding.blocking for finding in findings):
+        raise typer.Exit(3)

@@ -1,0 +1,59 @@
+"""The options that several commands share, each written once."""
+
+from typing import Annotated
+
+import typer
+
+Reference = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE@RELEASE", help="What to build, as in detectron2@v0.6 or ./my.toml@1.0."),
+]
+Python = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--python", metavar="X.Y", help="Python of the target; repeat for several. Default: this one's."
+    ),
+]
+Platform = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TAG", help="Platform of the target, as in linux_x86_64 or manylinux_2_28_x86_64; repeatable."
+    ),
+]
+Backend = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="What the compiled ops run on. Only 'cpu' in this version; repeatable."
+    ),
+]
+Torch = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="VERSION", help="torch to build against and ship; repeatable. Default: the newest that fits."
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|PATH", help="Repository, bare repository or checkout, instead of the recipe's."
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="REQ", help="One more requirement for the bundle; repeatable."),
+]
+RequirementFile = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--requirement", "-r", metavar="FILE", help="A file of requirements for the bundle; repeatable."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Compilations at once. Default: what cores and memory allow."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also show the commands that are run and their output.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only results and errors.")]

@@ -1,0 +1,160 @@
+"""How results look: the same values as text or as JSON."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from wheelferry.catalog import load_recipe, shipped_names
+from wheelferry.cli.console import print_json, print_line, print_table
+from wheelferry.cli.session import plan_document
+from wheelferry.files import human_size, write_atomic
+from wheelferry.lock import Lock, pylock_text, requirements_text
+from wheelferry.plan import Plan
+from wheelferry.report import Report
+from wheelferry.stages.bundle import Bundled
+from wheelferry.stages.doctor import Finding
+from wheelferry.store import Entry
+
+
+def show_bundle(result: Bundled, *, as_json: bool) -> None:
+    """A bundle that was made."""
+    size = sum(file.size for file in result.manifest.files)
+    if as_json:
+        document = {
+            "bundle": str(result.out),
+            "digest": result.manifest.digest,
+            "files": len(result.manifest.files),
+        }
+        report = result.report.to_json() if result.report else None
+        print_json(
+            {
+                **document,
+                "bytes": size,
+                "targets": [t.target.name for t in result.manifest.targets],
+                "report": report,
+            }
+        )
+        return
+    if result.report is not None:
+        show_report(result.out, result.report, as_json=False)
+    print_line(f"bundle: {result.out} ({len(result.manifest.files)} files, {human_size(size)})")
+    if result.report is None:
+        print_line(f"not verified; prove it with: wheelferry verify {result.out}")
+
+
+def show_report(bundle: Path, report: Report, *, as_json: bool) -> None:
+    """What verification saw."""
+    if as_json:
+        print_json(report.to_json())
+        return
+    levels = [
+        ("static", "", report.static),
+        *((lv.level.name.lower(), t.target, lv) for t in report.targets for lv in t.levels),
+    ]
+    for name, target, level in levels:
+        outcome = "not run" if level.not_run else "passed" if level.passed else "FAILED"
+        checks = f", {len(level.checks)} checks" if level.checks else ""
+        print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}".rstrip())
+    for problem in report.problems:
+        print_line(f"problem: {problem}")
+    for line in report.not_run:
+        print_line(f"not run: {line}")
+    if report.targets and not report.isolated and not report.not_run:
+        print_line("note: not cut off from the network on this machine")
+    print_line(f"report: {bundle / 'report' / 'report.html'}")
+
+
+def end_of_verification(report: Report) -> None:
+    """Exit 1 when problems were found; 3 when a level could not run on this machine."""
+    if report.problems:
+        raise typer.Exit(1)
+    if report.not_run:
+        raise typer.Exit(3)
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """What would be built."""
+    if as_json:
+        print_json(plan_document(plan))
+        return
+    print_line(f"{plan.title}, commit {plan.release.commit or plan.release.tree}")
+    for cell in plan.cells:
+        print_line(f"\n{cell.target.name}")
+        print_line(f"  wheel           {plan.recipe.distribution} {cell.wheel_version}")
+        print_line(f"  built with      {', '.join(cell.build_requires)}")
+        print_line(f"  shipped with    {', '.join(cell.requirements)}")
+        print_line(f"  held to         {', '.join(cell.constraints)}")
+        for item in cell.substitutions:
+            print_line(
+                f"  substitution    {item.file}: {item.old!r} → {item.new!r} x{item.count}  {item.reason}"
+            )
+
+
+def show_wheels(out: Path, entries: Iterable[Entry], *, as_json: bool) -> None:
+    """Wheels that were built."""
+    found = list(entries)
+    if as_json:
+        print_json({"out": str(out), "wheels": [asdict(entry) for entry in found]})
+        return
+    for entry in found:
+        print_line(f"{out / entry.filename}  {human_size(entry.size)}  sha256:{entry.sha256}")
+
+
+def show_locks(out: Path, locks: Iterable[Lock], *, as_json: bool) -> None:
+    """Write lock files and say where."""
+    written = []
+    for lock in locks:
+        for name, text in (
+            (f"requirements.{lock.target.name}.txt", requirements_text(lock)),
+            (f"pylock.{lock.target.name}.toml", pylock_text(lock, created_by="wheelferry")),
+        ):
+            write_atomic(out / name, text)
+            written.append(str(out / name))
+    if as_json:
+        print_json({"files": written})
+        return
+    for name in written:
+        print_line(name)
+
+
+def show_recipes(*, as_json: bool) -> None:
+    """The shipped recipes."""
+    found = [load_recipe(name).recipe for name in shipped_names()]
+    if as_json:
+        print_json(
+            {"recipes": [{"name": r.name, "summary": r.summary, "releases": list(r.releases)} for r in found]}
+        )
+        return
+    print_table(
+        "recipes", ["name", "what", "releases"], [[r.name, r.summary, ", ".join(r.releases)] for r in found]
+    )
+
+
+def show_recipe(name: str, *, as_json: bool) -> None:
+    """One recipe: its releases, and what each lives with."""
+    recipe = load_recipe(name).recipe
+    if as_json:
+        print_json(recipe.model_dump(mode="json"))
+        return
+    print_line(f"{recipe.name}: {recipe.summary} ({recipe.license})")
+    rows = [
+        [n, r.version, r.torch, r.python, (r.commit or r.tree or "")[:12]] for n, r in recipe.releases.items()
+    ]
+    print_table("releases", ["release", "version", "torch", "Python", "commit"], rows)
+    pairs = [[t.version, t.torchvision or "", t.python] for t in recipe.torch]
+    print_table("torch", ["torch", "torchvision", "Python"], pairs)
+
+
+def show_doctor(findings: Iterable[Finding], *, as_json: bool) -> None:
+    """What the doctor found."""
+    found = list(findings)
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in found]})
+        return
+    for finding in found:
+        mark = "ok     " if finding.good else "MISSING" if finding.blocking else "note   "
+        print_line(f"{mark} {finding.subject:14} {finding.seen}")
+        if finding.advice:
+            print_line(f"        {'':14} → {finding.advice}")

@@ -1,0 +1,154 @@
+"""From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wheelferry.catalog import LocatedRecipe, load_recipe, split_reference
+from wheelferry.cli.console import ConsoleProgress
+from wheelferry.errors import InputError
+from wheelferry.files import require_space
+from wheelferry.index import read_pip_configuration
+from wheelferry.interpreters import host_glibc_minor
+from wheelferry.plan import Plan, default_torch, find_release, make_plan
+from wheelferry.process import Completed, run
+from wheelferry.progress import Progress, Silent
+from wheelferry.resolver import Uv, find_uv
+from wheelferry.store import Store, default_root
+from wheelferry.targets import Target, parse_platform, parse_python, parse_torch
+from wheelferry.tools import Tools, default_jobs
+
+_SPACE_TO_START = 1_000_000_000
+
+
+def open_tools(*, jobs: int | None = None, verbose: bool = False, quiet: bool = False) -> Tools:
+    """Everything the stages need, with the user's own pip configuration."""
+    store = Store(default_root())
+    require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
+    runner = _talkative if verbose else run
+    index = read_pip_configuration(run)
+    progress: Progress = Silent() if quiet else ConsoleProgress()
+    return Tools(
+        run=runner,
+        store=store,
+        index=index,
+        uv=Uv(program=find_uv(), run=runner, index=index),
+        progress=progress,
+        jobs=jobs or default_jobs(),
+    )
+
+
+def _talkative(command: Sequence[str | Path], **options: Any) -> Completed:
+    """A runner that also shows commands and their output on stderr."""
+    sys.stderr.write(f"$ {' '.join(map(str, command))}\n")
+    listener = options.pop("on_line", None)
+
+    def show(line: str) -> None:
+        sys.stderr.write(f"  {line}\n")
+        if listener:
+            listener(line)
+
+    return run(command, on_line=show, **options)
+
+
+def plan_from_options(
+    reference: str,
+    *,
+    python: list[str] | None,
+    platform: list[str] | None,
+    backend: list[str] | None,
+    torch: list[str] | None,
+    extra: list[str] | None = None,
+    requirement_files: list[str] | None = None,
+) -> tuple[LocatedRecipe, Plan]:
+    """The recipe and the plan that the options describe; raises InputError for what cannot be."""
+    recipe_name, release_name = split_reference(reference)
+    located = load_recipe(recipe_name)
+    release = find_release(located.recipe, release_name)
+    targets = [
+        Target(
+            python=py,
+            platform=parse_platform(plat, host_glibc_minor=host_glibc_minor()),
+            torch=parse_torch(version) if version else default_torch(located.recipe, release, py),
+            backend=_parse_backend(back),
+        )
+        for py in [parse_python(p) for p in python or [_running_python()]]
+        for plat in platform or ["linux_x86_64"]
+        for version in torch or [""]
+        for back in backend or ["cpu"]
+    ]
+    requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
+    return located, make_plan(
+        located.recipe, release_name, dict.fromkeys(targets), extra_requirements=requirements
+    )
+
+
+def _running_python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _parse_backend(text: str) -> str:
+    if text != "cpu":
+        raise InputError(
+            f"backend {text!r} cannot be built by this version",
+            hint="use --backend cpu: ops that run on the CPU",
+        )
+    return text
+
+
+def _parse_requirement(text: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        raise InputError(
+            f"--with {text!r} is not a requirement: {error}", hint="write it as in --with 'scipy>=1.14'"
+        ) from None
+    return text
+
+
+def _read_requirements(files: list[str]) -> list[str]:
+    found = []
+    for name in files:
+        try:
+            text = Path(name).read_text("utf-8")
+        except OSError as error:
+            raise InputError(f"cannot read {name}: {error.strerror}") from None
+        for number, line in enumerate(text.splitlines(), 1):
+            stripped = line.partition(" #")[0].strip()
+            if not stripped or stripped.startswith("#"):
+                continue
+            if stripped.startswith("-"):
+                raise InputError(f"{name}:{number}: options such as {stripped.split()[0]} are not read here")
+            found.append(_parse_requirement(stripped))
+    return found
+
+
+def plan_document(plan: Plan) -> Mapping[str, Any]:
+    """A plan as plain values, for --json."""
+    return {
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "commit": plan.release.commit or plan.release.tree,
+        "cells": [
+            {
+                "target": cell.target.name,
+                "python": cell.target.python,
+                "platform": cell.target.platform,
+                "torch": cell.target.torch,
+                "torchvision": cell.torchvision,
+                "backend": cell.target.backend,
+                "wheel": f"{plan.recipe.distribution}=={cell.wheel_version}",
+                "build_requires": list(cell.build_requires),
+                "requirements": list(cell.requirements),
+                "constraints": list(cell.constraints),
+                "substitutions": [
+                    s.model_dump(include={"file", "old", "new", "count", "reason"})
+                    for s in cell.substitutions
+                ],
+            }
+            for cell in plan.cells
+        ],
+    }

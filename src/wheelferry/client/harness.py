@@ -1,0 +1,193 @@
+"""Run a recipe's smoke suite inside the environment that is being proven.
+
+This file travels in every bundle as ``smoke/harness.py``. It needs nothing but the
+standard library and Python 3.7, because it must start in the oldest target's environment
+and report even when the packages under test cannot be imported.
+
+A suite is the folder this file lies in: ``suite.json`` names the modules to load and the
+features that the release has; each module registers its checks::
+
+    from harness import check, expect
+
+    @check("rotated IoU of two squares", level="smoke", needs=["rotated"])
+    def rotated_iou(context):
+        error = ...
+        context.value("largest error", error)
+        expect(error < 1e-6, "IoU is off by %g" % error)
+
+Results go to ``OUT/<level>.json`` after every check, so that a crash of the interpreter
+still leaves the name of the check that was running.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+
+FORMAT = 1
+LEVELS = ("smoke", "train")
+
+_registered = []
+
+
+class Skip(Exception):
+    """Raised by a check that cannot run here; the message is the reason shown in the report."""
+
+
+class Check(object):
+    """One registered check: its function, title, level and the features it needs."""
+
+    def __init__(self, function, title, level, needs):
+        self.function = function
+        self.title = title
+        self.level = level
+        self.needs = tuple(needs)
+
+    @property
+    def name(self):
+        return "%s.%s" % (self.function.__module__, self.function.__name__)
+
+
+class Context(object):
+    """What a check receives: a folder for its files, the suite's data, and places to report to."""
+
+    def __init__(self, out, features, settings):
+        self.out = out
+        self.features = frozenset(features)
+        self.settings = dict(settings)
+        self.values = {}
+        self.files = []
+
+    def value(self, name, value):
+        """Record a figure (number or short text) that the report shows beside the check."""
+        if isinstance(value, (str, bool, int, float)) or value is None:
+            self.values[name] = value
+        else:
+            self.values[name] = float(value)
+
+    def file(self, path, caption):
+        """Record a file below ``out`` (a picture, a log) that the report shows or links."""
+        self.files.append(
+            {"path": os.path.relpath(str(path), self.out).replace(os.sep, "/"), "caption": caption}
+        )
+
+
+def check(title, level="smoke", needs=()):
+    """Register the decorated function as a check; `needs` names features, a missing one skips it."""
+    if level not in LEVELS:
+        raise ValueError("level must be one of %s, not %r" % (", ".join(LEVELS), level))
+
+    def register(function):
+        _registered.append(Check(function, title, level, needs))
+        return function
+
+    return register
+
+
+def expect(condition, message):
+    """Fail the running check with `message` unless `condition` holds (`assert` vanishes under -O)."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def load(suite_dir):
+    """Read ``suite.json`` and import the modules it names, in its order."""
+    with open(os.path.join(suite_dir, "suite.json"), encoding="utf-8") as stream:
+        suite = json.load(stream)
+    # A module that does `from harness import check` must meet this very module, also when
+    # this file was started as a script and is therefore called __main__.
+    sys.modules["harness"] = sys.modules[__name__]
+    if suite_dir not in sys.path:
+        sys.path.insert(0, suite_dir)
+    for module in suite["modules"]:
+        importlib.import_module(module)
+    return suite
+
+
+def run(suite, level, out, only=()):
+    """Run every registered check of `level` and return the result document (also written to `out`)."""
+    os.makedirs(out, exist_ok=True)
+    selected = [c for c in _registered if c.level == level and (not only or c.name in only)]
+    document = {
+        "format": FORMAT,
+        "level": level,
+        "recipe": suite["recipe"],
+        "release": suite["release"],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "running": None,
+        "checks": [],
+    }
+    for number, item in enumerate(selected, 1):
+        document["running"] = item.name
+        _write(document, out)
+        print("[%d/%d] %s ..." % (number, len(selected), item.title), flush=True)
+        result = _run_one(item, suite, out)
+        print(
+            "[%d/%d] %s: %s (%.1f s)"
+            % (number, len(selected), item.title, result["status"], result["seconds"])
+        )
+        document["checks"].append(result)
+    document["running"] = None
+    _write(document, out)
+    return document
+
+
+def _run_one(item, suite, out):
+    context = Context(out, suite.get("features", ()), suite.get("settings", {}))
+    missing = [feature for feature in item.needs if feature not in context.features]
+    started = time.perf_counter()
+    status, reason, trace = "passed", None, None
+    if missing:
+        status, reason = "skipped", "this release has no %s" % ", ".join(missing)
+    else:
+        try:
+            item.function(context)
+        except Skip as skipped:
+            status, reason = "skipped", str(skipped)
+        except Exception as error:  # a check may fail in any way; the failure is what is reported
+            status, reason, trace = "failed", "%s: %s" % (type(error).__name__, error), traceback.format_exc()
+            print(trace, file=sys.stderr)
+    return {
+        "name": item.name,
+        "title": item.title,
+        "status": status,
+        "reason": reason,
+        "traceback": trace,
+        "seconds": round(time.perf_counter() - started, 3),
+        "values": context.values,
+        "files": context.files,
+    }
+
+
+def _write(document, out):
+    final = os.path.join(out, document["level"] + ".json")
+    with open(final + ".part", "w", encoding="utf-8") as stream:
+        json.dump(document, stream, indent=1, allow_nan=True)
+    os.replace(final + ".part", final)
+
+
+def main(argv=None):
+    """Command line: exit 0 when no check failed and at least one passed, else 1."""
+    parser = argparse.ArgumentParser(description="Run the smoke suite of this bundle.")
+    parser.add_argument("--level", choices=LEVELS, default="smoke")
+    parser.add_argument("--out", default="smoke-report", help="folder for results and pictures")
+    parser.add_argument("--only", action="append", default=[], help="run only this check (module.function)")
+    arguments = parser.parse_args(argv)
+    out = os.path.abspath(arguments.out)
+    suite = load(os.path.dirname(os.path.abspath(__file__)))
+    with contextlib.suppress(AttributeError):  # streams may be replaced by objects without reconfigure
+        sys.stdout.reconfigure(line_buffering=True)
+    document = run(suite, arguments.level, out, arguments.only)
+    statuses = [result["status"] for result in document["checks"]]
+    print("%d passed, %d failed, %d skipped" % tuple(map(statuses.count, ("passed", "failed", "skipped"))))
+    return 0 if "passed" in statuses and "failed" not in statuses else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Files: hashing, atomic writes, hard links, free space, folders that appear whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from wheelferry.errors import IntegrityError, MissingError
+
+CHUNK = 1 << 20
+
+
+def sha256_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> str:
+    """The SHA-256 of a file, read in pieces of 1 MiB; `on_bytes` hears of each piece."""
+    digest = hashlib.sha256()
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as stream:
+        while size := stream.readinto(buffer):
+            digest.update(view[:size])
+            if on_bytes:
+                on_bytes(size)
+    return digest.hexdigest()
+
+
+def tree_hash(folder: Path) -> str:
+    """One SHA-256 over all files below `folder`: their relative paths and contents, in path order.
+
+    Byte-code folders do not count: Python writes them when a test imports the sources.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files_below(folder), key=lambda p: p.relative_to(folder).as_posix()):
+        relative = path.relative_to(folder)
+        if "__pycache__" not in relative.parts:
+            digest.update(f"{relative.as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file (or link) below `folder`, folders excluded, in path order."""
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(root) / name
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `path` aside and rename it into place, so that it is never seen half-written."""
+    raw = data.encode() if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+        # mkstemp makes private files; what is written here is meant to be read
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def link_or_copy(source: Path, destination: Path) -> None:
+    """Give `source`'s bytes a second name, by hard link where the file system can, else by copy."""
+    try:
+        os.link(source, destination)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+            raise
+        copy_aside(source, destination)
+
+
+def copy_aside(source: Path, destination: Path) -> None:
+    """Copy into a temporary name beside `destination`, then rename."""
+    temporary = destination.with_name(f".{destination.name}.part")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(destination)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def folder_aside(final: Path) -> Iterator[Path]:
+    """A new folder beside `final`; renamed to `final` (replacing it) on success, removed on failure."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        _swap(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _swap(new: Path, final: Path) -> None:
+    """Rename `new` to `final`; a folder already there is moved away first and removed afterwards."""
+    old = new.with_name(new.name + ".old")
+    if final.exists():
+        final.rename(old)
+    try:
+        new.rename(final)
+    except BaseException:
+        if old.exists():
+            old.rename(final)
+        raise
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def contained(root: Path, relative: str) -> Path:
+    """`root / relative`, or IntegrityError when that would leave `root`."""
+    path = root / relative
+    if Path(relative).is_absolute() or ".." in Path(relative).parts or "\\" in relative:
+        raise IntegrityError(f"{relative!r} does not stay inside {root}")
+    return path
+
+
+def require_space(folder: Path, needed: int, *, purpose: str) -> None:
+    """Raise MissingError when the file system of `folder` has fewer than `needed` bytes free."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise MissingError(
+            f"{purpose} needs {human_size(needed)}, but only {human_size(free)} are free at {existing}",
+            hint="free some space (wheelferry cache prune), or choose another --out or WHEELFERRY_CACHE",
+        )
+
+
+def human_size(size: float) -> str:
+    """``2.7 GB``: decimal units, as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

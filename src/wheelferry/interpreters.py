@@ -1,0 +1,106 @@
+"""Finding the Python that a target needs on this machine."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.errors import MissingError
+from wheelferry.process import Runner
+
+_ASK = """
+import json, platform, sys, sysconfig
+print(json.dumps({
+    "implementation": platform.python_implementation(),
+    "version": platform.python_version(),
+    "headers": sysconfig.get_paths()["include"],
+}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interpreter:
+    """A CPython on this machine: its program and its full version."""
+
+    path: Path
+    version: str
+    headers: Path
+
+    @property
+    def can_compile(self) -> bool:
+        """Whether its C headers are there (Debian ships them apart, as python3-dev)."""
+        return (self.headers / "Python.h").is_file()
+
+
+def find_interpreter(python: str, run: Runner, *, uv: Path | None = None) -> Interpreter:
+    """The first working CPython `python` (``3.12``), one with headers if there is any.
+
+    Looks at the running interpreter, PATH, pyenv's folder and what uv has installed.
+    Raises MissingError when there is none.
+    """
+    found: list[Interpreter] = []
+    seen: set[Path] = set()
+    for candidate in _candidates(python, run, uv):
+        if candidate in seen:
+            continue
+        seen.add(candidate)
+        interpreter = inspect_interpreter(candidate, run)
+        if interpreter and interpreter.version.startswith(python + "."):
+            if interpreter.can_compile:
+                return interpreter
+            found.append(interpreter)
+    if found:
+        return found[0]
+    raise MissingError(
+        f"no CPython {python} on this machine (looked at PATH, pyenv and uv)",
+        hint=f"install one, for example: uv python install {python}",
+    )
+
+
+def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
+    """Ask the program at `path` what it is; None unless it is a CPython that answers."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    result = run([path, "-I", "-c", _ASK], step=f"ask {path}", env=environment, check=False)
+    if result.returncode != 0:
+        return None  # a pyenv shim without that version, a broken link: not an interpreter
+    try:
+        answer = json.loads(result.output)
+    except json.JSONDecodeError:
+        return None
+    if answer["implementation"] != "CPython":
+        return None
+    return Interpreter(path=path, version=answer["version"], headers=Path(answer["headers"]))
+
+
+def _candidates(python: str, run: Runner, uv: Path | None) -> Iterator[Path]:
+    if platform.python_version().startswith(python + "."):
+        # not a virtual environment's own program, which goes away with it
+        base = Path(sys.base_prefix) / "bin" / f"python{python}"
+        if base.exists():
+            yield base
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        program = shutil.which(f"python{python}", path=folder)
+        if program:
+            yield Path(program)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    if pyenv.is_dir():
+        for version in sorted(pyenv.glob(f"{python}.*"), reverse=True):
+            yield version / "bin" / f"python{python}"
+    if uv is not None:
+        result = run(
+            [uv, "python", "find", "--managed-python", "--no-python-downloads", python],
+            step="ask uv for its Pythons",
+            check=False,
+        )
+        if result.returncode == 0:
+            yield Path(result.output.strip().splitlines()[-1])
+
+
+def host_glibc_minor() -> int | None:
+    """The minor number of this machine's glibc (36 for 2.36), None where there is no glibc."""
+    name, version = platform.libc_ver()
+    return int(version.split(".")[1]) if name == "glibc" else None

@@ -1,0 +1,122 @@
+"""``bundle.json``: what a bundle is made of. Its text is canonical, so one changed byte shows."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from wheelferry.errors import InputError
+from wheelferry.targets import Target
+
+FORMAT = 1
+NAME = "bundle.json"
+# What verification itself writes; not part of what is shipped and therefore not listed.
+REPORT = "report"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """One file of the bundle: path with forward slashes, size in bytes, SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetEntry:
+    """One target of a bundle: its lock files, and the wheel that was built for it."""
+
+    target: Target
+    requirements: str
+    pylock: str
+    built: str
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a bundle says of itself. `origins` tells where each wheel came from."""
+
+    recipe: str
+    release: str
+    distribution: str
+    source: str
+    commit: str
+    created_by: str
+    targets: tuple[TargetEntry, ...]
+    files: tuple[File, ...]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """The canonical text: sorted keys, fixed indentation, and a digest over everything else."""
+        body = self._body()
+        return _canonical({**body, "digest": _digest(body)})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the manifest's content: names the whole bundle."""
+        return _digest(self._body())
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "recipe": self.recipe,
+            "release": self.release,
+            "distribution": self.distribution,
+            "source": self.source,
+            "commit": self.commit,
+            "created_by": self.created_by,
+            "targets": [asdict(entry) for entry in self.targets],
+            "files": [asdict(file) for file in sorted(self.files, key=lambda f: f.path)],
+            "origins": dict(self.origins),
+        }
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Read a manifest; raises InputError for a text that `to_text` did not write in this form."""
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise InputError(
+                f"{NAME} has format {data['format']}, this wheelferry reads {FORMAT}",
+                hint="use the wheelferry that made the bundle, or a newer one",
+            )
+        manifest = Manifest(
+            recipe=data["recipe"],
+            release=data["release"],
+            distribution=data["distribution"],
+            source=data["source"],
+            commit=data["commit"],
+            created_by=data["created_by"],
+            targets=tuple(_target_entry(entry) for entry in data["targets"]),
+            files=tuple(File(**file) for file in data["files"]),
+            origins=dict(data["origins"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{NAME} is not a bundle's manifest ({type(error).__name__}: {error})") from None
+    return manifest
+
+
+def is_untouched(text: str, manifest: Manifest) -> bool:
+    """Whether `text` is, byte for byte, what wheelferry writes for `manifest`."""
+    return text == manifest.to_text()
+
+
+def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
+    return TargetEntry(
+        target=Target(**data["target"]),
+        requirements=str(data["requirements"]),
+        pylock=str(data["pylock"]),
+        built=str(data["built"]),
+        extensions=tuple(data["extensions"]),
+    )
+
+
+def _canonical(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(body).encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""The report as one self-contained HTML page."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from wheelferry.files import human_size
+from wheelferry.report import Check, Report
+
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+_LARGEST_PICTURE = 4_000_000
+
+
+def render_page(report: Report, folder: Path) -> str:
+    """The page; pictures named by checks are read from `folder` and put inside."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
+
+    def pictures(target: str, level: str, check: Check) -> list[dict[str, str]]:
+        return [_picture(folder / target / level / file["path"], file["caption"]) for file in check.files]
+
+    values: dict[str, Any] = {"report": report, "pictures": pictures, "size": human_size, "number": _number}
+    return template.render(values)
+
+
+def _picture(path: Path, caption: str) -> dict[str, str]:
+    """A data URI for a PNG that exists and is not huge; otherwise only its caption."""
+    if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _LARGEST_PICTURE:
+        data = base64.b64encode(path.read_bytes()).decode()
+        return {"caption": caption, "uri": f"data:image/png;base64,{data}"}
+    return {"caption": f"{caption} ({path.name})", "uri": ""}
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,170 @@
+"""What will be built for which target, decided before anything is touched."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from wheelferry.errors import InputError
+from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution
+from wheelferry.targets import Target
+
+# Part of every build key: raise it when the same inputs would give another wheel.
+BUILD_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One target with all that a build, a lock and a smoke test of it need to know."""
+
+    target: Target
+    torchvision: str | None
+    build_requires: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    substitutions: tuple[Substitution, ...]
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    wheel_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A release and the cells to make of it, in the order asked for."""
+
+    recipe: Recipe
+    release_name: str
+    release: Release
+    cells: tuple[Cell, ...]
+
+    @property
+    def title(self) -> str:
+        """``detectron2@v0.6``."""
+        return f"{self.recipe.name}@{self.release_name}"
+
+
+def find_release(recipe: Recipe, name: str) -> Release:
+    """The release called `name`; raises InputError naming those that exist."""
+    try:
+        return recipe.releases[name]
+    except KeyError:
+        raise InputError(
+            f"recipe {recipe.name} has no release {name!r}",
+            hint=f"it has {', '.join(recipe.releases)}",
+        ) from None
+
+
+def default_torch(recipe: Recipe, release: Release, python: str) -> str:
+    """The newest torch in the recipe's table that the release supports and `python` has wheels for."""
+    candidates = [
+        entry.version
+        for entry in recipe.torch
+        if _contains(release.torch, entry.version) and _contains(entry.python, python)
+    ]
+    if not candidates:
+        raise InputError(
+            f"recipe {recipe.name}: no torch in its table has wheels for Python {python}",
+            hint="choose another --python, or name a torch with --torch",
+        )
+    return max(candidates, key=Version)
+
+
+def make_plan(
+    recipe: Recipe, release_name: str, targets: Iterable[Target], *, extra_requirements: Iterable[str] = ()
+) -> Plan:
+    """Decide everything about `targets`; raises InputError for one the release cannot serve."""
+    release = find_release(recipe, release_name)
+    extra = tuple(extra_requirements)
+    cells = tuple(_plan_cell(recipe, release_name, release, target, extra) for target in targets)
+    return Plan(recipe=recipe, release_name=release_name, release=release, cells=cells)
+
+
+def _plan_cell(
+    recipe: Recipe, release_name: str, release: Release, target: Target, extra: tuple[str, ...]
+) -> Cell:
+    _check_range(recipe, release_name, release, target)
+    pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
+
+    def applying(entries: Iterable[ConditionalRequirement]) -> tuple[str, ...]:
+        return tuple(
+            entry.requires
+            for entry in entries
+            if entry.applies(release=release_name, torch=target.torch, python=target.python)
+        )
+
+    pins = [f"torch=={target.torch}"]
+    torchvision = pair.torchvision if pair else None
+    if torchvision is not None:
+        pins.append(f"torchvision=={torchvision}")
+    local = f"pt{target.torch}{target.backend}"
+    environment = dict(recipe.build.environment)
+    if recipe.build.version_suffix_variable:
+        environment[recipe.build.version_suffix_variable] = f"+{local}"
+    return Cell(
+        target=target,
+        torchvision=torchvision,
+        build_requires=(f"torch=={target.torch}", *applying(recipe.build.requires)),
+        environment=tuple(sorted(environment.items())),
+        substitutions=tuple(
+            s
+            for s in recipe.substitutions
+            if s.applies(release=release_name, torch=target.torch, python=target.python)
+        ),
+        requirements=(f"torch=={target.torch}", *applying(recipe.requirements), *extra),
+        constraints=(*pins, *applying(recipe.constraints)),
+        wheel_version=f"{release.version}+{local}",
+    )
+
+
+def _check_range(recipe: Recipe, release_name: str, release: Release, target: Target) -> None:
+    where = f"{recipe.name}@{release_name}"
+    if not _contains(release.python, target.python):
+        raise InputError(
+            f"{where} does not support Python {target.python}",
+            hint=f"it supports Python {release.python}",
+        )
+    if not _contains(release.torch, target.torch):
+        raise InputError(
+            f"{where} does not support torch {target.torch}", hint=f"it supports torch {release.torch}"
+        )
+    pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
+    if pair is not None and not _contains(pair.python, target.python):
+        fitting = [e.version for e in recipe.torch if _contains(e.python, target.python)]
+        supported = [v for v in fitting if _contains(release.torch, v)]
+        raise InputError(
+            f"torch {target.torch} has no wheels for Python {target.python} (it has {pair.python})",
+            hint=f"for Python {target.python} choose torch {', '.join(supported) or '— none is known'}",
+        )
+
+
+def _contains(specifier: str, version: str) -> bool:
+    return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
+    """The identity of a build: same key, same bytes.
+
+    `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
+    the build environment by file name, `toolchain` the compiler's own version text.
+    """
+    document = {
+        "format": BUILD_FORMAT,
+        "distribution": plan.recipe.distribution,
+        "source": source_id,
+        "target": asdict(cell.target),
+        "version": cell.wheel_version,
+        "environment": cell.environment,
+        "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
+        "extensions": plan.recipe.build.extensions,
+        "inputs": inputs,
+        "toolchain": toolchain,
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def requirement_names(requirements: Iterable[str]) -> set[str]:
+    """The project names that `requirements` mention."""
+    return {Requirement(text).name for text in requirements}

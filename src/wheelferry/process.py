@@ -1,0 +1,150 @@
+"""The one place that starts processes: logged, never through a shell, ended together with their children."""
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from wheelferry.errors import BuildError, MissingError, WheelferryError
+
+# How much of a failed command's output an error repeats; the log holds the rest.
+TAIL_LINES = 25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """A finished process: its exit status and everything it printed (stderr merged unless split)."""
+
+    returncode: int
+    output: str
+
+
+class Runner(Protocol):
+    """Starts a process and waits for it."""
+
+    def __call__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        step: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        check: bool = True,
+        error: type[WheelferryError] = BuildError,
+        hint: str | None = None,
+    ) -> Completed:
+        """Run `command`; see `run`."""
+        ...
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    step: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+    check: bool = True,
+    error: type[WheelferryError] = BuildError,
+    hint: str | None = None,
+) -> Completed:
+    """Run `command` and return what it printed, stdout and stderr merged so that neither can block.
+
+    `step` names the work in errors ("compile detectron2"). Output also goes to `log` and, line by
+    line, to `on_line`. With `check`, a non-zero exit raises `error` with the output's tail and the
+    log's path. The command gets a session of its own: on any exception it is ended with all its children.
+    """
+    arguments = [os.fspath(part) for part in command]
+    with _open_log(log) as sink:
+        if sink:
+            sink.write(f"$ {shlex.join(arguments)}\n")
+        try:
+            process = subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=os.name == "posix",
+            )
+        except FileNotFoundError:
+            raise MissingError(f"{step}: program not found: {arguments[0]}", hint=hint) from None
+        lines = _follow(process, sink, on_line)
+    if check and process.returncode != 0:
+        raise error(_failure(step, process.returncode, lines, log), hint=hint)
+    return Completed(returncode=process.returncode, output="".join(lines))
+
+
+class _NoLog:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _open_log(log: Path | None) -> "IO[str] | _NoLog":
+    if log is None:
+        return _NoLog()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("a", encoding="utf-8")
+
+
+def _follow(
+    process: "subprocess.Popen[str]", sink: IO[str] | None, on_line: Callable[[str], None] | None
+) -> list[str]:
+    lines: list[str] = []
+    assert process.stdout is not None  # noqa: S101 -- Popen was given PIPE
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if sink:
+                sink.write(line)
+                sink.flush()
+            if on_line:
+                on_line(line.rstrip("\n"))
+        process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        process.stdout.close()
+    return lines
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Stop `process` and all it started: politely first, after five seconds by force."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        try:
+            if os.name == "posix":
+                os.killpg(process.pid, number)
+            else:
+                process.terminate()
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _failure(step: str, status: int, lines: list[str], log: Path | None) -> str:
+    end = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    tail = "".join(lines[-TAIL_LINES:]).rstrip()
+    text = f"{step} failed ({end})"
+    if tail:
+        text += f":\n{tail}"
+    if log:
+        text += f"\nthe whole log: {log}"
+    return text

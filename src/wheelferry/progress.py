@@ -1,0 +1,65 @@
+"""What a stage tells whoever watches: a protocol, and the default that says nothing."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of work whose advance can be shown."""
+
+    def advance(self, amount: int = 1) -> None:
+        """Say that `amount` more units are done (from any thread)."""
+        ...
+
+    def total(self, total: int, done: int = 0) -> None:
+        """Say how many units there are, and how many are done already."""
+        ...
+
+    def detail(self, text: str) -> None:
+        """Say in a few words what is being done right now."""
+        ...
+
+
+class Progress(Protocol):
+    """Receives the course of events; must be safe to call from several threads."""
+
+    def stage(self, title: str) -> None:
+        """A stage begins; the one before it is over."""
+        ...
+
+    def task(
+        self, title: str, *, total: int | None = None, unit: str = "steps"
+    ) -> AbstractContextManager[Task]:
+        """A piece of work begins and ends with the context; `unit` is ``steps`` or ``bytes``."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something worth a line."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Something the user should know although the work goes on."""
+        ...
+
+
+class _SilentTask:
+    def advance(self, amount: int = 1) -> None: ...
+
+    def total(self, total: int, done: int = 0) -> None: ...
+
+    def detail(self, text: str) -> None: ...
+
+
+class Silent:
+    """The default: nobody watches."""
+
+    def stage(self, title: str) -> None: ...
+
+    def task(
+        self, title: str, *, total: int | None = None, unit: str = "steps"
+    ) -> AbstractContextManager[Task]:
+        return nullcontext(_SilentTask())
+
+    def note(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...

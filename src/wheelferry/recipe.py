@@ -1,0 +1,230 @@
+"""A recipe: the facts needed to build one project's releases, read from TOML.
+
+pydantic does the validating because it names every problem at once with its key path and
+publishes the JSON Schema that editors complete from. Parsing is validation: a `Recipe` that
+exists is consistent.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wheelferry.errors import InputError
+
+
+def _specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as error:
+        raise ValueError(f"not a version range: {error}") from None
+    return text
+
+
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"not a requirement: {error}") from None
+    return text
+
+
+def _version(text: str) -> str:
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        raise ValueError("not a version") from None
+
+
+def _inside(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\\" in text:
+        raise ValueError("must be a relative path with forward slashes that stays inside")
+    return text
+
+
+Range = Annotated[str, AfterValidator(_specifier), Field(examples=[">=1.8"])]
+RequirementText = Annotated[str, AfterValidator(_requirement), Field(examples=["numpy>=1.24"])]
+VersionText = Annotated[str, AfterValidator(_version), Field(examples=["2.13.0"])]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="full SHA-1 of the commit")]
+TreeHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over a folder's files")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Condition(_Model):
+    """When an entry applies; an absent key means always."""
+
+    releases: Annotated[tuple[str, ...], Field(description="release names; absent means all")] = ()
+    torch: Annotated[Range, Field(description="range of torch versions")] = ""
+    python: Annotated[Range, Field(description="range of Python versions")] = ""
+    reason: Annotated[str, Field(description="why the entry exists, for the reader")] = ""
+
+    def applies(self, *, release: str, torch: str, python: str) -> bool:
+        """Whether the entry counts for this release on this torch and Python (``3.12``)."""
+        return (
+            (not self.releases or release in self.releases)
+            and SpecifierSet(self.torch).contains(torch, prereleases=True)
+            and SpecifierSet(self.python).contains(python)
+        )
+
+
+class ConditionalRequirement(Condition):
+    """A requirement (or constraint) with the condition under which it counts."""
+
+    requires: RequirementText
+
+
+class Substitution(Condition):
+    """One token replaced in the source before the build; a count that differs is an error."""
+
+    file: Annotated[RelativePath, Field(description="path inside the source tree")]
+    old: Annotated[str, Field(min_length=1, description="text to find, exactly")]
+    new: Annotated[str, Field(description="text to put in its place")]
+    count: Annotated[int, Field(ge=1, description="how often `old` must occur")]
+
+
+class Torch(_Model):
+    """A torch release, what goes with it, and the Pythons it has wheels for."""
+
+    version: VersionText
+    torchvision: VersionText | None = None
+    python: Range
+
+
+class GitSource(_Model):
+    """A git repository whose releases are tags or branches, each pinned to a commit."""
+
+    kind: Literal["git"]
+    url: str
+
+
+class FolderSource(_Model):
+    """A folder beside the recipe, pinned by the hash of its files."""
+
+    kind: Literal["folder"]
+    path: RelativePath
+
+
+class Release(_Model):
+    """One release: where it is, what it calls itself, what it can live with."""
+
+    tag: Annotated[str | None, Field(description="git tag that must be the commit")] = None
+    branch: Annotated[str | None, Field(description="git branch that contains the commit")] = None
+    commit: Commit | None = None
+    tree: TreeHash | None = None
+    version: Annotated[VersionText, Field(description="public version of the wheel")]
+    torch: Range
+    python: Range
+    features: Annotated[tuple[str, ...], Field(description="what the smoke suite may rely on")] = ()
+
+
+class Build(_Model):
+    """How the wheel is built in an environment that already holds torch."""
+
+    requires: Annotated[tuple[ConditionalRequirement, ...], Field(description="build requirements")] = ()
+    environment: Annotated[dict[str, str], Field(description="environment variables of the build")] = {}
+    version_suffix_variable: Annotated[
+        str | None, Field(description="variable the project appends to its version, if it has one")
+    ] = None
+    extensions: Annotated[
+        tuple[str, ...], Field(min_length=1, description="compiled modules the wheel must hold")
+    ]
+    sdist_constraints: Annotated[
+        tuple[RequirementText, ...], Field(description="constraints for building dependencies from sdists")
+    ] = ()
+
+
+class Smoke(_Model):
+    """The suite that proves an installation; its folder travels in the bundle."""
+
+    path: Annotated[RelativePath, Field(description="folder beside the recipe")]
+    imports: Annotated[tuple[str, ...], Field(min_length=1, description="modules that must import")]
+    modules: Annotated[tuple[str, ...], Field(min_length=1, description="modules that hold the checks")]
+    settings: dict[str, str | int | float | bool] = {}
+
+
+class Recipe(_Model):
+    """One project: source, releases, and everything a build of them needs to know."""
+
+    format: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    summary: str
+    license: str
+    distribution: Annotated[str, Field(description="name of the project's wheel")]
+    source: Annotated[GitSource | FolderSource, Field(discriminator="kind")]
+    build: Build
+    torch: Annotated[tuple[Torch, ...], Field(min_length=1)]
+    releases: Annotated[dict[str, Release], Field(min_length=1)]
+    requirements: tuple[ConditionalRequirement, ...] = ()
+    constraints: tuple[ConditionalRequirement, ...] = ()
+    substitutions: tuple[Substitution, ...] = ()
+    smoke: Smoke
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        problems = [*self._unknown_releases(), *self._unpinned_releases()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _unknown_releases(self) -> Iterable[str]:
+        for table in ("requirements", "constraints", "substitutions"):
+            for number, entry in enumerate(getattr(self, table)):
+                for name in entry.releases:
+                    if name not in self.releases:
+                        yield f"{table}[{number}].releases: no release {name!r}"
+
+    def _unpinned_releases(self) -> Iterable[str]:
+        for name, release in self.releases.items():
+            if self.source.kind == "folder":
+                if release.tree is None:
+                    yield f'releases."{name}".tree: a folder source pins each release by tree'
+            elif release.commit is None or (release.tag is None) == (release.branch is None):
+                yield f'releases."{name}": a git source needs commit and either tag or branch'
+
+
+def parse_recipe(text: str, *, file: str) -> Recipe:
+    """Read a recipe; raises InputError that lists every problem as ``file: key.path: message``."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file}: not TOML: {error}") from None
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problems = [f"{file}: {_key_path(p['loc'])}{p['msg']}" for p in error.errors()]
+        raise InputError(
+            "\n".join(problems),
+            hint="the recipe's keys are described by recipes/recipe.schema.json (wheelferry recipes --schema)",
+        ) from None
+
+
+def _key_path(location: Iterable[int | str]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part in ("git", "folder") and path == "source":
+            continue  # the discriminator's own branch is not a key
+        else:
+            plain = part.replace("-", "").replace("_", "").isalnum() and "." not in part
+            path += ("." if path else "") + (part if plain else f'"{part}"')
+    return f"{path}: " if path else ""
+
+
+def schema() -> str:
+    """The JSON Schema of recipe files, as the text published beside them."""
+    document: dict[str, Any] = Recipe.model_json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "wheelferry recipe"
+    return json.dumps(document, indent=2) + "\n"

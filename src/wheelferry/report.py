@@ -1,0 +1,144 @@
+"""What verification saw: values, and their JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from wheelferry.checks import Problem
+
+FORMAT = 1
+
+
+class Level(IntEnum):
+    """How far verification goes; each level includes the ones before."""
+
+    STATIC = 0
+    INSTALL = 1
+    SMOKE = 2
+    TRAIN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of the smoke suite, as its harness reported it."""
+
+    name: str
+    title: str
+    status: str
+    seconds: float
+    reason: str | None = None
+    traceback: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelResult:
+    """One level on one target: how long it took, what it found, and why it did not run if it did not."""
+
+    level: Level
+    seconds: float
+    problems: tuple[Problem, ...] = ()
+    checks: tuple[Check, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    not_run: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the level ran and found nothing wrong."""
+        return not self.problems and self.not_run is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetResult:
+    """All levels above static on one target, and the sandbox they ran in."""
+
+    target: str
+    levels: tuple[LevelResult, ...]
+    isolation: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The evidence about one bundle."""
+
+    bundle: str
+    digest: str | None
+    title: str
+    level: Level
+    date: str
+    host: Mapping[str, Any]
+    static: LevelResult
+    targets: tuple[TargetResult, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, static first."""
+        levels = [self.static, *(level for target in self.targets for level in target.levels)]
+        return tuple(problem for level in levels for problem in level.problems)
+
+    @property
+    def not_run(self) -> tuple[str, ...]:
+        """Levels that were asked for and could not run, with the reason."""
+        return tuple(
+            f"{target.target}: {level.level.name.lower()}: {level.not_run}"
+            for target in self.targets
+            for level in target.levels
+            if level.not_run
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every level that was asked for ran on every target and found nothing wrong."""
+        return not self.problems and not self.not_run
+
+    @property
+    def isolated(self) -> bool:
+        """Whether everything that was installed was cut off from the network."""
+        return all(target.isolation.get("isolated", False) for target in self.targets)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "format": FORMAT,
+            "bundle": self.bundle,
+            "digest": self.digest,
+            "title": self.title,
+            "level": self.level.name.lower(),
+            "date": self.date,
+            "host": dict(self.host),
+            "passed": self.passed,
+            "problems": [_problem(problem) for problem in self.problems],
+            "not_run": list(self.not_run),
+            "static": _level(self.static),
+            "targets": [
+                {
+                    "target": target.target,
+                    "isolation": dict(target.isolation),
+                    "levels": [_level(level) for level in target.levels],
+                }
+                for target in self.targets
+            ],
+        }
+
+    def to_text(self) -> str:
+        """The report as JSON text."""
+        return json.dumps(self.to_json(), indent=1) + "\n"
+
+
+def _level(result: LevelResult) -> dict[str, Any]:
+    return {
+        "level": result.level.name.lower(),
+        "passed": result.passed,
+        "not_run": result.not_run,
+        "seconds": round(result.seconds, 1),
+        "facts": dict(result.facts),
+        "problems": [_problem(problem) for problem in result.problems],
+        "checks": [asdict(check) for check in result.checks],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"code": problem.code.name, "file": problem.file, "message": problem.message}

@@ -1,0 +1,142 @@
+"""uv, found as a Python dependency: resolving for a target, making environments, building sdists."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv as uv_package
+
+from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
+from wheelferry.index import IndexSettings
+from wheelferry.interpreters import Interpreter
+from wheelferry.process import Runner
+from wheelferry.targets import Target
+
+
+def find_uv() -> Path:
+    """The uv program that was installed with wheelferry."""
+    return Path(uv_package.find_uv_bin())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uv:
+    """Runs uv with the user's index settings."""
+
+    program: Path
+    run: Runner
+    index: IndexSettings
+
+    def resolve(
+        self,
+        target: Target,
+        *,
+        requirements: Iterable[str],
+        constraints: Iterable[str],
+        find_links: Path | None,
+        interpreter: Interpreter | None,
+        work: Path,
+    ) -> str:
+        """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
+
+        Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        wanted = work / "requirements.in"
+        wanted.write_text("\n".join(requirements) + "\n", "utf-8")
+        limits = work / "constraints.txt"
+        limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        result = work / "pylock.toml"
+        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        command += ["--python-version", target.python, "--python-platform", target.uv_platform]
+        if find_links is not None:
+            command += ["--find-links", find_links]
+        if interpreter is not None:
+            command += ["--python", interpreter.path]
+        outcome = self.run(
+            command, step=f"resolve for {target.name}", cwd=work, env=self._environment(), check=False
+        )
+        if outcome.returncode != 0:
+            raise _resolution_error(target, outcome.output)
+        return result.read_text("utf-8")
+
+    def make_environment(
+        self, folder: Path, interpreter: Interpreter, wheels: Iterable[Path], *, log: Path, cache: Path
+    ) -> Path:
+        """A virtual environment in `folder` holding exactly `wheels`; returns its python program."""
+        environment = self._environment({"UV_CACHE_DIR": str(cache)})
+        self.run(
+            [self.program, "venv", "--quiet", "--python", interpreter.path, folder],
+            step="make the build environment",
+            env=environment,
+            log=log,
+        )
+        python = folder / "bin" / "python"
+        listing = folder / "wheels.txt"
+        listing.write_text("".join(f"{path.as_uri()}\n" for path in wheels), "utf-8")
+        self.run(
+            [
+                self.program,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                python,
+                "--no-deps",
+                "--no-index",
+                "-r",
+                listing,
+            ],
+            step="fill the build environment",
+            env=environment,
+            log=log,
+        )
+        return python
+
+    def build_sdist(
+        self,
+        sdist: Path,
+        out: Path,
+        *,
+        interpreter: Interpreter,
+        constraints: Iterable[str],
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> Path:
+        """Build one wheel from `sdist` in isolation (its build requirements come from the index)."""
+        out.mkdir(parents=True, exist_ok=True)
+        limits = out / "build-constraints.txt"
+        limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        self.run(
+            [
+                self.program, "build", "--wheel", "--quiet", "--python", interpreter.path,
+                "--build-constraints", limits, "--out-dir", out, sdist,
+            ],
+            step=f"build {sdist.name}",
+            env=self._environment(environment),
+            log=log,
+        )  # fmt: skip
+        wheels = list(out.glob("*.whl"))
+        if len(wheels) != 1:
+            raise BuildError(f"build {sdist.name}: made {len(wheels)} wheels instead of one; see {log}")
+        return wheels[0]
+
+    def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        # a virtual environment that happens to be active must not leak into what is resolved
+        inherited = {
+            k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+        }
+        return {**inherited, "UV_NO_PROGRESS": "1", **self.index.uv_environment(), **(extra or {})}
+
+
+def _resolution_error(target: Target, output: str) -> WheelferryError:
+    text = f"cannot resolve for {target.name}:\n{output.strip()}"
+    network = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
+    if any(sign in output for sign in network):
+        return MissingError(
+            text, hint="check the network, the proxy and pip's index settings (pip config list)"
+        )
+    if "hash" in output.lower() and "mismatch" in output.lower():
+        return MissingError(text, hint="the index's answer does not match its own hashes")
+    return InputError(text, hint="choose another torch or Python, or change what was asked for with --with")

@@ -1,0 +1,176 @@
+"""Sources of a release: git clones kept in the store, folders beside a recipe, token substitutions."""
+
+import hashlib
+import os
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.errors import InputError, IntegrityError, MissingError
+from wheelferry.files import contained, tree_hash, write_atomic
+from wheelferry.process import Runner
+from wheelferry.recipe import Release, Substitution
+from wheelferry.store import Store
+
+# git must neither ask for a password on a terminal nor read a hook or filter from the user's set-up
+_GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A release's source, checked against its pin: where it lies, what it is, when it was committed."""
+
+    location: Path
+    identity: str
+    epoch: int
+    is_git: bool
+
+
+def clone_release(name: str, release: Release, url: str, store: Store, run: Runner) -> Source:
+    """A bare clone that holds the release's commit, from the store or from `url`.
+
+    Raises IntegrityError when a tag is another commit than the recipe pins, MissingError when the
+    repository cannot be reached, InputError when it does not have the tag.
+    """
+    commit = release.commit or ""
+    git_url = _git_url(url)
+    clone = store.sources / f"{hashlib.sha256(git_url.encode()).hexdigest()[:16]}-{commit}.git"
+    with store.lock(clone.name):
+        if not _has_commit(clone, commit, run):
+            if clone.exists():
+                shutil.rmtree(clone)
+            with store.workspace("clone") as work:
+                _fetch(name, release, git_url, work / "clone.git", run)
+                store.sources.mkdir(parents=True, exist_ok=True)
+                (work / "clone.git").replace(clone)
+    epoch = _git(run, clone, "show", "-s", "--format=%ct", commit, step=f"read the date of {commit}")
+    return Source(location=clone, identity=commit, epoch=int(epoch), is_git=True)
+
+
+def folder_release(name: str, release: Release, folder: Path) -> Source:
+    """The folder of a release, after checking that its files are the pinned ones."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{name}: source folder {folder} does not exist", hint="correct source.path in the recipe"
+        )
+    found = tree_hash(folder)
+    if found != release.tree:
+        raise IntegrityError(
+            f"{name}: the files in {folder} have the tree hash {found}, the recipe pins {release.tree}",
+            hint="restore the folder or, if the change is meant, put the new hash into the recipe",
+        )
+    return Source(
+        location=folder, identity=found, epoch=315_532_800, is_git=False
+    )  # 1980-01-01, zip's first day
+
+
+def export(source: Source, destination: Path, run: Runner) -> None:
+    """Write the source tree, and nothing else, to the new folder `destination`."""
+    if not source.is_git:
+        shutil.copytree(source.location, destination, ignore=shutil.ignore_patterns("__pycache__"))
+        return
+    archive = destination.with_suffix(".tar")
+    _git(
+        run, source.location, "archive", "--format=tar", "-o", os.fspath(archive), source.identity,
+        step="export the source",
+    )  # fmt: skip
+    destination.mkdir(parents=True)
+    with tarfile.open(archive) as stream:
+        stream.extractall(destination, filter="data")
+    archive.unlink()
+
+
+def substitute(tree: Path, substitutions: tuple[Substitution, ...]) -> None:
+    """Apply token substitutions; raises InputError naming every one that does not match as often as stated."""
+    problems = []
+    for item in substitutions:
+        path = contained(tree, item.file)
+        if not path.is_file():
+            problems.append(f"{item.file}: no such file in the source")
+            continue
+        text = path.read_bytes().decode("utf-8")
+        found = text.count(item.old)
+        if found != item.count:
+            problems.append(f"{item.file}: {item.old!r} occurs {found} times, the recipe says {item.count}")
+            continue
+        write_atomic(path, text.replace(item.old, item.new))
+    if problems:
+        raise InputError(
+            "substitutions do not match the source:\n" + "\n".join(problems),
+            hint="the source is not the release that the recipe describes, or the recipe is wrong",
+        )
+
+
+def _git_url(url: str) -> str:
+    path = Path(url).expanduser()
+    if "://" in url or not path.exists():
+        return url
+    return path.resolve().as_uri()  # as a URL, so that --depth works for local repositories too
+
+
+def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+    if release.tag is None:
+        _fetch_commit(name, release, url, clone, run)
+        return
+    result = run(
+        ["git", "clone", "--quiet", "--bare", "--depth", "1", "--branch", release.tag, url, clone],
+        step=f"clone {url}",
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        check=False,
+        hint="install git",
+    )
+    if result.returncode != 0:
+        if "not found in upstream" in result.output:
+            raise InputError(
+                f"{name}: {url} has no tag {release.tag}", hint="is this the project's repository?"
+            )
+        raise MissingError(f"{name}: cannot clone {url}:\n{result.output.strip()}", hint=_HOST_HINT)
+    found = _git(run, clone, "rev-parse", f"{release.tag}^{{commit}}", step=f"look up {release.tag}")
+    if found != release.commit:
+        raise IntegrityError(
+            f"{name}: tag {release.tag} of {url} is commit {found}, the recipe pins {release.commit}",
+            hint="the tag was moved, or this is another repository; do not build it before you know why",
+        )
+
+
+def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+    environment = {**os.environ, **_GIT_ENVIRONMENT}
+    run(["git", "init", "--quiet", "--bare", clone], step="make a clone", env=environment, hint="install git")
+    result = run(
+        ["git", f"--git-dir={clone}", "fetch", "--quiet", "--depth", "1", url, release.commit or ""],
+        step=f"fetch {url}",
+        env=environment,
+        check=False,
+    )
+    if result.returncode != 0:
+        if "not our ref" in result.output or "couldn't find remote ref" in result.output:
+            raise InputError(
+                f"{name}: {url} does not have commit {release.commit}",
+                hint="is this the project's repository?",
+            )
+        raise MissingError(f"{name}: cannot fetch from {url}:\n{result.output.strip()}", hint=_HOST_HINT)
+
+
+def _has_commit(clone: Path, commit: str, run: Runner) -> bool:
+    if not clone.is_dir():
+        return False
+    result = run(
+        ["git", f"--git-dir={clone}", "cat-file", "-e", f"{commit}^{{tree}}"],
+        step="look into the clone",
+        check=False,
+        hint="install git",
+    )
+    return result.returncode == 0
+
+
+def _git(run: Runner, clone: Path, *arguments: str, step: str) -> str:
+    result = run(
+        ["git", f"--git-dir={clone}", *arguments],
+        step=step,
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        error=MissingError,
+        hint=_HOST_HINT,
+    )
+    return result.output.strip()

@@ -1,0 +1,228 @@
+"""Build: the release's wheel, compiled against exactly the torch that will be shipped."""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.errors import BuildError, MissingError
+from wheelferry.interpreters import Interpreter, find_interpreter
+from wheelferry.lock import LockedWheel, by_name, choose_files
+from wheelferry.plan import Cell, Plan, build_key
+from wheelferry.platforms import linux
+from wheelferry.progress import Task
+from wheelferry.source import Source, export, substitute
+from wheelferry.stages.finish import finish_wheel
+from wheelferry.stages.populate import populate
+from wheelferry.store import Entry
+from wheelferry.tools import Tools
+
+_NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """A wheel of the project for one cell, the torch it was compiled against, and its build key."""
+
+    cell: Cell
+    wheel: Entry
+    torch: LockedWheel
+    key: str
+    interpreter: Interpreter
+
+
+def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
+    """The wheel of `cell`, from the store if its key is known, else compiled now.
+
+    Raises MissingError without an interpreter, its headers or a compiler, BuildError when the
+    project does not build or its wheel lacks compiled modules.
+    """
+    tools.progress.stage(f"build {plan.title} for {cell.target.name}")
+    interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
+    environment = _lock_environment(plan, cell, interpreter, tools)
+    key = build_key(
+        plan,
+        cell,
+        source_id=source.identity,
+        inputs={wheel.filename: wheel.sha256 for wheel in environment},
+        toolchain=f"CPython {interpreter.version}; {linux.toolchain_identity(tools.run)}",
+    )
+    torch = by_name(environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
+    with tools.store.lock(
+        f"build-{key}", on_wait=lambda: tools.progress.note("waiting for the same build elsewhere")
+    ):
+        entry = tools.store.recall("build", key)
+        if entry is None:
+            entry = _compile(plan, cell, source, environment, interpreter, tools, key=key)
+            tools.store.remember("build", key, entry)
+        else:
+            tools.progress.note(f"{entry.filename} is in the store")
+    return Built(cell=cell, wheel=entry, torch=torch, key=key, interpreter=interpreter)
+
+
+def _lock_environment(
+    plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools
+) -> tuple[LockedWheel, ...]:
+    """Resolve and download the build environment: the very torch that will be shipped, and build tools."""
+    with tools.store.workspace("resolve") as work:
+        with tools.progress.task("resolve the build environment"):
+            resolution = tools.uv.resolve(
+                cell.target,
+                requirements=cell.build_requires,
+                constraints=cell.constraints,
+                find_links=None,
+                interpreter=interpreter,
+                work=work,
+            )
+        choices = choose_files(resolution, cell.target, base=work)
+        return populate(
+            choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+        )
+
+
+def _compile(
+    plan: Plan,
+    cell: Cell,
+    source: Source,
+    environment: tuple[LockedWheel, ...],
+    interpreter: Interpreter,
+    tools: Tools,
+    *,
+    key: str,
+) -> Entry:
+    if not interpreter.can_compile:
+        raise MissingError(
+            f"{interpreter.path} has no Python.h in {interpreter.headers}",
+            hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
+        )
+    log = tools.store.log_path(f"build-{plan.recipe.name}-{plan.release_name}".replace("/", "_"))
+    with tools.store.workspace("build") as work:
+        tree = work / "source"
+        export(source, tree, tools.run)
+        substitute(tree, cell.substitutions)
+        with tools.progress.task("make the build environment"):
+            python = _make_environment(work, environment, interpreter, tools, log)
+        variables = _build_variables(cell, source, work, python, tools)
+        with tools.progress.task(f"compile {plan.recipe.distribution}") as task:
+            raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
+        return finish_wheel(
+            raw,
+            work / "finished",
+            cell,
+            plan.recipe.build.extensions,
+            tools,
+            epoch=source.epoch,
+            stamp=_stamp(plan, cell, source, by_name(environment)["torch"], key),  # type: ignore[index]
+            log=log,
+        )
+
+
+def _make_environment(
+    work: Path, environment: tuple[LockedWheel, ...], interpreter: Interpreter, tools: Tools, log: Path
+) -> Path:
+    links = work / "wheels"
+    links.mkdir()
+    for wheel in environment:
+        tools.store.place(wheel.sha256, links / wheel.filename)
+    paths = [links / wheel.filename for wheel in environment]
+    return tools.uv.make_environment(work / "env", interpreter, paths, log=log, cache=work / "uv")
+
+
+def _build_variables(cell: Cell, source: Source, work: Path, python: Path, tools: Tools) -> dict[str, str]:
+    """The whole environment of the build: the user's, less what would leak in, plus ours."""
+    unwanted = (
+        "PYTHON",
+        "PIP_",
+        "UV_",
+        "VIRTUAL_ENV",
+        "CUDA_",
+        "TORCH_CUDA",
+        "FORCE_CUDA",
+        "CFLAGS",
+        "LDFLAGS",
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    answer = tools.run(
+        [python, "-c", "import json, sysconfig; print(json.dumps(sysconfig.get_config_vars()))"],
+        step="ask for the interpreter's link command",
+        env=inherited,
+    )
+    configuration: Mapping[str, object] = json.loads(answer.output)
+    linker = {name: str(configuration.get(name) or "") for name in ("LDSHARED", "LDCXXSHARED")}
+    prefixes = {work / "source": "source", work / "env": "env"}
+    return {
+        **inherited,
+        **linux.compile_environment(work, prefixes, linker, tools.run),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "SOURCE_DATE_EPOCH": str(source.epoch),
+        "MAX_JOBS": str(tools.jobs),
+        "PYTHONHASHSEED": "0",
+        # a GPU in the building machine must not decide what is built
+        "CUDA_VISIBLE_DEVICES": "",
+        "FORCE_CUDA": "0",
+        **dict(cell.environment),
+    }
+
+
+def _run_backend(
+    tree: Path,
+    out: Path,
+    python: Path,
+    variables: Mapping[str, str],
+    tools: Tools,
+    log: Path,
+    task: Task,
+) -> Path:
+    """Run the project's own build backend in the environment, without isolation."""
+    from build import BuildBackendException, BuildException, ProjectBuilder
+
+    def runner(
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        tools.run(
+            list(cmd),
+            step="the project's build",
+            cwd=Path(cwd) if cwd else tree,
+            env={**variables, **(extra_environ or {})},
+            log=log,
+            on_line=_ninja_listener(task),
+        )
+
+    out.mkdir()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            wheel = ProjectBuilder(tree, python_executable=str(python), runner=runner).build("wheel", out)
+        with log.open("a", encoding="utf-8") as sink:
+            sink.writelines(f"warning: {warning.message}\n" for warning in caught)
+        return Path(wheel)
+    except (BuildException, BuildBackendException) as error:
+        raise BuildError(f"the project's build backend failed: {error}; the whole log: {log}") from None
+
+
+def _ninja_listener(task: Task) -> Callable[[str], None]:
+    """Turns ninja's ``[k/n]`` into progress."""
+
+    def listen(line: str) -> None:
+        match = _NINJA_STEP.match(line)
+        if match:
+            task.total(int(match[2]), done=int(match[1]))
+
+    return listen
+
+
+def _stamp(plan: Plan, cell: Cell, source: Source, torch: LockedWheel, key: str) -> bytes:
+    """What the wheel says about its making; the static check compares the torch hash with the lock."""
+    document = {
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "source": source.identity,
+        "backend": cell.target.backend,
+        "torch": {"version": str(torch.version), "sha256": torch.sha256},
+        "key": key,
+    }
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()

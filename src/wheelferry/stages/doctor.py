@@ -1,0 +1,138 @@
+"""Doctor: can this machine build and prove bundles? Looks, never changes anything."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import requests
+
+from wheelferry.errors import MissingError
+from wheelferry.files import human_size
+from wheelferry.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.platforms import linux
+from wheelferry.sandbox import open_sandbox
+from wheelferry.tools import Tools
+
+# A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
+COMFORTABLE_SPACE = 15_000_000_000
+PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is in order, whether nothing works without it, and what to do."""
+
+    subject: str
+    good: bool
+    blocking: bool
+    seen: str
+    advice: str = ""
+
+
+def examine(tools: Tools) -> list[Finding]:
+    """Look at everything a bundle needs."""
+    looks: tuple[Callable[[Tools], Finding], ...] = (_compiler, _git, _pythons, _index, _disk, _sandbox)
+    return [look(tools) for look in looks]
+
+
+def _compiler(tools: Tools) -> Finding:
+    try:
+        seen = linux.toolchain_identity(tools.run)
+    except MissingError as error:
+        return Finding(
+            subject="C++ compiler", good=False, blocking=True, seen=str(error), advice=error.hint or ""
+        )
+    return Finding(
+        subject="C++ compiler", good=True, blocking=False, seen=f"{seen}; glibc 2.{host_glibc_minor()}"
+    )
+
+
+def _git(tools: Tools) -> Finding:
+    try:
+        seen = tools.run(["git", "--version"], step="ask git", error=MissingError).output.strip()
+    except MissingError as error:
+        return Finding(
+            subject="git",
+            good=False,
+            blocking=False,
+            seen=str(error),
+            advice="install git (the sample works without)",
+        )
+    return Finding(subject="git", good=True, blocking=False, seen=seen)
+
+
+def _pythons(tools: Tools) -> Finding:
+    found: list[str] = []
+    bare: list[str] = []
+    for python in PYTHONS:
+        try:
+            interpreter = find_interpreter(python, tools.run, uv=tools.uv.program)
+        except MissingError:
+            continue
+        (found if interpreter.can_compile else bare).append(interpreter.version)
+    seen = f"with headers: {', '.join(found) or 'none'}"
+    if bare:
+        seen += f"; without headers (cannot build): {', '.join(bare)}"
+    return Finding(
+        subject="Pythons",
+        good=bool(found),
+        blocking=not found,
+        seen=seen,
+        advice="" if found else "install one with headers, for example: uv python install 3.12",
+    )
+
+
+def _index(tools: Tools) -> Finding:
+    url = (tools.index.index_url or "https://pypi.org/simple").rstrip("/") + "/packaging/"
+    try:
+        with tools.index.session() as session:
+            response = session.get(
+                url,
+                timeout=15,
+                auth=tools.index.auth_for(url),
+                verify=not tools.index.trusts(url) and session.verify,
+            )
+        good, seen = response.ok, f"answers {response.status_code}"
+    except requests.RequestException as error:
+        good, seen = False, f"no answer ({type(error).__name__})"
+    if tools.index.no_index:
+        good, seen = bool(tools.index.find_links), "pip is told to use no index, only find-links"
+    return Finding(
+        subject="package index",
+        good=good,
+        blocking=not good,
+        seen=seen,
+        advice="" if good else "check the network and `pip config list`",
+    )
+
+
+def _disk(tools: Tools) -> Finding:
+    folder = tools.store.root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    good = free >= COMFORTABLE_SPACE
+    return Finding(
+        subject="disk",
+        good=good,
+        blocking=False,
+        seen=f"{human_size(free)} free at {tools.store.root}",
+        advice=""
+        if good
+        else f"a CUDA torch wants {human_size(COMFORTABLE_SPACE)}; set WHEELFERRY_CACHE to a larger disk",
+    )
+
+
+def _sandbox(tools: Tools) -> Finding:
+    with TemporaryDirectory() as home:
+        sandbox = open_sandbox(Path(home), tools.run)
+    seen = sandbox.kind if sandbox.isolated else f"none: {sandbox.evidence.get('reason')}"
+    return Finding(
+        subject="sandbox",
+        good=sandbox.isolated,
+        blocking=False,
+        seen=seen,
+        advice="" if sandbox.isolated else "verification will run with the network in reach, and say so",
+    )

@@ -1,0 +1,64 @@
+"""Finish: make a fresh wheel portable and honest: no host paths, the true tag, the torch it needs."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from wheelferry.checks import missing_extensions
+from wheelferry.errors import BuildError
+from wheelferry.plan import Cell
+from wheelferry.platforms import linux
+from wheelferry.store import Entry
+from wheelferry.targets import Target, glibc_minor
+from wheelferry.tools import Tools
+from wheelferry.wheels import amend_metadata, pack, read_wheel, retag, unpack
+
+
+def finish_wheel(
+    raw: Path,
+    out: Path,
+    cell: Cell,
+    extensions: Iterable[str],
+    tools: Tools,
+    *,
+    epoch: int,
+    stamp: bytes,
+    log: Path,
+) -> Entry:
+    """Check the compiled modules, amend the metadata, tag and repack; the result goes to the store.
+
+    Raises BuildError when a compiled module is missing or not portable to the target.
+    """
+    missing = list(missing_extensions(read_wheel(raw), extensions, cell.target))
+    if missing:
+        raise BuildError(
+            f"{raw.name} has no compiled {', '.join(missing)}",
+            hint=f"the build passed without compiling; its log says why: {log}",
+        )
+    tree = out / "tree"
+    unpack(raw, tree)
+    amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)
+    wheel = repack_for_target(tree, out / "packed", raw.name, cell.target, tools, epoch=epoch)
+    return tools.store.add(wheel)
+
+
+def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: Tools, *, epoch: int) -> Path:
+    """Pack an unpacked wheel with the platform tag that its binaries satisfy.
+
+    Raises BuildError when they need a newer glibc than the target promises.
+    """
+    binaries = [path for path in tree.rglob("*") if path.is_file() and linux.is_binary(path.name)]
+    if binaries:
+        arch = target.platform.split("_", 3)[-1]
+        for binary in binaries:
+            linux.remove_search_paths(binary, tools.run)
+        facts = {}
+        for binary in binaries:
+            with binary.open("rb") as stream:
+                facts[binary.relative_to(tree).as_posix()] = linux.read_elf(stream)
+        policy = linux.policy_for({v for f in facts.values() for v in f.symbol_versions}, arch)
+        linux.check_portable(facts, policy, limit=glibc_minor(target.platform) or 0, name=name)
+        retag(tree, policy.tag)
+    wheel = pack(tree, out, tools.run, epoch=epoch)
+    shutil.rmtree(tree)
+    return wheel

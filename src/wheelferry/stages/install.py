@@ -1,0 +1,188 @@
+"""What verification does in the sandbox: a fresh environment from the bundle alone, then the suite."""
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+from wheelferry.checks import Code, Problem
+from wheelferry.interpreters import Interpreter
+from wheelferry.lock import parse_requirements
+from wheelferry.manifest import TargetEntry
+from wheelferry.report import Check, Level
+from wheelferry.sandbox import Sandbox
+from wheelferry.tools import Tools
+
+_SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
+
+# Imports each module by itself and lists what is installed; a broken one must not hide the others.
+_INSPECT = """
+import importlib, json, sys, traceback
+try:
+    from importlib.metadata import distributions
+except ImportError:
+    from importlib_metadata import distributions
+failed = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException:
+        failed[name] = traceback.format_exc()
+installed = {d.metadata["Name"]: d.version for d in distributions()}
+print("\\n@@" + json.dumps({"failed": failed, "installed": installed}))
+"""
+
+
+def install(
+    root: Path, entry: TargetEntry, interpreter: Interpreter, env: Path, sandbox: Sandbox, tools: Tools
+) -> tuple[list[Problem], dict[str, object]]:
+    """Install one target with plain pip, offline, into the new environment `env`; check and import.
+
+    Returns the problems found, and facts: versions, seconds for each step, size of the environment.
+    """
+    log = env.parent / "report" / "install.log"
+    python = env / "bin" / "python"
+    facts: dict[str, object] = {"python": interpreter.version}
+    pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
+    with tools.progress.task("make a fresh environment"):
+        made = sandbox([interpreter.path, "-m", "venv", env], step="venv", log=log, check=False)
+        if made.returncode != 0:
+            return [_problem(Code.INSTALL, entry, "python -m venv failed", made.output)], facts
+        facts["pip"] = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output.split(
+            " from "
+        )[0]
+    started = time.perf_counter()
+    with tools.progress.task("pip install --no-index", total=len(pins)) as task:
+
+        def listen(line: str) -> None:
+            if line.startswith("Processing "):
+                task.advance()
+            elif line.startswith("Installing collected"):
+                task.detail("unpacking")
+
+        installed = sandbox(
+            [
+                python, "-m", "pip", "install", "--no-index", "--find-links", root.resolve() / "wheelhouse",
+                "--require-hashes", "-r", root.resolve() / entry.requirements,
+            ],
+            step="pip install",
+            log=log,
+            on_line=listen,
+            check=False,
+        )  # fmt: skip
+    facts["install_seconds"] = round(time.perf_counter() - started, 1)
+    if installed.returncode != 0:
+        return [_problem(Code.INSTALL, entry, "pip install failed", installed.output)], facts
+    problems = []
+    with tools.progress.task("pip check"):
+        checked = sandbox([python, "-m", "pip", "check"], step="pip check", log=log, check=False)
+    if checked.returncode != 0:
+        problems += [
+            Problem(code=Code.CONFLICT, file=entry.requirements, message=line)
+            for line in checked.output.strip().splitlines()
+        ]
+    with tools.progress.task("import"):
+        problems += _inspect(root, entry, python, sandbox, log, facts)
+    return problems, facts
+
+
+def _inspect(
+    root: Path, entry: TargetEntry, python: Path, sandbox: Sandbox, log: Path, facts: dict[str, object]
+) -> list[Problem]:
+    """Import the recipe's modules; compare what is installed with the lock."""
+    suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
+    modules = [*suite["imports"], *entry.extensions]
+    result = sandbox([python, "-c", _INSPECT, *modules], step="import", log=log, check=False)
+    _, marker, answer = result.output.rpartition("\n@@")
+    if result.returncode != 0 or not marker:
+        return [
+            _problem(
+                Code.IMPORT, entry, f"importing {', '.join(modules)} ended the interpreter", result.output
+            )
+        ]
+    seen = json.loads(answer)
+    facts["installed"] = dict(sorted(seen["installed"].items(), key=lambda item: item[0].lower()))
+    problems = [
+        Problem(code=Code.IMPORT, file=name, message=trace.strip().splitlines()[-1])
+        for name, trace in seen["failed"].items()
+    ]
+    from packaging.utils import canonicalize_name
+
+    versions = {canonicalize_name(name): version for name, version in seen["installed"].items()}
+    pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
+    for name, (version, _) in pins.items():
+        if versions.get(name) != str(version):
+            message = f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed"
+            problems.append(Problem(code=Code.INSTALL, file=entry.requirements, message=message))
+    return problems
+
+
+def run_suite(
+    root: Path, level: Level, env: Path, out: Path, sandbox: Sandbox, tools: Tools
+) -> tuple[list[Problem], tuple[Check, ...]]:
+    """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`."""
+    name = level.name.lower()
+    out.mkdir(parents=True, exist_ok=True)
+    suite = env.parent / "suite"
+    if not suite.is_dir():
+        # a copy, so that the byte code Python writes does not land in the bundle
+        shutil.copytree(root / "smoke", suite)
+    with tools.progress.task(f"{name} suite") as task:
+
+        def listen(line: str) -> None:
+            match = _SUITE_STEP.match(line)
+            if match:
+                task.total(int(match[2]), done=int(match[1]) - 1)
+                task.detail(match[3])
+
+        ended = sandbox(
+            [env / "bin" / "python", suite / "harness.py", "--level", name, "--out", out],
+            step=f"{name} suite",
+            log=out / "suite.log",
+            on_line=listen,
+            check=False,
+        )
+    return read_results(out / f"{name}.json", level, ended.returncode, ended.output)
+
+
+def read_results(
+    path: Path, level: Level, returncode: int, output: str
+) -> tuple[list[Problem], tuple[Check, ...]]:
+    """Problems and checks from the document that the harness left at `path`."""
+    suite = f"smoke/harness.py --level {level.name.lower()}"
+    tail = "\n".join(output.strip().splitlines()[-8:])
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        message = f"ended with status {returncode} before its first check: {tail}"
+        return [Problem(code=Code.CRASH, file=suite, message=message)], ()
+    checks = tuple(
+        Check(
+            name=item["name"],
+            title=item["title"],
+            status=item["status"],
+            seconds=item["seconds"],
+            reason=item["reason"],
+            traceback=item["traceback"],
+            values=item["values"],
+            files=tuple(item["files"]),
+        )
+        for item in document["checks"]
+    )
+    problems = [
+        Problem(code=Code.CHECK, file=check.name, message=f"{check.title}: {check.reason}")
+        for check in checks
+        if check.status == "failed"
+    ]
+    if document["running"]:
+        message = f"ended with status {returncode} during {document['running']}: {tail}"
+        problems.append(Problem(code=Code.CRASH, file=suite, message=message))
+    elif not any(check.status == "passed" for check in checks):
+        problems.append(Problem(code=Code.CRASH, file=suite, message="no check passed: nothing was proven"))
+    return problems, checks
+
+
+def _problem(code: Code, entry: TargetEntry, message: str, output: str) -> Problem:
+    tail = "\n".join(output.strip().splitlines()[-8:])
+    return Problem(code=code, file=entry.target.name, message=f"{message}:\n{tail}")

@@ -1,0 +1,92 @@
+"""Populate: every file of a resolution into the store; what exists only as an sdist is built first."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from wheelferry.download import Download, download_all
+from wheelferry.interpreters import Interpreter
+from wheelferry.lock import Choice, LockedWheel
+from wheelferry.metadata import filename_parts
+from wheelferry.stages.finish import repack_for_target
+from wheelferry.store import Entry
+from wheelferry.targets import Target
+from wheelferry.tools import Tools
+from wheelferry.wheels import read_wheel, unpack
+
+
+def populate(
+    choices: Iterable[Choice],
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    *,
+    sdist_constraints: tuple[str, ...] = (),
+) -> tuple[LockedWheel, ...]:
+    """Bring `choices` into the store and return them as wheels, in name order.
+
+    Raises what downloading and building raise.
+    """
+    chosen = list(choices)
+    entries = download_all(
+        [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in chosen],
+        tools.store,
+        tools.index,
+        tools.progress,
+    )
+    wheels = []
+    for choice in chosen:
+        entry = entries[choice.url]
+        if choice.is_sdist:
+            entry = _build_sdist(choice, entry, target, interpreter, tools, sdist_constraints)
+        name, version, _ = filename_parts(entry.filename)
+        wheels.append(
+            LockedWheel(
+                name=name,
+                version=version,
+                filename=entry.filename,
+                sha256=entry.sha256,
+                size=entry.size,
+                origin=_public(choice.url),
+            )
+        )
+    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+
+
+def _public(url: str) -> str:
+    """Where a file came from, without the folders of this machine."""
+    return url.rsplit("/", 1)[-1] if url.startswith("file:") else url
+
+
+def _build_sdist(
+    choice: Choice,
+    sdist: Entry,
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    constraints: tuple[str, ...],
+) -> Entry:
+    """The wheel of an sdist, from the store if it was built for this Python and platform before."""
+    identity = json.dumps([sdist.sha256, target.python, target.platform, interpreter.version, constraints])
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    with tools.store.lock(f"sdist-{key}"):
+        known = tools.store.recall("sdist", key)
+        if known:
+            return known
+        with tools.progress.task(f"build {choice.filename}"), tools.store.workspace("sdist") as work:
+            source = work / choice.filename
+            tools.store.place(sdist.sha256, source)
+            wheel = tools.uv.build_sdist(
+                source,
+                work / "out",
+                interpreter=interpreter,
+                constraints=constraints,
+                environment={"SOURCE_DATE_EPOCH": "315532800"},
+                log=tools.store.log_path(f"build-{choice.name}"),
+            )
+            if not read_wheel(wheel).tags.issubset(target.tags) or "linux_" in wheel.name:
+                unpack(wheel, work / "tree")
+                wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)
+            entry = tools.store.add(wheel)
+        tools.store.remember("sdist", key, entry)
+        return entry

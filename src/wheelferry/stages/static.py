@@ -1,0 +1,248 @@
+"""Static verification: everything that can be said about a bundle by reading it, on any machine."""
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from wheelferry import checks
+from wheelferry.checks import Code, Problem
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.files import files_below, sha256_file
+from wheelferry.lock import LockedWheel, parse_pylock, parse_requirements
+from wheelferry.manifest import NAME, REPORT, Manifest, TargetEntry, is_untouched, parse_manifest
+from wheelferry.metadata import WheelInfo, filename_parts
+from wheelferry.platforms import linux
+from wheelferry.targets import glibc_minor
+from wheelferry.tools import Tools
+from wheelferry.wheels import read_wheel, record_problems
+
+REPORT_FILES = f"{REPORT}/files.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A bundle whose files were hashed: manifest, hash by path, and wheels read by path."""
+
+    root: Path
+    manifest: Manifest
+    hashes: dict[str, str]
+    wheels: dict[str, WheelInfo]
+
+
+def open_bundle(root: Path) -> tuple[Manifest, str]:
+    """The manifest of the bundle in `root` and its text; raises InputError when there is none."""
+    try:
+        # newline="" keeps what is on disk: a changed line ending is a change
+        with (root / NAME).open(encoding="utf-8", newline="") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        raise InputError(
+            f"{root} is not a bundle: it has no {NAME}", hint="give the folder that bundle --out made"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{root / NAME}: not UTF-8: {error}") from None
+    return parse_manifest(text), text
+
+
+def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem]]:
+    """Check everything that reading can check; returns what was read, and every problem found.
+
+    A manifest that cannot be read is a problem too, and then there is nothing else to return.
+    """
+    try:
+        manifest, text = open_bundle(root)
+    except InputError as error:
+        if not (root / NAME).is_file():
+            raise
+        return None, [Problem(code=Code.MANIFEST, file=NAME, message=str(error))]
+    problems = []
+    if not is_untouched(text, manifest):
+        message = "its digest does not fit its content: it was altered after packing"
+        problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
+    found = _hash_files(root, tools)
+    problems += checks.compare_files(manifest.files, found)
+    problems += _check_report(root)
+    hashes = {path: sha256 for path, (_, sha256) in found.items()}
+    wheels, wheel_problems = _read_wheels(root, sorted(p for p in hashes if p.endswith(".whl")), tools)
+    problems += wheel_problems
+    opened = Opened(root=root, manifest=manifest, hashes=hashes, wheels=wheels)
+    locked: set[str] = set()
+    for entry in manifest.targets:
+        problems += _check_target(opened, entry, locked)
+    for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
+        problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
+    return opened, list(dict.fromkeys(problems))
+
+
+def _hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of every file but the manifest and the report, by path with forward slashes."""
+    paths = []
+    for path in files_below(root):
+        name = path.relative_to(root).as_posix()
+        if name != NAME and not name.startswith(f"{REPORT}/"):
+            paths.append((name, path))
+    with tools.progress.task("hash files", unit="bytes") as task:
+        task.total(sum(path.stat().st_size for _, path in paths))
+        with ThreadPoolExecutor(max_workers=max(2, tools.jobs)) as pool:
+            hashes = pool.map(lambda item: sha256_file(item[1], on_bytes=task.advance), paths)
+            return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
+
+
+def _check_report(root: Path) -> Iterator[Problem]:
+    """An earlier report's own list against its files."""
+    listing = root / REPORT_FILES
+    if not listing.is_file():
+        return
+    try:
+        stated = json.loads(listing.read_text("utf-8"))
+        items = [(str(name), str(sha256)) for name, sha256 in stated.items()]
+    except (ValueError, AttributeError):
+        yield Problem(code=Code.REPORT_CHANGED, file=REPORT_FILES, message="cannot be read")
+        return
+    for name, sha256 in items:
+        path = root / REPORT / name
+        if not path.is_file() or sha256_file(path) != sha256:
+            yield Problem(code=Code.REPORT_CHANGED, file=f"{REPORT}/{name}", message="was altered or removed")
+
+
+def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, WheelInfo], list[Problem]]:
+    """Read every wheel and compare its contents with its RECORD, several at a time, the largest first."""
+    problems: list[Problem] = []
+    wheels: dict[str, WheelInfo] = {}
+    by_size = sorted(names, key=lambda name: (root / name).stat().st_size, reverse=True)
+    with tools.progress.task("check wheels against their RECORD", total=len(names)) as task:
+
+        def check(name: str) -> list[str]:
+            found = record_problems(root / name)
+            task.advance()
+            return found
+
+        with ThreadPoolExecutor(max_workers=max(2, tools.jobs)) as pool:
+            for name, messages in zip(by_size, pool.map(check, by_size), strict=True):
+                problems += [Problem(code=Code.RECORD, file=name, message=m) for m in messages]
+    for name in names:
+        try:
+            wheels[name] = read_wheel(root / name)
+        except IntegrityError as error:
+            problems.append(Problem(code=Code.WHEEL_UNREADABLE, file=name, message=str(error)))
+    return wheels, problems
+
+
+def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Iterator[Problem]:
+    """All that concerns one target: its two lock files, its wheels' fit, its closure, its compiled modules."""
+    try:
+        pins = parse_requirements((opened.root / entry.requirements).read_text("utf-8"))
+        pylock = parse_pylock((opened.root / entry.pylock).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        name = entry.requirements if entry.requirements in str(error) else entry.pylock
+        yield Problem(code=Code.LOCK_UNREADABLE, file=name, message=str(error))
+        return
+    locked.update(path for _, path, _ in pylock.values())
+    yield from checks.compare_locks(entry, pins, pylock, opened.hashes)
+    infos: dict[NormalizedName, WheelInfo] = {}
+    paths: dict[NormalizedName, str] = {}
+    for name, (version, path, _) in pylock.items():
+        info = opened.wheels.get(path)
+        if info is None:
+            continue
+        infos[name], paths[name] = info, path
+        try:
+            stated_name, stated_version, tags = filename_parts(path.rsplit("/", 1)[-1])
+        except IntegrityError as error:
+            yield Problem(code=Code.NAME, file=path, message=str(error))
+            continue
+        if (stated_name, stated_version) != (name, version):
+            message = f"its name says {stated_name} {stated_version}, {entry.pylock} says {name} {version}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=path, message=message)
+        wheel = LockedWheel(
+            name=stated_name,
+            version=stated_version,
+            filename=path.rsplit("/", 1)[-1],
+            sha256="",
+            size=0,
+            origin="",
+        )
+        yield from checks.check_wheel(wheel, info, tags)
+        yield from checks.check_fit(path, info, tags, entry.target)
+    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
+    yield from _check_built(opened, entry, infos, paths, pylock)
+
+
+def _check_built(
+    opened: Opened,
+    entry: TargetEntry,
+    infos: dict[NormalizedName, WheelInfo],
+    paths: dict[NormalizedName, str],
+    pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+) -> Iterator[Problem]:
+    """The wheel built here: tied to the lock's torch, compiled modules there, and able to run on the target."""
+    path = f"wheelhouse/{entry.built}"
+    info = opened.wheels.get(path)
+    if info is None:
+        yield Problem(
+            code=Code.WHEEL_MISSING,
+            file=path,
+            message="is missing or unreadable; the manifest says it was built",
+        )
+        return
+    torch = NormalizedName("torch")
+    torch_wheel = None
+    if torch in infos:
+        torch_wheel = LockedWheel(
+            name=torch,
+            version=infos[torch].version,
+            filename=paths[torch].rsplit("/", 1)[-1],
+            sha256=pylock[torch][2],
+            size=0,
+            origin="",
+        )
+    yield from checks.check_torch(path, info, torch_wheel, entry.target)
+    for module in checks.missing_extensions(info, entry.extensions, entry.target):
+        yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
+    if glibc_minor(entry.target.platform) is not None:
+        yield from _check_binaries(opened.root / path, path, entry, infos.values())
+
+
+def _check_binaries(
+    wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo]
+) -> Iterator[Problem]:
+    """Symbol versions, needed libraries and search paths of the ELF files in a built wheel."""
+    from elftools.common.exceptions import ELFError
+
+    limit = glibc_minor(entry.target.platform) or 0
+    arch = entry.target.platform.split("_", 3)[-1]
+    brought = {name.rsplit("/", 1)[-1] for info in infos for name in info.files}
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if linux.is_binary(name)}
+        facts = {name: linux.read_elf(BytesIO(data)) for name, data in members.items()}
+    except (ELFError, zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+        return
+    for name, fact in facts.items():
+        policy = linux.policy_for(fact.symbol_versions, arch)
+        if policy.glibc_minor is None or policy.glibc_minor > limit:
+            yield Problem(
+                code=Code.GLIBC,
+                file=path,
+                message=f"{name} is {policy.tag}, the target {entry.target.platform}",
+            )
+        for library in fact.needed:
+            if (
+                library not in policy.system_libraries
+                and library not in brought
+                and not library.startswith("ld-linux")
+            ):
+                yield Problem(
+                    code=Code.LIBRARY, file=path, message=f"{name} needs {library}, which no wheel brings"
+                )
+        outside = [p for value in fact.search_paths for p in value.split(":") if not p.startswith("$ORIGIN")]
+        if outside:
+            yield Problem(code=Code.SEARCH_PATH, file=path, message=f"{name} looks into {', '.join(outside)}")

@@ -1,0 +1,170 @@
+"""Verify: prove a bundle, level by level, and leave the evidence in its report folder."""
+
+import datetime as dt
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from wheelferry.checks import Code, Problem
+from wheelferry.errors import InputError, MissingError
+from wheelferry.files import folder_aside, require_space, sha256_file
+from wheelferry.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.manifest import REPORT, Manifest, TargetEntry
+from wheelferry.page import render_page
+from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
+from wheelferry.sandbox import Sandbox, open_sandbox
+from wheelferry.stages.install import install, run_suite
+from wheelferry.stages.static import REPORT_FILES, Opened, verify_static
+from wheelferry.targets import Target, glibc_minor, platform_tags
+from wheelferry.tools import Tools
+
+
+def verify(root: Path, level: Level, tools: Tools, *, only: str | None = None) -> Report:
+    """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
+
+    Everything found is in the report, which is also written to ``report/`` in the bundle as JSON and
+    HTML. Levels above static are skipped, with the reason, when the static level found problems or
+    the target cannot run on this machine. Raises InputError when `root` is no bundle.
+    """
+    tools.progress.stage(f"verify {root} ({level.name.lower()})")
+    started = time.perf_counter()
+    opened, problems = verify_static(root, tools)
+    static = LevelResult(
+        level=Level.STATIC,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        facts=_static_facts(opened),
+    )
+    results: list[TargetResult] = []
+    with tools.store.workspace("verify") as work:
+        if opened is not None and level > Level.STATIC:
+            selected = _select(opened.manifest, only)
+            results += [_verify_target(root, entry, level, static, work, tools) for entry in selected]
+        report = Report(
+            bundle=root.resolve().name,
+            digest=opened.manifest.digest if opened else None,
+            title=f"{opened.manifest.recipe}@{opened.manifest.release}" if opened else "unreadable bundle",
+            level=level,
+            date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            host=_host(),
+            static=static,
+            targets=tuple(results),
+        )
+        _write_report(root, report, work)
+    return report
+
+
+def _static_facts(opened: Opened | None) -> dict[str, object]:
+    if opened is None:
+        return {}
+    return {
+        "files": len(opened.manifest.files),
+        "bytes": sum(file.size for file in opened.manifest.files),
+        "wheels": len(opened.wheels),
+        "targets": [entry.target.name for entry in opened.manifest.targets],
+    }
+
+
+def _select(manifest: Manifest, only: str | None) -> Iterable[TargetEntry]:
+    names = [entry.target.name for entry in manifest.targets]
+    if only is not None and only not in names:
+        raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
+    return [entry for entry in manifest.targets if only in (None, entry.target.name)]
+
+
+def _verify_target(
+    root: Path, entry: TargetEntry, level: Level, static: LevelResult, work: Path, tools: Tools
+) -> TargetResult:
+    """The levels above static on one target; the first that fails ends the row."""
+    wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
+    reason = "the static level found problems" if static.problems else _cannot_run_here(entry.target)
+    if reason is not None:
+        results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
+        return TargetResult(target=entry.target.name, levels=tuple(results))
+    folder = work / entry.target.name
+    sandbox = open_sandbox(folder / "home", tools.run)
+    if not sandbox.isolated:
+        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
+    results = []
+    for lv in wanted:
+        if results and not results[-1].passed:
+            reason = f"the {results[-1].level.name.lower()} level failed"
+            results.append(LevelResult(level=lv, seconds=0.0, not_run=reason))
+        else:
+            results.append(_run_level(lv, root, entry, folder, sandbox, tools))
+    isolation = {"isolated": sandbox.isolated, "kind": sandbox.kind, "evidence": dict(sandbox.evidence)}
+    return TargetResult(target=entry.target.name, levels=tuple(results), isolation=isolation)
+
+
+def _run_level(
+    level: Level, root: Path, entry: TargetEntry, folder: Path, sandbox: Sandbox, tools: Tools
+) -> LevelResult:
+    started = time.perf_counter()
+    if level is Level.INSTALL:
+        try:
+            interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
+        except MissingError as error:
+            return LevelResult(level=level, seconds=0.0, not_run=str(error))
+        size = sum(file.stat().st_size for file in (root / "wheelhouse").glob("*.whl"))
+        require_space(folder, 2 * size, purpose="the test installation")
+        problems, facts = install(root, entry, interpreter, folder / "env", sandbox, tools)
+        if sandbox.reaches_network:
+            message = f"seen from inside: {json.dumps(dict(sandbox.evidence))}"
+            problems.append(Problem(code=Code.NETWORK, file=entry.target.name, message=message))
+        checks: tuple[Check, ...] = ()
+    else:
+        out = folder / REPORT / level.name.lower()
+        problems, checks = run_suite(root, level, folder / "env", out, sandbox, tools)
+        facts = {}
+    return LevelResult(
+        level=level,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        checks=checks,
+        facts=facts,
+    )
+
+
+def _cannot_run_here(target: Target) -> str | None:
+    """Why the target's wheels cannot be installed on this machine; None when they can."""
+    minor = host_glibc_minor()
+    if not target.platform.startswith("manylinux"):
+        return f"{target.platform} does not run on this machine"
+    if not target.platform.endswith(platform.machine()):
+        return f"{target.platform} does not run on {platform.machine()}"
+    if minor is None or target.platform not in platform_tags(f"manylinux_2_{minor}_{platform.machine()}"):
+        return f"the target needs glibc 2.{glibc_minor(target.platform)}, this machine has 2.{minor}"
+    return None
+
+
+def _host() -> dict[str, object]:
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "glibc": ".".join(platform.libc_ver()[1:]),
+        "python": platform.python_version(),
+    }
+
+
+def _write_report(root: Path, report: Report, work: Path) -> None:
+    """Replace the bundle's report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
+    with folder_aside(root / REPORT) as folder:
+        for target in report.targets:
+            seen = work / target.target / REPORT
+            if seen.is_dir():
+                shutil.copytree(seen, folder / target.target, ignore=_unwanted)
+        (folder / "report.json").write_text(report.to_text(), "utf-8")
+        (folder / "report.html").write_text(render_page(report, folder), "utf-8")
+        hashes = {
+            p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()
+        }
+        (folder / Path(REPORT_FILES).name).write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
+
+
+def _unwanted(folder: str, names: list[str]) -> list[str]:
+    """What a suite leaves that is no evidence: checkpoints and data sets (large), event files."""
+    kept = (".png", ".json", ".log", ".txt")
+    return [name for name in names if not (Path(folder) / name).is_dir() and not name.endswith(kept)]

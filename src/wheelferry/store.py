@@ -1,0 +1,227 @@
+"""The store: everything downloaded or built, by SHA-256, plus what led to it.
+
+Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
+
+    objects/ab/abcd…     the bytes, read-only
+    partial/abcd….part   downloads under way, continued after an interruption
+    keys/<kind>/<key>    JSON: which object a build key or an sdist gave
+    sources/             git clones
+    logs/ work/ locks/   build logs, scratch folders of running commands, lock files
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from wheelferry.errors import IntegrityError
+from wheelferry.files import link_or_copy, sha256_file, write_atomic
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What a key leads to: an object, and the file name it goes by."""
+
+    sha256: str
+    filename: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """How much lies in the store: number of files and bytes by part."""
+
+    root: Path
+    objects: int
+    object_bytes: int
+    builds: int
+    sources: int
+    source_bytes: int
+    partial_bytes: int
+
+
+class Store:
+    """A content-addressed store on disk; safe for several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.objects = root / "objects"
+        self.partial = root / "partial"
+        self.sources = root / "sources"
+        self.logs = root / "logs"
+
+    def path(self, sha256: str) -> Path:
+        """Where the object `sha256` is, or would be."""
+        return self.objects / sha256[:2] / sha256
+
+    def has(self, sha256: str) -> bool:
+        """Whether the object is there (its bytes are checked when it is used)."""
+        return self.path(sha256).is_file()
+
+    def take(self, sha256: str, *, on_bytes: Callable[[int], None] | None = None) -> Path | None:
+        """The object's path after re-hashing it; a damaged one is removed and counts as absent."""
+        path = self.path(sha256)
+        try:
+            if sha256_file(path, on_bytes=on_bytes) == sha256:
+                return path
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return None
+
+    def add(self, source: Path, *, expected: str | None = None) -> Entry:
+        """Move `source` into the store; IntegrityError when its hash is not `expected`."""
+        digest = sha256_file(source)
+        if expected is not None and digest != expected:
+            raise IntegrityError(f"{source.name}: SHA-256 is {digest}, expected {expected}")
+        entry = Entry(sha256=digest, filename=source.name, size=source.stat().st_size)
+        self.adopt(source, digest)
+        return entry
+
+    def adopt(self, source: Path, sha256: str) -> Path:
+        """Move `source`, whose hash was just taken, to its place; read-only from then on."""
+        final = self.path(sha256)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        source.chmod(0o444)
+        try:
+            source.replace(final)
+        except OSError:  # another file system
+            copy = final.with_name(f".{final.name}.{os.getpid()}.part")
+            shutil.copyfile(source, copy)
+            copy.chmod(0o444)
+            copy.replace(final)
+            source.unlink()
+        return final
+
+    def place(self, sha256: str, destination: Path) -> None:
+        """Give the object a second name at `destination` (hard link, else copy)."""
+        link_or_copy(self.path(sha256), destination)
+
+    def remember(self, kind: str, key: str, entry: Entry) -> None:
+        """Record that `key` of `kind` (``build``, ``sdist``) gave `entry`."""
+        write_atomic(self.root / "keys" / kind / key, json.dumps(asdict(entry), indent=1))
+
+    def recall(self, kind: str, key: str) -> Entry | None:
+        """What `key` gave earlier, if its object is still there and whole."""
+        try:
+            data = json.loads((self.root / "keys" / kind / key).read_text("utf-8"))
+            entry = Entry(**data)
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, TypeError):
+            return None  # written by another version: as good as absent
+        return entry if self.take(entry.sha256) else None
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keep other processes away from `name` for the length of the context."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0.2)
+        except Timeout:
+            if on_wait:
+                on_wait()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def workspace(self, purpose: str) -> Iterator[Path]:
+        """A scratch folder on the store's file system, removed at the end whatever happens."""
+        work = self.root / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=work))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def log_path(self, name: str) -> Path:
+        """A new log file, named for its purpose and the time."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        return self.logs / f"{stamp}-{os.getpid()}-{name}.log"
+
+    def usage(self) -> Usage:
+        """Count what is there."""
+        objects = list(self._object_files())
+        builds = self.root / "keys" / "build"
+        return Usage(
+            root=self.root,
+            objects=len(objects),
+            object_bytes=sum(p.stat().st_size for p in objects),
+            builds=len(list(builds.iterdir())) if builds.is_dir() else 0,
+            sources=len(list(self.sources.iterdir())) if self.sources.is_dir() else 0,
+            source_bytes=_size_below(self.sources),
+            partial_bytes=_size_below(self.partial),
+        )
+
+    def damaged(self, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
+        """Re-hash every object; remove those whose bytes are wrong and return their names."""
+        bad = []
+        for path in self._object_files():
+            if sha256_file(path, on_bytes=on_bytes) != path.name:
+                path.unlink(missing_ok=True)
+                bad.append(path.name)
+        return bad
+
+    def prune(self, *, older_than: float = 0.0) -> int:
+        """Remove objects that no bundle links to and that are older than so many seconds; bytes freed.
+
+        Scratch folders of dead processes and interrupted downloads of that age go too.
+        """
+        freed = 0
+        limit = time.time() - older_than
+        for path in list(self._object_files()):
+            status = path.stat()
+            if status.st_nlink == 1 and status.st_mtime <= limit:
+                freed += status.st_size
+                path.unlink()
+        for folder in (self.partial, self.root / "work", self.logs):
+            for path in list(folder.iterdir()) if folder.is_dir() else ():
+                if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
+                    freed += _size_below(path)
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return freed
+
+    def _object_files(self) -> Iterator[Path]:
+        if self.objects.is_dir():
+            for folder in sorted(self.objects.iterdir()):
+                yield from (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+
+
+def default_root() -> Path:
+    """``WHEELFERRY_CACHE`` if set, else the user's cache folder."""
+    configured = os.environ.get("WHEELFERRY_CACHE")
+    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("wheelferry"))
+
+
+def _size_below(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_dir()) if path.is_dir() else 0
+
+
+def _belongs_to_live_process(path: Path) -> bool:
+    """Whether the process whose number is in a scratch folder's or log's name still runs."""
+    numbers = [int(part) for part in path.name.split("-") if part.isdigit() and len(part) < 8]
+    for number in numbers:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            return True
+        return True
+    return False

@@ -1,0 +1,163 @@
+"""Reading wheels, checking them against their RECORD, and rewriting those built here."""
+
+import base64
+import csv
+import hashlib
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from email.parser import HeaderParser
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import parse_tag
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from wheelferry.errors import BuildError, IntegrityError
+from wheelferry.files import CHUNK, contained
+from wheelferry.metadata import STAMP, WheelInfo
+from wheelferry.process import Runner
+
+_UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+
+
+def read_wheel(path: Path) -> WheelInfo:
+    """Read a wheel's metadata; raises IntegrityError when it is not a well-formed wheel."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            info = _dist_info(path, names)
+            metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
+            wheel = HeaderParser().parsestr(archive.read(f"{info}/WHEEL").decode("utf-8"))
+            stamp = archive.read(f"{info}/{STAMP}") if f"{info}/{STAMP}" in names else None
+            return WheelInfo(
+                name=canonicalize_name(metadata["Name"] or ""),
+                version=Version(metadata["Version"] or ""),
+                tags=frozenset(tag for text in wheel.get_all("Tag", []) for tag in parse_tag(text)),
+                requires=tuple(Requirement(text) for text in metadata.get_all("Requires-Dist", [])),
+                requires_python=metadata["Requires-Python"] or "",
+                extras=tuple(metadata.get_all("Provides-Extra", [])),
+                files=tuple(name for name in names if not name.endswith("/")),
+                stamp=stamp,
+            )
+    except (zipfile.BadZipFile, KeyError, ValueError, InvalidRequirement, EOFError, OSError) as error:
+        raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+
+
+def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
+    """Compare every file of a wheel with its RECORD; one line for each difference, none if all is well."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return list(_compare_record(path, archive, on_bytes))
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        return [f"not a readable wheel: {error}"]
+
+
+def _compare_record(
+    path: Path, archive: zipfile.ZipFile, on_bytes: Callable[[int], None] | None
+) -> Iterable[str]:
+    names = [name for name in archive.namelist() if not name.endswith("/")]
+    for name in (
+        sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else ()
+    ):
+        yield f"{name}: stands in the archive twice"
+    info = _dist_info(path, names)
+    record = {
+        row[0]: row for row in csv.reader(io.StringIO(archive.read(f"{info}/RECORD").decode("utf-8"))) if row
+    }
+    unsigned = {f"{info}/{name}" for name in _UNSIGNED}
+    for name in sorted(set(record) - set(names)):
+        yield f"{name}: in RECORD but not in the wheel"
+    for name in names:
+        row = record.get(name)
+        if row is None:
+            if name not in unsigned:
+                yield f"{name}: not in RECORD"
+            continue
+        if name in unsigned:
+            continue
+        try:
+            stated = _hash_entry(archive, name, row[1].partition("=")[0] or "sha256", on_bytes)
+        except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+            yield f"{name}: unreadable ({error})"
+            continue
+        if row[1] != stated:
+            yield f"{name}: hash differs from RECORD"
+
+
+def _hash_entry(
+    archive: zipfile.ZipFile, name: str, algorithm: str, on_bytes: Callable[[int], None] | None
+) -> str:
+    digest = hashlib.new(algorithm)
+    with archive.open(name) as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+            if on_bytes:
+                on_bytes(len(piece))
+    return f"{algorithm}={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}"
+
+
+def _dist_info(path: Path, names: Iterable[str]) -> str:
+    folders = {name.split("/", 1)[0] for name in names if name.split("/", 1)[0].endswith(".dist-info")}
+    if len(folders) != 1:
+        raise IntegrityError(f"{path.name}: has {len(folders)} .dist-info folders instead of one")
+    return folders.pop()
+
+
+def unpack(wheel: Path, folder: Path) -> None:
+    """Unpack a wheel into `folder`; refuses names that would leave it."""
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            contained(folder, entry.filename)
+        archive.extractall(folder)
+
+
+def amend_metadata(folder: Path, *, version: str, requires: Iterable[str], stamp: bytes) -> None:
+    """Set the version, add requirements and put our stamp into the .dist-info of an unpacked wheel."""
+    (info,) = folder.glob("*.dist-info")
+    path = info / "METADATA"
+    head, separator, body = path.read_text("utf-8").partition("\n\n")
+    lines = [f"Version: {version}" if line.startswith("Version:") else line for line in head.splitlines()]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    path.write_text("\n".join(lines) + separator + body, "utf-8")
+    (info / STAMP).write_bytes(stamp)
+    name = info.name.split("-", 1)[0]
+    info.rename(folder / f"{name}-{version}.dist-info")
+
+
+def retag(folder: Path, platform: str) -> None:
+    """Replace the platform part of every tag in the WHEEL file of an unpacked wheel."""
+    (info,) = folder.glob("*.dist-info")
+    path = info / "WHEEL"
+    lines = []
+    for line in path.read_text("utf-8").splitlines():
+        key, _, value = line.partition(": ")
+        if key == "Tag" and not value.endswith("-any"):
+            line = f"Tag: {value.rsplit('-', 1)[0]}-{platform}"
+        if line not in lines or not line:
+            lines.append(line)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def pack(folder: Path, out: Path, run: Runner, *, epoch: int) -> Path:
+    """Pack an unpacked wheel with pypa's ``wheel``: RECORD made anew, file order and dates fixed."""
+    for path in folder.rglob("*"):
+        # the builder's umask must not reach the archive
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+    out.mkdir(parents=True, exist_ok=True)
+    run(
+        [sys.executable, "-m", "wheel", "pack", folder, "--dest-dir", out],
+        step=f"pack {folder.name}",
+        env={**_plain_environment(), "SOURCE_DATE_EPOCH": str(max(epoch, 315_532_800))},
+    )
+    wheels = list(out.glob("*.whl"))
+    if len(wheels) != 1:
+        raise BuildError(f"packing {folder} gave {len(wheels)} wheels instead of one")
+    return wheels[0]
+
+
+def _plain_environment() -> Mapping[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
