@@ -39,7 +39,7 @@ def load_recipe(reference: str) -> LocatedRecipe:
         if reference not in shipped_names():
             raise InputError(
                 f"no recipe called {reference!r}",
-                hint=f"shipped are {', '.join(shipped_names())}; a file of your own is given as ./my.toml@RELEASE",
+                hint=f"shipped are {', '.join(shipped_names())}; your own file: ./my.toml@RELEASE",
             )
     try:
         text = path.read_text("utf-8")

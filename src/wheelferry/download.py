@@ -1,12 +1,13 @@
 """Downloads into the store: in parallel, resumed where they stopped, hashed while they stream."""
 
+import errno
 import hashlib
-import shutil
 import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -38,6 +39,10 @@ class _Stopped(Exception):
     """Another download failed; this one need not finish."""
 
 
+class _RestartFromZero(Exception):
+    """The server does not continue where we stopped."""
+
+
 def download_all(
     downloads: Iterable[Download], store: Store, index: IndexSettings, progress: Progress
 ) -> dict[str, Entry]:
@@ -48,16 +53,15 @@ def download_all(
     """
     wanted = list(dict.fromkeys(downloads))
     present, missing = _split(wanted, store, progress)
-    with index.session(connections=CONNECTIONS) as session:
-        sized = _with_sizes(missing, session, index)
-        require_space(
-            store.root, sum(d.size or 0 for d in sized) - _resumable(sized, store), purpose="download"
-        )
-        with progress.task("download", unit="bytes") as task:
-            task.total(sum(d.size or 0 for d in sized))
+    with index.session(connections=CONNECTIONS) as session, progress.task("download", unit="bytes") as task:
+        transfer = _Transfer(store=store, session=session, index=index, task=task, stop=threading.Event())
+        with ThreadPoolExecutor(max_workers=2 * CONNECTIONS) as pool:
             # the largest first, so that none of them is left alone at the end
-            sized.sort(key=lambda d: d.size or 0, reverse=True)
-            entries = _in_parallel(sized, store, session, index, task)
+            sized = sorted(pool.map(transfer.size, missing), key=lambda d: d.size or 0, reverse=True)
+        total = sum(d.size or 0 for d in sized)
+        require_space(store.root, total - _resumable(sized, store), purpose="the download")
+        task.total(total)
+        entries = _in_parallel(transfer, sized)
     return present | entries
 
 
@@ -78,85 +82,159 @@ def _split(
     return present, [d for d in wanted if d.url not in present]
 
 
-def _with_sizes(missing: list[Download], session: requests.Session, index: IndexSettings) -> list[Download]:
-    def size(download: Download) -> Download:
-        if download.size is not None or _local_path(download.url):
-            local = _local_path(download.url)
-            return replace(download, size=local.stat().st_size) if local and local.is_file() else download
-        try:
-            response = session.head(
-                download.url,
-                allow_redirects=True,
-                timeout=TIMEOUT_SECONDS,
-                headers={"Accept-Encoding": "identity"},
-                auth=index.auth_for(download.url),
-                verify=not index.trusts(download.url) and session.verify,
-            )
-            length = response.headers.get("Content-Length", "")
-        except requests.RequestException:
-            return download  # only the order and the space check want it; the download itself will speak
-        return replace(download, size=int(length)) if response.ok and length.isdigit() else download
-
-    with ThreadPoolExecutor(max_workers=2 * CONNECTIONS) as pool:
-        return list(pool.map(size, missing))
-
-
 def _resumable(downloads: list[Download], store: Store) -> int:
+    """Bytes of `downloads` that an interrupted run left."""
     parts = [store.partial / f"{d.sha256}.part" for d in downloads if d.sha256]
     return sum(part.stat().st_size for part in parts if part.is_file())
 
 
-def _in_parallel(
-    downloads: list[Download], store: Store, session: requests.Session, index: IndexSettings, task: Task
-) -> dict[str, Entry]:
-    stop = threading.Event()
+def _in_parallel(transfer: "_Transfer", downloads: list[Download]) -> dict[str, Entry]:
+    """Run all downloads; the first that fails stops the others and is raised."""
     with ThreadPoolExecutor(max_workers=CONNECTIONS) as pool:
-        futures = {
-            pool.submit(_one, download, store, session, index, task, stop): download for download in downloads
-        }
+        futures = {pool.submit(transfer.fetch, download): download for download in downloads}
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [f for f in done if f.exception() and not isinstance(f.exception(), _Stopped)]
-            if failed:
-                raise failed[0].exception() or AssertionError
+            failures = [error for future in done if (error := future.exception())]
+            for error in failures:
+                if not isinstance(error, _Stopped):
+                    raise error
         finally:
-            stop.set()
+            transfer.stop.set()
             pool.shutdown(cancel_futures=True)
-    return {futures[future].url: future.result() for future in futures}
+    return {download.url: future.result() for future, download in futures.items()}
 
 
-def _one(
-    download: Download,
-    store: Store,
-    session: requests.Session,
-    index: IndexSettings,
-    task: Task,
-    stop: threading.Event,
-) -> Entry:
-    """Fetch one file, trying again where the connection broke; a wrong hash gets one clean retry."""
-    name = download.sha256 or hashlib.sha256(download.url.encode()).hexdigest()
-    with store.lock(f"download-{name}"):
-        if download.sha256 and (path := store.take(download.sha256)):
-            return Entry(sha256=download.sha256, filename=download.filename, size=path.stat().st_size)
-        store.partial.mkdir(parents=True, exist_ok=True)
-        part = store.partial / f"{name}.part"
-        resumed = part.is_file()
-        for clean in (False, True):
-            local = _local_path(download.url)
-            digest = (
-                _copy(local, part, task) if local else _stream(download, part, session, index, task, stop)
-            )
-            if download.sha256 in (None, digest):
-                size = part.stat().st_size
-                store.adopt(part, digest)
-                return Entry(sha256=digest, filename=download.filename, size=size)
-            part.unlink()
-            if clean or not resumed:
-                break
-        raise IntegrityError(
-            f"{download.filename}: SHA-256 is {digest}, but the index says {download.sha256} ({download.url})",
-            hint="the file or the index was altered on the way; nothing was kept. Try again or ask the mirror's owner",
+@dataclass(frozen=True, kw_only=True)
+class _Transfer:
+    """What all downloads of one call share."""
+
+    store: Store
+    session: requests.Session
+    index: IndexSettings
+    task: Task
+    stop: threading.Event
+
+    def fetch(self, download: Download) -> Entry:
+        """One file into the store; a wrong hash after a resumed download gets one clean retry."""
+        name = download.sha256 or hashlib.sha256(download.url.encode()).hexdigest()
+        with self.store.lock(f"download-{name}"):
+            if download.sha256 and (path := self.store.take(download.sha256)):
+                return Entry(sha256=download.sha256, filename=download.filename, size=path.stat().st_size)
+            self.store.partial.mkdir(parents=True, exist_ok=True)
+            part = self.store.partial / f"{name}.part"
+            resumed = part.is_file()
+            digest = self._bring(download, part)
+            if resumed and download.sha256 not in (None, digest):
+                self.task.advance(-part.stat().st_size)
+                part.unlink()
+                digest = self._bring(download, part)
+            if download.sha256 not in (None, digest):
+                part.unlink()
+                raise IntegrityError(
+                    f"{download.filename}: SHA-256 is {digest}, "
+                    f"but the index says {download.sha256} ({download.url})",
+                    hint="the file was altered on the way or on the mirror; nothing was kept",
+                )
+            size = part.stat().st_size
+            self.store.adopt(part, digest)
+            return Entry(sha256=digest, filename=download.filename, size=size)
+
+    def _bring(self, download: Download, part: Path) -> str:
+        """All bytes of the file into `part`; returns their hash."""
+        local = _local_path(download.url)
+        return self._copy(local, part) if local else self._stream(download, part)
+
+    def _copy(self, source: Path, part: Path) -> str:
+        digest = hashlib.sha256()
+        try:
+            with source.open("rb") as stream, part.open("wb") as sink:
+                while piece := stream.read(CHUNK):
+                    sink.write(piece)
+                    digest.update(piece)
+                    self.task.advance(len(piece))
+        except FileNotFoundError:
+            raise MissingError(f"{source}: no such file", hint="the index or find-links names it") from None
+        return digest.hexdigest()
+
+    def _stream(self, download: Download, part: Path) -> str:
+        """Append to `part` until the server has no more, through broken connections and short answers."""
+        digest, have = _hash_of_part(part)
+        self.task.advance(have)
+        failure = "the answer was cut short each time"
+        for attempt in range(ATTEMPTS):
+            if attempt and self.stop.wait(min(2.0**attempt, 10.0)):
+                raise _Stopped
+            try:
+                if self._append(download, part, digest, have):
+                    return digest.hexdigest()
+            except _RestartFromZero:
+                part.unlink(missing_ok=True)
+            except (requests.RequestException, HTTPError, OSError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise MissingError(
+                        f"no space left in {part.parent} while downloading {download.filename}",
+                        hint="free some space, or set WHEELFERRY_CACHE to a larger disk",
+                    ) from None
+                failure = str(error)
+            before = have
+            digest, have = _hash_of_part(part)
+            self.task.advance(min(0, have - before))
+        raise MissingError(
+            f"{download.url}: gave up after {ATTEMPTS} attempts ({failure})",
+            hint="check the network, the proxy and pip's index settings; what arrived is kept and continued",
         )
+
+    def _append(self, download: Download, part: Path, digest: "hashlib._Hash", have: int) -> bool:
+        """One request from byte `have` on; returns whether the file is complete."""
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with self.session.get(
+            download.url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS, **self._access(download.url)
+        ) as response:
+            if have and not _continues(response, have) and response.status_code in (200, 206, 416):
+                raise _RestartFromZero
+            if response.status_code in (401, 403, 404, 410):
+                raise MissingError(
+                    f"{download.url}: the server answers {response.status_code} {response.reason}",
+                    hint="check the index and the credentials in pip's configuration or netrc",
+                )
+            response.raise_for_status()
+            expected = _expected_end(response, have)
+            with part.open("ab") as sink:
+                while piece := response.raw.read(CHUNK, decode_content=False):
+                    if self.stop.is_set():
+                        raise _Stopped
+                    sink.write(piece)
+                    digest.update(piece)
+                    have += len(piece)
+                    self.task.advance(len(piece))
+        return expected is None or have >= expected
+
+    def size(self, download: Download) -> Download:
+        """The same download with its size, if the server tells; only order and space checks want it."""
+        local = _local_path(download.url)
+        if local:
+            return replace(download, size=local.stat().st_size) if local.is_file() else download
+        try:
+            response = self.session.head(
+                download.url,
+                allow_redirects=True,
+                timeout=TIMEOUT_SECONDS,
+                headers={"Accept-Encoding": "identity"},
+                **self._access(download.url),
+            )
+        except requests.RequestException:
+            return download  # the download itself will say what is wrong
+        length = response.headers.get("Content-Length", "")
+        return replace(download, size=int(length)) if response.ok and length.isdigit() else download
+
+    def _access(self, url: str) -> dict[str, Any]:
+        """Credentials and certificate rules for `url`, as arguments of a request."""
+        return {
+            "auth": self.index.auth_for(url),
+            "verify": False if self.index.trusts(url) else self.session.verify,
+        }
 
 
 def _local_path(url: str) -> Path | None:
@@ -164,61 +242,8 @@ def _local_path(url: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
-def _copy(source: Path, part: Path, task: Task) -> str:
-    try:
-        shutil.copyfile(source, part)
-    except FileNotFoundError:
-        raise MissingError(f"{source}: no such file", hint="the index or --find-links names it") from None
-    digest = hashlib.sha256()
-    with part.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-            task.advance(len(piece))
-    return digest.hexdigest()
-
-
-def _stream(
-    download: Download,
-    part: Path,
-    session: requests.Session,
-    index: IndexSettings,
-    task: Task,
-    stop: threading.Event,
-) -> str:
-    """Append to `part` until the server has no more; returns the hash of all of it."""
-    digest, have = _hash_of_part(part)
-    task.advance(have)
-    failure: Exception | None = None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            stop.wait(min(2.0**attempt, 10.0))
-        try:
-            have, complete = _append(download, part, digest, have, session, index, task, stop)
-            if complete:
-                return digest.hexdigest()
-            failure = None
-        except _RestartFromZero:
-            task.advance(-have)
-            part.unlink(missing_ok=True)
-            digest, have = hashlib.sha256(), 0
-        except (requests.RequestException, HTTPError, OSError) as error:
-            if isinstance(error, OSError) and error.errno == 28:
-                raise MissingError(
-                    f"no space left while downloading {download.filename} to {part.parent}"
-                ) from None
-            failure = error
-            digest, have = _hash_of_part(part)
-    raise MissingError(
-        f"{download.url}: gave up after {ATTEMPTS} attempts ({failure or 'the answer was cut short each time'})",
-        hint="check the network, the proxy and pip's index settings; what arrived is kept and continued",
-    )
-
-
-class _RestartFromZero(Exception):
-    """The server does not continue where we stopped."""
-
-
 def _hash_of_part(part: Path) -> tuple["hashlib._Hash", int]:
+    """The running hash of what arrived so far, and how many bytes that is."""
     digest = hashlib.sha256()
     have = 0
     if part.is_file():
@@ -229,55 +254,10 @@ def _hash_of_part(part: Path) -> tuple["hashlib._Hash", int]:
     return digest, have
 
 
-def _append(
-    download: Download,
-    part: Path,
-    digest: "hashlib._Hash",
-    have: int,
-    session: requests.Session,
-    index: IndexSettings,
-    task: Task,
-    stop: threading.Event,
-) -> tuple[int, bool]:
-    """One request from byte `have` on; returns how many bytes there are then and whether that is all."""
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    with session.get(
-        download.url,
-        headers=headers,
-        stream=True,
-        timeout=TIMEOUT_SECONDS,
-        auth=index.auth_for(download.url),
-        verify=not index.trusts(download.url) and session.verify,
-    ) as response:
-        if response.status_code == 416 and have:
-            raise _RestartFromZero
-        if response.status_code in (401, 403, 404, 410):
-            raise MissingError(
-                f"{download.url}: the server answers {response.status_code} {response.reason}",
-                hint="check the index and the credentials in pip's configuration or netrc",
-            )
-        response.raise_for_status()
-        if have and not _continues(response, have):
-            raise _RestartFromZero
-        expected = _expected_end(response, have)
-        with part.open("ab") as sink:
-            while piece := response.raw.read(CHUNK, decode_content=False):
-                if stop.is_set():
-                    raise _Stopped
-                sink.write(piece)
-                digest.update(piece)
-                have += len(piece)
-                task.advance(len(piece))
-    return have, expected is None or have >= expected
-
-
 def _continues(response: requests.Response, have: int) -> bool:
     """Whether the answer really starts at byte `have`."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-        f"bytes {have}-"
-    )
+    stated = response.headers.get("Content-Range", "")
+    return response.status_code == 206 and stated.startswith(f"bytes {have}-")
 
 
 def _expected_end(response: requests.Response, have: int) -> int | None:

@@ -205,7 +205,7 @@ def parse_recipe(text: str, *, file: str) -> Recipe:
         problems = [f"{file}: {_key_path(p['loc'])}{p['msg']}" for p in error.errors()]
         raise InputError(
             "\n".join(problems),
-            hint="the recipe's keys are described by recipes/recipe.schema.json (wheelferry recipes --schema)",
+            hint="the keys are described by recipes/recipe.schema.json (wheelferry recipes --schema)",
         ) from None
 
 

@@ -58,19 +58,19 @@ class Target:
         """PEP 508 marker values on the target; kernel and patch release are the lowest that fit."""
         windows = self.platform.startswith("win")
         linux_machine = "aarch64" if self.platform.endswith("aarch64") else "x86_64"
-        return dict(
-            implementation_name="cpython",
-            implementation_version=f"{self.python}.0",
-            os_name="nt" if windows else "posix",
-            platform_machine="AMD64" if windows else linux_machine,
-            platform_python_implementation="CPython",
-            platform_release="",
-            platform_system="Windows" if windows else "Linux",
-            platform_version="",
-            python_full_version=f"{self.python}.0",
-            python_version=self.python,
-            sys_platform="win32" if windows else "linux",
-        )
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": f"{self.python}.0",
+            "os_name": "nt" if windows else "posix",
+            "platform_machine": "AMD64" if windows else linux_machine,
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Windows" if windows else "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "win32" if windows else "linux",
+        }
 
     @property
     def uv_platform(self) -> str:

@@ -32,7 +32,7 @@ import traceback
 FORMAT = 1
 LEVELS = ("smoke", "train")
 
-_registered = []
+_registered = []  # type: list[Check]
 
 
 class Skip(Exception):
@@ -182,7 +182,7 @@ def main(argv=None):
     out = os.path.abspath(arguments.out)
     suite = load(os.path.dirname(os.path.abspath(__file__)))
     with contextlib.suppress(AttributeError):  # streams may be replaced by objects without reconfigure
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     document = run(suite, arguments.level, out, arguments.only)
     statuses = [result["status"] for result in document["checks"]]
     print("%d passed, %d failed, %d skipped" % tuple(map(statuses.count, ("passed", "failed", "skipped"))))

@@ -41,7 +41,8 @@ def lock(plan: Plan, built: Built, tools: Tools) -> Lock:
     result = Lock(target=cell.target, wheels=wheels)
     if result.wheel("torch").sha256 != built.torch.sha256:
         raise IntegrityError(
-            f"the wheel was compiled against {built.torch.filename}, but the index now gives another file of that name",
+            f"the wheel was compiled against {built.torch.filename}, "
+            "but the index now gives another file of that name",
             hint="run the command again; if it stays so, the index serves two different torch wheels",
         )
     return result

@@ -136,16 +136,20 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
 
 
 def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Iterator[Problem]:
-    """All that concerns one target: its two lock files, its wheels' fit, its closure, its compiled modules."""
+    """All that concerns one target: its lock files, its wheels' fit, its closure, its compiled modules."""
     try:
         pins = parse_requirements((opened.root / entry.requirements).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.requirements, message=str(error))
+        pins = None
+    try:
         pylock = parse_pylock((opened.root / entry.pylock).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        name = entry.requirements if entry.requirements in str(error) else entry.pylock
-        yield Problem(code=Code.LOCK_UNREADABLE, file=name, message=str(error))
+        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.pylock, message=str(error))
         return
     locked.update(path for _, path, _ in pylock.values())
-    yield from checks.compare_locks(entry, pins, pylock, opened.hashes)
+    if pins is not None:
+        yield from checks.compare_locks(entry, pins, pylock, opened.hashes)
     infos: dict[NormalizedName, WheelInfo] = {}
     paths: dict[NormalizedName, str] = {}
     for name, (version, path, _) in pylock.items():
@@ -182,7 +186,7 @@ def _check_built(
     paths: dict[NormalizedName, str],
     pylock: Mapping[NormalizedName, tuple[Version, str, str]],
 ) -> Iterator[Problem]:
-    """The wheel built here: tied to the lock's torch, compiled modules there, and able to run on the target."""
+    """The wheel built here: tied to the lock's torch, compiled modules there, able to run on the target."""
     path = f"wheelhouse/{entry.built}"
     info = opened.wheels.get(path)
     if info is None:
