@@ -146,6 +146,7 @@ def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Itera
         pylock = parse_pylock((opened.root / entry.pylock).read_text("utf-8"))
     except (OSError, ValueError) as error:
         yield Problem(code=Code.LOCK_UNREADABLE, file=entry.pylock, message=str(error))
+        locked.update(opened.wheels)  # which wheels it names cannot be known
         return
     locked.update(path for _, path, _ in pylock.values())
     if pins is not None:

@@ -1,0 +1,192 @@
+"""Synthesised wheels and bundles, so that tests need no index, no compiler and no torch."""
+
+import base64
+import hashlib
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.index import IndexSettings
+from wheelferry.interpreters import Interpreter
+from wheelferry.lock import Lock, LockedWheel
+from wheelferry.metadata import STAMP
+from wheelferry.plan import make_plan
+from wheelferry.process import run
+from wheelferry.progress import Silent
+from wheelferry.recipe import parse_recipe
+from wheelferry.resolver import Uv
+from wheelferry.source import Source
+from wheelferry.stages.build import Built
+from wheelferry.stages.pack import Locked, pack
+from wheelferry.store import Entry, Store
+from wheelferry.targets import Target
+from wheelferry.tools import Tools
+
+TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cpu")
+
+# The shortest file that is an ELF object: a 64-bit header that announces no sections.
+EMPTY_ELF = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+    "<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
+)
+
+RECIPE = """
+format = 1
+name = "tiny"
+summary = "a project for tests"
+license = "Apache-2.0"
+distribution = "tiny"
+source = { kind = "folder", path = "tiny/project" }
+build = { extensions = ["tiny._C"] }
+requirements = [{ requires = "leaf" }]
+
+[[torch]]
+version = "2.13.0"
+python = ">=3.10,<3.15"
+
+[releases."1.0"]
+tree = "0000000000000000000000000000000000000000000000000000000000000000"
+version = "1.0"
+torch = ">=2.0"
+python = ">=3.9"
+features = ["ops"]
+
+[smoke]
+path = "tiny/smoke"
+imports = ["tiny"]
+modules = ["check_tiny"]
+"""
+
+
+def write_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    requires: Iterable[str] = (),
+    tag: str = "py3-none-any",
+    files: Mapping[str, bytes] | None = None,
+    stamp: bytes | None = None,
+    requires_python: str = "",
+) -> Path:
+    """Write a small but correct wheel and return its path."""
+    info = f"{name}-{version}.dist-info"
+    interpreter, abi, platforms = tag.split("-")
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
+    metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
+    metadata += [f"Requires-Python: {requires_python}"] if requires_python else []
+    tags = "".join(f"Tag: {interpreter}-{abi}-{platform}\n" for platform in platforms.split("."))
+    contents = {
+        f"{name}/__init__.py": b"",
+        **(files or {}),
+        f"{info}/METADATA": ("\n".join(metadata) + "\n\n").encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n{tags}".encode(),
+    }
+    if stamp is not None:
+        contents[f"{info}/{STAMP}"] = stamp
+    record = "".join(f"{path},{_record_hash(data)},{len(data)}\n" for path, data in contents.items())
+    contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    path = folder / f"{name}-{version}-{tag}.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, data in contents.items():
+            archive.writestr(zipfile.ZipInfo(entry), data)
+    return path
+
+
+def _record_hash(data: bytes) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def locked(path: Path, store: Store) -> LockedWheel:
+    """Put a copy of a wheel into the store and describe it as a lock does."""
+    data = path.read_bytes()
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.adopt(copy, sha256)
+    name, version = path.name.split("-")[:2]
+    return LockedWheel(
+        name=canonicalize_name(name),
+        version=Version(version),
+        filename=path.name,
+        sha256=sha256,
+        size=len(data),
+        origin=f"https://index.example/{path.name}",
+    )
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    """Tools whose store is in the test's own folder."""
+    index = IndexSettings()
+    return Tools(
+        run=run,
+        store=Store(tmp_path / "store"),
+        index=index,
+        uv=Uv(program=Path("uv"), run=run, index=index),
+        progress=Silent(),
+        jobs=2,
+    )
+
+
+@pytest.fixture
+def located(tmp_path: Path) -> LocatedRecipe:
+    """The tests' own recipe, with its smoke folder."""
+    smoke = tmp_path / "recipes" / "tiny" / "smoke"
+    smoke.mkdir(parents=True)
+    (smoke / "check_tiny.py").write_text("from harness import check\n", "utf-8")
+    return LocatedRecipe(recipe=parse_recipe(RECIPE, file="tiny.toml"), folder=tmp_path / "recipes")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Path:
+    """A complete bundle of four synthesised wheels: torch, leaf, its dependency, and the built one."""
+    return pack_bundle(tmp_path / "bundle", tmp_path / "made", tools, located)
+
+
+def pack_bundle(out: Path, made: Path, tools: Tools, located: LocatedRecipe) -> Path:
+    """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
+    store = tools.store
+    torch = locked(write_wheel(made, "torch", "2.13.0", tag="cp311-cp311-manylinux_2_28_x86_64"), store)
+    stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
+    project = locked(
+        write_wheel(
+            made,
+            "tiny",
+            "1.0+pt2.13.0cpu",
+            requires=["torch==2.13.0", "leaf>=1"],
+            tag="cp311-cp311-manylinux_2_17_x86_64",
+            files={"tiny/_C.cpython-311-x86_64-linux-gnu.so": EMPTY_ELF},
+            stamp=stamp,
+        ),
+        store,
+    )
+    leaf = locked(write_wheel(made, "leaf", "1.5", requires=["twig<3; python_version >= '3.8'"]), store)
+    twig = locked(write_wheel(made, "twig", "2.1", requires_python=">=3.8"), store)
+    plan = make_plan(located.recipe, "1.0", [TARGET])
+    built = Built(
+        cell=plan.cells[0],
+        wheel=Entry(sha256=project.sha256, filename=project.filename, size=project.size),
+        torch=torch,
+        key="0" * 64,
+        interpreter=Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include")),
+    )
+    lock = Lock(target=TARGET, wheels=tuple(sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name)))
+    source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
+    pack(plan, located, source, [Locked(built=built, lock=lock)], out, tools)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """No unit test may touch the user's cache."""
+    if "e2e" not in request.keywords and "real" not in request.keywords:
+        monkeypatch.setenv("WHEELFERRY_CACHE", os.fspath(tmp_path / "store"))

@@ -1,0 +1,252 @@
+"""Static verification: a sound bundle passes, and every seeded fault is named with its file."""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import EMPTY_ELF, write_wheel
+
+from wheelferry.errors import InputError
+from wheelferry.manifest import NAME, File, Manifest, parse_manifest
+from wheelferry.files import sha256_file
+from wheelferry.stages.static import verify_static
+from wheelferry.tools import Tools
+
+TORCH = "wheelhouse/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
+TINY = "wheelhouse/tiny-1.0+pt2.13.0cpu-cp311-cp311-manylinux_2_17_x86_64.whl"
+LEAF = "wheelhouse/leaf-1.5-py3-none-any.whl"
+TWIG = "wheelhouse/twig-2.1-py3-none-any.whl"
+MODULE = "tiny/_C.cpython-311-x86_64-linux-gnu.so"
+
+
+def found(bundle: Path, tools: Tools) -> set[tuple[str, str]]:
+    """Codes and files of the problems that verification names."""
+    _, problems = verify_static(bundle, tools)
+    return {(problem.code.name, problem.file) for problem in problems}
+
+
+def test_a_sound_bundle_has_no_problems(bundle: Path, tools: Tools) -> None:
+    opened, problems = verify_static(bundle, tools)
+    assert problems == []
+    assert opened is not None
+    assert len(opened.wheels) == 4
+
+
+def test_every_changed_byte_is_found(bundle: Path, tools: Tools) -> None:
+    """One byte in the first, middle and last part of every file, the manifest included."""
+    for path in sorted(p for p in bundle.rglob("*") if p.is_file()):
+        good = path.read_bytes()
+        path.chmod(0o644)
+        for position in {0, len(good) // 2, len(good) - 1} if good else ():
+            changed = bytearray(good)
+            changed[position] ^= 0x01
+            path.unlink()  # the wheelhouse shares its bytes with the store
+            path.write_bytes(bytes(changed))
+            named = {file for _, file in found(bundle, tools)}
+            assert path.relative_to(bundle).as_posix() in named, (path, position)
+        path.write_bytes(good)
+    assert found(bundle, tools) == set()
+
+
+def test_a_missing_wheel_is_named_by_all_who_need_it(bundle: Path, tools: Tools) -> None:
+    (bundle / TWIG).unlink()
+    assert {("FILE_MISSING", TWIG), ("WHEEL_MISSING", TWIG), ("REQUIREMENT", LEAF)} <= found(bundle, tools)
+
+
+def test_a_missing_built_wheel(bundle: Path, tools: Tools) -> None:
+    (bundle / TINY).unlink()
+    assert {("FILE_MISSING", TINY), ("WHEEL_MISSING", TINY)} <= found(bundle, tools)
+
+
+def test_swapped_wheels(bundle: Path, tools: Tools) -> None:
+    (bundle / LEAF).rename(bundle / "x")
+    (bundle / TWIG).rename(bundle / LEAF)
+    (bundle / "x").rename(bundle / TWIG)
+    seen = found(bundle, tools)
+    assert {("FILE_CHANGED", LEAF), ("FILE_CHANGED", TWIG), ("NAME", LEAF), ("NAME", TWIG)} <= seen
+
+
+def test_a_renamed_tag(bundle: Path, tools: Tools) -> None:
+    other = TINY.replace("cp311-cp311", "cp312-cp312")
+    (bundle / TINY).rename(bundle / other)
+    assert {("FILE_MISSING", TINY), ("FILE_UNLISTED", other), ("WHEEL_UNLOCKED", other)} <= found(bundle, tools)
+
+
+def test_a_foreign_file(bundle: Path, tools: Tools) -> None:
+    (bundle / "wheelhouse" / "extra.txt").write_text("hello", "utf-8")
+    assert ("FILE_UNLISTED", "wheelhouse/extra.txt") in found(bundle, tools)
+
+
+def test_a_folder_that_is_no_bundle(tmp_path: Path, tools: Tools) -> None:
+    with pytest.raises(InputError, match="is not a bundle"):
+        verify_static(tmp_path, tools)
+
+
+def test_a_manifest_of_another_format(bundle: Path, tools: Tools) -> None:
+    path = bundle / NAME
+    path.write_text(path.read_text("utf-8").replace('"format": 1', '"format": 99'), "utf-8")
+    opened, problems = verify_static(bundle, tools)
+    assert opened is None
+    assert "format 99" in problems[0].message
+
+
+# The faults below come with a manifest and locks that fit them, as a careless repacking would leave:
+# hashes alone do not find them.
+
+
+def replace_wheel(
+    bundle: Path, old: str, make: Callable[[Path], Path], version: tuple[str, str] = ("", "")
+) -> str:
+    """Put another wheel in the place of `old` and make locks and manifest agree with it."""
+    old_hash = sha256_file(bundle / old)
+    (bundle / old).unlink()
+    made = make(bundle / "wheelhouse")
+    new = f"wheelhouse/{made.name}"
+    for name in ("requirements.txt", *(p.name for p in bundle.glob("pylock.*.toml"))):
+        path = bundle / name
+        text = path.read_text("utf-8").replace(old_hash, sha256_file(made)).replace(old, new)
+        text = text.replace(Path(old).name, made.name)
+        text = text.replace(*(f'"{v}"' for v in version)).replace(*(f"=={v} " for v in version))
+        text = re.sub(r"(?m)^size = \d+$", "size = 1", text)
+        path.write_text(text, "utf-8")
+    reseal(bundle, **({"built": made.name} if old == TINY else {}))
+    return new
+
+
+def reseal(bundle: Path, *, built: str | None = None) -> None:
+    """Write a manifest that lists exactly what is there."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    files = tuple(
+        File(path=p.relative_to(bundle).as_posix(), size=p.stat().st_size, sha256=sha256_file(p))
+        for p in bundle.rglob("*")
+        if p.is_file() and p.name != NAME
+    )
+    (entry,) = manifest.targets
+    values = {name: getattr(manifest, name) for name in manifest.__dataclass_fields__}
+    fields = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+    values["targets"] = (type(entry)(**{**fields, "built": built or entry.built}),)
+    (bundle / NAME).write_text(Manifest(**{**values, "files": files}).to_text(), "utf-8")
+
+
+def tiny(folder: Path, **changes: object) -> Path:
+    """The built wheel again, with one thing changed."""
+    torch_hash = sha256_file(folder / Path(TORCH).name)
+    options: dict[str, object] = {
+        "requires": ["torch==2.13.0", "leaf>=1"],
+        "tag": "cp311-cp311-manylinux_2_17_x86_64",
+        "files": {MODULE: EMPTY_ELF},
+        "stamp": json.dumps({"torch": {"sha256": torch_hash}}).encode(),
+        **changes,
+    }
+    return write_wheel(folder, "tiny", "1.0+pt2.13.0cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"requires": ["torch==2.12.1", "leaf>=1"]}, "TORCH"),
+        ({"requires": ["torch>=2.0", "leaf>=1"]}, "TORCH"),
+        ({"requires": ["leaf>=1"]}, "TORCH"),
+        ({"stamp": json.dumps({"torch": {"sha256": "f" * 64}}).encode()}, "TORCH"),
+        ({"stamp": None}, "TORCH"),
+        ({"stamp": b"{"}, "TORCH"),
+        ({"files": {}}, "OPS"),
+        ({"files": {MODULE.replace("311", "312"): EMPTY_ELF}}, "OPS"),
+        ({"files": {MODULE: b"not an ELF file"}}, "OPS"),
+        ({"requires": ["torch==2.13.0", "leaf>=2"]}, "REQUIREMENT"),
+        ({"requires": ["torch==2.13.0", "leaf[fast]", "absent"]}, "REQUIREMENT"),
+        ({"tag": "cp312-cp312-manylinux_2_17_x86_64"}, "PLATFORM"),
+        ({"tag": "cp311-cp311-manylinux_2_34_x86_64"}, "PLATFORM"),
+        ({"tag": "cp311-cp311-win_amd64"}, "PLATFORM"),
+        ({"requires_python": ">=3.12"}, "PYTHON"),
+    ],
+)
+def test_a_built_wheel_that_does_not_belong(
+    bundle: Path, tools: Tools, changes: dict[str, object], code: str
+) -> None:
+    new = replace_wheel(bundle, TINY, lambda folder: tiny(folder, **changes))
+    seen = found(bundle, tools)
+    assert (code, new) in seen
+    expected = {code, "REQUIREMENT"} if "2.12" in str(changes) else {code}
+    assert {name for name, _ in seen} == expected, "one fault, one kind of finding"
+
+
+def test_the_replacement_itself_is_no_fault(bundle: Path, tools: Tools) -> None:
+    replace_wheel(bundle, TINY, tiny)
+    assert found(bundle, tools) == set()
+
+
+def test_a_dependency_of_another_version(bundle: Path, tools: Tools) -> None:
+    replace_wheel(bundle, TWIG, lambda folder: write_wheel(folder, "twig", "3.0"), ("2.1", "3.0"))
+    assert found(bundle, tools) == {("REQUIREMENT", LEAF)}
+
+
+def test_a_lock_whose_version_is_not_its_wheels(bundle: Path, tools: Tools) -> None:
+    replace_wheel(bundle, TWIG, lambda folder: write_wheel(folder, "twig", "2.2"))
+    pylock = next(path.name for path in bundle.glob("pylock.*"))
+    _, problems = verify_static(bundle, tools)
+    assert [(p.code.name, p.file) for p in problems] == [("LOCK_UNREADABLE", pylock)]
+    assert "twig-2.2" in problems[0].message
+
+
+def test_another_torch(bundle: Path, tools: Tools) -> None:
+    tag = "cp311-cp311-manylinux_2_28_x86_64"
+    replace_wheel(bundle, TORCH, lambda folder: write_wheel(folder, "torch", "2.12.1", tag=tag), ("2.13.0", "2.12.1"))
+    assert ("TORCH", TINY) in found(bundle, tools)
+
+
+def test_contents_that_are_not_the_record(bundle: Path, tools: Tools) -> None:
+    def tampered(folder: Path) -> Path:
+        path = write_wheel(folder, "leaf", "1.5", requires=["twig<3"], files={"leaf/data.txt": b"good"})
+        with zipfile.ZipFile(path) as archive:
+            contents = {name: archive.read(name) for name in archive.namelist()}
+        contents["leaf/data.txt"] = b"evil"
+        contents["leaf/more.txt"] = b"more"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in contents.items():
+                archive.writestr(name, data)
+        return path
+
+    replace_wheel(bundle, LEAF, tampered)
+    _, problems = verify_static(bundle, tools)
+    assert [str(p) for p in problems] == [
+        f"{LEAF}: leaf/data.txt: hash differs from RECORD [RECORD]",
+        f"{LEAF}: leaf/more.txt: not in RECORD [RECORD]",
+    ]
+
+
+def test_a_tag_that_the_wheel_itself_does_not_state(bundle: Path, tools: Tools) -> None:
+    def retagged(folder: Path) -> Path:
+        made = write_wheel(folder, "leaf", "1.5", requires=["twig<3"])
+        return made.rename(made.with_name("leaf-1.5-py2.py3-none-any.whl"))
+
+    new = replace_wheel(bundle, LEAF, retagged)
+    assert found(bundle, tools) == {("TAGS", new)}
+
+
+def test_locks_that_disagree(bundle: Path, tools: Tools) -> None:
+    path = bundle / "requirements.txt"
+    text = path.read_text("utf-8")
+    path.write_text(re.sub(r"leaf==1\.5", "leaf==1.4", text), "utf-8")
+    reseal(bundle)
+    assert ("LOCK_DISAGREES", "requirements.txt") in found(bundle, tools)
+
+
+def test_a_lock_that_cannot_be_read(bundle: Path, tools: Tools) -> None:
+    (bundle / "requirements.txt").write_text("leaf>=1\n", "utf-8")
+    reseal(bundle)
+    assert found(bundle, tools) == {("LOCK_UNREADABLE", "requirements.txt")}
+
+
+def test_packing_twice_gives_the_same_bytes(bundle: Path, tmp_path: Path, tools: Tools, located: object) -> None:
+    from conftest import pack_bundle
+
+    again = pack_bundle(tmp_path / "again", tmp_path / "made2", tools, located)  # type: ignore[arg-type]
+    one, two = (
+        {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (bundle, again)
+    )
+    assert one == two
