@@ -179,7 +179,9 @@ def pack_bundle(out: Path, made: Path, tools: Tools, located: LocatedRecipe) -> 
         key="0" * 64,
         interpreter=Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include")),
     )
-    lock = Lock(target=TARGET, wheels=tuple(sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name)))
+    lock = Lock(
+        target=TARGET, wheels=tuple(sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name))
+    )
     source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
     pack(plan, located, source, [Locked(built=built, lock=lock)], out, tools)
     return out

@@ -54,5 +54,5 @@ def split_reference(text: str) -> tuple[str, str]:
     """``detectron2@v0.6`` as recipe and release; raises InputError when the release is missing."""
     recipe, at, release = text.rpartition("@")
     if not at or not recipe or not release:
-        raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in detectron2@v0.6")
+        raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in sample@1.0")
     return recipe, release

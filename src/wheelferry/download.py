@@ -21,6 +21,7 @@ from wheelferry.progress import Progress, Task
 from wheelferry.store import Entry, Store
 
 ATTEMPTS = 5
+PAUSE_SECONDS = 2.0  # before the second attempt; doubled each time, up to ten
 CONNECTIONS = 8
 TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
 
@@ -162,7 +163,7 @@ class _Transfer:
         self.task.advance(have)
         failure = "the answer was cut short each time"
         for attempt in range(ATTEMPTS):
-            if attempt and self.stop.wait(min(2.0**attempt, 10.0)):
+            if attempt and self.stop.wait(min(PAUSE_SECONDS * 2 ** (attempt - 1), 10.0)):
                 raise _Stopped
             try:
                 if self._append(download, part, digest, have):

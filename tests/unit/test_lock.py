@@ -3,18 +3,28 @@
 from pathlib import Path
 
 import pytest
-from conftest import TARGET
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from conftest import TARGET
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.lock import Lock, LockedWheel, choose_files, parse_pylock, parse_requirements, pylock_text, requirements_text
+from wheelferry.lock import (
+    Lock,
+    LockedWheel,
+    choose_files,
+    parse_pylock,
+    parse_requirements,
+    pylock_text,
+    requirements_text,
+)
 
 HEAD = 'lock-version = "1.0"\ncreated-by = "uv"\n'
 
 
 def package(name: str, *wheels: str, sdist: str = "", marker: str = "") -> str:
-    files = ", ".join(f'{{ url = "https://files.example/{w}", hashes = {{ sha256 = "{w[0] * 64}" }} }}' for w in wheels)
+    files = ", ".join(
+        f'{{ url = "https://files.example/{w}", hashes = {{ sha256 = "{w[0] * 64}" }} }}' for w in wheels
+    )
     text = f'[[packages]]\nname = "{name}"\nversion = "1.0"\n'
     text += f'marker = "{marker}"\n' if marker else ""
     if sdist:
@@ -27,7 +37,11 @@ def choose(*packages: str) -> dict[str, str]:
 
 
 def test_the_most_specific_wheel_wins() -> None:
-    wheels = ("a-1.0-py3-none-any.whl", "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl", "a-1.0-cp311-cp311-win_amd64.whl")
+    wheels = (
+        "a-1.0-py3-none-any.whl",
+        "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "a-1.0-cp311-cp311-win_amd64.whl",
+    )
     assert choose(package("a", *wheels)) == {"a": "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"}
 
 
@@ -40,7 +54,9 @@ def test_an_sdist_is_chosen_only_where_no_wheel_fits() -> None:
 
 
 def test_markers_are_those_of_the_target() -> None:
-    assert choose(package("colorama", "colorama-1.0-py3-none-any.whl", marker="sys_platform == 'win32'")) == {}
+    assert (
+        choose(package("colorama", "colorama-1.0-py3-none-any.whl", marker="sys_platform == 'win32'")) == {}
+    )
 
 
 def test_what_fits_nowhere_is_named_all_at_once() -> None:
@@ -50,7 +66,10 @@ def test_what_fits_nowhere_is_named_all_at_once() -> None:
 
 
 def test_a_relative_path_counts_from_the_base(tmp_path: Path) -> None:
-    text = HEAD + '[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{ path = "w/a-1.0-py3-none-any.whl", hashes = { sha256 = "aa" } }]\n'
+    text = (
+        HEAD
+        + '[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{ path = "w/a-1.0-py3-none-any.whl", hashes = { sha256 = "aa" } }]\n'
+    )
     (choice,) = choose_files(text, TARGET, base=tmp_path)
     assert choice.url == (tmp_path / "w" / "a-1.0-py3-none-any.whl").as_uri()
 
@@ -82,7 +101,9 @@ def test_pylock_reads_back_with_a_path_in_the_bundle() -> None:
     assert parse_pylock(text) == {"tiny": (Version("1.0+pt2.13.0cpu"), path, "a" * 64)}
 
 
-@pytest.mark.parametrize("text", ["tiny>=1.0\n", "tiny==1.0\n", "tiny==one --hash=sha256:aa\n", "-r other.txt\n"])
+@pytest.mark.parametrize(
+    "text", ["tiny>=1.0\n", "tiny==1.0\n", "tiny==one --hash=sha256:aa\n", "-r other.txt\n"]
+)
 def test_a_foreign_requirements_file_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_requirements(text)

@@ -1,8 +1,8 @@
 """Plans: what is decided before anything is touched."""
 
 import pytest
-from conftest import RECIPE, TARGET
 
+from conftest import RECIPE, TARGET
 from wheelferry.errors import InputError
 from wheelferry.plan import build_key, default_torch, find_release, make_plan
 from wheelferry.recipe import parse_recipe
@@ -19,7 +19,9 @@ def test_a_cell_knows_its_wheel_and_pins_torch() -> None:
 
 
 def test_a_pair_pins_torchvision() -> None:
-    paired = parse_recipe(RECIPE.replace('version = "2.13.0"', 'version = "2.13.0"\ntorchvision = "0.28.0"'), file="t")
+    paired = parse_recipe(
+        RECIPE.replace('version = "2.13.0"', 'version = "2.13.0"\ntorchvision = "0.28.0"'), file="t"
+    )
     (cell,) = make_plan(paired, "1.0", [TARGET]).cells
     assert "torchvision==0.28.0" in cell.constraints
 
@@ -57,7 +59,9 @@ def test_default_torch_is_the_newest_that_fits() -> None:
 
 def test_the_build_key_changes_with_every_input() -> None:
     plan = make_plan(TINY, "1.0", [TARGET])
-    other = make_plan(TINY, "1.0", [Target(python="3.12", platform=TARGET.platform, torch="2.13.0", backend="cpu")])
+    other = make_plan(
+        TINY, "1.0", [Target(python="3.12", platform=TARGET.platform, torch="2.13.0", backend="cpu")]
+    )
     keys = {
         build_key(plan, plan.cells[0], source_id="a", inputs={"x": "1"}, toolchain="gcc 12"),
         build_key(plan, plan.cells[0], source_id="b", inputs={"x": "1"}, toolchain="gcc 12"),

@@ -1,8 +1,8 @@
 """Recipes: every problem named with its key path; the published schema is the code's."""
 
 import pytest
-from conftest import RECIPE
 
+from conftest import RECIPE
 from wheelferry.catalog import load_recipe, shipped_folder, shipped_names, split_reference
 from wheelferry.errors import InputError
 from wheelferry.recipe import parse_recipe, schema
@@ -35,7 +35,11 @@ def test_published_schema_is_current() -> None:
         ("format = 1", "format = 2", "tiny.toml: format: "),
         ("format = 1", "format = ", "tiny.toml: not TOML: "),
         ('tree = "00', 'commit = "00', 'tiny.toml: releases."1.0".commit: '),
-        ('requires = "leaf"', 'requires = "leaf", releases = ["9"]', "requirements[0].releases: no release '9'"),
+        (
+            'requires = "leaf"',
+            'requires = "leaf", releases = ["9"]',
+            "requirements[0].releases: no release '9'",
+        ),
     ],
 )
 def test_a_malformed_recipe_is_refused_with_the_key_path(old: str, new: str, said: str) -> None:
@@ -53,7 +57,9 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 def test_a_git_source_must_pin_each_release() -> None:
-    text = RECIPE.replace('{ kind = "folder", path = "tiny/project" }', '{ kind = "git", url = "https://git.example/x" }')
+    text = RECIPE.replace(
+        '{ kind = "folder", path = "tiny/project" }', '{ kind = "git", url = "https://git.example/x" }'
+    )
     with pytest.raises(InputError, match="needs commit and either tag or branch"):
         parse_recipe(text, file="tiny.toml")
 

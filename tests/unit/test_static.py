@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import EMPTY_ELF, write_wheel
 
+from conftest import EMPTY_ELF, write_wheel
 from wheelferry.errors import InputError
-from wheelferry.manifest import NAME, File, Manifest, parse_manifest
 from wheelferry.files import sha256_file
+from wheelferry.manifest import NAME, File, Manifest, parse_manifest
 from wheelferry.stages.static import verify_static
 from wheelferry.tools import Tools
 
@@ -72,7 +72,9 @@ def test_swapped_wheels(bundle: Path, tools: Tools) -> None:
 def test_a_renamed_tag(bundle: Path, tools: Tools) -> None:
     other = TINY.replace("cp311-cp311", "cp312-cp312")
     (bundle / TINY).rename(bundle / other)
-    assert {("FILE_MISSING", TINY), ("FILE_UNLISTED", other), ("WHEEL_UNLOCKED", other)} <= found(bundle, tools)
+    assert {("FILE_MISSING", TINY), ("FILE_UNLISTED", other), ("WHEEL_UNLOCKED", other)} <= found(
+        bundle, tools
+    )
 
 
 def test_a_foreign_file(bundle: Path, tools: Tools) -> None:
@@ -194,7 +196,9 @@ def test_a_lock_whose_version_is_not_its_wheels(bundle: Path, tools: Tools) -> N
 
 def test_another_torch(bundle: Path, tools: Tools) -> None:
     tag = "cp311-cp311-manylinux_2_28_x86_64"
-    replace_wheel(bundle, TORCH, lambda folder: write_wheel(folder, "torch", "2.12.1", tag=tag), ("2.13.0", "2.12.1"))
+    replace_wheel(
+        bundle, TORCH, lambda folder: write_wheel(folder, "torch", "2.12.1", tag=tag), ("2.13.0", "2.12.1")
+    )
     assert ("TORCH", TINY) in found(bundle, tools)
 
 
@@ -241,7 +245,9 @@ def test_a_lock_that_cannot_be_read(bundle: Path, tools: Tools) -> None:
     assert found(bundle, tools) == {("LOCK_UNREADABLE", "requirements.txt")}
 
 
-def test_packing_twice_gives_the_same_bytes(bundle: Path, tmp_path: Path, tools: Tools, located: object) -> None:
+def test_packing_twice_gives_the_same_bytes(
+    bundle: Path, tmp_path: Path, tools: Tools, located: object
+) -> None:
     from conftest import pack_bundle
 
     again = pack_bundle(tmp_path / "again", tmp_path / "made2", tools, located)  # type: ignore[arg-type]

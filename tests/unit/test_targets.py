@@ -43,7 +43,11 @@ def test_which_wheels_fit(tag: str, fits: bool) -> None:
 
 def test_marker_values_are_the_targets_not_the_hosts() -> None:
     windows = target("win_amd64", "3.11").marker_environment
-    assert (windows["sys_platform"], windows["os_name"], windows["platform_machine"]) == ("win32", "nt", "AMD64")
+    assert (windows["sys_platform"], windows["os_name"], windows["platform_machine"]) == (
+        "win32",
+        "nt",
+        "AMD64",
+    )
     arm = target("manylinux_2_28_aarch64").marker_environment
     assert (arm["sys_platform"], arm["platform_machine"]) == ("linux", "aarch64")
 
