@@ -50,12 +50,14 @@ class Uv:
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
-        if find_links is not None:
-            command += ["--find-links", find_links]
         if interpreter is not None:
             command += ["--python", interpreter.path]
+        environment = self._environment()
+        if find_links is not None:
+            folders = [str(find_links), *self.index.find_links]
+            environment["UV_FIND_LINKS"] = ",".join(folders)
         outcome = self.run(
-            command, step=f"resolve for {target.name}", cwd=work, env=self._environment(), check=False
+            command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False
         )
         if outcome.returncode != 0:
             raise _resolution_error(target, outcome.output)

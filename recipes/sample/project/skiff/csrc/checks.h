@@ -1,0 +1,31 @@
+// Checks of arguments shared by the operators.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+namespace skiff {
+
+inline void check_floating(const at::Tensor& tensor, const char* name) {
+  TORCH_CHECK(tensor.device().is_cpu(), name, " must be on the CPU");
+  TORCH_CHECK(
+      tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble,
+      name, " must be float32 or float64");
+}
+
+inline void check_same_type(
+    const at::Tensor& a, const char* name_a, const at::Tensor& b, const char* name_b) {
+  TORCH_CHECK(
+      a.scalar_type() == b.scalar_type(), name_a, " and ", name_b, " must have the same dtype");
+}
+
+// A table with a fixed number of columns, such as boxes [N, 4].
+inline void check_table(const at::Tensor& tensor, const char* name, int64_t columns) {
+  check_floating(tensor, name);
+  TORCH_CHECK(
+      tensor.dim() == 2 && tensor.size(1) == columns,
+      name, " must have the shape [N, ", columns, "]");
+}
+
+} // namespace skiff
