@@ -56,9 +56,7 @@ class Uv:
         if find_links is not None:
             folders = [str(find_links), *self.index.find_links]
             environment["UV_FIND_LINKS"] = ",".join(folders)
-        outcome = self.run(
-            command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False
-        )
+        outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:
             raise _resolution_error(target, outcome.output)
         return result.read_text("utf-8")

@@ -52,7 +52,7 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Runn
 def folder_release(name: str, release: Release, folder: Path) -> Source:
     """The folder of a release, after checking that its files are the pinned ones."""
     if not folder.is_dir():
-        raise InputError(f"{name}: source folder {folder} does not exist", hint="see source.path")
+        raise InputError(f"{name}: there is no source folder {folder}", hint="see source.path")
     found = tree_hash(folder)
     if found != release.tree:
         raise IntegrityError(

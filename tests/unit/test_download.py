@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self) -> None:
         self.requests: list[str] = []
-        self.misbehave: Callable[[BaseHTTPRequestHandler, int], bool] = lambda handler, number: False
+        self.misbehave: Callable[[BaseHTTPRequestHandler, int], bool] = lambda _handler, _number: False
         self.ranges = True
         self.content = CONTENT
         outer = self
@@ -159,7 +159,7 @@ def test_a_server_that_never_recovers_is_named_and_what_came_is_kept(server: Ser
 
 
 def test_a_missing_file_is_not_tried_again(server: Server, tmp_path: Path) -> None:
-    server.misbehave = lambda handler, number: fail(handler, 404)
+    server.misbehave = lambda handler, _number: fail(handler, 404)
     with pytest.raises(MissingError, match="answers 404"):
         fetch(server, Store(tmp_path))
     assert len(server.requests) == 1

@@ -66,10 +66,8 @@ def test_what_fits_nowhere_is_named_all_at_once() -> None:
 
 
 def test_a_relative_path_counts_from_the_base(tmp_path: Path) -> None:
-    text = (
-        HEAD
-        + '[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{ path = "w/a-1.0-py3-none-any.whl", hashes = { sha256 = "aa" } }]\n'
-    )
+    wheel = '{ path = "w/a-1.0-py3-none-any.whl", hashes = { sha256 = "aa" } }'
+    text = HEAD + f'[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{wheel}]\n'
     (choice,) = choose_files(text, TARGET, base=tmp_path)
     assert choice.url == (tmp_path / "w" / "a-1.0-py3-none-any.whl").as_uri()
 

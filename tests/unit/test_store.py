@@ -77,9 +77,14 @@ def test_prune_removes_leftovers_but_not_those_of_a_living_process(tmp_path: Pat
 
 def test_a_workspace_is_gone_after_a_failure(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(RuntimeError), store.workspace("build") as work:
-        (work / "file").write_text("x", "utf-8")
-        raise RuntimeError
+
+    def fail() -> None:
+        with store.workspace("build") as work:
+            (work / "file").write_text("x", "utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -93,9 +98,14 @@ def test_usage_counts(tmp_path: Path) -> None:
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     final = tmp_path / "out"
-    with pytest.raises(RuntimeError), folder_aside(final) as work:
-        (work / "half").write_text("x", "utf-8")
-        raise RuntimeError
+
+    def fail() -> None:
+        with folder_aside(final) as work:
+            (work / "half").write_text("x", "utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
     with folder_aside(final) as work:
         (work / "one").write_text("1", "utf-8")

@@ -28,7 +28,7 @@ def images(context):
         expect(np.array_equal(one.image, other.image), "the same seed drew another image")
         for box in one.boxes.astype(int):
             patch = one.image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3)
-            colours, counts = np.unique(patch, axis=0, return_counts=True)
+            _, counts = np.unique(patch, axis=0, return_counts=True)
             expect(counts.max() > 0.3 * len(patch), "a box of %s frames no flat colour" % box)
     expect(sum(len(sample.boxes) for sample in first) >= 6, "there are hardly any objects")
 

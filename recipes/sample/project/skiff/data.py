@@ -37,9 +37,7 @@ def make_sample(random):
         image[np.asarray(mask) > 0] = _contrasting(random, background)
         boxes.append(mask.getbbox())
         labels.append(label)
-    return Sample(
-        image, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(labels, dtype=np.int64)
-    )
+    return Sample(image, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(labels, dtype=np.int64))
 
 
 def _noise(random, background):

@@ -1,7 +1,7 @@
 """Training targets and losses of both stages."""
 
 import torch
-import torch.nn.functional as functional
+from torch.nn import functional
 
 # Cells nearer to an object's centre than this share of its size predict its box.
 POSITIVE_RADIUS = 0.2
@@ -20,7 +20,7 @@ def location_targets(points, boxes, stride):
         return points.new_zeros(len(points)), nowhere, points.new_zeros(0, 4)
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     offset = (points[:, None] - centre) / size  # [P, N, 2], in object sizes
-    heat = torch.exp(-(offset ** 2).sum(2) / (2 * BUMP_WIDTH ** 2))
+    heat = torch.exp(-(offset**2).sum(2) / (2 * BUMP_WIDTH**2))
     nearest_cell = ((points[:, None] - centre) ** 2).sum(2).argmin(0)
     heat[nearest_cell, torch.arange(len(boxes))] = 1.0
     heat, owner = heat.max(1)
@@ -37,7 +37,7 @@ def heat_loss(logits, heat):
     centre = (heat == 1.0).to(logits)
     chance = torch.sigmoid(logits)
     hit = (1 - chance) ** 2 * functional.logsigmoid(logits) * centre
-    miss = (1 - heat) ** 4 * chance ** 2 * functional.logsigmoid(-logits) * (1 - centre)
+    miss = (1 - heat) ** 4 * chance**2 * functional.logsigmoid(-logits) * (1 - centre)
     return -(hit + miss).sum() / centre.sum().clamp(min=1)
 
 

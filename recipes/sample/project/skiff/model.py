@@ -5,8 +5,8 @@ second classifies and refines the boxes from features pooled with the compiled r
 """
 
 import torch
-import torch.nn as nn
-import torch.nn.functional as functional
+from torch import nn
+from torch.nn import functional
 
 from . import boxes as geometry
 from . import losses, ops

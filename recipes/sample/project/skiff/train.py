@@ -1,6 +1,6 @@
 """Trainer: a plain loop with a loss history, checkpoints and metrics as JSON lines.
 
-    python -m skiff.train --out run [--resume]
+python -m skiff.train --out run [--resume]
 """
 
 import argparse
@@ -142,7 +142,7 @@ def main(argv=None):
     defaults = Settings()
     parser = argparse.ArgumentParser(prog="python -m skiff.train", description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="folder for checkpoint.pt, metrics.jsonl and pictures")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
+    parser.add_argument("--resume", action="store_true", help="go on from checkpoint.pt, with its settings")
     parser.add_argument("--iterations", type=int, default=defaults.iterations)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     arguments = parser.parse_args(argv)

@@ -37,7 +37,7 @@ def _caption(canvas, corner, text, colour):
 
 def _frame(box, zoom):
     """PIL rectangle of a box, never inside out (PIL refuses that), end included."""
-    left, top, right, bottom = (int(round(value * zoom)) for value in box)
+    left, top, right, bottom = (round(value * zoom) for value in box)
     return (left, top, max(left, right - 1), max(top, bottom - 1))
 
 

@@ -1,0 +1,145 @@
+"""The command line as a user meets it: help, exit codes, messages, JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wheelferry.recipe import schema
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def wheelferry(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run the program itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "wheelferry", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+COMMANDS = ["demo", "bundle", "plan", "build", "lock", "pack", "verify", "recipes", "doctor", "cache"]
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    shown = wheelferry("--help").stdout
+    assert [command for command in COMMANDS if f"  {command} " not in shown] == []
+    assert "Exit codes: 0 done; 1 verification found problems" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    done = wheelferry(command, "--help")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["plan", "nonesuch@1"], 2, "no recipe called 'nonesuch'"),
+        (["plan", "sample"], 2, "names no release"),
+        (["plan", "sample@9"], 2, "no release '9'"),
+        (["plan", "sample@1.0", "--python", "2.7"], 2, "unknown Python '2.7'"),
+        (["plan", "sample@1.0", "--python", "3.12", "--torch", "1.10.2"], 2, "no wheels for Python 3.12"),
+        (["plan", "sample@1.0", "--torch", "0.4.1"], 2, "does not support torch 0.4.1"),
+        (["plan", "sample@1.0", "--torch", "2"], 2, "not a full public version"),
+        (["plan", "sample@1.0", "--platform", "amiga"], 2, "unknown platform 'amiga'"),
+        (["plan", "sample@1.0", "--backend", "cu999"], 2, "backend 'cu999'"),
+        (["plan", "sample@1.0", "--with", "a b c"], 2, "is not a requirement"),
+        (["plan", "sample@1.0", "-r", "nowhere.txt"], 2, "cannot read nowhere.txt"),
+        (["plan", "./nowhere.toml@1"], 2, "cannot read recipe nowhere.toml"),
+        (["verify", "."], 2, "is not a bundle"),
+        (["bundle", "sample@1.0"], 2, "Missing option '--out'"),
+    ],
+)
+def test_bad_input(arguments: list[str], status: int, said: str, tmp_path: Path) -> None:
+    done = wheelferry(*arguments, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_says_what_to_do_and_is_json_too() -> None:
+    done = wheelferry("plan", "sample@9", "--json")
+    assert json.loads(done.stdout) == {
+        "error": "recipe sample has no release '9'",
+        "hint": "it has 1.0",
+        "exit_code": 2,
+    }
+    assert "what to do: it has 1.0" in done.stderr
+
+
+def test_a_malformed_recipe_is_refused_with_file_and_key(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text('format = 1\nname = "my"\n', "utf-8")
+    done = wheelferry("plan", "./my.toml@1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "my.toml: releases: Field required" in done.stderr
+
+
+def test_an_output_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
+    done = wheelferry("bundle", "sample@1.0", "--python", "3.11", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "holds something else than a bundle" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text("utf-8") == "years of work"
+
+
+def test_plan_says_what_would_be_built() -> None:
+    done = wheelferry(
+        "plan", "detectron2@v0.6", "--python", "3.12", "--torch", "2.13.0", "--torch", "2.9.1", "--json"
+    )
+    document = json.loads(done.stdout)
+    assert document["commit"] == "d1e04565d3bec8719335b88be9e9b961bf3ec464"
+    assert [cell["wheel"] for cell in document["cells"]] == [
+        "detectron2==0.6+pt2.13.0cpu",
+        "detectron2==0.6+pt2.9.1cpu",
+    ]
+    assert document["cells"][1]["torchvision"] == "0.24.1"
+
+
+def test_recipes_lists_and_details() -> None:
+    assert {"detectron2", "sample"} <= {
+        r["name"] for r in json.loads(wheelferry("recipes", "--json").stdout)["recipes"]
+    }
+    shown = wheelferry("recipes", "detectron2").stdout
+    assert "v0.6" in shown
+    assert "0.28.0" in shown
+    assert wheelferry("recipes", "--schema").stdout == schema()
+
+
+def test_cache_commands_on_an_empty_cache() -> None:
+    assert json.loads(wheelferry("cache", "info", "--json").stdout)["objects"] == 0
+    assert json.loads(wheelferry("cache", "verify", "--json").stdout) == {"damaged": []}
+    assert json.loads(wheelferry("cache", "prune", "--json").stdout) == {"freed_bytes": 0}
+
+
+def test_version() -> None:
+    from wheelferry import __version__
+
+    assert wheelferry("--version").stdout == f"wheelferry {__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What --help imports decides how long a user waits for it."""
+    code = "import sys, wheelferry.cli.app; print(*sorted(m for m in sys.modules if '.' not in m))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert (
+        set(loaded) & {"rich", "pydantic", "requests", "jinja2", "packaging", "elftools", "build", "uv"}
+        == set()
+    )
+
+
+def test_shell_completion_is_offered() -> None:
+    done = wheelferry("--show-completion", "bash")
+    assert done.returncode == 0
+    assert "wheelferry" in done.stdout.lower()

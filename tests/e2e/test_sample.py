@@ -1,0 +1,389 @@
+"""The sample project end to end: real compiler, real torch, real sandbox, real index.
+
+One bundle is made for all tests; each test that damages it works on a copy of hard links.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wheelferry.files import sha256_file
+from wheelferry.store import Store
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TORCH = "2.13.0"
+
+
+class Ferry:
+    """Runs the program with a cache of its own."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
+
+    def __call__(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "wheelferry", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=cwd,
+            env=self.environment,
+        )
+        assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr if status else done.stdout
+
+
+@pytest.fixture(scope="module")
+def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
+    folder = tmp_path_factory.mktemp("e2e")
+    yield Ferry(folder / "cache ü")
+    shutil.rmtree(folder)
+
+
+def bundle_arguments(out: Path) -> list[str | Path]:
+    return ["bundle", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--out", out]
+
+
+@pytest.fixture(scope="module")
+def bundle(ferry: Ferry) -> Path:
+    """A packed bundle in a folder whose name has a space and a letter beyond ASCII."""
+    out = ferry.cache.parent / "b ü"
+    # one dependency that exists only as an sdist
+    ferry(*bundle_arguments(out), "--with", "antlr4-python3-runtime==4.9.3", "--no-verify")
+    return out
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle to damage: hard links, so no gigabytes are copied."""
+    target = bundle.parent / f"copy-{tmp_path.name}"
+    shutil.copytree(bundle, target, copy_function=os.link)
+    return target
+
+
+def built_wheel(bundle: Path) -> Path:
+    (wheel,) = (bundle / "wheelhouse").glob("skiff-*.whl")
+    return wheel
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Replace a file whose bytes other folders share."""
+    path.unlink()
+    path.write_bytes(data)
+
+
+def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path) -> None:
+    report = json.loads(ferry("verify", bundle, "--json"))
+    assert report["passed"]
+    (target,) = report["targets"]
+    levels = {level["level"]: level for level in target["levels"]}
+    assert {name: level["passed"] for name, level in levels.items()} == {
+        "install": True,
+        "smoke": True,
+        "train": True,
+    }
+    (train,) = levels["train"]["checks"]
+    assert train["values"]["AP50"] >= 0.5
+    assert train["values"]["last loss"] <= train["values"]["first loss"] / 2
+    page = (bundle / "report" / "report.html").read_text("utf-8")
+    assert page.count("data:image/png;base64,") >= 2
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_installation_saw_no_network(ferry: Ferry, bundle: Path) -> None:
+    (target,) = json.loads((bundle / "report" / "report.json").read_text("utf-8"))["targets"]
+    isolation = target["isolation"]
+    if not isolation["isolated"]:
+        assert "reason" in isolation["evidence"]
+        pytest.skip(f"no network sandbox on this machine: {isolation['evidence']['reason']}")
+    assert isolation["evidence"]["interfaces"] == ["lo"]
+    assert isolation["evidence"]["routes"] == []
+    assert "connected" not in isolation["evidence"]["connections"].values()
+
+
+def test_the_built_wheel_says_what_it_is(bundle: Path) -> None:
+    name = built_wheel(bundle).name
+    assert name.startswith(f"skiff-1.0+pt{TORCH}cpu-cp{PYTHON.replace('.', '')}")
+    minor = int(name.split("manylinux_2_")[1].split("_")[0])
+    assert minor <= 28
+    lines = subprocess.run(
+        ["unzip", "-p", built_wheel(bundle), "*/METADATA"] if shutil.which("unzip") else
+        [sys.executable, "-c", _PRINT_METADATA, built_wheel(bundle)],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert f"Requires-Dist: torch=={TORCH}" in lines
+
+
+_PRINT_METADATA = """
+import sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+print(archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA"))).decode())
+"""
+
+
+def test_a_warm_run_is_the_same_bytes_and_compiles_nothing(ferry: Ferry, bundle: Path) -> None:
+    again = bundle.parent / "again"
+    logs = sorted(Store(ferry.cache).logs.iterdir())
+    ferry(*bundle_arguments(again), "--with", "antlr4-python3-runtime==4.9.3", "--no-verify")
+    one, two = (
+        {p.relative_to(root).as_posix(): sha256_file(p) for p in root.rglob("*") if p.is_file()}
+        for root in (bundle, again)
+    )
+    assert {k: v for k, v in one.items() if not k.startswith("report/")} == two
+    assert sorted(Store(ferry.cache).logs.iterdir()) == logs
+    shutil.rmtree(again)
+
+
+def test_building_twice_gives_the_same_bytes(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
+    """The same key compiled anew: the record of the first build is set aside."""
+    keys = ferry.cache / "keys"
+    keys.rename(ferry.cache / "keys-aside")
+    try:
+        ferry("build", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "wheelhouse")
+    finally:
+        shutil.rmtree(keys, ignore_errors=True)
+        (ferry.cache / "keys-aside").rename(keys)
+    (wheel,) = (tmp_path / "wheelhouse").iterdir()
+    assert wheel.name == built_wheel(bundle).name
+    assert sha256_file(wheel) == sha256_file(built_wheel(bundle))
+
+
+def test_plain_pip_and_uv_install_it_without_wheelferry(bundle: Path, tmp_path: Path) -> None:
+    offline = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
+    pylock = next(bundle.glob("pylock.*.toml"))
+    options = ["--no-index", "--find-links", "wheelhouse", "--require-hashes", "-r", "requirements.txt"]
+    uv = [sys.executable, "-m", "uv", "pip"]
+    for number, command in enumerate(
+        (
+            ["{python}", "-m", "pip", "install", "-q", *options],
+            [*uv, "install", "-q", "--python", "{python}", "--offline", *options],
+            [*uv, "sync", "-q", "--python", "{python}", "--offline", "--preview", pylock.name],
+        )
+    ):
+        env = tmp_path / f"env{number}"
+        venv.create(env, with_pip=True)
+        python = str(env / "bin" / "python")
+        subprocess.run(
+            [part.replace("{python}", python) for part in command],
+            cwd=bundle,
+            check=True,
+            env={**offline, "PIP_CONFIG_FILE": os.devnull, "UV_CACHE_DIR": str(tmp_path / "uv")},
+        )
+        seen = subprocess.run(
+            [python, "-c", "import skiff, torch; print(torch.ops.skiff.nms, skiff.__version__)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "1.0" in seen
+        shutil.rmtree(env)
+
+
+def problems(ferry: Ferry, bundle: Path, level: str = "static") -> set[tuple[str, str]]:
+    report = json.loads(
+        ferry("verify", bundle, "--level", level, "--json", status=1).partition("\n}\n")[0] + "\n}"
+    )
+    assert not report["passed"]
+    return {(problem["code"], problem["file"]) for problem in report["problems"]}
+
+
+def test_a_changed_byte_in_torch_is_named(ferry: Ferry, copy: Path) -> None:
+    (torch,) = (copy / "wheelhouse").glob("torch-*.whl")
+    with torch.open("rb") as stream:
+        stream.seek(torch.stat().st_size // 2)
+        position, byte = stream.tell(), stream.read(1)
+    shutil.copyfile(torch, torch.with_suffix(".new"))
+    torch.with_suffix(".new").replace(torch)
+    with torch.open("r+b") as stream:
+        stream.seek(position)
+        stream.write(bytes([byte[0] ^ 1]))
+    name = f"wheelhouse/{torch.name}"
+    assert {("FILE_CHANGED", name), ("RECORD", name)} <= problems(ferry, copy)
+
+
+def test_an_altered_report_is_named(ferry: Ferry, copy: Path) -> None:
+    if not (copy / "report" / "report.json").is_file():
+        ferry("verify", copy, "--level", "static")
+    path = copy / "report" / "report.json"
+    overwrite(path, path.read_bytes().replace(b'"passed": true', b'"passed": false'))
+    assert problems(ferry, copy) == {("REPORT_CHANGED", "report/report.json")}
+
+
+def test_a_module_that_does_not_load_fails_the_install_level(ferry: Ferry, copy: Path) -> None:
+    """Metadata in order, hashes in order, and yet the compiled module wants a symbol torch does not have."""
+    from wheelferry.manifest import NAME
+
+    wheel = built_wheel(copy)
+    folder = copy.parent / f"{copy.name}-tree"
+    subprocess.run([sys.executable, "-m", "wheel", "unpack", wheel, "-d", folder], check=True)
+    (module,) = folder.rglob("_C*.so")
+    data = module.read_bytes()
+    assert b"_ZN2at" in data
+    module.write_bytes(data.replace(b"_ZN2at", b"_ZN2zt"))
+    wheel.unlink()
+    (tree,) = folder.iterdir()
+    subprocess.run([sys.executable, "-m", "wheel", "pack", tree, "-d", wheel.parent], check=True)
+    shutil.rmtree(folder)
+    old = json.loads((copy / NAME).read_text("utf-8"))
+    stated = next(f["sha256"] for f in old["files"] if f["path"].endswith(wheel.name))
+    for name in ["requirements.txt", *(p.name for p in copy.glob("pylock.*"))]:
+        overwrite(copy / name, (copy / name).read_text("utf-8").replace(stated, sha256_file(wheel)).encode())
+    reseal(copy)
+    assert ("IMPORT", "skiff") in problems(ferry, copy, "install")
+
+
+def reseal(bundle: Path) -> None:
+    """Write a manifest that lists exactly what is there."""
+    import dataclasses
+
+    from wheelferry.manifest import NAME, File, parse_manifest
+
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    listed = tuple(
+        File(path=p.relative_to(bundle).as_posix(), size=p.stat().st_size, sha256=sha256_file(p))
+        for p in bundle.rglob("*")
+        if p.is_file() and p.name != NAME and p.parts[len(bundle.parts)] != "report"
+    )
+    overwrite(bundle / NAME, dataclasses.replace(manifest, files=listed).to_text().encode())
+
+
+def test_a_moved_tag_is_an_integrity_error(ferry: Ferry, tmp_path: Path) -> None:
+    repository, commit = git_project(tmp_path)
+    recipe = git_recipe(tmp_path, repository, "0" * 40)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=4
+    )
+    assert f"is commit {commit}, the recipe pins {'0' * 40}" in said.replace("\n", " ")
+
+
+def test_a_git_host_that_does_not_answer(ferry: Ferry, tmp_path: Path) -> None:
+    recipe = git_recipe(tmp_path, "https://127.0.0.1:9/none.git", "0" * 40)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=3
+    )
+    assert "--source" in said
+
+
+def test_a_repository_without_the_tag(ferry: Ferry, tmp_path: Path) -> None:
+    repository, _ = git_project(tmp_path)
+    subprocess.run(["git", "-C", repository, "tag", "-d", "v1.0"], check=True, capture_output=True)
+    recipe = git_recipe(tmp_path, repository, "0" * 40)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=2
+    )
+    assert "has no tag v1.0" in said.replace("\n", " ")
+
+
+def test_a_substitution_that_no_longer_matches_names_file_and_counts(ferry: Ferry, tmp_path: Path) -> None:
+    repository, commit = git_project(tmp_path)
+    extra = '[[substitutions]]\nfile = "setup.py"\nold = "import"\nnew = "import"\ncount = 99\n'
+    recipe = git_recipe(tmp_path, repository, commit, extra)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=2
+    )
+    assert "setup.py: 'import' occurs" in said
+    assert "the recipe says 99" in said
+
+
+def test_a_project_that_does_not_compile(ferry: Ferry, tmp_path: Path) -> None:
+    repository, commit = git_project(tmp_path)
+    extra = '[[substitutions]]\nfile = "skiff/csrc/ops.h"\nold = "#pragma once"\nnew = "#error broken"\ncount = 1\n'
+    recipe = git_recipe(tmp_path, repository, commit, extra)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=5
+    )
+    assert "#error broken" in said
+    assert "the whole log: " in said.replace("\n", " ")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_second_run_needs_no_git_host(ferry: Ferry, tmp_path: Path, bundle: Path) -> None:
+    repository, commit = git_project(tmp_path)
+    recipe = git_recipe(tmp_path, repository, commit)
+    arguments = ["build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w"]
+    ferry(*arguments)
+    repository.rename(tmp_path / "gone")
+    ferry(*arguments)
+    assert len(list((tmp_path / "w").glob("skiff-*.whl"))) == 1
+
+
+def test_an_unreachable_index(ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    said = ferry(*bundle_arguments(tmp_path / "out"), "--no-verify", status=3)
+    assert "pip config list" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
+    out = bundle.parent / "interrupted"
+    keys = ferry.cache / "keys"
+    keys.rename(ferry.cache / "keys-aside")
+    command = [sys.executable, "-m", "wheelferry", *map(str, bundle_arguments(out)), "--no-verify"]
+    process = subprocess.Popen(command, env=ferry.environment, stderr=subprocess.PIPE, text=True)
+    work = ferry.cache / "work"
+    deadline = time.monotonic() + 300
+    while not list(work.glob("build-*/source")):
+        assert time.monotonic() < deadline, "the build never began"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    shutil.rmtree(keys, ignore_errors=True)
+    (ferry.cache / "keys-aside").rename(keys)
+    assert process.returncode == 130, said
+    assert "run the same command again" in said
+    assert not out.exists()
+    assert list(work.iterdir()) == []
+    ferry(*bundle_arguments(out), "--no-verify")
+    assert (out / "bundle.json").is_file()
+    shutil.rmtree(out)
+
+
+def git_project(folder: Path) -> tuple[Path, str]:
+    """The sample project as a git repository with the tag v1.0; returns it and the commit."""
+    from wheelferry.catalog import shipped_folder
+
+    repository = folder / "repository"
+    shutil.copytree(shipped_folder() / "sample" / "project", repository)
+    who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "1.0"], ["tag", "v1.0"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
+    )
+    return repository, head.stdout.strip()
+
+
+def git_recipe(folder: Path, repository: Path | str, commit: str, extra: str = "") -> Path:
+    """The sample's recipe with a git source, in a file of its own."""
+    from wheelferry.catalog import shipped_folder
+
+    text = (shipped_folder() / "sample.toml").read_text("utf-8")
+    text = text.replace('kind = "folder"\npath = "sample/project"', f'kind = "git"\nurl = "{repository}"')
+    lines = [line for line in text.splitlines() if not line.startswith("tree = ")]
+    text = "\n".join(lines).replace(
+        'version = "1.0"', f'version = "1.0"\ntag = "v1.0"\ncommit = "{commit}"', 1
+    )
+    path = folder / "my recipe.toml"
+    path.write_text(f"{text}\n\n{extra}", "utf-8")
+    shutil.copytree(shipped_folder() / "sample" / "smoke", folder / "sample" / "smoke")
+    return path

@@ -1,0 +1,40 @@
+"""Upstream's own sources, given by WHEELFERRY_DETECTRON2_SOURCE (a URL or a path)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        not SOURCE, reason="set WHEELFERRY_DETECTRON2_SOURCE to a URL or path of the repository"
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("release", "python", "torch"),
+    [("v0.6", "3.12", "2.13.0"), ("main", "3.12", "2.13.0"), ("v0.6", "3.9", "2.0.1")],
+)
+def test_a_release_passes_all_four_levels(release: str, python: str, torch: str, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    command = ["bundle", f"detectron2@{release}", "--python", python, "--torch", torch]
+    done = subprocess.run(
+        [sys.executable, "-m", "wheelferry", *command, "--source", str(SOURCE), "--out", out, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if k != "WHEELFERRY_CACHE"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)["report"]
+    assert report["passed"]
+    train = report["targets"][0]["levels"][-1]["checks"][0]
+    assert train["values"]["AP50"] >= 50
