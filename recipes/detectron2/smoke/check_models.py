@@ -265,7 +265,7 @@ def rotated_config():
 @check("rotated Faster R-CNN: inference", needs=["rotated"])
 def rotated_inference(context):
     outputs = infer(seeded_model(rotated_config()), documented_inputs(SIZES))
-    for output, (height, width) in zip(outputs, SIZES):
+    for output in outputs:
         instances = output["instances"]
         boxes = instances.pred_boxes
         expect(isinstance(boxes, RotatedBoxes), "pred_boxes is a %s" % type(boxes).__name__)
@@ -315,6 +315,7 @@ def checkpoint_resume(context):
     model = seeded_model(cfg, seed=1)
     optimizer = momentum_optimizer(model)
     train_step(model, optimizer, seed=1)
+    os.makedirs(folder, exist_ok=True)
     saver = DetectionCheckpointer(model, save_dir=folder, optimizer=optimizer)
     saver.save("after_one_step", iteration=1)
     context.value("megabytes", round(os.path.getsize(saver.get_checkpoint_file()) / 1e6, 1))
@@ -380,7 +381,7 @@ def visualizer(context):
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        raise Skip("drawing masks needs OpenCV, which is not here (%s)" % error)
+        raise Skip("drawing masks needs OpenCV, which is not here (%s)" % error) from None
     from detectron2.data import MetadataCatalog
     from detectron2.utils.visualizer import Visualizer
 

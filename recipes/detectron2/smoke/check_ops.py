@@ -9,7 +9,7 @@ import torch
 from harness import Skip, check, expect
 from reference import roi_align_rotated, rotated_iou, rotated_nms
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1)  # see small.py
 
 
 def random_boxes(count, generator, spread=40.0):
@@ -76,7 +76,7 @@ def rotated_iou_random(context):
     context.value("largest error", error)
     context.value("overlapping pairs", int((found > 0.05).sum()))
     expect(int((found > 0.05).sum()) > 100, "too few overlapping pairs to mean anything")
-    expect(error < 1e-4, "IoU is off by %.2g" % error)
+    expect(error < 1e-5, "IoU is off by %.2g" % error)
 
 
 @check("rotated NMS: against a greedy reference", needs=["rotated"])
