@@ -5,8 +5,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelferry.errors import MissingError
@@ -18,17 +18,22 @@ print(json.dumps({
     "implementation": platform.python_implementation(),
     "version": platform.python_version(),
     "headers": sysconfig.get_paths()["include"],
+    "compile": {name: sysconfig.get_config_var(name) or "" for name in ("CFLAGS", "LDSHARED", "LDCXXSHARED")},
 }))
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interpreter:
-    """A CPython on this machine: its program and its full version."""
+    """A CPython on this machine: its program, its full version, and how it compiles extensions.
+
+    `compile` holds its own CFLAGS, LDSHARED and LDCXXSHARED.
+    """
 
     path: Path
     version: str
     headers: Path
+    compile: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def can_compile(self) -> bool:
@@ -73,7 +78,9 @@ def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
         return None
     if answer["implementation"] != "CPython":
         return None
-    return Interpreter(path=path, version=answer["version"], headers=Path(answer["headers"]))
+    return Interpreter(
+        path=path, version=answer["version"], headers=Path(answer["headers"]), compile=answer["compile"]
+    )
 
 
 def _candidates(python: str, run: Runner, uv: Path | None) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """The one place that starts processes: logged, never through a shell, ended together with their children."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from wheelferry.errors import BuildError, MissingError, WheelferryError
 
 # How much of a failed command's output an error repeats; the log holds the rest.
 TAIL_LINES = 25
+COMPLAINTS = 5
+_COMPLAINT = re.compile(r"\b(fatal )?error: ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +146,10 @@ def _failure(step: str, status: int, lines: list[str], log: Path | None) -> str:
     end = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
     tail = "".join(lines[-TAIL_LINES:]).rstrip()
     text = f"{step} failed ({end})"
+    # a compiler's first complaint often stands far above the traceback of whoever started it
+    named = [line for line in lines[:-TAIL_LINES] if _COMPLAINT.search(line)][:COMPLAINTS]
+    if named:
+        text += f"; first errors:\n{''.join(named).rstrip()}\n…"
     if tail:
         text += f":\n{tail}"
     if log:

@@ -81,7 +81,7 @@ def export(source: Source, destination: Path, run: Runner) -> None:
 
 
 def substitute(tree: Path, substitutions: tuple[Substitution, ...]) -> None:
-    """Apply token substitutions; raises InputError naming every one that does not match as often as stated."""
+    """Apply token substitutions; InputError names every one that does not match as often as stated."""
     problems = []
     for item in substitutions:
         path = contained(tree, item.file)

@@ -138,9 +138,15 @@ class Store:
             lock.release()
 
     @contextlib.contextmanager
-    def workspace(self, purpose: str) -> Iterator[Path]:
-        """A scratch folder on the store's file system, removed at the end whatever happens."""
+    def workspace(self, purpose: str, *, plain_path: bool = False) -> Iterator[Path]:
+        """A scratch folder on the store's file system, removed at the end whatever happens.
+
+        With `plain_path` its name has no white space and only ASCII, in the system's temporary
+        folder if need be: compiler flags are split at spaces, and no quoting survives setuptools.
+        """
         work = self.root / "work"
+        if plain_path and not _is_plain(work):
+            work = Path(tempfile.gettempdir())
         work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=work))
         try:
@@ -199,6 +205,11 @@ class Store:
         if self.objects.is_dir():
             for folder in sorted(self.objects.iterdir()):
                 yield from (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+
+
+def _is_plain(path: Path) -> bool:
+    text = str(path)
+    return text.isascii() and not any(character.isspace() for character in text)
 
 
 def default_root() -> Path:

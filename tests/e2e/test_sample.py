@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from collections.abc import Iterator
@@ -135,6 +136,15 @@ import sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
 print(archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA"))).decode())
 """
+
+
+def test_the_compiler_optimised(ferry: Ferry, bundle: Path) -> None:
+    """setuptools lets CFLAGS from the environment replace the interpreter's own -O3: ours must keep it."""
+    (log,) = ferry.cache.glob("logs/*-build-sample-1.0.log")
+    compiled = [line for line in log.read_text("utf-8").splitlines() if "nms.cpp" in line and " -c " in line]
+    assert compiled
+    assert [line for line in compiled if " -O2" not in line and " -O3" not in line] == []
+    assert [line for line in compiled if "-march=" in line] == []
 
 
 def test_a_warm_run_is_the_same_bytes_and_compiles_nothing(ferry: Ferry, bundle: Path) -> None:
@@ -303,12 +313,14 @@ def test_a_substitution_that_no_longer_matches_names_file_and_counts(ferry: Ferr
 
 def test_a_project_that_does_not_compile(ferry: Ferry, tmp_path: Path) -> None:
     repository, commit = git_project(tmp_path)
-    extra = '[[substitutions]]\nfile = "skiff/csrc/ops.h"\nold = "#pragma once"\nnew = "#error broken"\ncount = 1\n'
+    extra = (
+        '[[substitutions]]\nfile = "skiff/csrc/ops.h"\nold = "#pragma once"\nnew = "#error no"\ncount = 1\n'
+    )
     recipe = git_recipe(tmp_path, repository, commit, extra)
     said = ferry(
         "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=5
     )
-    assert "#error broken" in said
+    assert "#error no" in said
     assert "the whole log: " in said.replace("\n", " ")
     assert not (tmp_path / "w").exists()
 
@@ -340,10 +352,12 @@ def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: 
     keys.rename(ferry.cache / "keys-aside")
     command = [sys.executable, "-m", "wheelferry", *map(str, bundle_arguments(out)), "--no-verify"]
     process = subprocess.Popen(command, env=ferry.environment, stderr=subprocess.PIPE, text=True)
-    work = ferry.cache / "work"
+    logs = ferry.cache / "logs"
     deadline = time.monotonic() + 300
-    while not list(work.glob("build-*/source")):
-        assert time.monotonic() < deadline, "the build never began"
+    while not any(
+        f"-{process.pid}-build" in log.name and "[1/" in log.read_text("utf-8") for log in logs.iterdir()
+    ):
+        assert time.monotonic() < deadline, "the compiler never ran"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -352,7 +366,8 @@ def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: 
     assert process.returncode == 130, said
     assert "run the same command again" in said
     assert not out.exists()
-    assert list(work.iterdir()) == []
+    assert list((ferry.cache / "work").iterdir()) == []
+    assert list(Path(tempfile.gettempdir()).glob(f"build-{process.pid}-*")) == []
     ferry(*bundle_arguments(out), "--no-verify")
     assert (out / "bundle.json").is_file()
     shutil.rmtree(out)

@@ -15,6 +15,7 @@ from wheelferry.process import Runner
 # hidden "false" (several threads may run), the module no longer asks glibc for it.
 _HIDDEN_SYMBOL = '__attribute__((visibility("hidden"))) char __libc_single_threaded = 0;\n'
 _HIDDEN_SYMBOL_FILE = "libc_single_threaded"
+_HOST_OPTIONS = ("-Wl,-rpath", "-L", "-I", "-march=", "-mtune=", "-mcpu=")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,25 +96,27 @@ def toolchain_identity(run: Runner) -> str:
 
 
 def compile_environment(
-    work: Path, prefixes: Mapping[Path, str], linker: Mapping[str, str], run: Runner
+    work: Path, prefixes: Mapping[Path, str], configured: Mapping[str, str], run: Runner
 ) -> dict[str, str]:
     """Compiler and linker variables for a reproducible, portable module.
 
-    `prefixes` maps folders whose names must not reach the binary to what stands there instead;
-    `linker` holds the interpreter's own link commands, whose host paths are taken out.
+    `prefixes` maps folders whose names must not reach the binary to what stands there instead.
+    `configured` holds the interpreter's own CFLAGS, LDSHARED and LDCXXSHARED: setuptools puts CFLAGS
+    from the environment in the place of the interpreter's, optimisation included, so ours start
+    with them. Options that name host folders or tune for the building machine are taken out.
     """
     compiler = find_compiler()
     source, obj = work / f"{_HIDDEN_SYMBOL_FILE}.c", work / f"{_HIDDEN_SYMBOL_FILE}.o"
     source.write_text(_HIDDEN_SYMBOL, "utf-8")
     run([compiler, "-x", "c", "-c", "-fPIC", "-O2", source, "-o", obj], step="compile the hidden symbol")
+    kept = {
+        name: " ".join(word for word in command.split() if not word.startswith(_HOST_OPTIONS))
+        for name, command in configured.items()
+    }
     maps = " ".join(f"-ffile-prefix-map={folder}={name}" for folder, name in prefixes.items())
-    flags = f"-g0 {maps}"
-    variables = {"CFLAGS": flags, "CXXFLAGS": flags, "LDFLAGS": f"{obj} -Wl,--build-id=none"}
-    for name, command in linker.items():
-        words = [w for w in command.split() if not w.startswith(("-Wl,-rpath", "-L"))]
-        if words:
-            variables[name] = " ".join(words)
-    return variables
+    flags = f"-O2 {kept.pop('CFLAGS', '')} -g0 {maps}"
+    linker = {name: command for name, command in kept.items() if command}
+    return {**linker, "CFLAGS": flags, "CXXFLAGS": flags, "LDFLAGS": f"{obj} -Wl,--build-id=none"}
 
 
 def remove_search_paths(binary: Path, run: Runner) -> None:

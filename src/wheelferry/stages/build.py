@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelferry.errors import BuildError, MissingError
+from wheelferry.errors import BuildError, MissingError, WheelferryError
 from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import LockedWheel, by_name, choose_files
 from wheelferry.plan import Cell, Plan, build_key
@@ -48,7 +48,8 @@ def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=f"CPython {interpreter.version}; {linux.toolchain_identity(tools.run)}",
+        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; "
+        f"{linux.toolchain_identity(tools.run)}",
     )
     torch = by_name(environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
     with tools.store.lock(
@@ -99,13 +100,13 @@ def _compile(
             hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
         )
     log = tools.store.log_path(f"build-{plan.recipe.name}-{plan.release_name}".replace("/", "_"))
-    with tools.store.workspace("build") as work:
+    with tools.store.workspace("build", plain_path=True) as work:
         tree = work / "source"
         export(source, tree, tools.run)
         substitute(tree, cell.substitutions)
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
-        variables = _build_variables(cell, source, work, python, tools)
+        variables = _build_variables(cell, source, work, python, interpreter, tools)
         with tools.progress.task(f"compile {plan.recipe.distribution}") as task:
             raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
         return finish_wheel(
@@ -131,7 +132,9 @@ def _make_environment(
     return tools.uv.make_environment(work / "env", interpreter, paths, log=log, cache=work / "uv")
 
 
-def _build_variables(cell: Cell, source: Source, work: Path, python: Path, tools: Tools) -> dict[str, str]:
+def _build_variables(
+    cell: Cell, source: Source, work: Path, python: Path, interpreter: Interpreter, tools: Tools
+) -> dict[str, str]:
     """The whole environment of the build: the user's, less what would leak in, plus ours."""
     unwanted = (
         "PYTHON",
@@ -145,17 +148,10 @@ def _build_variables(cell: Cell, source: Source, work: Path, python: Path, tools
         "LDFLAGS",
     )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    answer = tools.run(
-        [python, "-c", "import json, sysconfig; print(json.dumps(sysconfig.get_config_vars()))"],
-        step="ask for the interpreter's link command",
-        env=inherited,
-    )
-    configuration: Mapping[str, object] = json.loads(answer.output)
-    linker = {name: str(configuration.get(name) or "") for name in ("LDSHARED", "LDCXXSHARED")}
     prefixes = {work / "source": "source", work / "env": "env"}
     return {
         **inherited,
-        **linux.compile_environment(work, prefixes, linker, tools.run),
+        **linux.compile_environment(work, prefixes, interpreter.compile, tools.run),
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "SOURCE_DATE_EPOCH": str(source.epoch),
         "MAX_JOBS": str(tools.jobs),
@@ -200,7 +196,11 @@ def _run_backend(
         with log.open("a", encoding="utf-8") as sink:
             sink.writelines(f"warning: {warning.message}\n" for warning in caught)
         return Path(wheel)
-    except (BuildException, BuildBackendException) as error:
+    except BuildBackendException as error:
+        if isinstance(error.exception, WheelferryError):
+            raise error.exception from None  # what our runner raised, wrapped
+        raise BuildError(f"the project's build backend failed: {error}; the whole log: {log}") from None
+    except BuildException as error:
         raise BuildError(f"the project's build backend failed: {error}; the whole log: {log}") from None
 
 
