@@ -328,7 +328,16 @@ def test_a_project_that_does_not_compile(ferry: Ferry, tmp_path: Path) -> None:
 def test_a_second_run_needs_no_git_host(ferry: Ferry, tmp_path: Path, bundle: Path) -> None:
     repository, commit = git_project(tmp_path)
     recipe = git_recipe(tmp_path, repository, commit)
-    arguments = ["build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w"]
+    arguments: list[str | Path] = [
+        "build",
+        f"{recipe}@1.0",
+        "--python",
+        PYTHON,
+        "--torch",
+        TORCH,
+        "--out",
+        tmp_path / "w",
+    ]
     ferry(*arguments)
     repository.rename(tmp_path / "gone")
     ferry(*arguments)

@@ -111,7 +111,9 @@ def replace_wheel(
         path = bundle / name
         text = path.read_text("utf-8").replace(old_hash, sha256_file(made)).replace(old, new)
         text = text.replace(Path(old).name, made.name)
-        text = text.replace(*(f'"{v}"' for v in version)).replace(*(f"=={v} " for v in version))
+        text = text.replace(f'"{version[0]}"', f'"{version[1]}"').replace(
+            f"=={version[0]} ", f"=={version[1]} "
+        )
         text = re.sub(r"(?m)^size = \d+$", "size = 1", text)
         path.write_text(text, "utf-8")
     reseal(bundle, **({"built": made.name} if old == TINY else {}))

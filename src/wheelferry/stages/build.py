@@ -20,6 +20,11 @@ from wheelferry.stages.populate import populate
 from wheelferry.store import Entry
 from wheelferry.tools import Tools
 
+# Variables that would decide what is built without being part of the build's key.
+_NOT_INHERITED = (
+    "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "TORCH_CUDA", "FORCE_CUDA",
+    "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED",
+)  # fmt: skip
 _NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
 
@@ -136,18 +141,7 @@ def _build_variables(
     cell: Cell, source: Source, work: Path, python: Path, interpreter: Interpreter, tools: Tools
 ) -> dict[str, str]:
     """The whole environment of the build: the user's, less what would leak in, plus ours."""
-    unwanted = (
-        "PYTHON",
-        "PIP_",
-        "UV_",
-        "VIRTUAL_ENV",
-        "CUDA_",
-        "TORCH_CUDA",
-        "FORCE_CUDA",
-        "CFLAGS",
-        "LDFLAGS",
-    )
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     prefixes = {work / "source": "source", work / "env": "env"}
     return {
         **inherited,
