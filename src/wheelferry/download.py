@@ -17,12 +17,14 @@ from urllib3.exceptions import HTTPError
 from wheelferry.errors import IntegrityError, MissingError
 from wheelferry.files import CHUNK, require_space
 from wheelferry.index import IndexSettings
+from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress, Task
 from wheelferry.store import Entry, Store
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 2.0  # before the second attempt; doubled each time, up to ten
 CONNECTIONS = 8
+HASHERS = 2
 TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
 
 
@@ -56,9 +58,9 @@ def download_all(
     present, missing = _split(wanted, store, progress)
     with index.session(connections=CONNECTIONS) as session, progress.task("download", unit="bytes") as task:
         transfer = _Transfer(store=store, session=session, index=index, task=task, stop=threading.Event())
-        with ThreadPoolExecutor(max_workers=2 * CONNECTIONS) as pool:
-            # the largest first, so that none of them is left alone at the end
-            sized = sorted(pool.map(transfer.size, missing), key=lambda d: d.size or 0, reverse=True)
+        sized = in_threads(transfer.size, missing, workers=2 * CONNECTIONS)
+        # the largest first, so that none of them is left alone at the end
+        sized.sort(key=lambda d: d.size or 0, reverse=True)
         total = sum(d.size or 0 for d in sized)
         require_space(store.root, total - _resumable(sized, store), purpose="the download")
         task.total(total)
@@ -69,12 +71,13 @@ def download_all(
 def _split(
     wanted: list[Download], store: Store, progress: Progress
 ) -> tuple[dict[str, Entry], list[Download]]:
-    """What the store holds (re-hashed, in two threads) and what is to be fetched."""
+    """What the store holds, re-hashed, and what is to be fetched."""
     candidates = [d for d in wanted if d.sha256 and store.has(d.sha256)]
     with progress.task("re-hash cached files", unit="bytes") as task:
         task.total(sum(store.path(d.sha256).stat().st_size for d in candidates if d.sha256))
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            paths = list(pool.map(lambda d: store.take(d.sha256 or "", on_bytes=task.advance), candidates))
+        paths = in_threads(
+            lambda d: store.take(d.sha256 or "", on_bytes=task.advance), candidates, workers=HASHERS
+        )
     present = {
         d.url: Entry(sha256=d.sha256 or "", filename=d.filename, size=path.stat().st_size)
         for d, path in zip(candidates, paths, strict=True)

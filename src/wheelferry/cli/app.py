@@ -1,5 +1,6 @@
 """The command line: registration, and the one place where errors become messages and exit codes."""
 
+import errno
 import signal
 import sys
 from types import FrameType
@@ -8,7 +9,17 @@ import typer
 
 from wheelferry import __version__
 from wheelferry.cli import bundling, caching, checking, looking
-from wheelferry.errors import Interrupted, WheelferryError
+from wheelferry.errors import Interrupted, MissingError, WheelferryError
+
+# What the machine refuses, whatever was running: no space, no permission, a name too long.
+_OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+}
 
 app = typer.Typer(
     name="wheelferry",
@@ -75,6 +86,11 @@ def main() -> None:
         )
     except WheelferryError as error:
         _end(error)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        hint = "free some space or choose another folder (--out, WHEELFERRY_CACHE)"
+        _end(MissingError(f"{error.strerror}: {error.filename or 'while writing'}", hint=hint))
 
 
 def _end(error: WheelferryError) -> None:

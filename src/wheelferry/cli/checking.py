@@ -15,6 +15,12 @@ def verify(
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this target of the bundle.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the report, for a bundle that is read-only. Default: in it."
+        ),
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -27,9 +33,12 @@ def verify(
     from wheelferry.cli.results import end_of_verification, show_report
     from wheelferry.cli.session import open_tools
     from wheelferry.report import Level as ReportLevel
+    from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
 
     tools = open_tools(verbose=verbose, quiet=quiet)
-    report = run_verify(bundle, ReportLevel[level.value.upper()], tools, only=target)
-    show_report(bundle, report, as_json=json)
-    end_of_verification(report)
+    if report is not None:
+        check_report_folder(report)
+    seen = run_verify(bundle, ReportLevel[level.value.upper()], tools, only=target, report_folder=report)
+    show_report(report or bundle / "report", seen, as_json=json)
+    end_of_verification(seen)

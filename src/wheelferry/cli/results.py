@@ -38,13 +38,13 @@ def show_bundle(result: Bundled, *, as_json: bool) -> None:
         )
         return
     if result.report is not None:
-        show_report(result.out, result.report, as_json=False)
+        show_report(result.out / "report", result.report, as_json=False)
     print_line(f"bundle: {result.out} ({len(result.manifest.files)} files, {human_size(size)})")
     if result.report is None:
         print_line(f"not verified; prove it with: wheelferry verify {result.out}")
 
 
-def show_report(bundle: Path, report: Report, *, as_json: bool) -> None:
+def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
     """What verification saw."""
     if as_json:
         print_json(report.to_json())
@@ -63,7 +63,7 @@ def show_report(bundle: Path, report: Report, *, as_json: bool) -> None:
         print_line(f"not run: {line}")
     if report.targets and not report.isolated and not report.not_run:
         print_line("note: not cut off from the network on this machine")
-    print_line(f"report: {bundle / 'report' / 'report.html'}")
+    print_line(f"report: {folder / 'report.html'}")
 
 
 def end_of_verification(report: Report) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.errors import BuildError, MissingError, WheelferryError
+from wheelferry.files import require_space
 from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import LockedWheel, by_name, choose_files
 from wheelferry.plan import Cell, Plan, build_key
@@ -47,14 +48,14 @@ def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
     """
     tools.progress.stage(f"build {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
+    toolchain = linux.toolchain_identity(tools.run)  # before anything is downloaded: it may be missing
     environment = _lock_environment(plan, cell, interpreter, tools)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; "
-        f"{linux.toolchain_identity(tools.run)}",
+        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; {toolchain}",
     )
     torch = by_name(environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
     with tools.store.lock(
@@ -106,6 +107,8 @@ def _compile(
         )
     log = tools.store.log_path(f"build-{plan.recipe.name}-{plan.release_name}".replace("/", "_"))
     with tools.store.workspace("build", plain_path=True) as work:
+        # unpacked, a wheel takes about twice its size
+        require_space(work, 2 * sum(wheel.size for wheel in environment), purpose="the build environment")
         tree = work / "source"
         export(source, tree, tools.run)
         substitute(tree, cell.substitutions)

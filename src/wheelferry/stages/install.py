@@ -6,6 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from wheelferry.checks import Code, Problem
 from wheelferry.interpreters import Interpreter
 from wheelferry.lock import parse_requirements
@@ -16,21 +18,16 @@ from wheelferry.tools import Tools
 
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
-# Imports each module by itself and lists what is installed; a broken one must not hide the others.
+# Imports each module by itself; a broken one must not hide the others.
 _INSPECT = """
 import importlib, json, sys, traceback
-try:
-    from importlib.metadata import distributions
-except ImportError:
-    from importlib_metadata import distributions
 failed = {}
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except BaseException:
         failed[name] = traceback.format_exc()
-installed = {d.metadata["Name"]: d.version for d in distributions()}
-print("\\n@@" + json.dumps({"failed": failed, "installed": installed}))
+print("\\n@@" + json.dumps(failed))
 """
 
 
@@ -101,15 +98,14 @@ def _inspect(
                 Code.IMPORT, entry, f"importing {', '.join(modules)} ended the interpreter", result.output
             )
         ]
-    seen = json.loads(answer)
-    facts["installed"] = dict(sorted(seen["installed"].items(), key=lambda item: item[0].lower()))
     problems = [
         Problem(code=Code.IMPORT, file=name, message=trace.strip().splitlines()[-1])
-        for name, trace in seen["failed"].items()
+        for name, trace in json.loads(answer).items()
     ]
-    from packaging.utils import canonicalize_name
-
-    versions = {canonicalize_name(name): version for name, version in seen["installed"].items()}
+    listed = sandbox([python, "-m", "pip", "list", "--format", "freeze"], step="pip list", log=log).output
+    installed = dict(line.strip().split("==", 1) for line in listed.splitlines() if "==" in line)
+    facts["installed"] = installed
+    versions = {canonicalize_name(name): version for name, version in installed.items()}
     pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
     for name, (version, _) in pins.items():
         if versions.get(name) != str(version):

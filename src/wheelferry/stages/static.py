@@ -3,7 +3,6 @@
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from wheelferry.files import files_below, sha256_file
 from wheelferry.lock import LockedWheel, parse_pylock, parse_requirements
 from wheelferry.manifest import NAME, REPORT, Manifest, TargetEntry, is_untouched, parse_manifest
 from wheelferry.metadata import WheelInfo, filename_parts
+from wheelferry.parallel import in_threads
 from wheelferry.platforms import linux
 from wheelferry.targets import glibc_minor
 from wheelferry.tools import Tools
@@ -90,9 +90,10 @@ def _hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
             paths.append((name, path))
     with tools.progress.task("hash files", unit="bytes") as task:
         task.total(sum(path.stat().st_size for _, path in paths))
-        with ThreadPoolExecutor(max_workers=max(2, tools.jobs)) as pool:
-            hashes = pool.map(lambda item: sha256_file(item[1], on_bytes=task.advance), paths)
-            return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
+        hashes = in_threads(
+            lambda item: sha256_file(item[1], on_bytes=task.advance), paths, workers=tools.jobs
+        )
+        return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
 
 
 def _check_report(root: Path) -> Iterator[Problem]:
@@ -124,9 +125,8 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
             task.advance()
             return found
 
-        with ThreadPoolExecutor(max_workers=max(2, tools.jobs)) as pool:
-            for name, messages in zip(by_size, pool.map(check, by_size), strict=True):
-                problems += [Problem(code=Code.RECORD, file=name, message=m) for m in messages]
+        for name, messages in zip(by_size, in_threads(check, by_size, workers=tools.jobs), strict=True):
+            problems += [Problem(code=Code.RECORD, file=name, message=m) for m in messages]
     for name in names:
         try:
             wheels[name] = read_wheel(root / name)

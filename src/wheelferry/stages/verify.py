@@ -22,12 +22,15 @@ from wheelferry.targets import Target, glibc_minor, platform_tags
 from wheelferry.tools import Tools
 
 
-def verify(root: Path, level: Level, tools: Tools, *, only: str | None = None) -> Report:
+def verify(
+    root: Path, level: Level, tools: Tools, *, only: str | None = None, report_folder: Path | None = None
+) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
-    Everything found is in the report, which is also written to ``report/`` in the bundle as JSON and
-    HTML. Levels above static are skipped, with the reason, when the static level found problems or
-    the target cannot run on this machine. Raises InputError when `root` is no bundle.
+    Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
+    default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
+    static level found problems or the target cannot run on this machine. Raises InputError when
+    `root` is no bundle.
     """
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     started = time.perf_counter()
@@ -53,8 +56,16 @@ def verify(root: Path, level: Level, tools: Tools, *, only: str | None = None) -
             static=static,
             targets=tuple(results),
         )
-        _write_report(root, report, work)
+        _write_report(report_folder or root / REPORT, report, work)
     return report
+
+
+def check_report_folder(folder: Path) -> None:
+    """Raise InputError unless `folder` is absent, empty, or an earlier report."""
+    if folder.exists() and not (
+        folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.json").is_file())
+    ):
+        raise InputError(f"{folder} holds something else than a report", hint="choose another --report")
 
 
 def _static_facts(opened: Opened | None) -> dict[str, object]:
@@ -149,9 +160,9 @@ def _host() -> dict[str, object]:
     }
 
 
-def _write_report(root: Path, report: Report, work: Path) -> None:
-    """Replace the bundle's report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
-    with folder_aside(root / REPORT) as folder:
+def _write_report(final: Path, report: Report, work: Path) -> None:
+    """Replace the report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
+    with folder_aside(final) as folder:
         for target in report.targets:
             seen = work / target.target / REPORT
             if seen.is_dir():

@@ -1,0 +1,109 @@
+"""The harness that travels in bundles: skipping, failing, and leaving a trace."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import wheelferry.client
+
+CHECKS = """
+import os
+from harness import Skip, check, expect
+
+@check("passes", needs=["ops"])
+def passes(context):
+    context.value("answer", 42)
+    path = os.path.join(context.out, "picture.png")
+    open(path, "w").close()
+    context.file(path, "a picture")
+
+@check("lacks a feature", needs=["wings"])
+def lacks(context):
+    raise AssertionError
+
+@check("skips itself")
+def skips(context):
+    raise Skip("no GPU here")
+
+@check("fails")
+def fails(context):
+    expect(1 > 2, "one is not more than two")
+
+@check("is of another level", level="train")
+def other(context):
+    pass
+"""
+
+
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A harness of its own in a suite folder, as in a bundle."""
+    source = Path(wheelferry.client.__file__).with_name("harness.py")
+    (tmp_path / "harness.py").write_text(source.read_text("utf-8"), "utf-8")
+    (tmp_path / "check_things.py").write_text(CHECKS, "utf-8")
+    suite = {
+        "recipe": "tiny",
+        "release": "1.0",
+        "modules": ["check_things"],
+        "features": ["ops"],
+        "settings": {},
+    }
+    (tmp_path / "suite.json").write_text(json.dumps(suite), "utf-8")
+    spec = importlib.util.spec_from_file_location("harness", tmp_path / "harness.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "harness", module)
+    monkeypatch.delitem(sys.modules, "check_things", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_outcome_is_recorded(harness: ModuleType, tmp_path: Path) -> None:
+    assert harness.main(["--out", str(tmp_path / "out")]) == 1
+    document = json.loads((tmp_path / "out" / "smoke.json").read_text("utf-8"))
+    found = {item["name"]: (item["status"], item["reason"]) for item in document["checks"]}
+    assert found == {
+        "check_things.passes": ("passed", None),
+        "check_things.lacks": ("skipped", "this release has no wings"),
+        "check_things.skips": ("skipped", "no GPU here"),
+        "check_things.fails": ("failed", "AssertionError: one is not more than two"),
+    }
+    assert document["running"] is None
+    assert document["checks"][0]["values"] == {"answer": 42}
+    assert document["checks"][0]["files"] == [{"path": "picture.png", "caption": "a picture"}]
+
+
+def test_one_check_alone(harness: ModuleType, tmp_path: Path) -> None:
+    assert harness.main(["--out", str(tmp_path / "out"), "--only", "check_things.passes"]) == 0
+
+
+def test_nothing_but_skips_is_no_success(harness: ModuleType, tmp_path: Path) -> None:
+    assert harness.main(["--out", str(tmp_path / "out"), "--only", "check_things.skips"]) == 1
+
+
+def test_an_interpreter_that_dies_leaves_the_name_of_the_check(harness: ModuleType, tmp_path: Path) -> None:
+    suite = harness.load(str(tmp_path))
+
+    class Dies(BaseException):
+        pass
+
+    def die(_context: object) -> None:
+        raise Dies
+
+    harness.check("dies")(die)
+    with pytest.raises(Dies):
+        harness.run(suite, "smoke", str(tmp_path / "out"))
+    document = json.loads((tmp_path / "out" / "smoke.json").read_text("utf-8"))
+    assert document["running"].endswith(".die")
+    assert len(document["checks"]) == 4
+
+
+def test_a_level_that_does_not_exist_is_refused_when_registering(harness: ModuleType) -> None:
+    with pytest.raises(ValueError, match="level must be one of smoke, train"):
+        harness.check("x", level="deploy")

@@ -1,0 +1,128 @@
+"""Reports: what passed, what did not run, and how it reads as a page."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from wheelferry.checks import Code, Problem
+from wheelferry.page import render_page
+from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
+from wheelferry.stages.install import read_results
+
+PROBLEM = Problem(code=Code.RECORD, file="wheelhouse/<x>.whl", message="hash differs & more")
+
+
+def report(static: tuple[Problem, ...] = (), *levels: LevelResult, isolated: bool = True) -> Report:
+    evidence = {"interfaces": ["lo"], "routes": [], "connections": {"1.1.1.1:443": "OSError: unreachable"}}
+    isolation = {
+        "isolated": isolated,
+        "kind": "network namespace",
+        "evidence": evidence if isolated else {"reason": "no"},
+    }
+    return Report(
+        bundle="b",
+        digest="d" * 64,
+        title="tiny@1.0",
+        level=Level.TRAIN,
+        date="2026-11-21T12:00:00+00:00",
+        host={"platform": "Linux"},
+        static=LevelResult(
+            level=Level.STATIC, seconds=1.0, problems=static, facts={"files": 1, "bytes": 2, "wheels": 3}
+        ),
+        targets=(TargetResult(target="cp311-x", levels=levels, isolation=isolation),),
+    )
+
+
+def level(lv: Level, **values: object) -> LevelResult:
+    return LevelResult(level=lv, seconds=2.0, **values)  # type: ignore[arg-type]
+
+
+def test_only_what_ran_and_found_nothing_passes() -> None:
+    assert report((), level(Level.INSTALL)).passed
+    assert not report((PROBLEM,), level(Level.INSTALL)).passed
+    assert not report((), level(Level.INSTALL, problems=(PROBLEM,))).passed
+    skipped = report((), level(Level.INSTALL, not_run="no such Python"))
+    assert not skipped.passed
+    assert skipped.not_run == ("cp311-x: install: no such Python",)
+
+
+def test_json_holds_every_problem_with_its_code() -> None:
+    document = json.loads(report((PROBLEM,), level(Level.INSTALL, problems=(PROBLEM,))).to_text())
+    assert [p["code"] for p in document["problems"]] == ["RECORD", "RECORD"]
+    assert document["passed"] is False
+
+
+def test_the_page_says_the_verdict_and_escapes_what_it_quotes(tmp_path: Path) -> None:
+    page = render_page(report((PROBLEM,)), tmp_path)
+    assert "Not verified: 1 problem." in page
+    assert "wheelhouse/&lt;x&gt;.whl" in page
+    assert "hash differs &amp; more" in page
+    assert "Verified: every check passed" in render_page(report((), level(Level.INSTALL)), tmp_path)
+
+
+def test_the_page_never_claims_isolation_it_did_not_have(tmp_path: Path) -> None:
+    page = render_page(report((), level(Level.INSTALL), isolated=False), tmp_path)
+    assert "but not cut off from the network" in page
+    assert "but not cut off" not in render_page(report((), level(Level.INSTALL)), tmp_path)
+
+
+def test_pictures_are_inside_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "cp311-x" / "train"
+    folder.mkdir(parents=True)
+    (folder / "loss.png").write_bytes(b"\x89PNG picture")
+    files = ({"path": "loss.png", "caption": "loss curve"}, {"path": "gone.png", "caption": "gone"})
+    check = Check(name="c", title="t", status="passed", seconds=1.0, values={"AP50": 0.98765}, files=files)
+    page = render_page(report((), level(Level.TRAIN, checks=(check,))), tmp_path)
+    assert base64.b64encode(b"\x89PNG picture").decode() in page
+    assert "AP50 0.9877" in page
+    assert "gone (gone.png)" in page
+
+
+def results(tmp_path: Path, running: str | None, *statuses: str) -> Path:
+    items = [
+        {
+            "name": f"c{n}",
+            "title": f"check {n}",
+            "status": s,
+            "reason": "why",
+            "traceback": None,
+            "seconds": 1.0,
+        }
+        for n, s in enumerate(statuses)
+    ]
+    path = tmp_path / "smoke.json"
+    document: dict[str, object] = {
+        "running": running,
+        "checks": [{**item, "values": {}, "files": []} for item in items],
+    }
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("running", "statuses", "status", "codes"),
+    [
+        (None, ("passed", "skipped"), 0, []),
+        (None, ("passed", "failed", "failed"), 1, ["CHECK", "CHECK"]),
+        ("c1", ("passed",), -11, ["CRASH"]),
+        ("c1", ("failed",), -11, ["CHECK", "CRASH"]),
+        (None, ("skipped", "skipped"), 1, ["CRASH"]),
+        (None, (), 0, ["CRASH"]),
+    ],
+)
+def test_what_a_suite_left_behind(
+    tmp_path: Path, running: str | None, statuses: tuple[str, ...], status: int, codes: list[str]
+) -> None:
+    problems, checks = read_results(
+        results(tmp_path, running, *statuses), Level.SMOKE, status, "Segmentation fault"
+    )
+    assert [problem.code.name for problem in problems] == codes
+    assert len(checks) == len(statuses)
+
+
+def test_a_suite_that_left_nothing(tmp_path: Path) -> None:
+    problems, _ = read_results(tmp_path / "none.json", Level.SMOKE, 1, "ImportError: no torch")
+    assert [problem.code for problem in problems] == [Code.CRASH]
+    assert "ImportError: no torch" in problems[0].message
