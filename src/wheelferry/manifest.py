@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wheelferry.errors import InputError
-from wheelferry.targets import Target
+from wheelferry.targets import Target, parse_platform, parse_python, parse_torch
 
 FORMAT = 1
 NAME = "bundle.json"
 # What verification itself writes; not part of what is shipped and therefore not listed.
 REPORT = "report"
+_TEXTS = ("recipe", "release", "distribution", "source", "commit", "created_by")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,17 +85,12 @@ def parse_manifest(text: str) -> Manifest:
                 hint="use the wheelferry that made the bundle, or a newer one",
             )
         manifest = Manifest(
-            recipe=data["recipe"],
-            release=data["release"],
-            distribution=data["distribution"],
-            source=data["source"],
-            commit=data["commit"],
-            created_by=data["created_by"],
+            **{name: _text(data[name]) for name in _TEXTS},
             targets=tuple(_target_entry(entry) for entry in data["targets"]),
-            files=tuple(File(**file) for file in data["files"]),
-            origins=dict(data["origins"]),
+            files=tuple(_file(file) for file in data["files"]),
+            origins={_text(name): _text(origin) for name, origin in data["origins"].items()},
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{NAME} is not a bundle's manifest ({type(error).__name__}: {error})") from None
     return manifest
 
@@ -105,13 +101,40 @@ def is_untouched(text: str, manifest: Manifest) -> bool:
 
 
 def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
+    fields = {name: _text(data["target"][name]) for name in ("python", "platform", "torch", "backend")}
+    target = Target(**fields)
+    parse_python(target.python)
+    parse_torch(target.torch)
+    if parse_platform(target.platform, host_glibc_minor=None) != target.platform:
+        raise ValueError(f"{target.platform} is no platform tag")
     return TargetEntry(
-        target=Target(**data["target"]),
-        requirements=str(data["requirements"]),
-        pylock=str(data["pylock"]),
-        built=str(data["built"]),
-        extensions=tuple(data["extensions"]),
+        target=target,
+        requirements=_file_name(data["requirements"]),
+        pylock=_file_name(data["pylock"]),
+        built=_file_name(data["built"]),
+        extensions=tuple(_text(name) for name in data["extensions"]),
     )
+
+
+def _file(data: Mapping[str, Any]) -> File:
+    size = data["size"]
+    if not isinstance(size, int):
+        raise TypeError(f"size is {size!r}")
+    return File(path=_text(data["path"]), size=size, sha256=_text(data["sha256"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _file_name(value: object) -> str:
+    """A plain file name: a manifest must not lead out of its folder."""
+    name = _text(value)
+    if not name or "/" in name or "\\" in name or name.startswith("."):
+        raise ValueError(f"{name!r} is not a plain file name")
+    return name
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

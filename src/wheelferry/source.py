@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelferry.errors import InputError, IntegrityError, MissingError
+from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.files import contained, tree_hash, write_atomic
 from wheelferry.process import Runner
 from wheelferry.recipe import Release, Substitution
@@ -124,7 +124,7 @@ def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> N
             raise InputError(
                 f"{name}: {url} has no tag {release.tag}", hint="is this the project's repository?"
             )
-        raise MissingError(f"{name}: cannot clone {url}:\n{result.output.strip()}", hint=_HOST_HINT)
+        raise _unreachable(name, url, result.output)
     found = _git(run, clone, "rev-parse", f"{release.tag}^{{commit}}", step=f"look up {release.tag}")
     if found != release.commit:
         raise IntegrityError(
@@ -148,7 +148,14 @@ def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Runne
                 f"{name}: {url} does not have commit {release.commit}",
                 hint="is this the project's repository?",
             )
-        raise MissingError(f"{name}: cannot fetch from {url}:\n{result.output.strip()}", hint=_HOST_HINT)
+        raise _unreachable(name, url, result.output)
+
+
+def _unreachable(name: str, url: str, output: str) -> WheelferryError:
+    """A folder that is no repository is the user's mistake; anything else is the host's."""
+    if url.startswith("file:") and "not appear to be a git repository" in output:
+        return InputError(f"{name}: {url} is not a git repository", hint="give a repository or a checkout")
+    return MissingError(f"{name}: cannot fetch from {url}:\n{output.strip()}", hint=_HOST_HINT)
 
 
 def _has_commit(clone: Path, commit: str, run: Runner) -> bool:

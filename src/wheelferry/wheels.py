@@ -5,13 +5,15 @@ import csv
 import hashlib
 import io
 import os
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from email.parser import HeaderParser
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -21,6 +23,11 @@ from wheelferry.files import CHUNK, contained
 from wheelferry.metadata import STAMP, WheelInfo
 from wheelferry.process import Runner
 
+# What zipfile, zlib and the metadata parsers raise for bytes that are not a wheel.
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error,
+    KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError,
+)  # fmt: skip
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -43,7 +50,7 @@ def read_wheel(path: Path) -> WheelInfo:
                 files=tuple(name for name in names if not name.endswith("/")),
                 stamp=stamp,
             )
-    except (zipfile.BadZipFile, KeyError, ValueError, InvalidRequirement, EOFError, OSError) as error:
+    except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
 
 
@@ -52,7 +59,7 @@ def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None
     try:
         with zipfile.ZipFile(path) as archive:
             return list(_compare_record(path, archive, on_bytes))
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         return [f"not a readable wheel: {error}"]
 
 
@@ -81,7 +88,7 @@ def _compare_record(
             continue
         try:
             stated = _hash_entry(archive, name, row[1].partition("=")[0] or "sha256", on_bytes)
-        except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+        except UNREADABLE as error:
             yield f"{name}: unreadable ({error})"
             continue
         if row[1] != stated:
@@ -103,7 +110,7 @@ def _hash_entry(
 def _dist_info(path: Path, names: Iterable[str]) -> str:
     folders = {name.split("/", 1)[0] for name in names if name.split("/", 1)[0].endswith(".dist-info")}
     if len(folders) != 1:
-        raise IntegrityError(f"{path.name}: has {len(folders)} .dist-info folders instead of one")
+        raise ValueError(f"{path.name}: has {len(folders)} .dist-info folders instead of one")
     return folders.pop()
 
 

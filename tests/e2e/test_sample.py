@@ -290,6 +290,32 @@ def test_a_git_host_that_does_not_answer(ferry: Ferry, tmp_path: Path) -> None:
     assert "--source" in said
 
 
+def test_a_source_that_is_no_repository(ferry: Ferry, tmp_path: Path) -> None:
+    recipe = git_recipe(tmp_path, tmp_path, "0" * 40)
+    said = ferry(
+        "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=2
+    )
+    assert "is not a git repository" in said.replace("\n", " ")
+
+
+def test_no_such_interpreter_and_no_compiler(
+    ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: list[str | Path] = [
+        "build",
+        "sample@1.0",
+        "--torch",
+        "2.15.0",
+        "--out",
+        tmp_path / "w",
+        "--python",
+    ]
+    assert "uv python install 3.15" in ferry(*arguments, "3.15", status=3)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    arguments[3] = TORCH
+    assert "apt-get install g++" in ferry(*arguments, PYTHON, status=3)
+
+
 def test_a_repository_without_the_tag(ferry: Ferry, tmp_path: Path) -> None:
     repository, _ = git_project(tmp_path)
     subprocess.run(["git", "-C", repository, "tag", "-d", "v1.0"], check=True, capture_output=True)

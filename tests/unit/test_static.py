@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -51,6 +52,23 @@ def test_every_changed_byte_is_found(bundle: Path, tools: Tools) -> None:
     assert found(bundle, tools) == set()
 
 
+def test_any_single_byte_anywhere_is_found(bundle: Path, tools: Tools) -> None:
+    """Random places and random new values, so that parsers meet damage nobody thought of."""
+    random = Random(20261121)
+    paths = sorted(p for p in bundle.rglob("*") if p.is_file() and p.stat().st_size)
+    for _ in range(400):
+        path = random.choice(paths)
+        good = path.read_bytes()
+        changed = bytearray(good)
+        position = random.randrange(len(good))
+        changed[position] ^= random.randrange(1, 256)
+        path.unlink()
+        path.write_bytes(bytes(changed))
+        named = {file for _, file in found(bundle, tools)}
+        assert path.relative_to(bundle).as_posix() in named, (path, position)
+        path.write_bytes(good)
+
+
 def test_a_missing_wheel_is_named_by_all_who_need_it(bundle: Path, tools: Tools) -> None:
     (bundle / TWIG).unlink()
     assert {("FILE_MISSING", TWIG), ("WHEEL_MISSING", TWIG), ("REQUIREMENT", LEAF)} <= found(bundle, tools)
@@ -93,6 +111,27 @@ def test_a_manifest_of_another_format(bundle: Path, tools: Tools) -> None:
     opened, problems = verify_static(bundle, tools)
     assert opened is None
     assert "format 99" in problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"python": "3.11"', '"python": "3.1x"'),
+        ('"python": "3.11"', '"python": 3'),
+        ('"platform": "manylinux_2_28_x86_64"', '"platform": "linux_x86_64"'),
+        ('"torch": "2.13.0"', '"torch": "new"'),
+        ('"requirements": "requirements.txt"', '"requirements": "../../etc/passwd"'),
+        ('"built": "tiny', '"built": "/tiny'),
+        ('"targets": [', '"targets": [7, '),
+        ('"recipe": "tiny"', '"recipe": null'),
+    ],
+)
+def test_a_manifest_that_makes_no_sense(bundle: Path, tools: Tools, old: str, new: str) -> None:
+    path = bundle / NAME
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    assert found(bundle, tools) == {("MANIFEST", NAME)}
 
 
 # The faults below come with a manifest and locks that fit them, as a careless repacking would leave:

@@ -21,7 +21,7 @@ from wheelferry.parallel import in_threads
 from wheelferry.platforms import linux
 from wheelferry.targets import glibc_minor
 from wheelferry.tools import Tools
-from wheelferry.wheels import read_wheel, record_problems
+from wheelferry.wheels import UNREADABLE, read_wheel, record_problems
 
 REPORT_FILES = f"{REPORT}/files.json"
 
@@ -228,7 +228,7 @@ def _check_binaries(
         with zipfile.ZipFile(wheel) as archive:
             members = {name: archive.read(name) for name in archive.namelist() if linux.is_binary(name)}
         facts = {name: linux.read_elf(BytesIO(data)) for name, data in members.items()}
-    except (ELFError, zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+    except (ELFError, *UNREADABLE) as error:
         yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
         return
     for name, fact in facts.items():
