@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -163,8 +162,3 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
         "toolchain": toolchain,
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def requirement_names(requirements: Iterable[str]) -> set[str]:
-    """The project names that `requirements` mention."""
-    return {Requirement(text).name for text in requirements}

@@ -29,6 +29,9 @@ Out = Annotated[
 ]
 
 
+DEMO_TORCH = "2.13.0"
+
+
 class LevelName(StrEnum):
     """How far to verify; each level includes the ones before."""
 
@@ -57,12 +60,13 @@ def demo(
 
     Builds a small detector with C++ ops against torch, locks and packs it, installs the bundle with
     no network, and trains it for some seconds. Needs a C++ compiler and a package index, no git host.
+    Without --torch it takes the release that our own tests use.
     """
     bundle(
         "sample@1.0",
         out=out,
         python=python,
-        torch=torch,
+        torch=torch or [DEMO_TORCH],
         level=level,
         jobs=jobs,
         json=json,

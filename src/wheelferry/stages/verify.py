@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wheelferry.checks import Code, Problem
@@ -164,9 +164,11 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
     """Replace the report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
     with folder_aside(final) as folder:
         for target in report.targets:
-            seen = work / target.target / REPORT
-            if seen.is_dir():
-                shutil.copytree(seen, folder / target.target, ignore=_unwanted)
+            for name in _evidence(target):
+                seen, kept = work / target.target / REPORT / name, folder / target.target / name
+                if seen.is_file():
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(seen, kept)
         (folder / "report.json").write_text(report.to_text(), "utf-8")
         (folder / "report.html").write_text(render_page(report, folder), "utf-8")
         hashes = {
@@ -175,7 +177,10 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
         (folder / Path(REPORT_FILES).name).write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
 
 
-def _unwanted(folder: str, names: list[str]) -> list[str]:
-    """What a suite leaves that is no evidence: checkpoints and data sets (large), event files."""
-    kept = (".png", ".json", ".log", ".txt")
-    return [name for name in names if not (Path(folder) / name).is_dir() and not name.endswith(kept)]
+def _evidence(target: TargetResult) -> Iterator[str]:
+    """Files worth keeping: logs, the harness's own results, and what checks named; no data sets or weights."""
+    yield "install.log"
+    for level in target.levels:
+        folder = level.level.name.lower()
+        yield from (f"{folder}/{folder}.json", f"{folder}/suite.log")
+        yield from (f"{folder}/{file['path']}" for check in level.checks for file in check.files)
