@@ -95,6 +95,12 @@ class Report:
         return not self.problems and not self.not_run
 
     @property
+    def skipped(self) -> int:
+        """How many checks of the suite did not run because of the release or the machine."""
+        checks = [check for target in self.targets for level in target.levels for check in level.checks]
+        return sum(check.status == "skipped" for check in checks)
+
+    @property
     def isolated(self) -> bool:
         """Whether everything that was installed was cut off from the network."""
         return all(target.isolation.get("isolated", False) for target in self.targets)
@@ -110,6 +116,7 @@ class Report:
             "date": self.date,
             "host": dict(self.host),
             "passed": self.passed,
+            "skipped": self.skipped,
             "problems": [_problem(problem) for problem in self.problems],
             "not_run": list(self.not_run),
             "static": _level(self.static),

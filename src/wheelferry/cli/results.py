@@ -55,7 +55,9 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
     ]
     for name, target, level in levels:
         outcome = "not run" if level.not_run else "passed" if level.passed else "FAILED"
+        skipped = sum(check.status == "skipped" for check in level.checks)
         checks = f", {len(level.checks)} checks" if level.checks else ""
+        checks += f" ({skipped} skipped)" if skipped else ""
         print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}".rstrip())
     for problem in report.problems:
         print_line(f"problem: {problem}")

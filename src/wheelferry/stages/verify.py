@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, MissingError
-from wheelferry.files import folder_aside, require_space, sha256_file
+from wheelferry.files import contained, folder_aside, require_space, sha256_file
 from wheelferry.interpreters import find_interpreter, host_glibc_minor
 from wheelferry.manifest import REPORT, Manifest, TargetEntry
 from wheelferry.page import render_page
@@ -165,7 +165,10 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
     with folder_aside(final) as folder:
         for target in report.targets:
             for name in _evidence(target):
-                seen, kept = work / target.target / REPORT / name, folder / target.target / name
+                seen, kept = (
+                    contained(work / target.target / REPORT, name),
+                    contained(folder / target.target, name),
+                )
                 if seen.is_file():
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(seen, kept)
@@ -178,7 +181,7 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
 
 
 def _evidence(target: TargetResult) -> Iterator[str]:
-    """Files worth keeping: logs, the harness's own results, and what checks named; no data sets or weights."""
+    """Files worth keeping: logs, the harness's own results, what checks named; no data sets or weights."""
     yield "install.log"
     for level in target.levels:
         folder = level.level.name.lower()
