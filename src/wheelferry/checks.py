@@ -1,12 +1,14 @@
 """The static checks of a bundle: a closed set of codes, and the decisions behind them. No I/O."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -14,6 +16,9 @@ from wheelferry.lock import LockedWheel
 from wheelferry.manifest import File, TargetEntry
 from wheelferry.metadata import WheelInfo
 from wheelferry.targets import Target
+
+
+_MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 
 
 class Code(Enum):
@@ -109,18 +114,28 @@ def compare_locks(
                     yield Problem(code=Code.LOCK_HASH, file=path, message=message)
 
 
-def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[object]) -> Iterator[Problem]:
-    """A wheel's own statements against its file name."""
+def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[Tag]) -> Iterator[Problem]:
+    """A wheel's own statements against its file name.
+
+    torch up to 2.0 was published as manylinux1 with ``linux_x86_64`` in its WHEEL file: a plain linux
+    tag there counts for any manylinux tag of the same architecture.
+    """
     path = f"wheelhouse/{wheel.filename}"
     if (info.name, info.version) != (wheel.name, wheel.version):
         message = f"metadata says {info.name} {info.version}"
         yield Problem(code=Code.NAME, file=path, message=message)
-    if frozenset(filename_tags) != info.tags:
+    if {_as_stated(tag, info.tags) for tag in filename_tags} != info.tags:
         message = f"the WHEEL file says {', '.join(sorted(map(str, info.tags)))}"
         yield Problem(code=Code.TAGS, file=path, message=message)
 
 
-def check_fit(path: str, info: WheelInfo, tags: Iterable[object], target: Target) -> Iterator[Problem]:
+def _as_stated(tag: Tag, stated: Iterable[Tag]) -> Tag:
+    arch = _MANYLINUX.sub("", tag.platform)
+    plain = Tag(tag.interpreter, tag.abi, f"linux_{arch}")
+    return plain if tag not in stated and plain in stated else tag
+
+
+def check_fit(path: str, info: WheelInfo, tags: Iterable[Tag], target: Target) -> Iterator[Problem]:
     """Whether a wheel's tags and Requires-Python admit the target."""
     if not set(tags) & set(target.tags):
         yield Problem(code=Code.PLATFORM, file=path, message=f"no tag fits {target.name}")

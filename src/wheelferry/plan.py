@@ -13,7 +13,7 @@ from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitut
 from wheelferry.targets import Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
-BUILD_FORMAT = 1
+BUILD_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)

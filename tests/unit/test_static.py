@@ -272,6 +272,29 @@ def test_a_tag_that_the_wheel_itself_does_not_state(bundle: Path, tools: Tools) 
     assert found(bundle, tools) == {("TAGS", new)}
 
 
+@pytest.mark.parametrize(
+    ("stated", "named", "fine"),
+    [
+        ("cp311-cp311-linux_x86_64", "cp311-cp311-manylinux1_x86_64", True),
+        ("cp311-cp311-linux_x86_64", "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64", True),
+        ("cp311-cp311-linux_aarch64", "cp311-cp311-manylinux1_x86_64", False),
+        ("cp310-cp310-linux_x86_64", "cp311-cp311-manylinux1_x86_64", False),
+        ("cp311-cp311-manylinux_2_28_x86_64", "cp311-cp311-manylinux_2_17_x86_64", False),
+    ],
+)
+def test_a_plain_linux_tag_counts_for_manylinux(
+    bundle: Path, tools: Tools, stated: str, named: str, fine: bool
+) -> None:
+    """As torch 2.0 was published."""
+
+    def renamed(folder: Path) -> Path:
+        made = write_wheel(folder, "leaf", "1.5", requires=["twig<3"], tag=stated)
+        return made.rename(made.with_name(f"leaf-1.5-{named}.whl"))
+
+    new = replace_wheel(bundle, LEAF, renamed)
+    assert found(bundle, tools) == (set() if fine else {("TAGS", new)})
+
+
 def test_locks_that_disagree(bundle: Path, tools: Tools) -> None:
     path = bundle / "requirements.txt"
     text = path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""What is special about Linux: symbol versions, manylinux tags, RPATH, and the one glibc symbol to hide."""
+"""What is special about Linux: symbol versions, manylinux tags, RPATH, and portable.c."""
 
 import os
 import shutil
@@ -6,48 +6,68 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.process import Runner
 
-# libstdc++ headers of GCC 11 and later read this flag of glibc 2.32; linked into the module as a
-# hidden "false" (several threads may run), the module no longer asks glibc for it.
-_HIDDEN_SYMBOL = '__attribute__((visibility("hidden"))) char __libc_single_threaded = 0;\n'
-_HIDDEN_SYMBOL_FILE = "libc_single_threaded"
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+
+_PORTABLE = Path(__file__).with_name("portable.c")
 _HOST_OPTIONS = ("-Wl,-rpath", "-L", "-I", "-march=", "-mtune=", "-mcpu=")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElfFacts:
-    """What one ELF file asks of its surroundings."""
+    """What one ELF file asks of its surroundings.
 
-    symbol_versions: frozenset[str]
+    `symbol_versions` maps each version it needs (``GLIBC_2.28``) to the symbols that need it.
+    """
+
+    symbol_versions: Mapping[str, tuple[str, ...]]
     needed: tuple[str, ...]
     search_paths: tuple[str, ...]
 
 
 def read_elf(stream: BinaryIO) -> ElfFacts:
-    """Needed libraries, their symbol versions (``GLIBC_2.28``), RPATH and RUNPATH of an ELF file."""
+    """Needed libraries, symbol versions, RPATH and RUNPATH of an ELF file."""
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
-    from elftools.elf.gnuversions import GNUVerNeedSection
 
-    elf = ELFFile(stream)
-    versions: set[str] = set()
     needed: list[str] = []
     paths: list[str] = []
+    elf = ELFFile(stream)
     for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            for _, auxiliaries in section.iter_versions():
-                versions.update(auxiliary.name for auxiliary in auxiliaries)
         if isinstance(section, DynamicSection):
             for entry in section.iter_tags():
                 if entry.entry.d_tag == "DT_NEEDED":
                     needed.append(str(entry.needed))  # type: ignore[attr-defined]  # set by d_tag
                 elif entry.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
                     paths.append(str(getattr(entry, "rpath", None) or getattr(entry, "runpath", "")))
-    return ElfFacts(symbol_versions=frozenset(versions), needed=tuple(needed), search_paths=tuple(paths))
+    return ElfFacts(symbol_versions=_versions(elf), needed=tuple(needed), search_paths=tuple(paths))
+
+
+def _versions(elf: "ELFFile") -> dict[str, tuple[str, ...]]:
+    """The symbols of each needed version: .gnu.version_r names versions, .gnu.version numbers symbols."""
+    from elftools.elf.gnuversions import GNUVerNeedSection, GNUVerSymSection
+
+    names: dict[int, str] = {}
+    symbols: dict[str, list[str]] = {}
+    sections = list(elf.iter_sections())
+    for section in sections:
+        if isinstance(section, GNUVerNeedSection):
+            for _, auxiliaries in section.iter_versions():
+                names.update({auxiliary.entry.vna_other: auxiliary.name for auxiliary in auxiliaries})
+    for name in names.values():
+        symbols[name] = []
+    for section in sections:
+        if isinstance(section, GNUVerSymSection):
+            for symbol in section.iter_symbols():
+                version = names.get(symbol.entry["ndx"])
+                if version is not None:
+                    symbols[version].append(symbol.name)
+    return {version: tuple(found) for version, found in symbols.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,9 +126,9 @@ def compile_environment(
     with them. Options that name host folders or tune for the building machine are taken out.
     """
     compiler = find_compiler()
-    source, obj = work / f"{_HIDDEN_SYMBOL_FILE}.c", work / f"{_HIDDEN_SYMBOL_FILE}.o"
-    source.write_text(_HIDDEN_SYMBOL, "utf-8")
-    run([compiler, "-x", "c", "-c", "-fPIC", "-O2", source, "-o", obj], step="compile the hidden symbol")
+    obj = work / "portable.o"
+    options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]
+    run([compiler, *options, _PORTABLE, "-o", obj], step="compile portable.c")
     kept = {
         name: " ".join(word for word in command.split() if not word.startswith(_HOST_OPTIONS))
         for name, command in configured.items()
@@ -116,7 +136,12 @@ def compile_environment(
     maps = " ".join(f"-ffile-prefix-map={folder}={name}" for folder, name in prefixes.items())
     flags = f"-O2 {kept.pop('CFLAGS', '')} -g0 {maps}"
     linker = {name: command for name, command in kept.items() if command}
-    return {**linker, "CFLAGS": flags, "CXXFLAGS": flags, "LDFLAGS": f"{obj} -Wl,--build-id=none"}
+    return {
+        **linker,
+        "CFLAGS": flags,
+        "CXXFLAGS": flags,
+        "LDFLAGS": f"{obj} -Wl,--gc-sections -Wl,--build-id=none",
+    }
 
 
 def remove_search_paths(binary: Path, run: Runner) -> None:
@@ -134,17 +159,18 @@ def is_binary(name: str) -> bool:
 
 
 def check_portable(facts: Mapping[str, ElfFacts], policy: Policy, *, limit: int, name: str) -> None:
-    """Raise BuildError when the modules would not run on glibc 2.`limit`."""
-    if policy.glibc_minor is None or policy.glibc_minor > limit:
-        blamed = sorted({v for f in facts.values() for v in f.symbol_versions if _too_new(v, limit)})
-        raise BuildError(
-            f"{name} needs {', '.join(blamed) or 'symbols no manylinux policy allows'}: "
-            f"it is {policy.tag}, the target allows manylinux_2_{limit}",
-            hint="build on an older distribution (a manylinux image), or raise --platform",
-        )
-
-
-def _too_new(version: str, limit: int) -> bool:
-    name, _, number = version.partition("_")
-    parts = number.split(".")
-    return name == "GLIBC" and len(parts) > 1 and parts[1].isdigit() and int(parts[1]) > limit
+    """Raise BuildError, naming the symbols, when the modules would not run on glibc 2.`limit`."""
+    if policy.glibc_minor is not None and policy.glibc_minor <= limit:
+        return
+    arch = policy.tag.removeprefix("linux_") if policy.glibc_minor is None else policy.tag.split("_", 3)[-1]
+    blamed = [
+        f"{module}: {symbol}@{version}"
+        for module, fact in facts.items()
+        for version, symbols in fact.symbol_versions.items()
+        if (policy_for([version], arch).glibc_minor or limit + 1) > limit
+        for symbol in symbols
+    ]
+    raise BuildError(
+        f"{name} is {policy.tag}, the target allows manylinux_2_{limit}, because of\n" + "\n".join(blamed),
+        hint="build on an older distribution (a manylinux image), or raise --platform",
+    )

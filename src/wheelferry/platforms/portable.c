@@ -1,0 +1,30 @@
+/* Linked, hidden, into every module built on Linux, so that code compiled by a new GCC asks an old
+ * system for nothing it does not have. Each symbol is newer than manylinux_2_28 and is expressed here
+ * by older ones. What a module does not use, the linker drops (-Wl,--gc-sections).
+ *
+ * The same idea as libstdc++_nonshared.a of Red Hat's developer toolsets, on which manylinux is built.
+ */
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+/* GLIBC_2.32. "Is there only one thread?", read by libstdc++'s reference counts: no, never assume it. */
+HIDDEN char __libc_single_threaded = 0;
+
+/* GLIBCXX_3.4.29, by CXXABI_1.3.8's entry point for the same exception. */
+extern void __cxa_throw_bad_array_new_length(void);
+HIDDEN void _ZSt28__throw_bad_array_new_lengthv(void) { __cxa_throw_bad_array_new_length(); }
+
+/* CXXABI_1.3.13: std::exception_ptr's reference count, by its copy constructor and destructor
+ * (CXXABI_1.3.3). An exception_ptr is one pointer; a copy that is never destroyed is one more reference. */
+extern void _ZNSt15__exception_ptr13exception_ptrC1ERKS0_(void **copy, void *const *original);
+extern void _ZNSt15__exception_ptr13exception_ptrD1Ev(void **self);
+
+HIDDEN void _ZNSt15__exception_ptr13exception_ptr9_M_addrefEv(void **self) {
+    void *copy;
+    _ZNSt15__exception_ptr13exception_ptrC1ERKS0_(&copy, self);
+}
+
+HIDDEN void _ZNSt15__exception_ptr13exception_ptr10_M_releaseEv(void **self) {
+    _ZNSt15__exception_ptr13exception_ptrD1Ev(self);
+    *self = 0;
+}
