@@ -17,7 +17,6 @@ from wheelferry.manifest import File, TargetEntry
 from wheelferry.metadata import WheelInfo
 from wheelferry.targets import Target
 
-
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 
 
