@@ -11,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
+from wheelferry.errors import InputError
 from wheelferry.process import Runner
 
 # pip reads these sections for an install, the later ones winning.
@@ -89,6 +90,8 @@ def read_pip_configuration(run: Runner) -> IndexSettings:
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
         step="read pip's configuration",
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        error=InputError,
+        hint="correct pip's configuration (pip config debug shows its files)",
     )
     return parse_pip_configuration(result.output)
 

@@ -48,7 +48,13 @@ def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
     """
     tools.progress.stage(f"build {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
-    toolchain = linux.toolchain_identity(tools.run)  # before anything is downloaded: it may be missing
+    # what may be missing is looked for before anything is downloaded
+    if not interpreter.can_compile:
+        raise MissingError(
+            f"{interpreter.path} has no Python.h in {interpreter.headers}",
+            hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
+        )
+    toolchain = linux.toolchain_identity(tools.run)
     environment = _lock_environment(plan, cell, interpreter, tools)
     key = build_key(
         plan,
@@ -100,11 +106,6 @@ def _compile(
     *,
     key: str,
 ) -> Entry:
-    if not interpreter.can_compile:
-        raise MissingError(
-            f"{interpreter.path} has no Python.h in {interpreter.headers}",
-            hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
-        )
     log = tools.store.log_path(f"build-{plan.recipe.name}-{plan.release_name}".replace("/", "_"))
     with tools.store.workspace("build", plain_path=True) as work:
         # unpacked, a wheel takes about twice its size
