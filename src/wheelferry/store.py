@@ -57,6 +57,7 @@ class Store:
         self.partial = root / "partial"
         self.sources = root / "sources"
         self.logs = root / "logs"
+        self._hashed: dict[str, tuple[int, int, int]] = {}
 
     def path(self, sha256: str) -> Path:
         """Where the object `sha256` is, or would be."""
@@ -67,10 +68,20 @@ class Store:
         return self.path(sha256).is_file()
 
     def take(self, sha256: str, *, on_bytes: Callable[[int], None] | None = None) -> Path | None:
-        """The object's path after re-hashing it; a damaged one is removed and counts as absent."""
+        """The object's path after re-hashing it; a damaged one is removed and counts as absent.
+
+        What this process hashed before, and nobody touched since, is not hashed again.
+        """
         path = self.path(sha256)
         try:
+            status = path.stat()
+            identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._hashed.get(sha256) == identity:
+                if on_bytes:
+                    on_bytes(status.st_size)
+                return path
             if sha256_file(path, on_bytes=on_bytes) == sha256:
+                self._hashed[sha256] = identity
                 return path
         except FileNotFoundError:
             return None

@@ -2,13 +2,15 @@
 
 import json
 import os
+import platform
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelferry.errors import BuildError, MissingError, WheelferryError
+from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
 from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import LockedWheel, by_name, choose_files
@@ -19,6 +21,7 @@ from wheelferry.source import Source, export, substitute
 from wheelferry.stages.finish import finish_wheel
 from wheelferry.stages.populate import populate
 from wheelferry.store import Entry
+from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
 # Variables that would decide what is built without being part of the build's key.
@@ -43,9 +46,10 @@ class Built:
 def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
     """The wheel of `cell`, from the store if its key is known, else compiled now.
 
-    Raises MissingError without an interpreter, its headers or a compiler, BuildError when the
+    Raises InputError for a platform other than this machine's, MissingError without an interpreter, its headers or a compiler, BuildError when the
     project does not build or its wheel lacks compiled modules.
     """
+    _require_own_platform(cell.target)
     tools.progress.stage(f"build {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
@@ -74,6 +78,20 @@ def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
         else:
             tools.progress.note(f"{entry.filename} is in the store")
     return Built(cell=cell, wheel=entry, torch=torch, key=key, interpreter=interpreter)
+
+
+def _require_own_platform(target: Target) -> None:
+    """Raise InputError for a platform that this machine's compiler does not make."""
+    if sys.platform != "linux" or not target.platform.startswith("manylinux"):
+        raise InputError(
+            f"{target.platform} cannot be built on this machine ({sys.platform})",
+            hint="this version builds Linux wheels on Linux",
+        )
+    if not target.platform.endswith(platform.machine()):
+        raise InputError(
+            f"{target.platform} cannot be built on {platform.machine()}",
+            hint="build on a machine of that kind",
+        )
 
 
 def _lock_environment(
