@@ -46,8 +46,9 @@ class Built:
 def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
     """The wheel of `cell`, from the store if its key is known, else compiled now.
 
-    Raises InputError for a platform other than this machine's, MissingError without an interpreter, its headers or a compiler, BuildError when the
-    project does not build or its wheel lacks compiled modules.
+    Raises InputError for a platform other than this machine's, MissingError without an interpreter,
+    its headers or a compiler, BuildError when the project does not build or its wheel lacks
+    compiled modules.
     """
     _require_own_platform(cell.target)
     tools.progress.stage(f"build {plan.title} for {cell.target.name}")
