@@ -1,6 +1,5 @@
 """Sources of a release: git clones kept in the store, folders beside a recipe, token substitutions."""
 
-import hashlib
 import os
 import shutil
 import tarfile
@@ -36,7 +35,7 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Runn
     """
     commit = release.commit or ""
     git_url = _git_url(url)
-    clone = store.sources / f"{hashlib.sha256(git_url.encode()).hexdigest()[:16]}-{commit}.git"
+    clone = store.sources / f"{commit}.git"  # whoever had it, a commit is its content
     with store.lock(clone.name):
         if not _has_commit(clone, commit, run):
             if clone.exists():

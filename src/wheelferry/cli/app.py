@@ -69,16 +69,21 @@ for _command in (
 app.add_typer(caching.app, name="cache")
 
 
-def _on_terminate(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Stop(BaseException):
+    """Ctrl-C or SIGTERM. Not KeyboardInterrupt, which typer would answer with a bare "Aborted!"."""
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
 
 
 def main() -> None:
     """Run the command line; every error of ours ends here with its own exit code."""
-    signal.signal(signal.SIGTERM, _on_terminate)
+    signal.signal(signal.SIGINT, _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
+    except _Stop:
         _end(
             Interrupted(
                 "interrupted", hint="run the same command again: it continues from what is in the store"
