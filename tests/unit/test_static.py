@@ -13,6 +13,7 @@ from conftest import EMPTY_ELF, write_wheel
 from wheelferry.errors import InputError
 from wheelferry.files import sha256_file
 from wheelferry.manifest import NAME, File, Manifest, parse_manifest
+from wheelferry.stages.pack import check_output
 from wheelferry.stages.static import verify_static
 from wheelferry.tools import Tools
 
@@ -307,6 +308,20 @@ def test_a_lock_that_cannot_be_read(bundle: Path, tools: Tools) -> None:
     (bundle / "requirements.txt").write_text("leaf>=1\n", "utf-8")
     reseal(bundle)
     assert found(bundle, tools) == {("LOCK_UNREADABLE", "requirements.txt")}
+
+
+def test_an_earlier_bundle_may_be_replaced_but_nothing_else(bundle: Path, tmp_path: Path) -> None:
+    check_output(bundle)
+    check_output(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    check_output(tmp_path / "empty")
+    (bundle / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(InputError, match=r"also holds notes\.txt, which would be lost"):
+        check_output(bundle)
+    with pytest.raises(InputError, match="is not a folder"):
+        check_output(bundle / "notes.txt")
+    with pytest.raises(InputError, match="something else than a bundle"):
+        check_output(bundle / "wheelhouse")
 
 
 def test_packing_twice_gives_the_same_bytes(

@@ -11,7 +11,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, folder_aside, require_space, sha256_file
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
-from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry
+from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan
 from wheelferry.recipe import FolderSource
 from wheelferry.source import Source
@@ -30,12 +30,24 @@ class Locked:
 
 
 def check_output(out: Path) -> None:
-    """Raise InputError unless `out` is absent, an empty folder, or an earlier bundle."""
-    if out.is_dir():
-        if any(out.iterdir()) and not (out / NAME).is_file():
-            raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
-    elif out.exists() or out.is_symlink():
-        raise InputError(f"{out} is not a folder", hint="choose another --out")
+    """Raise InputError unless `out` is absent, an empty folder, or an earlier bundle and nothing else."""
+    if not out.is_dir():
+        if out.exists() or out.is_symlink():
+            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        return
+    names = {path.relative_to(out).as_posix() for path in files_below(out)}
+    if not names:
+        return
+    if NAME not in names:
+        raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
+    manifest = parse_manifest((out / NAME).read_text("utf-8", errors="replace"))
+    foreign = names - {NAME} - {file.path for file in manifest.files}
+    foreign = {name for name in foreign if not name.startswith(f"{REPORT}/")}
+    if foreign:
+        raise InputError(
+            f"{out} is a bundle, but it also holds {', '.join(sorted(foreign)[:5])}, which would be lost",
+            hint="move these files away, or choose another --out",
+        )
 
 
 def pack(
