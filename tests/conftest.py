@@ -18,7 +18,7 @@ from wheelferry.index import IndexSettings
 from wheelferry.interpreters import Interpreter
 from wheelferry.lock import Lock, LockedWheel
 from wheelferry.metadata import STAMP
-from wheelferry.plan import make_plan
+from wheelferry.plan import Cell, make_plan
 from wheelferry.process import run
 from wheelferry.progress import Silent
 from wheelferry.recipe import parse_recipe
@@ -152,39 +152,46 @@ def bundle(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Path:
     return pack_bundle(tmp_path / "bundle", tmp_path / "made", tools, located)
 
 
-def pack_bundle(out: Path, made: Path, tools: Tools, located: LocatedRecipe) -> Path:
+def pack_bundle(
+    out: Path, made: Path, tools: Tools, located: LocatedRecipe, targets: Iterable[Target] = (TARGET,)
+) -> Path:
     """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
-    store = tools.store
-    torch = locked(write_wheel(made, "torch", "2.13.0", tag="cp311-cp311-manylinux_2_28_x86_64"), store)
-    stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
-    project = locked(
-        write_wheel(
-            made,
-            "tiny",
-            "1.0+pt2.13.0cpu",
-            requires=["torch==2.13.0", "leaf>=1"],
-            tag="cp311-cp311-manylinux_2_17_x86_64",
-            files={"tiny/_C.cpython-311-x86_64-linux-gnu.so": EMPTY_ELF},
-            stamp=stamp,
-        ),
-        store,
+    plan = make_plan(located.recipe, "1.0", targets)
+    cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
+    source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
+    pack(plan, located, source, cells, out, tools)
+    return out
+
+
+def _synthesise(cell: Cell, made: Path, store: Store) -> Locked:
+    """Torch, a leaf, its twig, and the project built against that torch, for one target."""
+    python = cell.target.interpreter
+    number = python.removeprefix("cp")
+    torch = locked(
+        write_wheel(made, "torch", "2.13.0", tag=f"{python}-{python}-manylinux_2_28_x86_64"), store
     )
+    stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
+    wheel = write_wheel(
+        made,
+        "tiny",
+        cell.wheel_version,
+        requires=["torch==2.13.0", "leaf>=1"],
+        tag=f"{python}-{python}-manylinux_2_17_x86_64",
+        files={f"tiny/_C.cpython-{number}-x86_64-linux-gnu.so": EMPTY_ELF},
+        stamp=stamp,
+    )
+    project = locked(wheel, store)
     leaf = locked(write_wheel(made, "leaf", "1.5", requires=["twig<3; python_version >= '3.8'"]), store)
     twig = locked(write_wheel(made, "twig", "2.1", requires_python=">=3.8"), store)
-    plan = make_plan(located.recipe, "1.0", [TARGET])
     built = Built(
-        cell=plan.cells[0],
+        cell=cell,
         wheel=Entry(sha256=project.sha256, filename=project.filename, size=project.size),
         torch=torch,
         key="0" * 64,
-        interpreter=Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include")),
+        interpreter=Interpreter(path=Path("python"), version=cell.target.python, headers=Path("include")),
     )
-    lock = Lock(
-        target=TARGET, wheels=tuple(sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name))
-    )
-    source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
-    pack(plan, located, source, [Locked(built=built, lock=lock)], out, tools)
-    return out
+    wheels = sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name)
+    return Locked(built=built, lock=Lock(target=cell.target, wheels=tuple(wheels)))
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,14 @@ from random import Random
 
 import pytest
 
-from conftest import EMPTY_ELF, write_wheel
+from conftest import EMPTY_ELF, TARGET, pack_bundle, write_wheel
+from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
 from wheelferry.files import sha256_file
 from wheelferry.manifest import NAME, File, Manifest, parse_manifest
 from wheelferry.stages.pack import check_output
 from wheelferry.stages.static import verify_static
+from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
 TORCH = "wheelhouse/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
@@ -324,12 +326,25 @@ def test_an_earlier_bundle_may_be_replaced_but_nothing_else(bundle: Path, tmp_pa
         check_output(bundle / "wheelhouse")
 
 
-def test_packing_twice_gives_the_same_bytes(
-    bundle: Path, tmp_path: Path, tools: Tools, located: object
-) -> None:
-    from conftest import pack_bundle
+def test_two_targets_share_one_wheelhouse(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> None:
+    other = Target(python="3.12", platform=TARGET.platform, torch=TARGET.torch, backend=TARGET.backend)
+    two = pack_bundle(tmp_path / "two", tmp_path / "made", tools, located, (TARGET, other))
+    assert found(two, tools) == set()
+    assert len(list((two / "wheelhouse").iterdir())) == 6
+    assert {path.name for path in two.glob("requirements*")} == {
+        f"requirements.{TARGET.name}.txt",
+        f"requirements.{other.name}.txt",
+    }
+    (two / "wheelhouse" / "torch-2.13.0-cp312-cp312-manylinux_2_28_x86_64.whl").unlink()
+    _, problems = verify_static(two, tools)
+    assert any(other.name in problem.message for problem in problems)
+    assert not any(TARGET.name in problem.message for problem in problems)
 
-    again = pack_bundle(tmp_path / "again", tmp_path / "made2", tools, located)  # type: ignore[arg-type]
+
+def test_packing_twice_gives_the_same_bytes(
+    bundle: Path, tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    again = pack_bundle(tmp_path / "again", tmp_path / "made2", tools, located)
     one, two = (
         {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
         for root in (bundle, again)
