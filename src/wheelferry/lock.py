@@ -1,8 +1,9 @@
 """The lock of one target: choosing wheels from a resolution, and writing what was chosen."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -116,6 +117,19 @@ def _filename(file: PackageWheel | PackageSdist) -> str:
     if file.name:
         return file.name
     return unquote(urlsplit(file.url or "").path or file.path or "").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def choices_to_json(choices: Iterable[Choice]) -> str:
+    """Choices as JSON text, to be remembered."""
+    return json.dumps([{**asdict(choice), "version": str(choice.version)} for choice in choices], indent=1)
+
+
+def choices_from_json(text: str) -> tuple[Choice, ...]:
+    """Read back what `choices_to_json` wrote; nothing when another version wrote it."""
+    try:
+        return tuple(Choice(**{**item, "version": Version(item["version"])}) for item in json.loads(text))
+    except (ValueError, TypeError, KeyError):
+        return ()
 
 
 def requirements_text(lock: Lock) -> str:

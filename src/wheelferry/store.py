@@ -131,6 +131,21 @@ class Store:
             return None  # written by another version: as good as absent
         return entry if self.take(entry.sha256) else None
 
+    def remember_text(self, kind: str, key: str, text: str) -> None:
+        """Record a text, such as a lock, under `key`."""
+        write_atomic(self.root / "keys" / kind / key, text)
+
+    def recall_text(self, kind: str, key: str) -> str | None:
+        """The text recorded under `key`."""
+        try:
+            return (self.root / "keys" / kind / key).read_text("utf-8")
+        except FileNotFoundError:
+            return None
+
+    def forget(self, kind: str, key: str) -> None:
+        """Drop what is recorded under `key`."""
+        (self.root / "keys" / kind / key).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def lock(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes away from `name` for the length of the context."""
@@ -205,7 +220,7 @@ class Store:
             if status.st_nlink == 1 and status.st_mtime <= limit:
                 freed += status.st_size
                 path.unlink()
-        for folder in (self.partial, self.root / "work", self.logs):
+        for folder in (self.partial, self.root / "work", self.logs, self.root / "keys" / "environment"):
             for path in list(folder.iterdir()) if folder.is_dir() else ():
                 if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
                     freed += _size_below(path)

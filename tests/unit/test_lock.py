@@ -11,6 +11,8 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.lock import (
     Lock,
     LockedWheel,
+    choices_from_json,
+    choices_to_json,
     choose_files,
     parse_pylock,
     parse_requirements,
@@ -111,3 +113,11 @@ def test_a_wheel_is_found_by_any_spelling_of_its_name() -> None:
     assert a_lock().wheel("TINY").size == 7
     with pytest.raises(KeyError):
         a_lock().wheel("torch")
+
+
+def test_choices_read_back() -> None:
+    text = HEAD + package("a", "a-1.0-py3-none-any.whl")
+    choices = choose_files(text, TARGET, base=Path("/base"))
+    assert choices_from_json(choices_to_json(choices)) == choices
+    assert choices_from_json('[{"name": "a"}]') == ()
+    assert choices_from_json("not JSON") == ()

@@ -1,5 +1,6 @@
 """Build: the release's wheel, compiled against exactly the torch that will be shipped."""
 
+import hashlib
 import json
 import os
 import platform
@@ -13,7 +14,14 @@ from pathlib import Path
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
 from wheelferry.interpreters import Interpreter, find_interpreter
-from wheelferry.lock import LockedWheel, by_name, choose_files
+from wheelferry.lock import (
+    Choice,
+    LockedWheel,
+    by_name,
+    choices_from_json,
+    choices_to_json,
+    choose_files,
+)
 from wheelferry.plan import Cell, Plan, build_key
 from wheelferry.platforms import linux
 from wheelferry.progress import Task
@@ -95,24 +103,52 @@ def _require_own_platform(target: Target) -> None:
         )
 
 
+def environment_key(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> str:
+    """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
+    document = [
+        cell.target.name,
+        interpreter.version,
+        cell.build_requires,
+        cell.constraints,
+        plan.recipe.build.sdist_constraints,
+        sorted(tools.index.uv_environment().items()),
+    ]
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
+
+
 def _lock_environment(
     plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools
 ) -> tuple[LockedWheel, ...]:
-    """Resolve and download the build environment: the very torch that will be shipped, and build tools."""
-    with tools.store.workspace("resolve") as work:
-        with tools.progress.task("resolve the build environment"):
-            resolution = tools.uv.resolve(
-                cell.target,
-                requirements=cell.build_requires,
-                constraints=cell.constraints,
-                find_links=None,
-                interpreter=interpreter,
-                work=work,
-            )
-        choices = choose_files(resolution, cell.target, base=work)
-        return populate(
-            choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+    """The build environment: the very torch that will be shipped, and build tools.
+
+    Once resolved it stays while its files are in the store, so that a new release of a build tool
+    does not make every wheel anew; another index or another recipe resolves it again.
+    """
+    key = environment_key(plan, cell, interpreter, tools)
+    remembered = tools.store.recall_text("environment", key)
+    choices = choices_from_json(remembered) if remembered else ()
+    if not choices or not all(choice.sha256 and tools.store.has(choice.sha256) for choice in choices):
+        choices = _resolve_environment(cell, interpreter, tools)
+        tools.store.remember_text("environment", key, choices_to_json(choices))
+    return populate(
+        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+    )
+
+
+def _resolve_environment(cell: Cell, interpreter: Interpreter, tools: Tools) -> tuple[Choice, ...]:
+    with (
+        tools.store.workspace("resolve") as work,
+        tools.progress.task("resolve the build environment"),
+    ):
+        resolution = tools.uv.resolve(
+            cell.target,
+            requirements=cell.build_requires,
+            constraints=cell.constraints,
+            find_links=None,
+            interpreter=interpreter,
+            work=work,
         )
+        return choose_files(resolution, cell.target, base=work)
 
 
 def _compile(

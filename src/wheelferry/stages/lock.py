@@ -3,7 +3,7 @@
 from wheelferry.errors import IntegrityError
 from wheelferry.lock import Lock, choose_files
 from wheelferry.plan import Plan
-from wheelferry.stages.build import Built
+from wheelferry.stages.build import Built, environment_key
 from wheelferry.stages.populate import populate
 from wheelferry.tools import Tools
 
@@ -40,6 +40,8 @@ def lock(plan: Plan, built: Built, tools: Tools) -> Lock:
         )
     result = Lock(target=cell.target, wheels=wheels)
     if result.wheel("torch").sha256 != built.torch.sha256:
+        # so that the next run asks the index again
+        tools.store.forget("environment", environment_key(plan, cell, built.interpreter, tools))
         raise IntegrityError(
             f"the wheel was compiled against {built.torch.filename}, "
             "but the index now gives another file of that name",
