@@ -54,6 +54,15 @@ def read_wheel(path: Path) -> WheelInfo:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
 
 
+def unpacked_size(path: Path) -> int:
+    """How many bytes a wheel's files have; 0 for one that cannot be read. Only progress wants it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except UNREADABLE:
+        return 0
+
+
 def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
     """Compare every file of a wheel with its RECORD; one line for each difference, none if all is well."""
     try:

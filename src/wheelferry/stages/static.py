@@ -21,7 +21,7 @@ from wheelferry.parallel import in_threads
 from wheelferry.platforms import linux
 from wheelferry.targets import glibc_minor
 from wheelferry.tools import Tools
-from wheelferry.wheels import UNREADABLE, read_wheel, record_problems
+from wheelferry.wheels import UNREADABLE, read_wheel, record_problems, unpacked_size
 
 REPORT_FILES = f"{REPORT}/files.json"
 
@@ -118,12 +118,11 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
     problems: list[Problem] = []
     wheels: dict[str, WheelInfo] = {}
     by_size = sorted(names, key=lambda name: (root / name).stat().st_size, reverse=True)
-    with tools.progress.task("check wheels against their RECORD", total=len(names)) as task:
+    with tools.progress.task("check wheels against their RECORD", unit="bytes") as task:
+        task.total(sum(unpacked_size(root / name) for name in names))
 
         def check(name: str) -> list[str]:
-            found = record_problems(root / name)
-            task.advance()
-            return found
+            return record_problems(root / name, on_bytes=task.advance)
 
         for name, messages in zip(by_size, in_threads(check, by_size, workers=tools.jobs), strict=True):
             problems += [Problem(code=Code.RECORD, file=name, message=m) for m in messages]
