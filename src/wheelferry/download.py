@@ -23,7 +23,7 @@ from wheelferry.store import Entry, Store
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 2.0  # before the second attempt; doubled each time, up to ten
-CONNECTIONS = 8
+CONNECTIONS = 6
 HASHERS = 2
 TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
 
