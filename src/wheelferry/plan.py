@@ -99,6 +99,9 @@ def _plan_cell(
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
     local = f"pt{target.torch}{target.backend}"
+    if release.branch and release.commit:
+        # a branch calls itself what its last tag did: without the commit, two sources share a file name
+        local = f"git{release.commit[:8]}.{local}"
     environment = dict(recipe.build.environment)
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"

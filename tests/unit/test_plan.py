@@ -18,6 +18,14 @@ def test_a_cell_knows_its_wheel_and_pins_torch() -> None:
     assert cell.constraints == ("torch==2.13.0",)
 
 
+def test_a_branch_is_told_apart_from_the_tag_of_the_same_version() -> None:
+    text = RECIPE.replace('{ kind = "folder", path = "tiny/project" }', '{ kind = "git", url = "x" }')
+    commit = 'branch = "main"\ncommit = "0123456789abcdef0123456789abcdef01234567"'
+    recipe = parse_recipe(text.replace(f'tree = "{"0" * 64}"', commit), file="t")
+    (cell,) = make_plan(recipe, "1.0", [TARGET]).cells
+    assert cell.wheel_version == "1.0+git01234567.pt2.13.0cpu"
+
+
 def test_a_pair_pins_torchvision() -> None:
     paired = parse_recipe(
         RECIPE.replace('version = "2.13.0"', 'version = "2.13.0"\ntorchvision = "0.28.0"'), file="t"
