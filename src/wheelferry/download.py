@@ -25,6 +25,8 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 2.0  # before the second attempt; doubled each time, up to ten
 CONNECTIONS = 6
 HASHERS = 2
+# Pieces of a megabyte would be mapped and zeroed anew for each read: three times the system time.
+PIECE_BYTES = 1 << 18
 TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
 
 
@@ -206,7 +208,7 @@ class _Transfer:
             response.raise_for_status()
             expected = _expected_end(response, have)
             with part.open("ab") as sink:
-                while piece := response.raw.read(CHUNK, decode_content=False):
+                while piece := response.raw.read(PIECE_BYTES, decode_content=False):
                     if self.stop.is_set():
                         raise _Stopped
                     sink.write(piece)
