@@ -3,7 +3,7 @@
 from wheelferry.index import IndexSettings, parse_pip_configuration
 
 LISTING = """\
-:env:.find-links='/opt/wheels'
+:env:.find-links='/srv/links'
 :env:.timeout='60'
 download.index-url='https://other.example/simple'
 global.cert='/etc/ca.pem'
@@ -20,7 +20,7 @@ def test_sections_win_in_pips_order() -> None:
     assert settings == IndexSettings(
         index_url="https://user:p%40ss@one.example/simple",
         extra_index_urls=("https://two.example/simple", "https://three.example/simple"),
-        find_links=("/opt/wheels",),
+        find_links=("/srv/links",),
         cert="/etc/ca.pem",
         proxy="http://proxy.example:3128",
         trusted_hosts=("one.example", "two.example:8443"),
@@ -31,7 +31,7 @@ def test_uv_is_told_the_same() -> None:
     environment = parse_pip_configuration(LISTING).uv_environment()
     assert environment["UV_DEFAULT_INDEX"] == "https://user:p%40ss@one.example/simple"
     assert environment["UV_INDEX"] == "https://two.example/simple https://three.example/simple"
-    assert environment["UV_FIND_LINKS"] == "/opt/wheels"
+    assert environment["UV_FIND_LINKS"] == "/srv/links"
     assert environment["SSL_CERT_FILE"] == "/etc/ca.pem"
     assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert environment["UV_INDEX_STRATEGY"] == "unsafe-best-match"
