@@ -51,7 +51,7 @@ def load_recipe(reference: str) -> LocatedRecipe:
 
 
 def split_reference(text: str) -> tuple[str, str]:
-    """``detectron2@v0.6`` as recipe and release; raises InputError when the release is missing."""
+    """``sample@1.0`` as recipe and release; raises InputError when the release is missing."""
     recipe, at, release = text.rpartition("@")
     if not at or not recipe or not release:
         raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in sample@1.0")

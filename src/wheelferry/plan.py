@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """``detectron2@v0.6``."""
+        """``sample@1.0``."""
         return f"{self.recipe.name}@{self.release_name}"
 
 

@@ -60,7 +60,7 @@ def run(
 ) -> Completed:
     """Run `command` and return what it printed, stdout and stderr merged so that neither can block.
 
-    `step` names the work in errors ("compile detectron2"). Output also goes to `log` and, line by
+    `step` names the work in errors ("compile skiff"). Output also goes to `log` and, line by
     line, to `on_line`. With `check`, a non-zero exit raises `error` with the output's tail and the
     log's path. The command gets a session of its own: on any exception it is ended with all its children.
     """

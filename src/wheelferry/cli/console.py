@@ -76,6 +76,7 @@ class ConsoleProgress:
 
     @contextlib.contextmanager
     def task(self, title: str, *, total: int | None = None, unit: str = "steps") -> Iterator[Task]:
+        """A bar while the work goes on, a line with its seconds afterwards."""
         started = time.perf_counter()
         identity = self._progress.add_task(escape(title), total=total, unit=unit, detail="")
         self._running += 1
