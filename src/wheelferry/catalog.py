@@ -1,10 +1,11 @@
 """Finding recipes: those that ship with wheelferry, and the user's own files."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from wheelferry.errors import InputError
-from wheelferry.recipe import Recipe, parse_recipe
+from wheelferry.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,13 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("*.toml"))
 
 
+@cache
+def shipped_torch() -> tuple[Torch, ...]:
+    """The table of torch releases that serves every recipe without one of its own."""
+    path = Path(__file__).with_name("torch.toml")
+    return parse_torch_table(path.read_text("utf-8"), file=path.name)
+
+
 def load_recipe(reference: str) -> LocatedRecipe:
     """The recipe called `reference`, or in the file `reference` when that ends in ``.toml``.
 
@@ -47,7 +55,9 @@ def load_recipe(reference: str) -> LocatedRecipe:
         raise InputError(f"cannot read recipe {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8: {error}") from None
-    return LocatedRecipe(recipe=parse_recipe(text, file=path.name), folder=path.resolve().parent)
+    return LocatedRecipe(
+        recipe=parse_recipe(text, file=path.name, torch=shipped_torch()), folder=path.resolve().parent
+    )
 
 
 def split_reference(text: str) -> tuple[str, str]:

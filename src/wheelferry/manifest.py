@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wheelferry.errors import InputError
-from wheelferry.targets import Target, parse_platform, parse_python, parse_torch
+from wheelferry.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
 FORMAT = 1
 NAME = "bundle.json"
@@ -105,6 +105,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
     target = Target(**fields)
     parse_python(target.python)
     parse_torch(target.torch)
+    parse_backend(target.backend)
     if parse_platform(target.platform, host_glibc_minor=None) != target.platform:
         raise ValueError(f"{target.platform} is no platform tag")
     return TargetEntry(

@@ -5,12 +5,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from wheelferry.errors import InputError
-from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution
-from wheelferry.targets import Target
+from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch
+from wheelferry.targets import DEFAULT_BACKEND, Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
 BUILD_FORMAT = 2
@@ -56,19 +57,29 @@ def find_release(recipe: Recipe, name: str) -> Release:
         ) from None
 
 
-def default_torch(recipe: Recipe, release: Release, python: str) -> str:
-    """The newest torch in the recipe's table that the release supports and `python` has wheels for."""
-    candidates = [
-        entry.version
-        for entry in recipe.torch
-        if _contains(release.torch, entry.version) and _contains(entry.python, python)
-    ]
+def default_torch(recipe: Recipe, release_name: str, *, python: str, platform: str) -> str:
+    """The newest torch in the recipe's table that serves the release there; InputError when there is none."""
+    candidates = fitting_torch(recipe, release_name, python=python, platform=platform)
     if not candidates:
         raise InputError(
-            f"recipe {recipe.name}: no torch in its table has wheels for Python {python}",
+            f"{recipe.name}@{release_name}: no torch that it supports has wheels for Python {python}",
             hint="choose another --python, or name a torch with --torch",
         )
-    return max(candidates, key=Version)
+    return candidates[-1]
+
+
+def fitting_torch(recipe: Recipe, release_name: str, *, python: str, platform: str) -> list[str]:
+    """The torch releases of the recipe's table that serve `release_name` there, oldest first."""
+    return [
+        entry.version
+        for entry in sorted(recipe.torch, key=lambda entry: Version(entry.version))
+        if obstacle(
+            recipe,
+            release_name,
+            Target(python=python, platform=platform, torch=entry.version, backend=DEFAULT_BACKEND),
+        )
+        is None
+    ]
 
 
 def make_plan(
@@ -84,7 +95,7 @@ def make_plan(
 def _plan_cell(
     recipe: Recipe, release_name: str, release: Release, target: Target, extra: tuple[str, ...]
 ) -> Cell:
-    _check_range(recipe, release_name, release, target)
+    _require_possible(recipe, release_name, target)
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
 
     def applying(entries: Iterable[ConditionalRequirement]) -> tuple[str, ...]:
@@ -98,7 +109,7 @@ def _plan_cell(
     torchvision = pair.torchvision if pair else None
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
-    local = f"pt{target.torch}{target.backend}"
+    local = f"pt{target.torch}{'' if target.backend == DEFAULT_BACKEND else target.backend}"
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
@@ -121,25 +132,49 @@ def _plan_cell(
     )
 
 
-def _check_range(recipe: Recipe, release_name: str, release: Release, target: Target) -> None:
+def _require_possible(recipe: Recipe, release_name: str, target: Target) -> None:
+    reason = obstacle(recipe, release_name, target)
+    if reason:
+        fitting = fitting_torch(recipe, release_name, python=target.python, platform=target.platform)
+        raise InputError(
+            reason, hint=f"for Python {target.python} choose torch {', '.join(fitting) or '— none is known'}"
+        )
+
+
+def obstacle(recipe: Recipe, release_name: str, target: Target) -> str | None:
+    """Why `release_name` cannot be had for `target`; None when nothing known is against it."""
+    release = find_release(recipe, release_name)
     where = f"{recipe.name}@{release_name}"
     if not _contains(release.python, target.python):
-        raise InputError(
-            f"{where} does not support Python {target.python}",
-            hint=f"it supports Python {release.python}",
-        )
+        return f"{where} does not support Python {target.python} (it supports {release.python})"
     if not _contains(release.torch, target.torch):
-        raise InputError(
-            f"{where} does not support torch {target.torch}", hint=f"it supports torch {release.torch}"
-        )
+        return f"{where} does not support torch {target.torch} (it supports {release.torch})"
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
-    if pair is not None and not _contains(pair.python, target.python):
-        fitting = [e.version for e in recipe.torch if _contains(e.python, target.python)]
-        supported = [v for v in fitting if _contains(release.torch, v)]
-        raise InputError(
-            f"torch {target.torch} has no wheels for Python {target.python} (it has {pair.python})",
-            hint=f"for Python {target.python} choose torch {', '.join(supported) or '— none is known'}",
+    return _wheels_missing(recipe, release_name, target, pair) if pair else None
+
+
+def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Torch) -> str | None:
+    """Why `pair`, a row of the torch table, does not serve `target`."""
+    windows = target.platform.startswith("win")
+    built_with = [f"cu{cuda.replace('.', '')}" for cuda in (pair.cuda, *pair.other_cuda) if cuda]
+    if target.backend.startswith("cu") and pair.cuda and target.backend not in built_with:
+        return f"torch {target.torch} has no {target.backend} build (it has {', '.join(built_with)})"
+    pythons = pair.windows if windows else pair.python
+    if pythons is None:
+        return f"torch {target.torch} has no wheels for Windows"
+    if not _contains(pythons, target.python):
+        return f"torch {target.torch} has no wheels for Python {target.python} (it has {pythons})"
+    needs_torchvision = any(
+        Requirement(entry.requires).name == "torchvision"
+        for entry in recipe.requirements
+        if entry.applies(release=release_name, torch=target.torch, python=target.python)
+    )
+    if needs_torchvision and not _contains(pair.torchvision_python or "", target.python):
+        return (
+            f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for "
+            f"Python {target.python} (it has {pair.torchvision_python})"
         )
+    return None
 
 
 def _contains(specifier: str, version: str) -> bool:

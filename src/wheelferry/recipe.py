@@ -9,7 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -61,6 +61,9 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_M = TypeVar("_M", bound=_Model)
+
+
 class Condition(_Model):
     """When an entry applies; an absent key means always."""
 
@@ -94,11 +97,21 @@ class Substitution(Condition):
 
 
 class Torch(_Model):
-    """A torch release, what goes with it, and the Pythons it has wheels for."""
+    """A torch release: the Pythons that it has wheels for, the CUDA of its builds, its torchvision."""
 
     version: VersionText
+    python: Annotated[Range, Field(description="Pythons with a Linux wheel")]
+    windows: Annotated[Range | None, Field(description="Pythons with a Windows wheel")] = None
+    cuda: Annotated[
+        str | None, Field(pattern=r"^\d+\.\d+$", description="CUDA that the Linux wheel is built with")
+    ] = None
+    other_cuda: Annotated[
+        tuple[str, ...], Field(description="CUDA of the builds that only PyTorch's own index has")
+    ] = ()
     torchvision: VersionText | None = None
-    python: Range
+    torchvision_python: Annotated[
+        Range | None, Field(description="Pythons with a wheel of that torchvision, where fewer than torch's")
+    ] = None
 
 
 class GitSource(_Model):
@@ -163,7 +176,9 @@ class Recipe(_Model):
     distribution: Annotated[str, Field(description="name of the project's wheel")]
     source: Annotated[GitSource | FolderSource, Field(discriminator="kind")]
     build: Build
-    torch: Annotated[tuple[Torch, ...], Field(min_length=1)]
+    torch: Annotated[
+        tuple[Torch, ...], Field(description="torch to choose from; absent: wheelferry's table")
+    ] = ()
     releases: Annotated[dict[str, Release], Field(min_length=1)]
     requirements: tuple[ConditionalRequirement, ...] = ()
     constraints: tuple[ConditionalRequirement, ...] = ()
@@ -193,14 +208,31 @@ class Recipe(_Model):
                 yield f'releases."{name}": a git source needs commit and either tag or branch'
 
 
-def parse_recipe(text: str, *, file: str) -> Recipe:
-    """Read a recipe; raises InputError that lists every problem as ``file: key.path: message``."""
+class _TorchTable(_Model):
+    torch: Annotated[tuple[Torch, ...], Field(min_length=1)]
+
+
+def parse_recipe(text: str, *, file: str, torch: tuple[Torch, ...] = ()) -> Recipe:
+    """Read a recipe; `torch` is its table of torch releases unless it brings one.
+
+    Raises InputError that lists every problem as ``file: key.path: message``.
+    """
+    recipe = _validated(Recipe, text, file)
+    return recipe if recipe.torch else recipe.model_copy(update={"torch": torch})
+
+
+def parse_torch_table(text: str, *, file: str) -> tuple[Torch, ...]:
+    """Read a table of torch releases; errors as `parse_recipe`."""
+    return _validated(_TorchTable, text, file).torch
+
+
+def _validated(model: type[_M], text: str, file: str) -> _M:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file}: not TOML: {error}") from None
     try:
-        return Recipe.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = [f"{file}: {_key_path(p['loc'])}{p['msg']}" for p in error.errors()]
         raise InputError(

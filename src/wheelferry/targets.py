@@ -17,6 +17,8 @@ _MANYLINUX = re.compile(r"^manylinux_2_(?P<minor>\d+)_(?P<arch>x86_64|aarch64)$"
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_GLIBC_MINOR = {"x86_64": 5, "aarch64": 17}
 
+DEFAULT_BACKEND = "default"
+
 # torch's own Linux wheels have been manylinux_2_28 since 2.6: nothing older can run beside them.
 DEFAULT_GLIBC_MINOR = 28
 
@@ -25,8 +27,9 @@ DEFAULT_GLIBC_MINOR = 28
 class Target:
     """One cell: wheels for this Python on this platform beside this torch.
 
-    `platform` is a wheel platform tag (``manylinux_2_28_x86_64``, ``win_amd64``); `backend` says what
-    the compiled ops can run on (``cpu``, ``cu130``).
+    `platform` is a wheel platform tag (``manylinux_2_28_x86_64``, ``win_amd64``); `backend` is a build of
+    torch and what the compiled ops run on, as PyTorch spells it (``cpu``, ``cu130``), or ``default``:
+    the build that the user's own index offers, with ops for the CPU.
     """
 
     python: str
@@ -124,6 +127,16 @@ def parse_python(text: str) -> str:
     """Turn ``--python`` into ``MAJOR.MINOR``; raises InputError for anything else."""
     if not re.fullmatch(r"3\.\d{1,2}", text):
         raise InputError(f"unknown Python {text!r}", hint="give major and minor, as in --python 3.12")
+    return text
+
+
+def parse_backend(text: str) -> str:
+    """Check ``--backend``; raises InputError for what PyTorch has no name for."""
+    if text not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu\d{2,3}", text):
+        raise InputError(
+            f"unknown backend {text!r}",
+            hint="use cpu, cu130 (CUDA 13.0), cu126 and so on, or default: torch as your index offers it",
+        )
     return text
 
 

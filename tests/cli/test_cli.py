@@ -52,7 +52,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["plan", "sample@1.0", "--torch", "0.4.1"], 2, "does not support torch 0.4.1"),
         (["plan", "sample@1.0", "--torch", "2"], 2, "not a full public version"),
         (["plan", "sample@1.0", "--platform", "amiga"], 2, "unknown platform 'amiga'"),
-        (["plan", "sample@1.0", "--backend", "cu999"], 2, "backend 'cu999'"),
+        (["plan", "sample@1.0", "--backend", "cu999"], 2, "has no cu999 build"),
         (["plan", "sample@1.0", "--with", "a b c"], 2, "is not a requirement"),
         (["plan", "sample@1.0", "-r", "nowhere.txt"], 2, "cannot read nowhere.txt"),
         (["plan", "./nowhere.toml@1"], 2, "cannot read recipe nowhere.toml"),
@@ -100,8 +100,8 @@ def test_plan_says_what_would_be_built() -> None:
     document = json.loads(done.stdout)
     assert document["commit"] == "d1e04565d3bec8719335b88be9e9b961bf3ec464"
     assert [cell["wheel"] for cell in document["cells"]] == [
-        "detectron2==0.6+pt2.13.0cpu",
-        "detectron2==0.6+pt2.9.1cpu",
+        "detectron2==0.6+pt2.13.0",
+        "detectron2==0.6+pt2.9.1",
     ]
     assert document["cells"][1]["torchvision"] == "0.24.1"
 

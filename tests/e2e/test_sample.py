@@ -120,7 +120,7 @@ def test_the_installation_saw_no_network(ferry: Ferry, bundle: Path) -> None:
 
 def test_the_built_wheel_says_what_it_is(bundle: Path) -> None:
     name = built_wheel(bundle).name
-    assert name.startswith(f"skiff-1.0+pt{TORCH}cpu-cp{PYTHON.replace('.', '')}")
+    assert name.startswith(f"skiff-1.0+pt{TORCH}-cp{PYTHON.replace('.', '')}")
     minor = int(name.split("manylinux_2_")[1].split("_")[0])
     assert minor <= 28
     lines = subprocess.run(

@@ -145,8 +145,12 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         [n, r.version, r.torch, r.python, (r.commit or r.tree or "")[:12]] for n, r in recipe.releases.items()
     ]
     print_table("releases", ["release", "version", "torch", "Python", "commit"], rows)
-    pairs = [[t.version, t.torchvision or "", t.python] for t in recipe.torch]
-    print_table("torch", ["torch", "torchvision", "Python"], pairs)
+    pairs = [
+        [t.version, t.torchvision or "", t.python, t.windows or "—", t.cuda or "", " ".join(t.other_cuda)]
+        for t in recipe.torch
+    ]
+    columns = ["torch", "torchvision", "Python (Linux)", "Python (Windows)", "CUDA", "CUDA elsewhere"]
+    print_table("torch", columns, pairs)
 
 
 def show_doctor(findings: Iterable[Finding], *, as_json: bool) -> None:

@@ -16,7 +16,14 @@ from wheelferry.process import Completed, run
 from wheelferry.progress import Progress, Silent
 from wheelferry.resolver import Uv, find_uv
 from wheelferry.store import Store, default_root
-from wheelferry.targets import Target, parse_platform, parse_python, parse_torch
+from wheelferry.targets import (
+    DEFAULT_BACKEND,
+    Target,
+    parse_backend,
+    parse_platform,
+    parse_python,
+    parse_torch,
+)
 from wheelferry.tools import Tools, default_jobs
 
 _SPACE_TO_START = 1_000_000_000
@@ -65,18 +72,21 @@ def plan_from_options(
     """The recipe and the plan that the options describe; raises InputError for what cannot be."""
     recipe_name, release_name = split_reference(reference)
     located = load_recipe(recipe_name)
-    release = find_release(located.recipe, release_name)
+    find_release(located.recipe, release_name)
+    platforms = [parse_platform(p, host_glibc_minor=host_glibc_minor()) for p in platform or ["linux_x86_64"]]
     targets = [
         Target(
             python=py,
-            platform=parse_platform(plat, host_glibc_minor=host_glibc_minor()),
-            torch=parse_torch(version) if version else default_torch(located.recipe, release, py),
-            backend=_parse_backend(back),
+            platform=plat,
+            torch=parse_torch(version)
+            if version
+            else default_torch(located.recipe, release_name, python=py, platform=plat),
+            backend=parse_backend(back),
         )
         for py in [parse_python(p) for p in python or [_running_python()]]
-        for plat in platform or ["linux_x86_64"]
+        for plat in platforms
         for version in torch or [""]
-        for back in backend or ["cpu"]
+        for back in backend or [DEFAULT_BACKEND]
     ]
     requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
     return located, make_plan(
@@ -86,15 +96,6 @@ def plan_from_options(
 
 def _running_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _parse_backend(text: str) -> str:
-    if text != "cpu":
-        raise InputError(
-            f"backend {text!r} cannot be built by this version",
-            hint="use --backend cpu: ops that run on the CPU",
-        )
-    return text
 
 
 def _parse_requirement(text: str) -> str:
