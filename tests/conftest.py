@@ -37,6 +37,32 @@ EMPTY_ELF = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
     "<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
 )
 
+
+def fat_binary(*architectures: int) -> bytes:
+    """A fat binary as nvcc writes it: a header, then one entry of machine code for each architecture."""
+    payload = b"code" * 6
+    entries = b"".join(
+        struct.pack("<HHIQIIHHI", 2, 0x101, 64, len(payload), 0, 0, 0, 1, architecture).ljust(64, b"\0")
+        + payload
+        for architecture in architectures
+    )
+    return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries)) + entries
+
+
+def elf_with_device_code(*architectures: int, kernel: str = "tiny_kernel") -> bytes:
+    """An ELF object with nothing but a .nv_fatbin section and the name of a kernel."""
+    code, names = fat_binary(*architectures), b"\0.nv_fatbin\0.shstrtab\0"
+    contents = code + names + kernel.encode()
+    table = 64 + len(contents)
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, table, 0, 64, 56, 0, 64, 3, 2
+    )
+    sections = struct.pack("<IIQQQQIIQQ", *[0] * 10)
+    sections += struct.pack("<IIQQQQIIQQ", 1, 1, 2, 0, 64, len(code), 0, 0, 8, 0)
+    sections += struct.pack("<IIQQQQIIQQ", 12, 3, 0, 0, 64 + len(code), len(names), 0, 0, 1, 0)
+    return header + contents + sections
+
+
 RECIPE = """
 format = 1
 name = "tiny"
@@ -44,7 +70,7 @@ summary = "a project for tests"
 license = "Apache-2.0"
 distribution = "tiny"
 source = { kind = "folder", path = "tiny/project" }
-build = { extensions = ["tiny._C"] }
+build = { extensions = ["tiny._C"], cuda_kernels = ["tiny_kernel"] }
 requirements = [{ requires = "leaf" }]
 
 [[torch]]
@@ -153,10 +179,15 @@ def bundle(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Path:
 
 
 def pack_bundle(
-    out: Path, made: Path, tools: Tools, located: LocatedRecipe, targets: Iterable[Target] = (TARGET,)
+    out: Path,
+    made: Path,
+    tools: Tools,
+    located: LocatedRecipe,
+    targets: Iterable[Target] = (TARGET,),
+    cuda_architectures: Iterable[str] = (),
 ) -> Path:
     """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
-    plan = make_plan(located.recipe, "1.0", targets)
+    plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures)
     cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
     source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
     pack(plan, located, source, cells, out, tools)
@@ -171,23 +202,28 @@ def _synthesise(cell: Cell, made: Path, store: Store) -> Locked:
         write_wheel(made, "torch", "2.13.0", tag=f"{python}-{python}-manylinux_2_28_x86_64"), store
     )
     stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
+    architectures = cell.cuda.architectures if cell.cuda else ()
+    numbers = [int(name.replace(".", "")) for name in architectures]
+    module = elf_with_device_code(*numbers) if cell.cuda else EMPTY_ELF
     wheel = write_wheel(
         made,
         "tiny",
         cell.wheel_version,
         requires=["torch==2.13.0", "leaf>=1"],
         tag=f"{python}-{python}-manylinux_2_17_x86_64",
-        files={f"tiny/_C.cpython-{number}-x86_64-linux-gnu.so": EMPTY_ELF},
+        files={f"tiny/_C.cpython-{number}-x86_64-linux-gnu.so": module},
         stamp=stamp,
     )
     project = locked(wheel, store)
     leaf = locked(write_wheel(made, "leaf", "1.5", requires=["twig<3; python_version >= '3.8'"]), store)
     twig = locked(write_wheel(made, "twig", "2.1", requires_python=">=3.8"), store)
     built = Built(
+        environment_key="none",
         cell=cell,
         wheel=Entry(sha256=project.sha256, filename=project.filename, size=project.size),
         torch=torch,
         key="0" * 64,
+        cuda_architectures=architectures,
         interpreter=Interpreter(path=Path("python"), version=cell.target.python, headers=Path("include")),
     )
     wheels = sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.lock import LockedWheel
-from wheelferry.manifest import File, TargetEntry
+from wheelferry.manifest import DeviceCode, File, TargetEntry
 from wheelferry.metadata import WheelInfo
 from wheelferry.targets import Target
 
@@ -42,6 +42,8 @@ class Code(Enum):
     REQUIREMENT = "a requirement is not satisfied inside the bundle"
     TORCH = "the built wheel is not tied to the torch of the lock"
     OPS = "a compiled module is missing"
+    CUDA = "code for a GPU that the target promises is missing"
+    BUILDS = "torch and torchvision are of different builds"
     GLIBC = "a compiled module needs a newer glibc than the target has"
     LIBRARY = "a compiled module needs a library that nobody brings"
     SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
@@ -218,19 +220,52 @@ def _stamp(info: WheelInfo) -> str | None:
         return None
 
 
+def mixed_builds(torch: tuple[Version, str], torchvision: tuple[Version, str] | None) -> str | None:
+    """Why these two (version and file name) cannot go together; None when they can.
+
+    PyTorch's own index marks its builds with a local version (``+cpu``); a torchvision without it, or
+    with another, was compiled for another build and does not load beside it.
+    """
+    if torchvision is None or torch[0].local == torchvision[0].local:
+        return None
+    return (
+        f"{torchvision[1]} does not go with {torch[1]}: they are of different builds, and its operators "
+        "would not load (operator torchvision::nms does not exist)"
+    )
+
+
+def missing_device_code(
+    wanted: DeviceCode, found: Mapping[str, tuple[Collection[str], bytes]]
+) -> Iterator[str]:
+    """What of `wanted` is not there; `found` has the images and the bytes of each module's binary."""
+    for module in wanted.modules:
+        images = found[module][0] if module in found else ()
+        if not images:
+            yield f"{module} has no CUDA code"
+        elif lacking := [image for image in wanted.images if image not in images]:
+            yield f"{module} has no code for {', '.join(lacking)} (it has {', '.join(sorted(images))})"
+    for kernel in wanted.kernels:
+        if not any(kernel.encode() in data for _, data in found.values()):
+            yield f"no module has the CUDA kernel {kernel}"
+
+
 def missing_extensions(info: WheelInfo, extensions: Iterable[str], target: Target) -> Iterator[str]:
     """Names of compiled modules (``package._C``) that have no binary for the target's Python in the wheel."""
-    ending = ".pyd" if target.platform.startswith("win") else ".so"
     for module in extensions:
-        stem = module.replace(".", "/")
-        fitting = [
-            name
-            for name in info.files
-            if name == stem + ending
-            or (name.startswith(stem + ".") and name.endswith(ending) and _abi_fits(name, stem, target))
-        ]
-        if not fitting:
+        if not extension_files(info.files, module, target):
             yield module
+
+
+def extension_files(files: Iterable[str], module: str, target: Target) -> list[str]:
+    """Those of `files` that are the compiled `module` for the target's Python."""
+    ending = ".pyd" if target.platform.startswith("win") else ".so"
+    stem = module.replace(".", "/")
+    return [
+        name
+        for name in files
+        if name == stem + ending
+        or (name.startswith(stem + ".") and name.endswith(ending) and _abi_fits(name, stem, target))
+    ]
 
 
 def _abi_fits(name: str, stem: str, target: Target) -> bool:

@@ -26,14 +26,38 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceCode:
+    """What the built wheel of a CUDA target must hold.
+
+    `modules` are the compiled modules with CUDA code, `images` what each has for the GPU (``sm_90`` machine
+    code, ``compute_90`` PTX), `kernels` the names that must occur in one of them.
+    """
+
+    modules: tuple[str, ...]
+    images: tuple[str, ...]
+    kernels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetEntry:
-    """One target of a bundle: its lock files, and the wheel that was built for it."""
+    """One target of a bundle: its lock files, and the wheel that was built for it.
+
+    `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
+    """
 
     target: Target
     requirements: str
     pylock: str
     built: str
     extensions: tuple[str, ...]
+    cuda: DeviceCode | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as plain values; without CUDA there is no such key."""
+        values = asdict(self)
+        if self.cuda is None:
+            del values["cuda"]
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +93,7 @@ class Manifest:
             "source": self.source,
             "commit": self.commit,
             "created_by": self.created_by,
-            "targets": [asdict(entry) for entry in self.targets],
+            "targets": [entry.to_dict() for entry in self.targets],
             "files": [asdict(file) for file in sorted(self.files, key=lambda f: f.path)],
             "origins": dict(self.origins),
         }
@@ -113,7 +137,14 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         requirements=_file_name(data["requirements"]),
         pylock=_file_name(data["pylock"]),
         built=_file_name(data["built"]),
-        extensions=tuple(_text(name) for name in data["extensions"]),
+        extensions=_texts(data["extensions"]),
+        cuda=_device_code(data["cuda"]) if "cuda" in data else None,
+    )
+
+
+def _device_code(data: Mapping[str, Any]) -> DeviceCode:
+    return DeviceCode(
+        modules=_texts(data["modules"]), images=_texts(data["images"]), kernels=_texts(data["kernels"])
     )
 
 
@@ -122,6 +153,12 @@ def _file(data: Mapping[str, Any]) -> File:
     if not isinstance(size, int):
         raise TypeError(f"size is {size!r}")
     return File(path=_text(data["path"]), size=size, sha256=_text(data["sha256"]))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} is not a list")
+    return tuple(_text(value) for value in values)
 
 
 def _text(value: object) -> str:

@@ -9,17 +9,25 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from wheelferry.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.errors import InputError
+from wheelferry.manifest import DeviceCode
 from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch
 from wheelferry.targets import DEFAULT_BACKEND, Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
-BUILD_FORMAT = 2
+BUILD_FORMAT = 3
+
+PYTORCH_INDEX = "https://download.pytorch.org/whl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One target with all that a build, a lock and a smoke test of it need to know."""
+    """One target with all that a build, a lock and a smoke test of it need to know.
+
+    `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
+    user's own; `cuda` is None unless CUDA ops are compiled.
+    """
 
     target: Target
     torchvision: str | None
@@ -29,6 +37,8 @@ class Cell:
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     wheel_version: str
+    torch_index: str | None = None
+    cuda: Cuda | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,17 +93,76 @@ def fitting_torch(recipe: Recipe, release_name: str, *, python: str, platform: s
 
 
 def make_plan(
-    recipe: Recipe, release_name: str, targets: Iterable[Target], *, extra_requirements: Iterable[str] = ()
+    recipe: Recipe,
+    release_name: str,
+    targets: Iterable[Target],
+    *,
+    extra_requirements: Iterable[str] = (),
+    torch_index: str | None = None,
+    cuda_architectures: Iterable[str] = (),
 ) -> Plan:
-    """Decide everything about `targets`; raises InputError for one the release cannot serve."""
+    """Decide everything about `targets`; raises InputError for one the release cannot serve.
+
+    `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
+    """
     release = find_release(recipe, release_name)
-    extra = tuple(extra_requirements)
-    cells = tuple(_plan_cell(recipe, release_name, release, target, extra) for target in targets)
+    wanted = list(targets)
+    choices = _Choices(
+        extra=tuple(extra_requirements),
+        torch_index=torch_index,
+        architectures=tuple(cuda_architectures),
+    )
+    _check_choices(choices, wanted)
+    cells = tuple(_plan_cell(recipe, release_name, release, target, choices) for target in wanted)
     return Plan(recipe=recipe, release_name=release_name, release=release, cells=cells)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Choices:
+    """What the user chose beside the targets."""
+
+    extra: tuple[str, ...]
+    torch_index: str | None
+    architectures: tuple[str, ...]
+
+
+def _check_choices(choices: _Choices, targets: Iterable[Target]) -> None:
+    backends = {target.backend for target in targets}
+    if choices.architectures and not any(map(version_of, backends)):
+        raise InputError(
+            "CUDA architectures are given, but no target has a CUDA backend",
+            hint="add one, as in --backend cu130",
+        )
+    if choices.torch_index and "{backend}" not in choices.torch_index and len(backends) > 1:
+        raise InputError(
+            f"one index of torch cannot serve {', '.join(sorted(backends))}",
+            hint="write {backend} where its name stands in the address, or bundle one backend at a time",
+        )
+
+
+def _torch_index(target: Target, pair: Torch | None, given: str | None) -> str | None:
+    """Where the torch of `target` comes from; None for the user's own index.
+
+    PyPI has one build of each release: on Linux the one with `pair.cuda`. The others are on PyTorch's.
+    """
+    if given is not None:
+        return given.replace("{backend}", target.backend)
+    linux = not target.platform.startswith("win")
+    offered = pair is not None and pair.cuda is not None and backend_of(pair.cuda) == target.backend
+    if target.backend == DEFAULT_BACKEND or (linux and offered):
+        return None
+    return f"{PYTORCH_INDEX}/{target.backend}"
+
+
+def _cuda(target: Target, architectures: Iterable[str]) -> Cuda | None:
+    version = version_of(target.backend)
+    if version is None:
+        return None
+    return Cuda(version=version, architectures=parse_architectures(architectures, version))
+
+
 def _plan_cell(
-    recipe: Recipe, release_name: str, release: Release, target: Target, extra: tuple[str, ...]
+    recipe: Recipe, release_name: str, release: Release, target: Target, choices: _Choices
 ) -> Cell:
     _require_possible(recipe, release_name, target)
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
@@ -116,9 +185,12 @@ def _plan_cell(
     environment = dict(recipe.build.environment)
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"
+    cuda = _cuda(target, choices.architectures)
     return Cell(
         target=target,
         torchvision=torchvision,
+        torch_index=_torch_index(target, pair, choices.torch_index),
+        cuda=cuda,
         build_requires=(f"torch=={target.torch}", *applying(recipe.build.requires)),
         environment=tuple(sorted(environment.items())),
         substitutions=tuple(
@@ -126,7 +198,7 @@ def _plan_cell(
             for s in recipe.substitutions
             if s.applies(release=release_name, torch=target.torch, python=target.python)
         ),
-        requirements=(f"torch=={target.torch}", *applying(recipe.requirements), *extra),
+        requirements=(f"torch=={target.torch}", *applying(recipe.requirements), *choices.extra),
         constraints=(*pins, *applying(recipe.constraints)),
         wheel_version=f"{release.version}+{local}",
     )
@@ -177,6 +249,22 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
     return None
 
 
+def required_modules(recipe: Recipe, *, with_cuda: bool) -> tuple[str, ...]:
+    """The compiled modules that a wheel of `recipe` must hold."""
+    build = recipe.build
+    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if with_cuda else ()))))
+
+
+def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
+    """The GPU code that a CUDA wheel of `recipe` for `architectures` must hold."""
+    build = recipe.build
+    return DeviceCode(
+        modules=build.cuda_extensions or build.extensions,
+        images=images_of(architectures),
+        kernels=build.cuda_kernels,
+    )
+
+
 def _contains(specifier: str, version: str) -> bool:
     return SpecifierSet(specifier).contains(version, prereleases=True)
 
@@ -196,6 +284,7 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
         "extensions": plan.recipe.build.extensions,
+        "cuda": asdict(cell.cuda) if cell.cuda else None,
         "inputs": inputs,
         "toolchain": toolchain,
     }

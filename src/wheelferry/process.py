@@ -5,12 +5,13 @@ import re
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
-from wheelferry.errors import BuildError, MissingError, WheelferryError
+from wheelferry.errors import BuildError, Interrupted, MissingError, WheelferryError
 
 # How much of a failed command's output an error repeats; the log holds the rest.
 TAIL_LINES = 25
@@ -57,6 +58,7 @@ def run(
     check: bool = True,
     error: type[WheelferryError] = BuildError,
     hint: str | None = None,
+    on_start: Callable[["subprocess.Popen[str]"], None] | None = None,
 ) -> Completed:
     """Run `command` and return what it printed, stdout and stderr merged so that neither can block.
 
@@ -83,10 +85,50 @@ def run(
             )
         except FileNotFoundError:
             raise MissingError(f"{step}: program not found: {arguments[0]}", hint=hint) from None
-        lines = _follow(process, sink, on_line)
+        lines = _follow(process, sink, on_start, on_line)
     if check and process.returncode != 0:
         raise error(_failure(step, process.returncode, lines, log), hint=hint)
     return Completed(returncode=process.returncode, output="".join(lines))
+
+
+class Group:
+    """Runs processes from several threads, and can end all of them together.
+
+    A thread that waits for a process does not hear of Ctrl-C; whoever does ends the group, and every
+    process started through it afterwards is refused.
+    """
+
+    def __init__(self, inner: Callable[..., Completed]) -> None:
+        self._inner = inner
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._ended = False
+
+    def run(self, command: Sequence[str | Path], **options: Any) -> Completed:
+        """As the runner that the group was made with; raises Interrupted once the group was ended."""
+        started: list[subprocess.Popen[str]] = []
+
+        def note(process: "subprocess.Popen[str]") -> None:
+            with self._lock:
+                started.append(process)
+                self._running.add(process)
+                ended = self._ended
+            if ended:
+                raise Interrupted("interrupted")
+
+        try:
+            return self._inner(command, on_start=note, **options)
+        finally:
+            with self._lock:
+                self._running.difference_update(started)
+
+    def end(self) -> None:
+        """End every process of the group with its children."""
+        with self._lock:
+            self._ended = True
+            running = list(self._running)
+        for process in running:
+            _end(process)
 
 
 class _NoLog:
@@ -105,11 +147,16 @@ def _open_log(log: Path | None) -> "IO[str] | _NoLog":
 
 
 def _follow(
-    process: "subprocess.Popen[str]", sink: IO[str] | None, on_line: Callable[[str], None] | None
+    process: "subprocess.Popen[str]",
+    sink: IO[str] | None,
+    on_start: Callable[["subprocess.Popen[str]"], None] | None,
+    on_line: Callable[[str], None] | None,
 ) -> list[str]:
     lines: list[str] = []
     assert process.stdout is not None  # noqa: S101 -- Popen was given PIPE
     try:
+        if on_start:
+            on_start(process)
         for line in process.stdout:
             lines.append(line)
             if sink:

@@ -63,3 +63,24 @@ class Silent:
     def note(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...
+
+
+class Labelled:
+    """Another progress with a name before every line: for work that goes on beside other work."""
+
+    def __init__(self, inner: Progress, label: str) -> None:
+        self._inner, self._label = inner, label
+
+    def stage(self, title: str) -> None:
+        self._inner.stage(title)
+
+    def task(
+        self, title: str, *, total: int | None = None, unit: str = "steps"
+    ) -> AbstractContextManager[Task]:
+        return self._inner.task(f"{self._label}: {title}", total=total, unit=unit)
+
+    def note(self, message: str) -> None:
+        self._inner.note(f"{self._label}: {message}")
+
+    def warn(self, message: str) -> None:
+        self._inner.warn(f"{self._label}: {message}")

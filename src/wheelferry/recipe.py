@@ -152,6 +152,15 @@ class Build(_Model):
     extensions: Annotated[
         tuple[str, ...], Field(min_length=1, description="compiled modules the wheel must hold")
     ]
+    cuda_extensions: Annotated[
+        tuple[str, ...],
+        Field(
+            description="compiled modules that hold CUDA code in a CUDA build; absent means all extensions"
+        ),
+    ] = ()
+    cuda_kernels: Annotated[
+        tuple[str, ...], Field(description="names of CUDA kernels that a CUDA build must hold")
+    ] = ()
     sdist_constraints: Annotated[
         tuple[RequirementText, ...], Field(description="constraints for building dependencies from sdists")
     ] = ()

@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import tomli_w
 import uv as uv_package
 
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
@@ -12,6 +14,8 @@ from wheelferry.index import IndexSettings
 from wheelferry.interpreters import Interpreter
 from wheelferry.process import Runner
 from wheelferry.targets import Target
+
+_TORCH_INDEX = "torch-builds"
 
 
 def find_uv() -> Path:
@@ -36,14 +40,18 @@ class Uv:
         find_links: Path | None,
         interpreter: Interpreter | None,
         work: Path,
+        torch_index: str | None = None,
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
+
+        torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
         """
         work.mkdir(parents=True, exist_ok=True)
-        wanted = work / "requirements.in"
-        wanted.write_text("\n".join(requirements) + "\n", "utf-8")
+        # named pyproject.toml because uv reads which index serves which package from there alone
+        wanted = work / "pyproject.toml"
+        wanted.write_text(_project_text(target, requirements, torch_index), "utf-8")
         limits = work / "constraints.txt"
         limits.write_text("\n".join(constraints) + "\n", "utf-8")
         result = work / "pylock.toml"
@@ -128,6 +136,26 @@ class Uv:
             k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
         }
         return {**inherited, "UV_NO_PROGRESS": "1", **self.index.uv_environment(), **(extra or {})}
+
+
+def _project_text(target: Target, requirements: Iterable[str], torch_index: str | None) -> str:
+    """A project that depends on `requirements`, for uv to resolve."""
+    document: dict[str, Any] = {
+        "project": {
+            "name": "wheelferry-resolution",
+            "version": "0",
+            "requires-python": f"=={target.python}.*",
+            "dependencies": list(requirements),
+        }
+    }
+    if torch_index is not None:
+        folder = Path(torch_index)
+        index: dict[str, Any] = {"name": _TORCH_INDEX, "url": torch_index, "explicit": True}
+        if folder.is_dir():
+            index |= {"url": str(folder.resolve()), "format": "flat"}
+        sources = {name: {"index": _TORCH_INDEX} for name in ("torch", "torchvision")}
+        document["tool"] = {"uv": {"index": [index], "sources": sources}}
+    return tomli_w.dumps(document)
 
 
 def _resolution_error(target: Target, output: str) -> WheelferryError:

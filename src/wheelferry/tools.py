@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from wheelferry.index import IndexSettings
 from wheelferry.process import Runner
@@ -12,7 +13,10 @@ from wheelferry.store import Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """The runner, the store, the user's index, uv, whoever watches, and how many jobs may run."""
+    """The runner, the store, the user's index, uv, whoever watches, and how many jobs may run.
+
+    `cuda_home` is a CUDA toolkit that the user names on the command line.
+    """
 
     run: Runner
     store: Store
@@ -20,12 +24,17 @@ class Tools:
     uv: Uv
     progress: Progress
     jobs: int
+    cuda_home: Path | None = None
 
 
-def default_jobs() -> int:
-    """One job a core, at most one for each 2 GB of memory: a C++ unit against torch needs that much."""
+# What one C++ unit against torch's headers takes at its peak, in bytes.
+CXX_MEMORY = 2_000_000_000
+
+
+def default_jobs(*, memory_each: int = CXX_MEMORY) -> int:
+    """One job a core, at most one for each `memory_each` bytes of the machine's memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(1, min(cores, memory // 2_000_000_000))
+        return max(1, min(cores, memory // memory_each))
     return cores

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import struct
 import sys
 import zipfile
@@ -52,6 +53,22 @@ def read_wheel(path: Path) -> WheelInfo:
             )
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+
+
+def torch_cuda(path: Path) -> str | None:
+    """The CUDA version that a torch wheel is built with (``13.0``), None for one without CUDA.
+
+    Read from ``torch/version.py``, which every torch since 0.4 has; raises IntegrityError without it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read("torch/version.py").decode("utf-8")
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: no readable torch wheel: {error}") from None
+    match = re.search(r"^cuda\b[^=]*=\s*(?:'([\d.]+)'|None)", text, re.MULTILINE)
+    if match is None:
+        raise IntegrityError(f"{path.name}: torch/version.py does not say which CUDA it is built with")
+    return ".".join(match[1].split(".")[:2]) if match[1] else None
 
 
 def unpacked_size(path: Path) -> int:

@@ -9,7 +9,19 @@ import pytest
 import wheelferry
 
 ROOT = Path(wheelferry.__file__).parent
-PURE = {"errors", "targets", "recipe", "plan", "lock", "manifest", "metadata", "checks", "report", "progress"}
+PURE = {
+    "cuda",
+    "errors",
+    "targets",
+    "recipe",
+    "plan",
+    "lock",
+    "manifest",
+    "metadata",
+    "checks",
+    "report",
+    "progress",
+}
 # What a pure module may use besides the standard library: values, parsers and validators, never I/O.
 PURE_LIBRARIES = {"packaging", "pydantic", "tomli_w"}
 

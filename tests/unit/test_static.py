@@ -6,10 +6,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from conftest import EMPTY_ELF, TARGET, pack_bundle, write_wheel
+from conftest import EMPTY_ELF, TARGET, elf_with_device_code, pack_bundle, write_wheel
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
 from wheelferry.files import sha256_file
@@ -158,7 +159,7 @@ def replace_wheel(
         )
         text = re.sub(r"(?m)^size = \d+$", "size = 1", text)
         path.write_text(text, "utf-8")
-    reseal(bundle, **({"built": made.name} if old == TINY else {}))
+    reseal(bundle, **({"built": made.name} if made.name.startswith("tiny") else {}))
     return new
 
 
@@ -177,7 +178,7 @@ def reseal(bundle: Path, *, built: str | None = None) -> None:
     (bundle / NAME).write_text(Manifest(**{**values, "files": files}).to_text(), "utf-8")
 
 
-def tiny(folder: Path, **changes: object) -> Path:
+def tiny(folder: Path, backend: str = "cpu", **changes: object) -> Path:
     """The built wheel again, with one thing changed."""
     torch_hash = sha256_file(folder / Path(TORCH).name)
     options: dict[str, object] = {
@@ -187,7 +188,7 @@ def tiny(folder: Path, **changes: object) -> Path:
         "stamp": json.dumps({"torch": {"sha256": torch_hash}}).encode(),
         **changes,
     }
-    return write_wheel(folder, "tiny", "1.0+pt2.13.0cpu", **options)  # type: ignore[arg-type]
+    return write_wheel(folder, "tiny", f"1.0+pt2.13.0{backend}", **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def tiny(folder: Path, **changes: object) -> Path:
     ],
 )
 def test_a_built_wheel_that_does_not_belong(
-    bundle: Path, tools: Tools, changes: dict[str, object], code: str
+    bundle: Path, tools: Tools, changes: dict[str, Any], code: str
 ) -> None:
     new = replace_wheel(bundle, TINY, lambda folder: tiny(folder, **changes))
     seen = found(bundle, tools)
@@ -223,6 +224,43 @@ def test_a_built_wheel_that_does_not_belong(
 def test_the_replacement_itself_is_no_fault(bundle: Path, tools: Tools) -> None:
     replace_wheel(bundle, TINY, tiny)
     assert found(bundle, tools) == set()
+
+
+CUDA_TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cu130")
+
+
+@pytest.fixture
+def cuda_bundle(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Path:
+    """A bundle whose built wheel promises code for sm_75, sm_90 and sm_120."""
+    made = tmp_path / "made"
+    return pack_bundle(
+        tmp_path / "cuda", made, tools, located, [CUDA_TARGET], cuda_architectures=["7.5", "9.0", "12.0"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (elf_with_device_code(75, 90, 120), None),
+        (elf_with_device_code(75, 90), "tiny._C has no code for sm_120 (it has sm_75, sm_90)"),
+        (EMPTY_ELF, "tiny._C has no CUDA code"),
+        (elf_with_device_code(75, 90, 120, kernel="other"), "no module has the CUDA kernel tiny_kernel"),
+    ],
+)
+def test_code_for_every_promised_gpu_is_looked_for(
+    cuda_bundle: Path, tools: Tools, module: bytes, said: str | None
+) -> None:
+    old = TINY.replace("2.13.0cpu", "2.13.0cu130")
+    new = replace_wheel(cuda_bundle, old, lambda folder: tiny(folder, "cu130", files={MODULE: module}))
+    _, problems = verify_static(cuda_bundle, tools)
+    assert {(p.code.name, p.file) for p in problems} == ({("CUDA", new)} if said else set())
+    assert not said or said in {p.message for p in problems}
+
+
+def test_an_altered_promise_of_gpus_is_found(cuda_bundle: Path, tools: Tools) -> None:
+    path = cuda_bundle / NAME
+    path.write_text(path.read_text("utf-8").replace('"sm_120"', '"sm_100"'), "utf-8")
+    assert found(cuda_bundle, tools) == {("MANIFEST", NAME), ("CUDA", TINY.replace("cpu", "cu130"))}
 
 
 def test_a_dependency_of_another_version(bundle: Path, tools: Tools) -> None:

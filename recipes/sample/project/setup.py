@@ -8,9 +8,9 @@ import glob
 import os
 import re
 
-import torch  # noqa: F401  (fail here, in words, rather than inside cpp_extension)
+import torch
 from setuptools import setup
-from torch.utils.cpp_extension import BuildExtension, CppExtension
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -26,10 +26,20 @@ def version():
     return re.search(r'^__version__ = "([^"]+)"$', read("skiff", "__init__.py"), re.MULTILINE).group(1)
 
 
-def sources():
-    """C++ files relative to this folder, sorted so that two builds link in the same order."""
-    found = glob.glob(os.path.join(HERE, "skiff", "csrc", "*.cpp"))
+def sources(ending):
+    """Files of csrc relative to this folder, sorted so that two builds link in the same order."""
+    found = glob.glob(os.path.join(HERE, "skiff", "csrc", "*" + ending))
     return sorted(os.path.relpath(path, HERE).replace(os.sep, "/") for path in found)
+
+
+def extension():
+    """The compiled module: with CUDA where a GPU and nvcc are, or where FORCE_CUDA=1 says so."""
+    if os.environ.get("FORCE_CUDA") == "1" or (torch.cuda.is_available() and CUDA_HOME is not None):
+        return CUDAExtension(
+            "skiff._C", sources(".cpp") + sources(".cu"), define_macros=[("WITH_CUDA", None)]
+        )
+    # No -std flag: each torch release asks for the C++ standard its own headers need.
+    return CppExtension("skiff._C", sources(".cpp"))
 
 
 setup(
@@ -44,8 +54,7 @@ setup(
     # torch is missing on purpose: a wheel built here fits exactly one torch release, which
     # this file cannot know. wheelferry adds the `torch==X` that it built against.
     install_requires=["numpy", "pillow"],
-    # No -std flag: each torch release asks for the C++ standard its own headers need.
-    ext_modules=[CppExtension("skiff._C", sources())],
+    ext_modules=[extension()],
     cmdclass={"build_ext": BuildExtension},
     zip_safe=False,
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import skiff
 import torch
-from harness import check, expect
+from harness import Skip, check, expect
 from skiff import _C, ops
 
 TYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -298,3 +298,31 @@ def registered(context):
     }
     for name, (one, other) in pairs.items():
         expect(torch.equal(one, other), "torch.ops.skiff.%s differs from skiff._C.%s" % (name, name))
+
+
+@check("the wheel has CUDA operators when, and only when, it was built to have them")
+def cuda_as_built(context):
+    context.value("CUDA", ops.cuda_version())
+    cuda = context.build.get("cuda")
+    stated = cuda["version"] if cuda else "none"
+    major, minor = ops.cuda_version() // 1000, ops.cuda_version() % 1000 // 10
+    compiled = "%d.%d" % (major, minor) if ops.cuda_version() else "none"
+    expect(compiled == stated, "compiled with CUDA %s, the wheel says %s" % (compiled, stated))
+
+
+@check("box_iou on a GPU equals box_iou on the CPU")
+def cuda_equals_cpu(context):
+    if not ops.cuda_version():
+        raise Skip("the wheel was built without CUDA")
+    if not torch.cuda.is_available():
+        raise Skip("no CUDA device is visible here")
+    random = np.random.RandomState(6)
+    for name, dtype in TYPES.items():
+        a = torch.tensor(random_boxes(random, 300), dtype=dtype)
+        b = torch.tensor(random_boxes(random, 70), dtype=dtype)
+        error = largest_error(
+            ops.box_iou(strided(a).cuda(), b.cuda()).cpu(), ops.box_iou(a, b).double().numpy()
+        )
+        context.value("largest error, " + name, error)
+        expect(error <= TOLERANCE[name], "IoU differs by %g" % error)
+    expect(tuple(ops.box_iou(a[:0].cuda(), b.cuda()).shape) == (0, 70), "no rows must give no rows")

@@ -8,6 +8,8 @@ import typer
 
 from wheelferry.cli.options import (
     Backend,
+    CudaArch,
+    CudaHome,
     Jobs,
     Json,
     Platform,
@@ -17,6 +19,7 @@ from wheelferry.cli.options import (
     RequirementFile,
     Source,
     Torch,
+    TorchIndex,
     Verbose,
     With,
 )
@@ -82,11 +85,18 @@ def bundle(
     platform: Platform = None,
     backend: Backend = None,
     torch: Torch = None,
+    torch_index: TorchIndex = None,
+    cuda_arch: CudaArch = None,
+    cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
     level: Level = LevelName.train,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", help="When some targets fail, pack the others; still exit non-zero."),
+    ] = False,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -107,14 +117,23 @@ def bundle(
         platform=platform,
         backend=backend,
         torch=torch,
+        torch_index=torch_index,
+        cuda_arch=cuda_arch,
         extra=extra,
         requirement_files=requirement,
     )
-    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     result = run_bundle(
-        chosen, located, out, tools, source=source, level=None if no_verify else _level(level)
+        chosen,
+        located,
+        out,
+        tools,
+        source=source,
+        level=None if no_verify else _level(level),
+        keep_going=keep_going,
     )
     show_bundle(result, as_json=json)
+    result.cells.raise_failures()
     if result.report is not None:
         end_of_verification(result.report)
 
@@ -125,6 +144,8 @@ def plan(
     platform: Platform = None,
     backend: Backend = None,
     torch: Torch = None,
+    torch_index: TorchIndex = None,
+    cuda_arch: CudaArch = None,
     extra: With = None,
     requirement: RequirementFile = None,
     json: Json = False,
@@ -139,6 +160,8 @@ def plan(
         platform=platform,
         backend=backend,
         torch=torch,
+        torch_index=torch_index,
+        cuda_arch=cuda_arch,
         extra=extra,
         requirement_files=requirement,
     )
@@ -152,6 +175,9 @@ def build(
     platform: Platform = None,
     backend: Backend = None,
     torch: Torch = None,
+    torch_index: TorchIndex = None,
+    cuda_arch: CudaArch = None,
+    cuda_home: CudaHome = None,
     source: Source = None,
     jobs: Jobs = None,
     json: Json = False,
@@ -161,20 +187,30 @@ def build(
     """Build only the project's own wheels, into a folder."""
     from wheelferry.cli.results import show_wheels
     from wheelferry.cli.session import open_tools, plan_from_options
-    from wheelferry.stages.build import build as run_build
+    from wheelferry.stages.cells import build_cells
     from wheelferry.stages.fetch import fetch
 
     located, chosen = plan_from_options(
-        reference, python=python, platform=platform, backend=backend, torch=torch
+        reference,
+        python=python,
+        platform=platform,
+        backend=backend,
+        torch=torch,
+        torch_index=torch_index,
+        cuda_arch=cuda_arch,
     )
-    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     release = fetch(chosen, located.folder, tools, source=source)
-    entries = [run_build(chosen, cell, release, tools).wheel for cell in chosen.cells]
+    built = build_cells(chosen, release, tools)
+    if not built.done:
+        built.raise_failures()
+    entries = [one.wheel for one in built.done]
     out.mkdir(parents=True, exist_ok=True)
     for entry in entries:
         (out / entry.filename).unlink(missing_ok=True)
         tools.store.place(entry.sha256, out / entry.filename)
     show_wheels(out, entries, as_json=json)
+    built.raise_failures()
 
 
 def lock(
@@ -184,6 +220,9 @@ def lock(
     platform: Platform = None,
     backend: Backend = None,
     torch: Torch = None,
+    torch_index: TorchIndex = None,
+    cuda_arch: CudaArch = None,
+    cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
@@ -198,9 +237,8 @@ def lock(
     """
     from wheelferry.cli.results import show_locks
     from wheelferry.cli.session import open_tools, plan_from_options
-    from wheelferry.stages.build import build as run_build
+    from wheelferry.stages.cells import lock_cells
     from wheelferry.stages.fetch import fetch
-    from wheelferry.stages.lock import lock as run_lock
 
     located, chosen = plan_from_options(
         reference,
@@ -208,13 +246,18 @@ def lock(
         platform=platform,
         backend=backend,
         torch=torch,
+        torch_index=torch_index,
+        cuda_arch=cuda_arch,
         extra=extra,
         requirement_files=requirement,
     )
-    tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
+    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     release = fetch(chosen, located.folder, tools, source=source)
-    locks = [run_lock(chosen, run_build(chosen, cell, release, tools), tools) for cell in chosen.cells]
-    show_locks(out, locks, as_json=json)
+    locked = lock_cells(chosen, release, tools)
+    if not locked.done:
+        locked.raise_failures()
+    show_locks(out, [one.lock for one in locked.done], as_json=json)
+    locked.raise_failures()
 
 
 def pack(
@@ -224,6 +267,9 @@ def pack(
     platform: Platform = None,
     backend: Backend = None,
     torch: Torch = None,
+    torch_index: TorchIndex = None,
+    cuda_arch: CudaArch = None,
+    cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
@@ -240,6 +286,9 @@ def pack(
         platform=platform,
         backend=backend,
         torch=torch,
+        torch_index=torch_index,
+        cuda_arch=cuda_arch,
+        cuda_home=cuda_home,
         source=source,
         extra=extra,
         requirement=requirement,

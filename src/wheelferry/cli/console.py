@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -70,6 +71,7 @@ class ConsoleProgress:
             transient=True,
         )
         self._running = 0
+        self._lock = threading.Lock()
 
     def stage(self, title: str) -> None:
         self._console.print(f"[bold]{escape(title)}[/bold]")
@@ -79,15 +81,17 @@ class ConsoleProgress:
         """A bar while the work goes on, a line with its seconds afterwards."""
         started = time.perf_counter()
         identity = self._progress.add_task(escape(title), total=total, unit=unit, detail="")
-        self._running += 1
-        if self._console.is_terminal:
-            self._progress.start()
+        with self._lock:
+            self._running += 1
+            if self._console.is_terminal:
+                self._progress.start()
         try:
             yield _ShownTask(self._progress, identity)
         finally:
-            self._running -= 1
-            if self._running == 0 and self._console.is_terminal:
-                self._progress.stop()
+            with self._lock:
+                self._running -= 1
+                if self._running == 0 and self._console.is_terminal:
+                    self._progress.stop()
             self._progress.remove_task(identity)
         seconds = time.perf_counter() - started
         if seconds >= 0.5:

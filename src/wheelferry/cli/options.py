@@ -1,5 +1,6 @@
 """The options that several commands share, each written once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +24,33 @@ Platform = Annotated[
 Backend = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME", help="What the compiled ops run on. Only 'cpu' in this version; repeatable."
+        metavar="NAME",
+        help="Build of torch and of the ops: cpu, cu130 (CUDA 13.0) …; default: the torch of your index, "
+        "ops for the CPU. Repeatable.",
+    ),
+]
+TorchIndex = Annotated[
+    str | None,
+    typer.Option(
+        "--torch-index",
+        metavar="URL|DIR",
+        help="Index or folder of torch and torchvision, instead of PyTorch's own; may contain {backend}.",
+    ),
+]
+CudaArch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cuda-arch",
+        metavar="X.Y",
+        help="GPU architecture to compile for, as in 9.0; repeatable. Default: torch's.",
+    ),
+]
+CudaHome = Annotated[
+    Path | None,
+    typer.Option(
+        "--cuda-home",
+        metavar="DIR",
+        help="CUDA toolkit to compile with. Default: for CUDA 13 the compiler on PyPI, else CUDA_HOME.",
     ),
 ]
 Torch = Annotated[

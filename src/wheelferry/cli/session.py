@@ -29,7 +29,9 @@ from wheelferry.tools import Tools, default_jobs
 _SPACE_TO_START = 1_000_000_000
 
 
-def open_tools(*, jobs: int | None = None, verbose: bool = False, quiet: bool = False) -> Tools:
+def open_tools(
+    *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
+) -> Tools:
     """Everything the stages need, with the user's own pip configuration."""
     store = Store(default_root())
     require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
@@ -43,6 +45,7 @@ def open_tools(*, jobs: int | None = None, verbose: bool = False, quiet: bool = 
         uv=Uv(program=find_uv(), run=runner, index=index),
         progress=progress,
         jobs=jobs or default_jobs(),
+        cuda_home=cuda_home.resolve() if cuda_home else None,
     )
 
 
@@ -66,6 +69,8 @@ def plan_from_options(
     platform: list[str] | None,
     backend: list[str] | None,
     torch: list[str] | None,
+    torch_index: str | None = None,
+    cuda_arch: list[str] | None = None,
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
 ) -> tuple[LocatedRecipe, Plan]:
@@ -90,7 +95,12 @@ def plan_from_options(
     ]
     requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
     return located, make_plan(
-        located.recipe, release_name, dict.fromkeys(targets), extra_requirements=requirements
+        located.recipe,
+        release_name,
+        dict.fromkeys(targets),
+        extra_requirements=requirements,
+        torch_index=torch_index,
+        cuda_architectures=cuda_arch or (),
     )
 
 

@@ -21,6 +21,7 @@ still leaves the name of the check that was running.
 
 import argparse
 import contextlib
+import glob
 import importlib
 import json
 import os
@@ -54,12 +55,17 @@ class Check(object):
 
 
 class Context(object):
-    """What a check receives: a folder for its files, the suite's data, and places to report to."""
+    """What a check receives: a folder for its files, the suite's data, and places to report to.
 
-    def __init__(self, out, features, settings):
+    `build` is what the wheel under test says about its making (``wheelferry.json`` in its
+    .dist-info): backend, CUDA version and architectures, torch; empty when it says nothing.
+    """
+
+    def __init__(self, out, features, settings, build):
         self.out = out
         self.features = frozenset(features)
         self.settings = dict(settings)
+        self.build = dict(build)
         self.values = {}
         self.files = []
 
@@ -109,6 +115,16 @@ def load(suite_dir):
     return suite
 
 
+def read_stamp(distribution):
+    """What the installed wheel of `distribution` says about its making; empty without a wheel of ours."""
+    pattern = distribution.replace("-", "_") + "-*.dist-info"
+    for folder in sys.path:
+        for found in glob.glob(os.path.join(glob.escape(folder), pattern, "wheelferry.json")):
+            with open(found, encoding="utf-8") as stream:
+                return json.load(stream)
+    return {}
+
+
 def run(suite, level, out, only=()):
     """Run every registered check of `level` and return the result document (also written to `out`)."""
     os.makedirs(out, exist_ok=True)
@@ -139,7 +155,8 @@ def run(suite, level, out, only=()):
 
 
 def _run_one(item, suite, out):
-    context = Context(out, suite.get("features", ()), suite.get("settings", {}))
+    build = read_stamp(suite.get("distribution", ""))
+    context = Context(out, suite.get("features", ()), suite.get("settings", {}), build)
     missing = [feature for feature in item.needs if feature not in context.features]
     started = time.perf_counter()
     status, reason, trace = "passed", None, None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from wheelferry.cuda import device_images
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.process import Runner
 
@@ -22,16 +23,21 @@ _HOST_OPTIONS = ("-Wl,-rpath", "-L", "-I", "-march=", "-mtune=", "-mcpu=")
 class ElfFacts:
     """What one ELF file asks of its surroundings.
 
-    `symbol_versions` maps each version it needs (``GLIBC_2.28``) to the symbols that need it.
+    `symbol_versions` maps each version it needs (``GLIBC_2.28``) to the symbols that need it;
+    `device_images` are as `cuda.device_images` names them.
     """
 
     symbol_versions: Mapping[str, tuple[str, ...]]
     needed: tuple[str, ...]
     search_paths: tuple[str, ...]
+    device_images: frozenset[str] = frozenset()
 
 
 def read_elf(stream: BinaryIO) -> ElfFacts:
-    """Needed libraries, symbol versions, RPATH and RUNPATH of an ELF file."""
+    """Needed libraries, symbol versions, RPATH and RUNPATH, and GPU code of an ELF file.
+
+    Raises ELFError or ValueError for bytes that are none.
+    """
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
 
@@ -45,7 +51,11 @@ def read_elf(stream: BinaryIO) -> ElfFacts:
                     needed.append(str(entry.needed))  # type: ignore[attr-defined]  # set by d_tag
                 elif entry.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
                     paths.append(str(getattr(entry, "rpath", None) or getattr(entry, "runpath", "")))
-    return ElfFacts(symbol_versions=_versions(elf), needed=tuple(needed), search_paths=tuple(paths))
+    fat = elf.get_section_by_name(".nv_fatbin")
+    images = frozenset(device_images(fat.data())) if fat is not None else frozenset()
+    return ElfFacts(
+        symbol_versions=_versions(elf), needed=tuple(needed), search_paths=tuple(paths), device_images=images
+    )
 
 
 def _versions(elf: "ELFFile") -> dict[str, tuple[str, ...]]:

@@ -8,9 +8,10 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from wheelferry.cuda import Cuda, backend_of, from_flags, version_of
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
 from wheelferry.interpreters import Interpreter, find_interpreter
@@ -22,44 +23,69 @@ from wheelferry.lock import (
     choices_to_json,
     choose_files,
 )
-from wheelferry.plan import Cell, Plan, build_key
+from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
 from wheelferry.platforms import linux
 from wheelferry.progress import Task
 from wheelferry.source import Source, export, substitute
 from wheelferry.stages.finish import finish_wheel
 from wheelferry.stages.populate import populate
 from wheelferry.store import Entry
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.targets import DEFAULT_BACKEND, Target
+from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit, require_host_compiler
+from wheelferry.tools import Tools, default_jobs
+from wheelferry.wheels import read_wheel, torch_cuda
 
 # Variables that would decide what is built without being part of the build's key.
 _NOT_INHERITED = (
-    "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "TORCH_CUDA", "FORCE_CUDA",
+    "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "NVCC_", "TORCH_CUDA", "FORCE_CUDA",
     "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED",
 )  # fmt: skip
+# One nvcc over torch's headers peaks at about two gigabytes; its parts overlap.
+NVCC_MEMORY = 4_000_000_000
 _NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """A wheel of the project for one cell, the torch it was compiled against, and its build key."""
+    """A wheel of the project for one cell, the torch it was compiled against, and its build key.
+
+    `environment_key` names the build environment in the store; `cuda_architectures` are those compiled for.
+    """
 
     cell: Cell
     wheel: Entry
     torch: LockedWheel
     key: str
+    environment_key: str
     interpreter: Interpreter
+    cuda_architectures: tuple[str, ...] = ()
 
 
-def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
-    """The wheel of `cell`, from the store if its key is known, else compiled now.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A cell that is ready to be compiled: its build environment is in the store, its key is known."""
 
-    Raises InputError for a platform other than this machine's, MissingError without an interpreter,
-    its headers or a compiler, BuildError when the project does not build or its wheel lacks
-    compiled modules.
+    cell: Cell
+    key: str
+    environment_key: str
+    environment: tuple[LockedWheel, ...]
+    interpreter: Interpreter
+    toolkit: Toolkit | None
+
+    @property
+    def torch(self) -> LockedWheel:
+        """The torch to compile against and to ship."""
+        return by_name(self.environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
+
+
+def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
+    """Find what the machine must have, resolve the build environment and download it.
+
+    Raises InputError for a platform other than this machine's or a torch of another build than asked
+    for, MissingError without an interpreter, its headers, a compiler or a CUDA toolkit.
     """
     _require_own_platform(cell.target)
-    tools.progress.stage(f"build {plan.title} for {cell.target.name}")
+    tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
     if not interpreter.can_compile:
@@ -68,25 +94,54 @@ def build(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Built:
             hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
         )
     toolchain = linux.toolchain_identity(tools.run)
-    environment = _lock_environment(plan, cell, interpreter, tools)
+    toolkit = _find_toolkit(cell, tools)
+    requirements = _environment_requirements(cell, toolkit)
+    known_as = environment_key(plan, cell, requirements, interpreter, tools)
+    environment = _lock_environment(plan, cell, requirements, interpreter, tools, known_as=known_as)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; {toolchain}",
+        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; {toolchain}"
+        + (f"; {toolkit.identity}" if toolkit else ""),
     )
-    torch = by_name(environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
+    prepared = Prepared(
+        cell=cell,
+        key=key,
+        environment_key=known_as,
+        environment=environment,
+        interpreter=interpreter,
+        toolkit=toolkit,
+    )
+    check_torch_build(cell, prepared.torch, tools)
+    return prepared
+
+
+def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Built:
+    """The wheel of a prepared cell, from the store if its key is known, else compiled now.
+
+    Raises BuildError when the project does not build or its wheel lacks compiled modules.
+    """
+    key = prepared.key
     with tools.store.lock(
         f"build-{key}", on_wait=lambda: tools.progress.note("waiting for the same build elsewhere")
     ):
         entry = tools.store.recall("build", key)
         if entry is None:
-            entry = _compile(plan, cell, source, environment, interpreter, tools, key=key)
+            entry = _compile(plan, prepared, source, tools)
             tools.store.remember("build", key, entry)
         else:
             tools.progress.note(f"{entry.filename} is in the store")
-    return Built(cell=cell, wheel=entry, torch=torch, key=key, interpreter=interpreter)
+    return Built(
+        cell=prepared.cell,
+        wheel=entry,
+        torch=prepared.torch,
+        key=key,
+        environment_key=prepared.environment_key,
+        interpreter=prepared.interpreter,
+        cuda_architectures=_stamped_architectures(tools.store.path(entry.sha256)),
+    )
 
 
 def _require_own_platform(target: Target) -> None:
@@ -103,13 +158,53 @@ def _require_own_platform(target: Target) -> None:
         )
 
 
-def environment_key(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> str:
+def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
+    """The user's CUDA toolkit where the cell needs one; None for no CUDA, or for a compiler from PyPI."""
+    if cell.cuda is None:
+        return None
+    require_host_compiler(cell.cuda, linux.find_compiler(), tools.run)
+    if cell.cuda.on_pypi and tools.cuda_home is None:
+        return None
+    variable = os.environ.get("CUDA_HOME")
+    home = tools.cuda_home or (Path(variable) if variable else None)
+    return given_toolkit(cell.cuda, home, tools.run, tools.progress)
+
+
+def _environment_requirements(cell: Cell, toolkit: Toolkit | None) -> tuple[str, ...]:
+    if cell.cuda is None or toolkit is not None:
+        return cell.build_requires
+    return (*cell.build_requires, *cell.cuda.packages)
+
+
+def check_torch_build(cell: Cell, torch: LockedWheel, tools: Tools) -> None:
+    """Raise InputError when the index gave another build of torch than the target's backend names."""
+    cuda = torch_cuda(tools.store.path(torch.sha256))
+    found = f"CUDA {cuda}" if cuda else "no CUDA"
+    if cell.target.backend == DEFAULT_BACKEND:
+        if cuda:
+            tools.progress.note(
+                f"torch {torch.version} is built with {found}; the ops will run on the CPU only "
+                f"(--backend {backend_of(cuda)} compiles them for CUDA too)"
+            )
+        return
+    if cuda != version_of(cell.target.backend):
+        raise InputError(
+            f"{torch.filename} is built with {found}; the backend asked for is {cell.target.backend}",
+            hint="give an index or folder that has that build with --torch-index, "
+            f"or take --backend {backend_of(cuda) if cuda else 'cpu'}",
+        )
+
+
+def environment_key(
+    plan: Plan, cell: Cell, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
+) -> str:
     """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
     document = [
         cell.target.name,
         interpreter.version,
-        cell.build_requires,
+        requirements,
         cell.constraints,
+        cell.torch_index,
         plan.recipe.build.sdist_constraints,
         sorted(tools.index.uv_environment().items()),
     ]
@@ -117,51 +212,53 @@ def environment_key(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Too
 
 
 def _lock_environment(
-    plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools
+    plan: Plan,
+    cell: Cell,
+    requirements: tuple[str, ...],
+    interpreter: Interpreter,
+    tools: Tools,
+    *,
+    known_as: str,
 ) -> tuple[LockedWheel, ...]:
     """The build environment: the very torch that will be shipped, and build tools.
 
     Once resolved it stays while its files are in the store, so that a new release of a build tool
     does not make every wheel anew; another index or another recipe resolves it again.
     """
-    key = environment_key(plan, cell, interpreter, tools)
-    remembered = tools.store.recall_text("environment", key)
+    remembered = tools.store.recall_text("environment", known_as)
     choices = choices_from_json(remembered) if remembered else ()
     if not choices or not all(choice.sha256 and tools.store.has(choice.sha256) for choice in choices):
-        choices = _resolve_environment(cell, interpreter, tools)
-        tools.store.remember_text("environment", key, choices_to_json(choices))
+        choices = _resolve_environment(cell, requirements, interpreter, tools)
+        tools.store.remember_text("environment", known_as, choices_to_json(choices))
     return populate(
         choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
     )
 
 
-def _resolve_environment(cell: Cell, interpreter: Interpreter, tools: Tools) -> tuple[Choice, ...]:
+def _resolve_environment(
+    cell: Cell, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
+) -> tuple[Choice, ...]:
     with (
         tools.store.workspace("resolve") as work,
         tools.progress.task("resolve the build environment"),
     ):
         resolution = tools.uv.resolve(
             cell.target,
-            requirements=cell.build_requires,
+            requirements=requirements,
             constraints=cell.constraints,
             find_links=None,
+            torch_index=cell.torch_index,
             interpreter=interpreter,
             work=work,
         )
         return choose_files(resolution, cell.target, base=work)
 
 
-def _compile(
-    plan: Plan,
-    cell: Cell,
-    source: Source,
-    environment: tuple[LockedWheel, ...],
-    interpreter: Interpreter,
-    tools: Tools,
-    *,
-    key: str,
-) -> Entry:
-    log = tools.store.log_path(f"build-{plan.recipe.name}-{plan.release_name}".replace("/", "_"))
+def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Entry:
+    cell, environment, interpreter = prepared.cell, prepared.environment, prepared.interpreter
+    log = tools.store.log_path(
+        f"build-{plan.recipe.name}-{plan.release_name}-{cell.target.name}".replace("/", "_")
+    )
     with tools.store.workspace("build", plain_path=True) as work:
         # unpacked, a wheel takes about twice its size
         require_space(work, 2 * sum(wheel.size for wheel in environment), purpose="the build environment")
@@ -171,16 +268,23 @@ def _compile(
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
         variables = _build_variables(cell, source, work, python, interpreter, tools)
+        cuda = cell.cuda and replace(
+            cell.cuda, architectures=cell.cuda.architectures or _torch_architectures(python, tools)
+        )
+        if cuda:
+            toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
+            variables |= _cuda_variables(cuda, toolkit, variables, tools)
         with tools.progress.task(f"compile {plan.recipe.distribution}") as task:
             raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
         return finish_wheel(
             raw,
             work / "finished",
             cell,
-            plan.recipe.build.extensions,
+            required_modules(plan.recipe, with_cuda=cuda is not None),
+            device_code(plan.recipe, cuda.architectures) if cuda else None,
             tools,
             epoch=source.epoch,
-            stamp=_stamp(plan, cell, source, by_name(environment)["torch"], key),  # type: ignore[index]
+            stamp=_stamp(plan, prepared, cuda, source),
             log=log,
         )
 
@@ -214,6 +318,38 @@ def _build_variables(
         "FORCE_CUDA": "0",
         **dict(cell.environment),
     }
+
+
+def _cuda_variables(
+    cuda: Cuda, toolkit: Toolkit, variables: Mapping[str, str], tools: Tools
+) -> dict[str, str]:
+    """What makes torch's build extension compile for CUDA, on a machine without a GPU too."""
+    maps = [word for word in variables["CXXFLAGS"].split() if word.startswith("-ffile-prefix-map=")]
+    return {
+        "CUDA_HOME": str(toolkit.home),
+        "PATH": f"{toolkit.home / 'bin'}{os.pathsep}{variables['PATH']}",
+        "FORCE_CUDA": "1",
+        "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
+        "NVCC_PREPEND_FLAGS": f"-ccbin {linux.find_compiler()}",
+        "NVCC_APPEND_FLAGS": " ".join(f"-Xcompiler {word}" for word in maps),
+        "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),
+    }
+
+
+def _torch_architectures(python: Path, tools: Tools) -> tuple[str, ...]:
+    """What the torch in the build environment was itself compiled for."""
+    flags = tools.run(
+        [python, "-c", "import torch; print(torch._C._cuda_getArchFlags())"],
+        step="ask torch for its CUDA architectures",
+        hint="name them, as in --cuda-arch 9.0",
+    ).output
+    architectures = from_flags(flags)
+    if not architectures:
+        raise BuildError(
+            f"torch does not say which CUDA architectures it has: {flags.strip()!r}",
+            hint="name them, as in --cuda-arch 9.0",
+        )
+    return architectures
 
 
 def _run_backend(
@@ -268,14 +404,21 @@ def _ninja_listener(task: Task) -> Callable[[str], None]:
     return listen
 
 
-def _stamp(plan: Plan, cell: Cell, source: Source, torch: LockedWheel, key: str) -> bytes:
+def _stamp(plan: Plan, prepared: Prepared, cuda: Cuda | None, source: Source) -> bytes:
     """What the wheel says about its making; the static check compares the torch hash with the lock."""
     document = {
         "recipe": plan.recipe.name,
         "release": plan.release_name,
         "source": source.identity,
-        "backend": cell.target.backend,
-        "torch": {"version": str(torch.version), "sha256": torch.sha256},
-        "key": key,
+        "backend": prepared.cell.target.backend,
+        "cuda": asdict(cuda) if cuda else None,
+        "torch": {"version": str(prepared.torch.version), "sha256": prepared.torch.sha256},
+        "key": prepared.key,
     }
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _stamped_architectures(wheel: Path) -> tuple[str, ...]:
+    """The CUDA architectures that the wheel says it was compiled for; none without CUDA."""
+    stamp = json.loads(read_wheel(wheel).stamp or b"{}")
+    return tuple((stamp.get("cuda") or {}).get("architectures", ()))

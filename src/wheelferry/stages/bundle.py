@@ -7,9 +7,8 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.manifest import Manifest
 from wheelferry.plan import Plan
 from wheelferry.report import Level, Report
-from wheelferry.stages.build import build
+from wheelferry.stages.cells import Outcome, lock_cells
 from wheelferry.stages.fetch import fetch
-from wheelferry.stages.lock import lock
 from wheelferry.stages.pack import Locked, check_output, pack
 from wheelferry.stages.verify import verify
 from wheelferry.tools import Tools
@@ -17,11 +16,15 @@ from wheelferry.tools import Tools
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundled:
-    """A bundle that was packed, and the evidence about it (None when verification was not asked for)."""
+    """A bundle that was packed, and the evidence about it (None when verification was not asked for).
+
+    `cells` are the targets in it, and those that failed beside them.
+    """
 
     out: Path
     manifest: Manifest
     report: Report | None
+    cells: Outcome[Locked]
 
 
 def bundle(
@@ -32,14 +35,18 @@ def bundle(
     *,
     source: str | None = None,
     level: Level | None = Level.TRAIN,
+    keep_going: bool = False,
 ) -> Bundled:
-    """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all)."""
+    """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
+
+    All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
+    did not fail are; `Bundled.cells` says what became of the rest.
+    """
     check_output(out)
     release = fetch(plan, located.folder, tools, source=source)
-    locked = []
-    for cell in plan.cells:
-        built = build(plan, cell, release, tools)
-        locked.append(Locked(built=built, lock=lock(plan, built, tools)))
-    manifest = pack(plan, located, release, locked, out, tools)
+    locked = lock_cells(plan, release, tools)
+    if not keep_going or not locked.done:
+        locked.raise_failures()
+    manifest = pack(plan, located, release, locked.done, out, tools)
     report = verify(out, level, tools) if level is not None else None
-    return Bundled(out=out, manifest=manifest, report=report)
+    return Bundled(out=out, manifest=manifest, report=report, cells=locked)

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
-from wheelferry.checks import missing_extensions
+from wheelferry.checks import extension_files, missing_device_code, missing_extensions
 from wheelferry.errors import BuildError
+from wheelferry.manifest import DeviceCode
 from wheelferry.plan import Cell
 from wheelferry.platforms import linux
 from wheelferry.store import Entry
@@ -19,6 +21,7 @@ def finish_wheel(
     out: Path,
     cell: Cell,
     extensions: Iterable[str],
+    cuda: DeviceCode | None,
     tools: Tools,
     *,
     epoch: int,
@@ -27,7 +30,7 @@ def finish_wheel(
 ) -> Entry:
     """Check the compiled modules, amend the metadata, tag and repack; the result goes to the store.
 
-    Raises BuildError when a compiled module is missing or not portable to the target.
+    Raises BuildError when a compiled module, or GPU code in it, is missing or not portable to the target.
     """
     missing = list(missing_extensions(read_wheel(raw), extensions, cell.target))
     if missing:
@@ -37,9 +40,27 @@ def finish_wheel(
         )
     tree = out / "tree"
     unpack(raw, tree)
+    if cuda is not None:
+        _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
     amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)
     wheel = repack_for_target(tree, out / "packed", raw.name, cell.target, tools, epoch=epoch)
     return tools.store.add(wheel)
+
+
+def _require_device_code(tree: Path, cuda: DeviceCode, target: Target, *, name: str, log: Path) -> None:
+    """Raise BuildError unless the modules in `tree` hold the GPU code that was asked for."""
+    files = [path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()]
+    found = {}
+    for module in cuda.modules:
+        for file in extension_files(files, module, target):
+            data = (tree / file).read_bytes()
+            found[module] = (linux.read_elf(BytesIO(data)).device_images, data)
+    problems = list(missing_device_code(cuda, found))
+    if problems:
+        raise BuildError(
+            f"{name} is not the CUDA build that was asked for: {'; '.join(problems)}",
+            hint=f"the build passed without compiling all of it; its log says why: {log}",
+        )
 
 
 def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: Tools, *, epoch: int) -> Path:

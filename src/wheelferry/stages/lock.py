@@ -1,9 +1,14 @@
 """Lock: one resolution for the target, every file of it in the store as a wheel."""
 
-from wheelferry.errors import IntegrityError
-from wheelferry.lock import Lock, choose_files
+from collections.abc import Iterable
+
+from packaging.utils import NormalizedName
+
+from wheelferry.checks import mixed_builds
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.lock import Choice, Lock, choose_files
 from wheelferry.plan import Plan
-from wheelferry.stages.build import Built, environment_key
+from wheelferry.stages.build import Built
 from wheelferry.stages.populate import populate
 from wheelferry.tools import Tools
 
@@ -26,10 +31,12 @@ def lock(plan: Plan, built: Built, tools: Tools) -> Lock:
                 requirements=[f"{plan.recipe.distribution}=={cell.wheel_version}", *cell.requirements],
                 constraints=[*cell.constraints, f"torch=={built.torch.version}"],
                 find_links=links,
+                torch_index=cell.torch_index,
                 interpreter=built.interpreter,
                 work=work / "uv",
             )
         choices = choose_files(resolution, cell.target, base=work / "uv")
+        require_same_build(choices)
         tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
         wheels = populate(
             choices,
@@ -41,10 +48,23 @@ def lock(plan: Plan, built: Built, tools: Tools) -> Lock:
     result = Lock(target=cell.target, wheels=wheels)
     if result.wheel("torch").sha256 != built.torch.sha256:
         # so that the next run asks the index again
-        tools.store.forget("environment", environment_key(plan, cell, built.interpreter, tools))
+        tools.store.forget("environment", built.environment_key)
         raise IntegrityError(
             f"the wheel was compiled against {built.torch.filename}, "
             "but the index now gives another file of that name",
             hint="run the command again; if it stays so, the index serves two different torch wheels",
         )
     return result
+
+
+def require_same_build(choices: Iterable[Choice]) -> None:
+    """Raise InputError when torch and torchvision are not of the same build."""
+    chosen = {choice.name: (choice.version, choice.filename) for choice in choices}
+    torch, torchvision = NormalizedName("torch"), NormalizedName("torchvision")
+    reason = mixed_builds(chosen[torch], chosen.get(torchvision))
+    if reason:
+        raise InputError(
+            reason,
+            hint="take both from one place: --backend cpu (PyTorch's CPU index), or --torch-index "
+            "with an index or folder that has both",
+        )

@@ -12,7 +12,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, folder_aside, require_space, sha256_file
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.plan import Plan
+from wheelferry.plan import Plan, device_code, required_modules
 from wheelferry.recipe import FolderSource
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
@@ -95,7 +95,8 @@ def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> Target
         requirements=requirements,
         pylock=pylock,
         built=cell.built.wheel.filename,
-        extensions=plan.recipe.build.extensions,
+        extensions=required_modules(plan.recipe, with_cuda=cell.built.cell.cuda is not None),
+        cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
     )
 
 
@@ -112,6 +113,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
         "format": 1,
         "recipe": plan.recipe.name,
         "release": plan.release_name,
+        "distribution": plan.recipe.distribution,
         "imports": smoke.imports,
         "modules": smoke.modules,
         "features": plan.release.features,

@@ -208,10 +208,22 @@ def _check_built(
             origin="",
         )
     yield from checks.check_torch(path, info, torch_wheel, entry.target)
+    yield from _check_same_build(infos, paths)
     for module in checks.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if glibc_minor(entry.target.platform) is not None:
         yield from _check_binaries(opened.root / path, path, entry, infos.values())
+
+
+def _check_same_build(
+    infos: Mapping[NormalizedName, WheelInfo], paths: Mapping[NormalizedName, str]
+) -> Iterator[Problem]:
+    torch, vision = NormalizedName("torch"), NormalizedName("torchvision")
+    if torch in infos and vision in infos:
+        pair = [(infos[name].version, paths[name].rsplit("/", 1)[-1]) for name in (torch, vision)]
+        reason = checks.mixed_builds(pair[0], pair[1])
+        if reason:
+            yield Problem(code=Code.BUILDS, file=paths[vision], message=reason)
 
 
 def _check_binaries(
@@ -230,6 +242,14 @@ def _check_binaries(
     except (ELFError, *UNREADABLE) as error:
         yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
         return
+    if entry.cuda is not None:
+        found = {
+            module: (facts[name].device_images, members[name])
+            for module in entry.cuda.modules
+            for name in checks.extension_files(members, module, entry.target)
+        }
+        for message in checks.missing_device_code(entry.cuda, found):
+            yield Problem(code=Code.CUDA, file=path, message=message)
     for name, fact in facts.items():
         policy = linux.policy_for(fact.symbol_versions, arch)
         if policy.glibc_minor is None or policy.glibc_minor > limit:

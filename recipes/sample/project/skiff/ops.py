@@ -1,7 +1,7 @@
 """Python side of the compiled operators.
 
-All take CPU tensors of float32 or float64. Boxes are x1, y1, x2, y2 in pixels. Arguments
-that do not fit raise RuntimeError.
+All take CPU tensors of float32 or float64; `box_iou` takes tensors on a GPU too where it was
+compiled for CUDA. Boxes are x1, y1, x2, y2 in pixels. Arguments that do not fit raise RuntimeError.
 """
 
 # torch must be imported before the extension, which finds torch's libraries through it.
@@ -14,6 +14,11 @@ from . import _C
 def version():
     """Version of the compiled code."""
     return _C.version()
+
+
+def cuda_version():
+    """CUDA that the operators were compiled with (13000 for 13.0), 0 without CUDA."""
+    return _C.cuda_version()
 
 
 def nms(boxes, scores, iou_threshold):

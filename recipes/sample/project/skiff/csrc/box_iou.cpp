@@ -20,6 +20,11 @@ void fill_iou(const at::Tensor& a, const at::Tensor& b, at::Tensor& result) {
 } // namespace
 
 at::Tensor box_iou(const at::Tensor& a, const at::Tensor& b) {
+#ifdef WITH_CUDA
+  if (a.device().is_cuda()) {
+    return box_iou_cuda(a, b);
+  }
+#endif
   check_table(a, "a", 4);
   check_table(b, "b", 4);
   check_same_type(a, "a", b, "b");

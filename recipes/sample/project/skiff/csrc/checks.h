@@ -7,8 +7,9 @@
 
 namespace skiff {
 
-inline void check_floating(const at::Tensor& tensor, const char* name) {
-  TORCH_CHECK(tensor.device().is_cpu(), name, " must be on the CPU");
+inline void check_floating(
+    const at::Tensor& tensor, const char* name, at::DeviceType device = at::kCPU) {
+  TORCH_CHECK(tensor.device().type() == device, name, " must be on the ", device);
   TORCH_CHECK(
       tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble,
       name, " must be float32 or float64");
@@ -21,8 +22,9 @@ inline void check_same_type(
 }
 
 // A table with a fixed number of columns, such as boxes [N, 4].
-inline void check_table(const at::Tensor& tensor, const char* name, int64_t columns) {
-  check_floating(tensor, name);
+inline void check_table(
+    const at::Tensor& tensor, const char* name, int64_t columns, at::DeviceType device = at::kCPU) {
+  check_floating(tensor, name, device);
   TORCH_CHECK(
       tensor.dim() == 2 && tensor.size(1) == columns,
       name, " must have the shape [N, ", columns, "]");

@@ -24,8 +24,19 @@ TORCH_LIBRARY_IMPL(skiff, CPU, m) {
   m.impl("roi_align_backward", TORCH_FN(skiff::roi_align_backward));
 }
 
+#ifdef WITH_CUDA
+TORCH_LIBRARY_IMPL(skiff, CUDA, m) {
+  m.impl("box_iou", TORCH_FN(skiff::box_iou));
+}
+#else
+int64_t skiff::cuda_version() {
+  return 0;
+}
+#endif
+
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("version", [] { return std::string(skiff::kVersion); }, "version of the compiled code");
+  m.def("cuda_version", &skiff::cuda_version, "CUDA compiled with (13000 for 13.0), 0 without");
   m.def("nms", &skiff::nms, py::arg("boxes"), py::arg("scores"), py::arg("iou_threshold"));
   m.def("box_iou", &skiff::box_iou, py::arg("a"), py::arg("b"));
   m.def(

@@ -1,5 +1,6 @@
 // Operators of skiff. All take CPU tensors of float32 or float64, contiguous or not, and
-// raise c10::Error (RuntimeError in Python) when shapes, types or values do not fit.
+// raise c10::Error (RuntimeError in Python) when shapes, types or values do not fit. In a
+// CUDA build box_iou takes tensors on a GPU too.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -18,6 +19,14 @@ at::Tensor nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_thr
 
 // IoU of every pair: a [N, 4], b [M, 4] -> [N, M]. Empty boxes have IoU 0.
 at::Tensor box_iou(const at::Tensor& a, const at::Tensor& b);
+
+#ifdef WITH_CUDA
+// The same for tensors on one GPU.
+at::Tensor box_iou_cuda(const at::Tensor& a, const at::Tensor& b);
+#endif
+
+// The CUDA version compiled with (13000 for 13.0), 0 without CUDA.
+int64_t cuda_version();
 
 // Mean of bilinear samples per bin. features [B, C, H, W]; rois [K, 5] as image index, x1,
 // y1, x2, y2 in input pixels -> [K, C, pooled_height, pooled_width]. Pixel centres lie at

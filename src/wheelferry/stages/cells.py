@@ -1,0 +1,114 @@
+"""Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from wheelferry.errors import WheelferryError
+from wheelferry.plan import Cell, Plan
+from wheelferry.process import Group
+from wheelferry.progress import Labelled
+from wheelferry.source import Source
+from wheelferry.stages.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
+from wheelferry.stages.lock import lock
+from wheelferry.stages.pack import Locked
+from wheelferry.tools import Tools, default_jobs
+
+Result = TypeVar("Result")
+Failures = tuple[tuple[Cell, WheelferryError], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Generic[Result]):
+    """What became of the cells: the results, and the error of each cell that failed."""
+
+    done: tuple[Result, ...]
+    failed: Failures = ()
+
+    def raise_failures(self) -> None:
+        """Raise one error that names every failed cell, with the exit code of the first."""
+        if not self.failed:
+            return
+        first = self.failed[0][1]
+        if not self.done and len(self.failed) == 1:
+            raise first
+        told = "\n".join(f"{cell.target.name}: {error}" for cell, error in self.failed)
+        hints = dict.fromkeys(error.hint for _, error in self.failed if error.hint)
+        raise type(first)(
+            f"{len(self.failed)} of {len(self.failed) + len(self.done)} targets failed:\n{told}",
+            hint="; ".join((*hints, "the wheels of the other targets are kept for the next run")),
+        )
+
+
+def build_cells(plan: Plan, source: Source, tools: Tools) -> Outcome[Built]:
+    """The wheel of every cell. Environments are prepared in turn, wheels are compiled beside one another."""
+    ready: Outcome[Prepared] = _each(
+        [(cell, cell) for cell in plan.cells], lambda cell: prepare(plan, cell, source, tools)
+    )
+    tools.progress.stage(f"build {plan.title}")
+    if len(ready.done) > 1:
+        built = _compile_beside(plan, ready.done, source, tools)
+    else:
+        built = _each(
+            [(prepared.cell, prepared) for prepared in ready.done],
+            lambda prepared: compile_wheel(plan, prepared, source, tools),
+        )
+    return replace(built, failed=(*ready.failed, *built.failed))
+
+
+def lock_cells(plan: Plan, source: Source, tools: Tools) -> Outcome[Locked]:
+    """The wheel and the lock of every cell."""
+    built = build_cells(plan, source, tools)
+    locked: Outcome[Locked] = _each(
+        [(one.cell, one) for one in built.done], lambda one: Locked(built=one, lock=lock(plan, one, tools))
+    )
+    return replace(locked, failed=(*built.failed, *locked.failed))
+
+
+def at_once(cells: Iterable[Prepared], jobs: int) -> int:
+    """How many cells to compile beside one another: at most one a job, fewer where nvcc's memory is short."""
+    wanted = list(cells)
+    if any(prepared.cell.cuda for prepared in wanted):
+        jobs = min(jobs, default_jobs(memory_each=NVCC_MEMORY))
+    return min(len(wanted), jobs)
+
+
+def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, tools: Tools) -> Outcome[Built]:
+    group = Group(tools.run)
+    workers = at_once(cells, tools.jobs)
+
+    def compile_one(prepared: Prepared) -> Built:
+        own = replace(
+            tools,
+            run=group.run,
+            uv=replace(tools.uv, run=group.run),
+            jobs=tools.jobs // workers,
+            progress=Labelled(tools.progress, prepared.cell.target.name),
+        )
+        return compile_wheel(plan, prepared, source, own)
+
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        futures = [(prepared.cell, pool.submit(compile_one, prepared)) for prepared in cells]
+        return _each(futures, Future.result)
+    except BaseException:
+        group.end()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+Item = TypeVar("Item")
+
+
+def _each(items: Iterable[tuple[Cell, Item]], work: Callable[[Item], Result]) -> Outcome[Result]:
+    """`work` on the item of each cell; what it raises on purpose is kept beside the cell's name."""
+    done: list[Result] = []
+    failed: list[tuple[Cell, WheelferryError]] = []
+    for cell, item in items:
+        try:
+            done.append(work(item))
+        except WheelferryError as error:
+            failed.append((cell, error))
+    return Outcome(done=tuple(done), failed=tuple(failed))
