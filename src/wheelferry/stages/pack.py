@@ -13,7 +13,6 @@ from wheelferry.files import files_below, folder_aside, require_space, sha256_fi
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan
-from wheelferry.recipe import FolderSource
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
 from wheelferry.tools import Tools
@@ -131,12 +130,11 @@ def _manifest(
             # wheels were hashed on their way out of the store in this very run
             sha256 = hashes.get(name) or sha256_file(path)
             files.append(File(path=name, size=path.stat().st_size, sha256=sha256))
-    origin = plan.recipe.source
     return Manifest(
         recipe=plan.recipe.name,
         release=plan.release_name,
         distribution=plan.recipe.distribution,
-        source=origin.path if isinstance(origin, FolderSource) else origin.url,
+        source=plan.recipe.source.place,
         commit=source.identity,
         created_by=f"wheelferry {__version__}",
         targets=tuple(entries),
