@@ -189,7 +189,7 @@ def pack_bundle(
     """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
     plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures)
     cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
-    source = Source(location=located.folder, identity="0" * 64, epoch=0, is_git=False)
+    source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
     pack(plan, located, source, cells, out, tools)
     return out
 

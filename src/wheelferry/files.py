@@ -135,6 +135,17 @@ def require_space(folder: Path, needed: int, *, purpose: str) -> None:
         )
 
 
+def same_file_system(one: Path, other: Path) -> bool:
+    """Whether two paths lie on one file system; the parents of what does not exist yet decide."""
+    devices = []
+    for path in (one, other):
+        existing = path
+        while not existing.exists():
+            existing = existing.parent
+        devices.append(existing.stat().st_dev)
+    return devices[0] == devices[1]
+
+
 def human_size(size: float) -> str:
     """``2.7 GB``: decimal units, as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,6 +56,8 @@ VersionText = Annotated[str, AfterValidator(_version), Field(examples=["2.13.0"]
 RelativePath = Annotated[str, AfterValidator(_inside)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="full SHA-1 of the commit")]
 TreeHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over a folder's files")]
+SdistHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source archive")]
+ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 
 
 class _Model(BaseModel):
@@ -120,12 +123,34 @@ class GitSource(_Model):
     kind: Literal["git"]
     url: str
 
+    @property
+    def place(self) -> str:
+        """Where the source is, as a bundle's manifest states it."""
+        return self.url
+
 
 class FolderSource(_Model):
     """A folder beside the recipe, pinned by the hash of its files."""
 
     kind: Literal["folder"]
     path: RelativePath
+
+    @property
+    def place(self) -> str:
+        """Where the source is, as a bundle's manifest states it."""
+        return self.path
+
+
+class SdistSource(_Model):
+    """A project's source archives on the package index, each release pinned by the hash of its archive."""
+
+    kind: Literal["sdist"]
+    name: Annotated[ProjectName, Field(description="the project's name on the index")]
+
+    @property
+    def place(self) -> str:
+        """Where the source is, as a bundle's manifest states it: a package URL."""
+        return f"pkg:pypi/{canonicalize_name(self.name)}"
 
 
 class Release(_Model):
@@ -135,10 +160,16 @@ class Release(_Model):
     branch: Annotated[str | None, Field(description="git branch that contains the commit")] = None
     commit: Commit | None = None
     tree: TreeHash | None = None
+    sdist: SdistHash | None = None
     version: Annotated[VersionText, Field(description="public version of the wheel")]
     torch: Range
     python: Range
     features: Annotated[tuple[str, ...], Field(description="what the smoke suite may rely on")] = ()
+
+    @property
+    def pin(self) -> str:
+        """What identifies the source: its commit, or the hash of its folder or archive."""
+        return self.commit or self.tree or self.sdist or ""
 
 
 class Build(_Model):
@@ -183,7 +214,7 @@ class Recipe(_Model):
     summary: str
     license: str
     distribution: Annotated[str, Field(description="name of the project's wheel")]
-    source: Annotated[GitSource | FolderSource, Field(discriminator="kind")]
+    source: Annotated[GitSource | FolderSource | SdistSource, Field(discriminator="kind")]
     build: Build
     torch: Annotated[
         tuple[Torch, ...], Field(description="torch to choose from; absent: wheelferry's table")
@@ -213,6 +244,9 @@ class Recipe(_Model):
             if self.source.kind == "folder":
                 if release.tree is None:
                     yield f'releases."{name}".tree: a folder source pins each release by tree'
+            elif self.source.kind == "sdist":
+                if release.sdist is None:
+                    yield f'releases."{name}".sdist: an sdist source pins each release by sdist'
             elif release.commit is None or (release.tag is None) == (release.branch is None):
                 yield f'releases."{name}": a git source needs commit and either tag or branch'
 
@@ -255,7 +289,7 @@ def _key_path(location: Iterable[int | str]) -> str:
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part in ("git", "folder") and path == "source":
+        elif part in ("git", "folder", "sdist") and path == "source":
             continue  # the discriminator's own branch is not a key
         else:
             plain = part.replace("-", "").replace("_", "").isalnum() and "." not in part

@@ -66,7 +66,29 @@ class Uv:
             environment["UV_FIND_LINKS"] = ",".join(folders)
         outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:
-            raise _resolution_error(target, outcome.output)
+            hint = "choose another torch or Python, or change what was asked for with --with"
+            raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
+        return result.read_text("utf-8")
+
+    def locate_sdist(self, name: str, version: str, *, python: str, work: Path) -> str:
+        """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.
+
+        Raises InputError when the index does not have it for that Python, MissingError when the index
+        cannot be reached.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        wanted = work / "requirements.in"
+        wanted.write_text(f"{name}=={version}\n", "utf-8")
+        result = work / "pylock.toml"
+        # with --no-deps uv does not ask an sdist for its metadata, which would run its build
+        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--no-deps", "--no-binary", name]
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        command += ["--python-version", python]
+        step = f"look up the sdist of {name} {version}"
+        outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)
+        if outcome.returncode != 0:
+            hint = "give the archive itself with --source PATH"
+            raise _resolution_error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
         return result.read_text("utf-8")
 
     def make_environment(
@@ -158,8 +180,8 @@ def _project_text(target: Target, requirements: Iterable[str], torch_index: str 
     return tomli_w.dumps(document)
 
 
-def _resolution_error(target: Target, output: str) -> WheelferryError:
-    text = f"cannot resolve for {target.name}:\n{output.strip()}"
+def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:
+    text = f"{failure}:\n{output.strip()}"
     network = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
     if any(sign in output for sign in network):
         return MissingError(
@@ -167,4 +189,4 @@ def _resolution_error(target: Target, output: str) -> WheelferryError:
         )
     if "hash" in output.lower() and "mismatch" in output.lower():
         return MissingError(text, hint="the index's answer does not match its own hashes")
-    return InputError(text, hint="choose another torch or Python, or change what was asked for with --with")
+    return InputError(text, hint=hint)

@@ -1,30 +1,37 @@
-"""Sources of a release: git clones kept in the store, folders beside a recipe, token substitutions."""
+"""Sources of a release: git clones kept in the store, folders beside a recipe, sdists; substitutions."""
 
+import lzma
 import os
 import shutil
 import tarfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.files import contained, tree_hash, write_atomic
+from wheelferry.files import contained, sha256_file, tree_hash, write_atomic
 from wheelferry.process import Runner
 from wheelferry.recipe import Release, Substitution
 from wheelferry.store import Store
 
 # git must neither ask for a password on a terminal nor read a hook or filter from the user's set-up
 _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
+# What tarfile raises for bytes that are not an archive, and for members that it refuses to unpack.
+_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 _HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A release's source, checked against its pin: where it lies, what it is, when it was committed."""
+    """A release's source, checked against its pin: where it lies, what it is, when it was last changed."""
 
     location: Path
     identity: str
     epoch: int
-    is_git: bool
+    kind: Literal["git", "folder", "sdist"]
 
 
 def clone_release(name: str, release: Release, url: str, store: Store, run: Runner) -> Source:
@@ -45,7 +52,7 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Runn
                 store.sources.mkdir(parents=True, exist_ok=True)
                 (work / "clone.git").replace(clone)
     epoch = _git(run, clone, "show", "-s", "--format=%ct", commit, step=f"read the date of {commit}")
-    return Source(location=clone, identity=commit, epoch=int(epoch), is_git=True)
+    return Source(location=clone, identity=commit, epoch=int(epoch), kind="git")
 
 
 def folder_release(name: str, release: Release, folder: Path) -> Source:
@@ -58,16 +65,73 @@ def folder_release(name: str, release: Release, folder: Path) -> Source:
             f"{name}: the files in {folder} have the tree hash {found}, the recipe pins {release.tree}",
             hint="restore the folder or, if the change is meant, put the new hash into the recipe",
         )
-    return Source(
-        location=folder, identity=found, epoch=315_532_800, is_git=False
-    )  # 1980-01-01, zip's first day
+    return Source(location=folder, identity=found, epoch=_FIRST_DAY, kind="folder")
+
+
+def sdist_release(name: str, release: Release, archive: Path, *, origin: str) -> Source:
+    """A release's source archive, after checking that its bytes are the pinned ones and unpack safely.
+
+    `origin` is where the archive came from, for errors. The date is that of its newest file: the same
+    archive gives the same wheel. Raises IntegrityError for another hash, for an archive that cannot be
+    read, and for one that is not a single folder.
+    """
+    found = sha256_file(archive)
+    if found != release.sdist:
+        raise IntegrityError(
+            f"{name}: {origin} has the SHA-256 {found}, the recipe pins {release.sdist}",
+            hint="this is not the archive that the recipe describes; do not build it before you know why",
+        )
+    try:
+        with tarfile.open(archive) as stream:
+            members = stream.getmembers()
+    except _UNREADABLE as error:
+        raise IntegrityError(f"{name}: {origin} is not a readable tar archive: {error}") from None
+    _top_folder(members, origin)
+    newest = max((int(member.mtime) for member in members if member.isfile()), default=0)
+    return Source(location=archive, identity=found, epoch=max(newest, _FIRST_DAY), kind="sdist")
+
+
+def _top_folder(members: Iterable[tarfile.TarInfo], origin: str) -> str:
+    """The one folder that every member of an archive lies in; IntegrityError when there is no such folder."""
+    tops: set[str] = set()
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or "\\" in member.name:
+            raise IntegrityError(f"{origin}: {member.name!r} would be unpacked outside of its folder")
+        if len(path.parts) < 2 and not member.isdir():
+            raise IntegrityError(f"{origin}: {member.name!r} lies beside the source folder, not in it")
+        tops.update(path.parts[:1])
+    if len(tops) != 1:
+        raise IntegrityError(
+            f"{origin}: holds {len(tops)} folders ({', '.join(sorted(tops)[:5])}), an sdist holds one"
+        )
+    return tops.pop()
 
 
 def export(source: Source, destination: Path, run: Runner) -> None:
     """Write the source tree, and nothing else, to the new folder `destination`."""
-    if not source.is_git:
+    if source.kind == "folder":
         shutil.copytree(source.location, destination, ignore=shutil.ignore_patterns("__pycache__"))
-        return
+    elif source.kind == "sdist":
+        _unpack_sdist(source.location, destination)
+    else:
+        _export_commit(source, destination, run)
+
+
+def _unpack_sdist(archive: Path, destination: Path) -> None:
+    """The archive's one folder as `destination`; what tries to leave it is refused."""
+    aside = destination.with_suffix(".unpacked")
+    try:
+        with tarfile.open(archive) as stream:
+            top = _top_folder(stream.getmembers(), archive.name)
+            stream.extractall(aside, filter="data")
+    except _UNREADABLE as error:
+        raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
+    (aside / top).rename(destination)
+    aside.rmdir()
+
+
+def _export_commit(source: Source, destination: Path, run: Runner) -> None:
     archive = destination.with_suffix(".tar")
     _git(
         run, source.location, "archive", "--format=tar", "-o", os.fspath(archive), source.identity,

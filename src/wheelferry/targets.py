@@ -43,6 +43,11 @@ class Target:
         return f"{self.interpreter}-{self.platform}-torch{self.torch}-{self.backend}".replace(".", "_")
 
     @property
+    def rank(self) -> tuple[Version, str, Version, str]:
+        """Sorts targets as one reads them; a bundle does not depend on the order they were asked for in."""
+        return Version(self.python), self.platform, Version(self.torch), self.backend
+
+    @property
     def interpreter(self) -> str:
         """The interpreter tag, such as ``cp312``."""
         return "cp" + self.python.replace(".", "")

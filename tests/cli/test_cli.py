@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import write_wheel
 from wheelferry.recipe import schema
 
 pytestmark = pytest.mark.timeout(120)
@@ -25,7 +27,19 @@ def wheelferry(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.C
     )
 
 
-COMMANDS = ["demo", "bundle", "plan", "build", "lock", "pack", "verify", "recipes", "doctor", "cache"]
+COMMANDS = [
+    "demo",
+    "bundle",
+    "plan",
+    "build",
+    "lock",
+    "pack",
+    "verify",
+    "merge",
+    "recipes",
+    "doctor",
+    "cache",
+]
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
@@ -59,6 +73,8 @@ def test_every_command_explains_itself(command: str) -> None:
         (["verify", "."], 2, "is not a bundle"),
         (["build", "sample@1.0", "--platform", "win_amd64"], 2, "win_amd64 cannot be built on this machine"),
         (["bundle", "sample@1.0"], 2, "Missing option '--out'"),
+        (["merge", ".", "--out", "x"], 2, "there is nothing to merge"),
+        (["merge", ".", "nowhere", "--out", "x"], 2, "neither a bundle"),
     ],
 )
 def test_bad_input(arguments: list[str], status: int, said: str, tmp_path: Path) -> None:
@@ -114,6 +130,39 @@ def test_recipes_lists_and_details() -> None:
     assert "v0.6" in shown
     assert "0.28.0" in shown
     assert wheelferry("recipes", "--schema").stdout == schema()
+
+
+def test_merge_as_text_and_json(tmp_path: Path) -> None:
+    for number, folder in enumerate(("one", "two")):
+        write_wheel(tmp_path / folder, "tiny", f"1.{number}")
+    done = wheelferry("merge", "one", "two", "--out", "both", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    wheels = json.loads(done.stdout)["wheels"]
+    assert [wheel["filename"] for wheel in wheels] == [
+        "tiny-1.0-py3-none-any.whl",
+        "tiny-1.1-py3-none-any.whl",
+    ]
+    assert "merge 2 folders into both" in done.stderr
+    again = wheelferry("merge", "one", "two", "--out", "both", "--quiet", cwd=tmp_path)
+    assert again.stderr == ""
+    assert "both/tiny-1.0-py3-none-any.whl" in again.stdout
+
+
+def test_bundles_are_merged_and_verified(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "copy")
+    done = wheelferry("merge", bundle, tmp_path / "copy", "--out", tmp_path / "both")
+    assert done.returncode == 0, done.stderr
+    assert "not verified; prove it with: wheelferry verify" in done.stdout
+    assert wheelferry("verify", tmp_path / "both", "--level", "static").returncode == 0
+
+
+def test_a_conflict_between_bundles_has_its_own_exit_code(tmp_path: Path) -> None:
+    write_wheel(tmp_path / "one", "tiny", "1.0")
+    write_wheel(tmp_path / "two", "tiny", "1.0", files={"tiny/more.py": b"1"})
+    done = wheelferry("merge", "one", "two", "--out", "both", "--json", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "tiny-1.0-py3-none-any.whl: " in json.loads(done.stdout)["error"]
+    assert not (tmp_path / "both").exists()
 
 
 def test_cache_commands_on_an_empty_cache() -> None:

@@ -15,6 +15,14 @@ def test_name_has_no_dots_because_pep_751_forbids_them() -> None:
     assert target().name == "cp312-manylinux_2_28_x86_64-torch2_13_0-cpu"
 
 
+def test_targets_sort_by_number_not_by_letter() -> None:
+    newer_torch = Target(python="3.12", platform="win_amd64", torch="2.13.0", backend="cpu")
+    older_torch = Target(python="3.12", platform="win_amd64", torch="2.9.1", backend="cu130")
+    mixed = [newer_torch, older_torch, target(python="3.12"), target(python="3.9"), target(python="3.10")]
+    ordered = [target(python="3.9"), target(python="3.10"), target(), older_torch, newer_torch]
+    assert sorted(mixed, key=lambda one: one.rank) == ordered
+
+
 def test_platform_tags_go_down_from_the_floor_with_legacy_names() -> None:
     tags = list(platform_tags("manylinux_2_17_x86_64"))
     assert tags[:3] == ["manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_16_x86_64"]

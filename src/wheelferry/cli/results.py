@@ -81,7 +81,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(plan_document(plan))
         return
-    print_line(f"{plan.title}, commit {plan.release.commit or plan.release.tree}")
+    print_line(f"{plan.title}, commit {plan.release.pin}")
     for cell in plan.cells:
         print_line(f"\n{cell.target.name}")
         print_line(f"  wheel           {plan.recipe.distribution} {cell.wheel_version}")
@@ -141,9 +141,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         print_json(recipe.model_dump(mode="json"))
         return
     print_line(f"{recipe.name}: {recipe.summary} ({recipe.license})")
-    rows = [
-        [n, r.version, r.torch, r.python, (r.commit or r.tree or "")[:12]] for n, r in recipe.releases.items()
-    ]
+    rows = [[n, r.version, r.torch, r.python, r.pin[:12]] for n, r in recipe.releases.items()]
     print_table("releases", ["release", "version", "torch", "Python", "commit"], rows)
     pairs = [
         [t.version, t.torchvision or "", t.python, t.windows or "—", t.cuda or "", " ".join(t.other_cuda)]

@@ -142,7 +142,7 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
     return {
         "recipe": plan.recipe.name,
         "release": plan.release_name,
-        "commit": plan.release.commit or plan.release.tree,
+        "commit": plan.release.pin,
         "cells": [
             {
                 "target": cell.target.name,

@@ -24,7 +24,7 @@ class Bundled:
     out: Path
     manifest: Manifest
     report: Report | None
-    cells: Outcome[Locked]
+    cells: Outcome[Locked] = Outcome(done=())
 
 
 def bundle(

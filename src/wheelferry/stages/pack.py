@@ -2,22 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry import __version__
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.files import files_below, folder_aside, require_space, sha256_file
+from wheelferry.files import files_below, folder_aside, require_space, same_file_system, sha256_file
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan, device_code, required_modules
-from wheelferry.recipe import FolderSource
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
+from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
+README = "README.txt"
+CREATED_BY = f"wheelferry {__version__}"
 _HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
 
 
@@ -54,11 +56,11 @@ def pack(
     plan: Plan, located: LocatedRecipe, source: Source, locked: Iterable[Locked], out: Path, tools: Tools
 ) -> Manifest:
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end."""
-    cells = list(locked)
+    cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
     check_output(out)
     wheels = _wheels(cells)
-    if not _same_file_system(tools.store.root, out):
+    if not same_file_system(tools.store.root, out.parent):
         require_space(out.parent, sum(wheel.size for wheel in wheels), purpose="the bundle")
     with folder_aside(out) as work, tools.progress.task("link wheels", total=len(wheels)) as task:
         (work / "wheelhouse").mkdir()
@@ -67,10 +69,19 @@ def pack(
             task.advance()
         entries = [_write_lock(work, cell, plan, single=len(cells) == 1) for cell in cells]
         _write_smoke(work / "smoke", plan, located)
-        (work / "README.txt").write_text(_readme(plan, entries), "utf-8", newline="\n")
-        manifest = _manifest(work, plan, source, entries, wheels)
-        (work / NAME).write_text(manifest.to_text(), "utf-8", newline="\n")
-    return manifest
+        manifest = Manifest(
+            recipe=plan.recipe.name,
+            release=plan.release_name,
+            distribution=plan.recipe.distribution,
+            source=plan.recipe.source.place,
+            commit=source.identity,
+            created_by=CREATED_BY,
+            targets=tuple(entries),
+            files=(),
+            origins={wheel.filename: wheel.origin for wheel in wheels},
+        )
+        # wheels were hashed on their way out of the store in this very run
+        return seal(work, manifest, {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels})
 
 
 def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
@@ -85,9 +96,8 @@ def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
 
 
 def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> TargetEntry:
-    name = cell.lock.target.name
-    requirements = "requirements.txt" if single else f"requirements.{name}.txt"
-    pylock = f"pylock.{name}.toml"
+    requirements = requirements_name(cell.lock.target, single=single)
+    pylock = f"pylock.{cell.lock.target.name}.toml"
     (work / requirements).write_text(requirements_text(cell.lock), "utf-8", newline="\n")
     (work / pylock).write_text(pylock_text(cell.lock, created_by="wheelferry"), "utf-8", newline="\n")
     return TargetEntry(
@@ -98,6 +108,11 @@ def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> Target
         extensions=required_modules(plan.recipe, with_cuda=cell.built.cell.cuda is not None),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
     )
+
+
+def requirements_name(target: Target, *, single: bool) -> str:
+    """The name of a target's requirements file; a target that is alone gets the one everybody knows."""
+    return "requirements.txt" if single else f"requirements.{target.name}.txt"
 
 
 def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
@@ -122,46 +137,29 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
 
 
-def _manifest(
-    work: Path, plan: Plan, source: Source, entries: Iterable[TargetEntry], wheels: Iterable[LockedWheel]
-) -> Manifest:
-    hashes = {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
+def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
+    """Write README.txt and the manifest of the bundle in `work`; returns the manifest with its files.
+
+    `known` holds the SHA-256, by path, of files that need not be hashed again.
+    """
+    (work / README).write_text(_readme(manifest), "utf-8", newline="\n")
     files = []
     for path in files_below(work):
         name = path.relative_to(work).as_posix()
-        if not name.startswith(f"{REPORT}/"):
-            # wheels were hashed on their way out of the store in this very run
-            sha256 = hashes.get(name) or sha256_file(path)
-            files.append(File(path=name, size=path.stat().st_size, sha256=sha256))
-    origin = plan.recipe.source
-    return Manifest(
-        recipe=plan.recipe.name,
-        release=plan.release_name,
-        distribution=plan.recipe.distribution,
-        source=origin.path if isinstance(origin, FolderSource) else origin.url,
-        commit=source.identity,
-        created_by=f"wheelferry {__version__}",
-        targets=tuple(entries),
-        files=tuple(files),
-        origins={wheel.filename: wheel.origin for wheel in wheels},
-    )
+        files.append(File(path=name, size=path.stat().st_size, sha256=known.get(name) or sha256_file(path)))
+    sealed = replace(manifest, files=tuple(files))
+    (work / NAME).write_text(sealed.to_text(), "utf-8", newline="\n")
+    return sealed
 
 
-def _same_file_system(one: Path, other: Path) -> bool:
-    existing = other.parent
-    while not existing.exists():
-        existing = existing.parent
-    return one.stat().st_dev == existing.stat().st_dev
-
-
-def _readme(plan: Plan, entries: Iterable[TargetEntry]) -> str:
+def _readme(manifest: Manifest) -> str:
     lines = [
-        f"{plan.title}: everything to install it without a network.",
+        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
         "",
         "In an environment of the right Python, from this folder, one of",
         "",
     ]
-    for entry in entries:
+    for entry in manifest.targets:
         lines += [
             f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}:",
             f"    pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",

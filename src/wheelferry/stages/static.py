@@ -66,7 +66,7 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
-    found = _hash_files(root, tools)
+    found = hash_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
     problems += _check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
@@ -81,7 +81,7 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
     return opened, list(dict.fromkeys(problems))
 
 
-def _hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
+def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
     """Size and SHA-256 of every file but the manifest and the report, by path with forward slashes."""
     paths = []
     for path in files_below(root):

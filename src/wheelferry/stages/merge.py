@@ -1,0 +1,300 @@
+"""Merge: what several machines made, as one bundle, or one wheelhouse; every byte is checked first."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wheelferry import checks
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.files import (
+    copy_aside,
+    folder_aside,
+    link_or_copy,
+    require_space,
+    same_file_system,
+    sha256_file,
+)
+from wheelferry.lock import LockedWheel
+from wheelferry.manifest import NAME, Manifest, TargetEntry, is_untouched
+from wheelferry.metadata import filename_parts
+from wheelferry.parallel import in_threads
+from wheelferry.stages.pack import CREATED_BY, README, check_output, requirements_name, seal
+from wheelferry.stages.static import hash_files, open_bundle
+from wheelferry.store import Entry
+from wheelferry.targets import Target
+from wheelferry.tools import Tools
+from wheelferry.wheels import read_wheel, record_problems
+
+# What all bundles must agree on: with one of these different, they are bundles of different things.
+_SAME = ("recipe", "release", "distribution", "source", "commit")
+_SMOKE = "smoke/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What came of it: the manifest of a bundle, or the wheels of a wheelhouse and no manifest."""
+
+    out: Path
+    manifest: Manifest | None
+    wheels: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Input:
+    """A bundle whose manifest is untouched and whose files are the manifest's."""
+
+    root: Path
+    manifest: Manifest
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A file for the result: the folder it comes from, where it lies, its bytes."""
+
+    root: Path
+    path: Path
+    sha256: str
+
+
+def merge(roots: Sequence[Path], out: Path, tools: Tools) -> Merged:
+    """Merge bundles of one release into the bundle `out`, or folders of wheels into the folder `out`.
+
+    The result does not depend on the order of `roots`. Raises InputError for what cannot go together,
+    IntegrityError for altered bytes and for files of one name that differ.
+    """
+    _check_roots(roots, out)
+    tools.progress.stage(f"merge {len(roots)} folders into {out}")
+    if (roots[0] / NAME).is_file():
+        return Merged(out=out, manifest=_merge_bundles(roots, out, tools))
+    return Merged(out=out, manifest=None, wheels=_merge_wheelhouses(roots, out, tools))
+
+
+def _check_roots(roots: Sequence[Path], out: Path) -> None:
+    """Raise InputError unless there are several folders of one kind, none of which `out` would touch."""
+    if len(roots) < 2:
+        raise InputError("there is nothing to merge", hint="give two bundles or more")
+    bundles = [root for root in roots if (root / NAME).is_file()]
+    others = [root for root in roots if root not in bundles]
+    for root in others:
+        if not root.is_dir() or not any(root.glob("*.whl")):
+            raise InputError(
+                f"{root} is neither a bundle (it has no {NAME}) nor a folder of wheels",
+                hint="give folders that bundle --out or build --out made",
+            )
+    if bundles and others:
+        raise InputError(
+            f"{bundles[0]} is a bundle, {others[0]} a folder of wheels",
+            hint="merge bundles with bundles, and folders of wheels with folders of wheels",
+        )
+    final = out.resolve()
+    for root in roots:
+        given = root.resolve()
+        if final == given or given in final.parents or final in given.parents:
+            raise InputError(
+                f"{out} is, holds or lies in {root}, which is merged", hint="choose another --out"
+            )
+
+
+def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
+    check_output(out)
+    inputs = [_open(root, tools) for root in roots]
+    _require_one_release(inputs)
+    single = len({entry.target for item in inputs for entry in item.manifest.targets}) == 1
+    parts = _join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))
+    manifest = Manifest(
+        **{name: getattr(inputs[0].manifest, name) for name in _SAME},
+        created_by=CREATED_BY,
+        targets=_targets(inputs, single=single),
+        files=(),
+        origins=_origins(inputs),
+    )
+    _require_space(out, parts)
+    with folder_aside(out) as work:
+        _write(work, parts, tools)
+        return seal(work, manifest, {name: part.sha256 for name, part in parts.items()})
+
+
+def _open(root: Path, tools: Tools) -> _Input:
+    """The bundle in `root` after hashing all of it; IntegrityError for anything that its manifest denies."""
+    manifest, text = open_bundle(root)
+    if not is_untouched(text, manifest):
+        raise IntegrityError(f"{root / NAME}: its digest does not fit: it was altered after packing")
+    tools.progress.note(f"{root}: {', '.join(entry.target.name for entry in manifest.targets)}")
+    found = hash_files(root, tools)
+    problems = [f"{root}: {problem}" for problem in checks.compare_files(manifest.files, found)]
+    problems += [
+        f"{root}: {name} is missing; target {entry.target.name} names it"
+        for entry in manifest.targets
+        for name in (entry.requirements, entry.pylock, f"wheelhouse/{entry.built}")
+        if name not in found
+    ]
+    if problems:
+        raise IntegrityError("\n".join(problems), hint=f"wheelferry verify {root} --level static says more")
+    hashes = {name: sha256 for name, (_, sha256) in found.items()}
+    return _Input(root=root, manifest=manifest, hashes=hashes)
+
+
+def _require_one_release(inputs: Sequence[_Input]) -> None:
+    """Raise InputError, naming what differs, unless all bundles are of one release of one source."""
+    first = inputs[0]
+    differences = [
+        f"{name}: {getattr(first.manifest, name)!r} in {first.root}, "
+        f"{getattr(item.manifest, name)!r} in {item.root}"
+        for item in inputs[1:]
+        for name in _SAME
+        if getattr(item.manifest, name) != getattr(first.manifest, name)
+    ]
+    if differences:
+        raise InputError(
+            "these are bundles of different things:\n" + "\n".join(differences),
+            hint="merge bundles of one release; several projects share a machine as several bundles",
+        )
+
+
+def _parts(item: _Input, *, single: bool) -> dict[str, _Part]:
+    """The files that a bundle gives to the result, by the name that they have there."""
+    renamed = {
+        entry.requirements: requirements_name(entry.target, single=single) for entry in item.manifest.targets
+    }
+    return {
+        renamed.get(name, name): _Part(root=item.root, path=item.root / name, sha256=sha256)
+        for name, sha256 in item.hashes.items()
+        if name != README  # written anew, for all targets
+    }
+
+
+def _join(parts: Mapping[Path, Mapping[str, _Part]], others: Iterable[str] = ()) -> dict[str, _Part]:
+    """The files of all folders by name; IntegrityError names all that differ, and `others`."""
+    joined: dict[str, _Part] = {}
+    conflicts = list(others)
+    for root, own in parts.items():
+        for name, part in own.items():
+            first = joined.setdefault(name, part)
+            if first.sha256 != part.sha256:
+                conflicts.append(f"{name}: {first.sha256} in {first.root}, {part.sha256} in {root}")
+    if conflicts:
+        raise IntegrityError("these cannot be one:\n" + "\n".join(sorted(conflicts)), hint=_advice(conflicts))
+    return dict(sorted(joined.items()))
+
+
+def _advice(conflicts: Iterable[str]) -> str:
+    """What to do about conflicts, by the kind of the first file that differs."""
+    name = min(conflicts)
+    if name.startswith(_SMOKE):
+        return (
+            "the bundles were made by different versions of wheelferry or of the recipe; make them with one"
+        )
+    if name.startswith(("pylock.", "requirements.")):
+        return "one target was locked twice, on different days or indexes; leave one of the two bundles out"
+    return "two machines made or fetched different files of one name; leave one out, or make it again"
+
+
+def _smoke_gaps(inputs: Sequence[_Input]) -> Iterator[str]:
+    """Files of the smoke suite that one bundle has and another has not."""
+    suites = {item.root: {name for name in item.hashes if name.startswith(_SMOKE)} for item in inputs}
+    for name in sorted(set().union(*suites.values())):
+        having = [root for root, names in suites.items() if name in names]
+        lacking = [root for root, names in suites.items() if name not in names]
+        if lacking:
+            yield f"{name}: in {having[0]}, not in {lacking[0]}"
+
+
+def _targets(inputs: Sequence[_Input], *, single: bool) -> tuple[TargetEntry, ...]:
+    """The targets of all bundles, each once, in the order that a bundle has them."""
+    found: dict[Target, tuple[TargetEntry, Path]] = {}
+    for item in inputs:
+        for entry in item.manifest.targets:
+            named = replace(entry, requirements=requirements_name(entry.target, single=single))
+            first, root = found.setdefault(entry.target, (named, item.root))
+            if first != named:
+                raise IntegrityError(f"{root} and {item.root} describe {entry.target.name} differently")
+    return tuple(found[target][0] for target in sorted(found, key=lambda target: target.rank))
+
+
+def _origins(inputs: Iterable[_Input]) -> dict[str, str]:
+    """Where each wheel came from; of two mirrors the first by name, whatever the order of the bundles."""
+    origins: dict[str, str] = {}
+    for item in inputs:
+        for name, origin in item.manifest.origins.items():
+            origins[name] = min(origin, origins.get(name, origin))
+    return origins
+
+
+def _merge_wheelhouses(roots: Sequence[Path], out: Path, tools: Tools) -> tuple[Entry, ...]:
+    parts = _join({root: _read_wheelhouse(root, tools) for root in roots})
+    _check_wheel_folder(out, set(parts))
+    _require_space(out, parts)
+    with folder_aside(out) as work:
+        _write(work, parts, tools)
+    return tuple(
+        Entry(sha256=part.sha256, filename=name, size=part.path.stat().st_size)
+        for name, part in parts.items()
+    )
+
+
+def _read_wheelhouse(root: Path, tools: Tools) -> dict[str, _Part]:
+    """The wheels in `root`, each checked against its name and its RECORD; all problems are raised at once."""
+    paths = sorted(root.glob("*.whl"))
+    left = sorted(path.name for path in root.iterdir() if path not in paths)
+    if left:
+        tools.progress.note(f"{root}: {', '.join(left[:5])}: no wheels, left out")
+    with tools.progress.task(f"check {root}", unit="bytes") as task:
+        task.total(sum(path.stat().st_size for path in paths))
+
+        def check(path: Path) -> tuple[str, list[str]]:
+            sha256 = sha256_file(path, on_bytes=task.advance)
+            return sha256, [f"{path}: {problem}" for problem in _wheel_problems(path)]
+
+        seen = dict(zip(paths, in_threads(check, paths, workers=tools.jobs), strict=True))
+    problems = [problem for _, own in seen.values() for problem in own]
+    if problems:
+        raise IntegrityError("\n".join(problems), hint="build or fetch these wheels again")
+    return {path.name: _Part(root=root, path=path, sha256=sha256) for path, (sha256, _) in seen.items()}
+
+
+def _wheel_problems(path: Path) -> Iterator[str]:
+    """What is wrong with a wheel: its name, its metadata, its contents."""
+    try:
+        name, version, tags = filename_parts(path.name)
+        info = read_wheel(path)
+    except IntegrityError as error:
+        yield str(error)
+        return
+    wheel = LockedWheel(name=name, version=version, filename=path.name, sha256="", size=0, origin="")
+    yield from (problem.message for problem in checks.check_wheel(wheel, info, tags))
+    yield from record_problems(path)
+
+
+def _check_wheel_folder(out: Path, names: set[str]) -> None:
+    """Raise InputError unless `out` is absent, or a folder without anything that would be lost."""
+    if not out.is_dir():
+        if out.exists() or out.is_symlink():
+            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        return
+    lost = sorted({path.name for path in out.iterdir()} - names)
+    if lost:
+        raise InputError(
+            f"{out} also holds {', '.join(lost[:5])}, which would be lost",
+            hint="move these files away, or choose another --out",
+        )
+
+
+def _require_space(out: Path, parts: Mapping[str, _Part]) -> None:
+    """Room for what cannot be linked because it lies on another disk."""
+    copied = sum(
+        part.path.stat().st_size for part in parts.values() if not same_file_system(part.path, out.parent)
+    )
+    require_space(out.parent, copied, purpose="the merged folder")
+
+
+def _write(work: Path, parts: Mapping[str, _Part], tools: Tools) -> None:
+    """Put every part into `work`: wheels as links where that is possible, the rest as copies."""
+    with tools.progress.task("link files", total=len(parts)) as task:
+        for name, part in parts.items():
+            destination = work / name
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            # a text that someone edits in one bundle must not change in the other
+            place = link_or_copy if name.endswith(".whl") else copy_aside
+            place(part.path, destination)
+            task.advance()
