@@ -98,7 +98,7 @@ def bundle(
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
     from wheelferry.cli.results import end_of_verification, show_bundle
-    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.cli.session import command_line, open_tools, plan_from_options
     from wheelferry.stages.bundle import bundle as run_bundle
 
     located, chosen = plan_from_options(
@@ -112,7 +112,13 @@ def bundle(
     )
     tools = open_tools(jobs=jobs, verbose=verbose, quiet=quiet)
     result = run_bundle(
-        chosen, located, out, tools, source=source, level=None if no_verify else _level(level)
+        chosen,
+        located,
+        out,
+        tools,
+        source=source,
+        level=None if no_verify else _level(level),
+        command=command_line(),
     )
     show_bundle(result, as_json=json)
     if result.report is not None:

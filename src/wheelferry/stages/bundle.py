@@ -32,8 +32,12 @@ def bundle(
     *,
     source: str | None = None,
     level: Level | None = Level.TRAIN,
+    command: str | None = None,
 ) -> Bundled:
-    """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all)."""
+    """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
+
+    `command` is the command line to name in the report.
+    """
     check_output(out)
     release = fetch(plan, located.folder, tools, source=source)
     locked = []
@@ -41,5 +45,5 @@ def bundle(
         built = build(plan, cell, release, tools)
         locked.append(Locked(built=built, lock=lock(plan, built, tools)))
     manifest = pack(plan, located, release, locked, out, tools)
-    report = verify(out, level, tools) if level is not None else None
+    report = verify(out, level, tools, command=command) if level is not None else None
     return Bundled(out=out, manifest=manifest, report=report)
