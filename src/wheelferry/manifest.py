@@ -27,13 +27,24 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetEntry:
-    """One target of a bundle: its lock files, and the wheel that was built for it."""
+    """One target of a bundle: its lock files, and the wheel that was built for it.
+
+    `plan` is the digest of what the recipe said for the target; bundles older than it have none.
+    """
 
     target: Target
     requirements: str
     pylock: str
     built: str
     extensions: tuple[str, ...]
+    plan: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain values; without a plan, as it was written before there were any."""
+        document = asdict(self)
+        if not self.plan:
+            del document["plan"]
+        return document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +80,7 @@ class Manifest:
             "source": self.source,
             "commit": self.commit,
             "created_by": self.created_by,
-            "targets": [asdict(entry) for entry in self.targets],
+            "targets": [entry.to_json() for entry in self.targets],
             "files": [asdict(file) for file in sorted(self.files, key=lambda f: f.path)],
             "origins": dict(self.origins),
         }
@@ -114,6 +125,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         pylock=_file_name(data["pylock"]),
         built=_file_name(data["built"]),
         extensions=tuple(_text(name) for name in data["extensions"]),
+        plan=_text(data.get("plan", "")),
     )
 
 

@@ -12,7 +12,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, folder_aside, require_space, sha256_file
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.plan import Plan
+from wheelferry.plan import Plan, plan_digest
 from wheelferry.recipe import FolderSource
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
@@ -96,6 +96,7 @@ def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> Target
         pylock=pylock,
         built=cell.built.wheel.filename,
         extensions=plan.recipe.build.extensions,
+        plan=plan_digest(plan.recipe, plan.release_name, cell.lock.target),
     )
 
 
