@@ -43,6 +43,7 @@ class TargetEntry:
     """One target of a bundle: its lock files, and the wheel that was built for it.
 
     `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
+    `plan` is the digest of what the recipe said for the target; bundles older than it have none.
     """
 
     target: Target
@@ -51,13 +52,15 @@ class TargetEntry:
     built: str
     extensions: tuple[str, ...]
     cuda: DeviceCode | None = None
+    plan: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The entry as plain values; without CUDA there is no such key."""
-        values = asdict(self)
-        if self.cuda is None:
-            del values["cuda"]
-        return values
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain values; what it does not have is no key either."""
+        document = asdict(self)
+        for name in ("cuda", "plan"):
+            if not document[name]:
+                del document[name]
+        return document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ class Manifest:
             "source": self.source,
             "commit": self.commit,
             "created_by": self.created_by,
-            "targets": [entry.to_dict() for entry in self.targets],
+            "targets": [entry.to_json() for entry in self.targets],
             "files": [asdict(file) for file in sorted(self.files, key=lambda f: f.path)],
             "origins": dict(self.origins),
         }
@@ -139,6 +142,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         built=_file_name(data["built"]),
         extensions=_texts(data["extensions"]),
         cuda=_device_code(data["cuda"]) if "cuda" in data else None,
+        plan=_text(data.get("plan", "")),
     )
 
 

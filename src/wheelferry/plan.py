@@ -269,6 +269,25 @@ def _contains(specifier: str, version: str) -> bool:
     return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
+def plan_digest(recipe: Recipe, release_name: str, target: Target) -> str:
+    """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way."""
+    (cell,) = make_plan(recipe, release_name, [target]).cells
+    release = recipe.releases[release_name]
+    document = {
+        "source": release.commit or release.tree,
+        "target": asdict(target),
+        "version": cell.wheel_version,
+        "build_requires": cell.build_requires,
+        "environment": cell.environment,
+        "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
+        "requirements": cell.requirements,
+        "constraints": cell.constraints,
+        "sdist_constraints": recipe.build.sdist_constraints,
+        "extensions": recipe.build.extensions,
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
 def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
     """The identity of a build: same key, same bytes.
 

@@ -1,7 +1,9 @@
 """What verification saw: values, and their JSON."""
 
 import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -72,6 +74,7 @@ class Report:
     host: Mapping[str, Any]
     static: LevelResult
     targets: tuple[TargetResult, ...] = ()
+    command: str | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -115,6 +118,7 @@ class Report:
             "level": self.level.name.lower(),
             "date": self.date,
             "host": dict(self.host),
+            "command": self.command,
             "passed": self.passed,
             "skipped": self.skipped,
             "problems": [_problem(problem) for problem in self.problems],
@@ -133,6 +137,31 @@ class Report:
     def to_text(self) -> str:
         """The report as JSON text."""
         return json.dumps(self.to_json(), indent=1) + "\n"
+
+
+_SHOWING_ONLY = {"-v", "--verbose", "-q", "--quiet", "--json"}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def shown_command(arguments: Iterable[str]) -> str:
+    """The command line of a run as evidence may keep it: no folder of this machine, no credentials.
+
+    A path is written as ``…/NAME``; what only changes what is shown is left out.
+    """
+    return " ".join(["wheelferry", *(_shown(a) for a in arguments if a not in _SHOWING_ONLY)])
+
+
+def _shown(argument: str) -> str:
+    if "://" in argument:
+        return shlex.quote(_CREDENTIALS.sub("", argument))
+    option, value = "", argument
+    if argument.startswith("--"):
+        option, equals, value = argument.partition("=")
+        option += equals
+        if not value:
+            return option
+    *folders, name = value.replace("\\", "/").rstrip("/").split("/")
+    return option + ("…/" if folders else "") + shlex.quote(name)
 
 
 def _level(result: LevelResult) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from conftest import RECIPE, TARGET
 from wheelferry.errors import InputError
-from wheelferry.plan import build_key, default_torch, find_release, make_plan
+from wheelferry.plan import build_key, default_torch, find_release, make_plan, plan_digest
 from wheelferry.recipe import parse_recipe
 from wheelferry.targets import Target
 
@@ -62,6 +62,16 @@ def test_default_torch_is_the_newest_that_fits() -> None:
     assert default_torch(recipe, "1.0", python="3.9", platform=TARGET.platform) == "2.9.1"
     with pytest.raises(InputError, match=r"Python 3\.6"):
         default_torch(TINY, "1.0", python="3.6", platform=TARGET.platform)
+
+
+def test_the_plan_digest_changes_with_what_the_recipe_says_for_the_target() -> None:
+    elsewhere = '\n[[constraints]]\nrequires = "numpy<2"\ntorch = "<2.3"\n'
+    here = elsewhere.replace("<2.3", ">=2.3")
+    digest = plan_digest(TINY, "1.0", TARGET)
+    assert digest == plan_digest(parse_recipe(RECIPE + elsewhere, file="t"), "1.0", TARGET)
+    assert digest != plan_digest(parse_recipe(RECIPE + here, file="t"), "1.0", TARGET)
+    moved = RECIPE.replace("0" * 64, "1" * 64)
+    assert digest != plan_digest(parse_recipe(moved, file="t"), "1.0", TARGET)
 
 
 def test_the_build_key_changes_with_every_input() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from wheelferry.checks import Code, Problem
 from wheelferry.page import render_page
-from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
+from wheelferry.report import Check, Level, LevelResult, Report, TargetResult, shown_command
 from wheelferry.stages.install import read_results
 
 PROBLEM = Problem(code=Code.RECORD, file="wheelhouse/<x>.whl", message="hash differs & more")
@@ -46,6 +46,26 @@ def test_only_what_ran_and_found_nothing_passes() -> None:
     skipped = report((), level(Level.INSTALL, not_run="no such Python"))
     assert not skipped.passed
     assert skipped.not_run == ("cp311-x: install: no such Python",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["verify", "/home/me/b", "--level", "train", "-q"], "wheelferry verify …/b --level train"),
+        (["bundle", "tiny@1.0", "--out=../b/", "--json"], "wheelferry bundle tiny@1.0 --out=…/b"),
+        (
+            ["bundle", "tiny@1.0", "--source", "C:\\src\\my repo"],
+            "wheelferry bundle tiny@1.0 --source …/'my repo'",
+        ),
+        (
+            ["bundle", "tiny@1.0", "--source", "https://me:secret@git.example/a/b.git"],
+            "wheelferry bundle tiny@1.0 --source https://git.example/a/b.git",
+        ),
+        (["bundle", "tiny@1.0", "--with", "scipy>=1.14"], "wheelferry bundle tiny@1.0 --with 'scipy>=1.14'"),
+    ],
+)
+def test_the_kept_command_names_no_folder_and_no_secret(arguments: list[str], shown: str) -> None:
+    assert shown_command(arguments) == shown
 
 
 def test_json_holds_every_problem_with_its_code() -> None:

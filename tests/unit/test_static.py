@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -388,3 +389,13 @@ def test_packing_twice_gives_the_same_bytes(
         for root in (bundle, again)
     )
     assert one == two
+
+
+def test_a_manifest_from_before_plan_digests_is_still_whole(bundle: Path, tools: Tools) -> None:
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    assert len(entry.plan) == 64
+    older = replace(manifest, targets=(replace(entry, plan=""),))
+    (bundle / NAME).write_text(older.to_text(), "utf-8")
+    assert '"plan"' not in (bundle / NAME).read_text("utf-8")
+    assert found(bundle, tools) == set()

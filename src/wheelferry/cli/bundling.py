@@ -108,7 +108,7 @@ def bundle(
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
     from wheelferry.cli.results import end_of_verification, show_bundle
-    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.cli.session import command_line, open_tools, plan_from_options
     from wheelferry.stages.bundle import bundle as run_bundle
 
     located, chosen = plan_from_options(
@@ -131,6 +131,7 @@ def bundle(
         source=source,
         level=None if no_verify else _level(level),
         keep_going=keep_going,
+        command=command_line(),
     )
     show_bundle(result, as_json=json)
     result.cells.raise_failures()

@@ -31,7 +31,7 @@ def verify(
     checks; train runs a short training. The report is left in the bundle's report folder.
     """
     from wheelferry.cli.results import end_of_verification, show_report
-    from wheelferry.cli.session import open_tools
+    from wheelferry.cli.session import command_line, open_tools
     from wheelferry.report import Level as ReportLevel
     from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
@@ -39,6 +39,13 @@ def verify(
     tools = open_tools(verbose=verbose, quiet=quiet)
     if report is not None:
         check_report_folder(report)
-    seen = run_verify(bundle, ReportLevel[level.value.upper()], tools, only=target, report_folder=report)
+    seen = run_verify(
+        bundle,
+        ReportLevel[level.value.upper()],
+        tools,
+        only=target,
+        report_folder=report,
+        command=command_line(),
+    )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

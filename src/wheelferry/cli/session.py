@@ -14,6 +14,7 @@ from wheelferry.interpreters import host_glibc_minor
 from wheelferry.plan import Plan, default_torch, find_release, make_plan
 from wheelferry.process import Completed, run
 from wheelferry.progress import Progress, Silent
+from wheelferry.report import shown_command
 from wheelferry.resolver import Uv, find_uv
 from wheelferry.store import Store, default_root
 from wheelferry.targets import (
@@ -47,6 +48,11 @@ def open_tools(
         jobs=jobs or default_jobs(),
         cuda_home=cuda_home.resolve() if cuda_home else None,
     )
+
+
+def command_line() -> str:
+    """The command line of this run, as a report may keep it."""
+    return shown_command(sys.argv[1:])
 
 
 def _talkative(command: Sequence[str | Path], **options: Any) -> Completed:

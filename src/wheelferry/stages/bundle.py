@@ -1,6 +1,6 @@
 """Bundle: the main job — fetch, build, lock, populate, pack, verify — for one release and its targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelferry.catalog import LocatedRecipe
@@ -24,7 +24,7 @@ class Bundled:
     out: Path
     manifest: Manifest
     report: Report | None
-    cells: Outcome[Locked] = Outcome(done=())
+    cells: Outcome[Locked] = field(default_factory=lambda: Outcome(done=()))
 
 
 def bundle(
@@ -36,11 +36,13 @@ def bundle(
     source: str | None = None,
     level: Level | None = Level.TRAIN,
     keep_going: bool = False,
+    command: str | None = None,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
-    did not fail are; `Bundled.cells` says what became of the rest.
+    did not fail are; `Bundled.cells` says what became of the rest. `command` is the command line to
+    name in the report.
     """
     check_output(out)
     release = fetch(plan, located.folder, tools, source=source)
@@ -48,5 +50,5 @@ def bundle(
     if not keep_going or not locked.done:
         locked.raise_failures()
     manifest = pack(plan, located, release, locked.done, out, tools)
-    report = verify(out, level, tools) if level is not None else None
+    report = verify(out, level, tools, command=command) if level is not None else None
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

@@ -12,7 +12,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, folder_aside, require_space, same_file_system, sha256_file
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.plan import Plan, device_code, required_modules
+from wheelferry.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
 from wheelferry.targets import Target
@@ -107,6 +107,7 @@ def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> Target
         built=cell.built.wheel.filename,
         extensions=required_modules(plan.recipe, with_cuda=cell.built.cell.cuda is not None),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
+        plan=plan_digest(plan.recipe, plan.release_name, cell.lock.target),
     )
 
 

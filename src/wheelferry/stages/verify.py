@@ -23,9 +23,17 @@ from wheelferry.tools import Tools
 
 
 def verify(
-    root: Path, level: Level, tools: Tools, *, only: str | None = None, report_folder: Path | None = None
+    root: Path,
+    level: Level,
+    tools: Tools,
+    *,
+    only: str | None = None,
+    report_folder: Path | None = None,
+    command: str | None = None,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
+
+    `command` is the command line to name in the report.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -55,6 +63,7 @@ def verify(
             host=_host(),
             static=static,
             targets=tuple(results),
+            command=command,
         )
         _write_report(report_folder or root / REPORT, report, work)
     return report
