@@ -45,25 +45,35 @@ def given_toolkit(cuda: Cuda, home: Path | None, run: Runner, progress: Progress
             hint=f"install the CUDA {cuda.version} toolkit and name it with --cuda-home or CUDA_HOME; "
             f"or choose a torch built with CUDA {FIRST_ON_PYPI}, or another --backend",
         )
+    found = toolkit_version(home, run)
+    major = parse_version(cuda.version)[0]
+    if parse_version(found)[0] != major:
+        raise MissingError(
+            f"the toolkit in {home} is CUDA {found}, the target needs CUDA {cuda.version}",
+            hint=f"any CUDA {major} toolkit fits, {cuda.version} best; give it with --cuda-home",
+        )
+    if found != cuda.version:
+        progress.warn(f"compiling with CUDA {found} for a torch built with CUDA {cuda.version}")
+    return Toolkit(home=home, identity=_nvcc_text(home, run).splitlines()[-1])
+
+
+def toolkit_version(home: Path, run: Runner) -> str:
+    """The CUDA version (``12.6``) of the toolkit in `home`; raises MissingError when there is none."""
+    text = _nvcc_text(home, run)
+    match = re.search(r"release (\d+\.\d+)", text)
+    if match is None:
+        raise MissingError(f"{home / 'bin' / 'nvcc'} does not say which release it is:\n{text}")
+    return match[1]
+
+
+def _nvcc_text(home: Path, run: Runner) -> str:
     nvcc = home / "bin" / "nvcc"
-    text = run(
+    return run(
         [nvcc, "--version"],
         step=f"ask {nvcc} for its version",
         error=MissingError,
         hint=f"{home} must be a CUDA toolkit: the folder that holds bin/nvcc",
-    ).output
-    match = re.search(r"release (\d+\.\d+)", text)
-    if match is None:
-        raise MissingError(f"{nvcc} does not say which release it is:\n{text.strip()}")
-    major = parse_version(cuda.version)[0]
-    if parse_version(match[1])[0] != major:
-        raise MissingError(
-            f"the toolkit in {home} is CUDA {match[1]}, the target needs CUDA {cuda.version}",
-            hint=f"any CUDA {major} toolkit fits, {cuda.version} best; give it with --cuda-home",
-        )
-    if match[1] != cuda.version:
-        progress.warn(f"compiling with CUDA {match[1]} for a torch built with CUDA {cuda.version}")
-    return Toolkit(home=home, identity=text.strip().splitlines()[-1])
+    ).output.strip()
 
 
 def assembled_toolkit(cuda: Cuda, environment: Path, folder: Path) -> Toolkit:

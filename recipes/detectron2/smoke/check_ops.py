@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from harness import Skip, check, expect
+from harness import check, expect
 from reference import roi_align_rotated, rotated_iou, rotated_nms
 
 torch.set_num_threads(1)  # see small.py
@@ -319,40 +319,3 @@ def coco_extremes(context):
     context.value("AP elsewhere", coco_statistics(COCOeval_opt, truth, elsewhere)[0][0])
     expect(abs(context.values["AP perfect"] - 1) < 1e-9, "perfect detections do not score 1")
     expect(context.values["AP elsewhere"] == 0, "misplaced detections do not score 0")
-
-
-@check("CUDA operators: equal to the CPU operators", needs=["rotated"])
-def cuda_equals_cpu(context):
-    from detectron2 import _C
-    from detectron2.layers import ROIAlignRotated, nms_rotated
-    from detectron2.layers.rotated_boxes import pairwise_iou_rotated
-
-    if not torch.cuda.is_available():
-        raise Skip("no CUDA device is visible here")
-    if "not available" in _C.get_cuda_version():
-        raise Skip("the extension was built without CUDA")
-    generator = seeded(7)
-    boxes, scores = random_boxes(200, generator).float(), torch.rand(200, generator=generator)
-    error = largest_difference(
-        pairwise_iou_rotated(boxes.cuda(), boxes.cuda()).cpu(), pairwise_iou_rotated(boxes, boxes)
-    )
-    context.value("IoU, largest difference", error)
-    expect(error < 1e-4, "rotated IoU differs by %.2g" % error)
-    same = (
-        nms_rotated(boxes.cuda(), scores.cuda(), 0.5).cpu().tolist()
-        == nms_rotated(boxes, scores, 0.5).tolist()
-    )
-    expect(same, "rotated NMS keeps different boxes")
-
-    images, rois, size, scale, samples = pooling_case()
-    pool, gradients, outputs = ROIAlignRotated(size, scale, samples), [], []
-    for device in ("cpu", "cuda"):
-        placed = images.float().to(device).requires_grad_()
-        outputs.append(pool(placed, rois.float().to(device)))
-        outputs[-1].pow(2).sum().backward()
-        gradients.append(placed.grad.cpu())
-    error = largest_difference(outputs[1].detach().cpu(), outputs[0].detach())
-    context.value("RoIAlign, largest difference", error)
-    expect(error < 1e-4, "rotated RoIAlign differs by %.2g" % error)
-    error = largest_difference(gradients[1], gradients[0])
-    expect(error < 1e-4, "the gradient of rotated RoIAlign differs by %.2g" % error)

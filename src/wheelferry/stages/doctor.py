@@ -1,5 +1,6 @@
 """Doctor: can this machine build and prove bundles? Looks, never changes anything."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,16 +9,18 @@ from tempfile import TemporaryDirectory
 
 import requests
 
+from wheelferry.cuda import Cuda
 from wheelferry.errors import MissingError
 from wheelferry.files import human_size
 from wheelferry.interpreters import find_interpreter, host_glibc_minor
 from wheelferry.platforms import linux
 from wheelferry.sandbox import open_sandbox
+from wheelferry.toolkit import require_host_compiler, toolkit_version
 from wheelferry.tools import Tools
 
 # A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
 COMFORTABLE_SPACE = 15_000_000_000
-PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
+PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +36,15 @@ class Finding:
 
 def examine(tools: Tools) -> list[Finding]:
     """Look at everything a bundle needs."""
-    looks: tuple[Callable[[Tools], Finding], ...] = (_compiler, _git, _pythons, _index, _disk, _sandbox)
+    looks: tuple[Callable[[Tools], Finding], ...] = (
+        _compiler,
+        _cuda,
+        _git,
+        _pythons,
+        _index,
+        _disk,
+        _sandbox,
+    )
     return [look(tools) for look in looks]
 
 
@@ -47,6 +58,25 @@ def _compiler(tools: Tools) -> Finding:
     return Finding(
         subject="C++ compiler", good=True, blocking=False, seen=f"{seen}; glibc 2.{host_glibc_minor()}"
     )
+
+
+def _cuda(tools: Tools) -> Finding:
+    """CUDA 13 needs nothing here but a host compiler; older ones need their toolkit."""
+    subject = "CUDA"
+    newest = Cuda(version="13.0")
+    home = tools.cuda_home or (Path(os.environ["CUDA_HOME"]) if os.environ.get("CUDA_HOME") else None)
+    try:
+        require_host_compiler(newest, linux.find_compiler(), tools.run)
+        seen = "CUDA 13 and later: compiler from PyPI"
+        if home is not None:
+            seen += f"; {home}: CUDA {toolkit_version(home, tools.run)}"
+    except MissingError as error:
+        return Finding(
+            subject=subject, good=False, blocking=False, seen=str(error), advice=error.hint or "set CUDA_HOME"
+        )
+    if home is None:
+        seen += "; older: none (set CUDA_HOME or give --cuda-home)"
+    return Finding(subject=subject, good=True, blocking=False, seen=seen)
 
 
 def _git(tools: Tools) -> Finding:
