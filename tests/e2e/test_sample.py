@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ferry import Ferry
 from wheelferry.files import sha256_file
 from wheelferry.store import Store
 
@@ -24,29 +25,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TORCH = "2.13.0"
-
-
-class Ferry:
-    """Runs the program with a cache of its own."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache = cache
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
-
-    def __call__(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "wheelferry", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=cwd,
-            env=self.environment,
-        )
-        assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr if status else done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,10 @@
 import pytest
 
 from conftest import RECIPE, TARGET
+from wheelferry.cuda import Cuda
 from wheelferry.errors import InputError
 from wheelferry.plan import build_key, default_torch, find_release, make_plan, plan_digest
-from wheelferry.recipe import parse_recipe
+from wheelferry.recipe import Recipe, parse_recipe
 from wheelferry.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")
@@ -89,3 +90,63 @@ def test_the_build_key_changes_with_every_input() -> None:
     assert len(keys) == 5
     again = build_key(plan, plan.cells[0], source_id="a", inputs={"x": "1"}, toolchain="gcc 12")
     assert again in keys
+
+
+def with_torch(row: str) -> Recipe:
+    return parse_recipe(RECIPE.replace('version = "2.13.0"\n', f'version = "2.13.0"\n{row}\n'), file="t")
+
+
+@pytest.mark.parametrize(
+    ("backend", "platform", "given", "index"),
+    [
+        ("default", "manylinux_2_28_x86_64", None, None),
+        ("cpu", "manylinux_2_28_x86_64", None, "https://download.pytorch.org/whl/cpu"),
+        ("cu130", "manylinux_2_28_x86_64", None, None),
+        ("cu126", "manylinux_2_28_x86_64", None, "https://download.pytorch.org/whl/cu126"),
+        ("cu130", "win_amd64", None, "https://download.pytorch.org/whl/cu130"),
+        ("cpu", "manylinux_2_28_x86_64", "https://mirror/{backend}", "https://mirror/cpu"),
+        ("default", "manylinux_2_28_x86_64", "/mnt/wheels", "/mnt/wheels"),
+    ],
+)
+def test_where_torch_comes_from(backend: str, platform: str, given: str | None, index: str | None) -> None:
+    recipe = with_torch('cuda = "13.0"\nother_cuda = ["12.6"]\nwindows = ">=3.10"')
+    target = Target(python="3.11", platform=platform, torch="2.13.0", backend=backend)
+    (cell,) = make_plan(recipe, "1.0", [target], torch_index=given).cells
+    assert cell.torch_index == index
+
+
+def test_a_cuda_target_knows_version_and_architectures() -> None:
+    target = Target(python="3.11", platform=TARGET.platform, torch="2.13.0", backend="cu130")
+    (cell,) = make_plan(TINY, "1.0", [target], cuda_architectures=["9.0;12.0"]).cells
+    assert cell.cuda == Cuda(version="13.0", architectures=("9.0", "12.0"))
+    assert cell.wheel_version == "1.0+pt2.13.0cu130"
+
+
+def test_a_build_that_torch_does_not_have_is_refused() -> None:
+    target = Target(python="3.11", platform=TARGET.platform, torch="2.13.0", backend="cu118")
+    recipe = with_torch('cuda = "13.0"\nother_cuda = ["12.6"]')
+    with pytest.raises(InputError, match=r"has no cu118 build \(it has cu130, cu126\)"):
+        make_plan(recipe, "1.0", [target])
+
+
+def test_a_torchvision_with_fewer_pythons_than_torch_is_refused_where_it_is_needed() -> None:
+    narrow = 'torchvision = "0.28.0"\ntorchvision_python = "<3.11"'
+    make_plan(with_torch(narrow), "1.0", [TARGET])
+    text = RECIPE.replace('[{ requires = "leaf" }]', '[{ requires = "torchvision" }]')
+    needy = parse_recipe(text.replace('version = "2.13.0"\n', f'version = "2.13.0"\n{narrow}\n'), file="t")
+    with pytest.raises(InputError, match=r"torchvision 0\.28\.0, .* has no wheels for Python 3\.11"):
+        make_plan(needy, "1.0", [TARGET])
+
+
+def test_architectures_need_a_cuda_backend() -> None:
+    with pytest.raises(InputError, match="no target has a CUDA backend"):
+        make_plan(TINY, "1.0", [TARGET], cuda_architectures=["9.0"])
+
+
+def test_one_index_does_not_serve_two_backends() -> None:
+    both = [
+        Target(python="3.11", platform=TARGET.platform, torch="2.13.0", backend=name)
+        for name in ("cpu", "cu130")
+    ]
+    with pytest.raises(InputError, match="cannot serve cpu, cu130"):
+        make_plan(TINY, "1.0", both, torch_index="https://mirror/whl")

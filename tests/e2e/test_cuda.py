@@ -1,0 +1,96 @@
+"""A CUDA build on a machine that has neither CUDA nor a GPU: the compiler comes from the package index.
+
+The index must be one that has torch's CUDA build, as PyPI has, so find-links of the environment are left out.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ferry import Ferry
+from wheelferry.manifest import NAME, parse_manifest
+from wheelferry.wheels import unpack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+IMAGES = {"sm_75", "sm_90", "sm_120"}
+
+
+@pytest.fixture(scope="module")
+def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
+    folder = tmp_path_factory.mktemp("cuda")
+    yield Ferry(folder / "cache", without=("PIP_FIND_LINKS", "CUDA_HOME"))
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(ferry: Ferry) -> Path:
+    """One bundle of two targets with the same torch: ops for the CPU, and for the GPU too."""
+    out = ferry.cache.parent / "bundle"
+    backends = ["--backend", "default", "--backend", "cu130"]
+    architectures = ["--cuda-arch", "7.5;9.0", "--cuda-arch", "12.0"]
+    target = ["--python", PYTHON, "--torch", "2.13.0"]
+    ferry("bundle", "sample@1.0", *target, *backends, *architectures, "--no-verify", "--out", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def module(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled module of the CUDA target."""
+    tree = tmp_path_factory.mktemp("tree")
+    (wheel,) = (bundle / "wheelhouse").glob("skiff-1.0+pt2.13.0cu130-*.whl")
+    unpack(wheel, tree)
+    (found,) = (tree / "skiff").glob("_C.*.so")
+    return found
+
+
+def test_both_targets_are_sound_and_share_torch(ferry: Ferry, bundle: Path) -> None:
+    report = json.loads(ferry("verify", bundle, "--level", "static", "--json"))
+    assert report["passed"], report
+    assert len(list((bundle / "wheelhouse").glob("torch-*.whl"))) == 1
+    cpu, cuda = parse_manifest((bundle / NAME).read_text("utf-8")).targets
+    assert cpu.cuda is None
+    assert cuda.cuda is not None
+    assert set(cuda.cuda.images) == IMAGES
+
+
+def test_nvidias_own_tool_sees_the_same_images(module: Path) -> None:
+    tool = next(Path(sys.prefix).glob("lib/python*/site-packages/nvidia/cu*/bin/cuobjdump"))
+    listing = subprocess.run([tool, "--list-elf", module], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"sm_\d+", listing)) == IMAGES
+
+
+def test_an_architecture_left_out_is_caught_without_a_gpu(ferry: Ferry, bundle: Path) -> None:
+    """A promise of one more architecture is put into the manifest, and the manifest sealed again."""
+    promised = bundle.parent / "promised"
+    shutil.copytree(bundle, promised, copy_function=shutil.os.link)  # type: ignore[attr-defined]
+    text = (promised / NAME).read_text("utf-8")
+    (promised / NAME).unlink()
+    altered = parse_manifest(text.replace('"sm_120"', '"sm_120", "sm_100"'))
+    (promised / NAME).write_text(altered.to_text(), "utf-8")
+    said = ferry("verify", promised, "--level", "static", status=1)
+    assert "skiff._C has no code for sm_100 (it has sm_120, sm_75, sm_90)" in said
+    shutil.rmtree(promised)
+
+
+def test_no_path_of_the_building_machine_is_inside(ferry: Ferry, module: Path) -> None:
+    assert str(ferry.cache).encode() not in module.read_bytes()
+
+
+def test_the_smoke_suite_runs_without_a_gpu_and_says_so(ferry: Ferry, bundle: Path) -> None:
+    name = next(
+        entry.target.name for entry in parse_manifest((bundle / NAME).read_text()).targets if entry.cuda
+    )
+    report = json.loads(ferry("verify", bundle, "--target", name, "--level", "smoke", "--json"))
+    assert report["passed"], report
+    (target,) = report["targets"]
+    checks = {check["name"]: check for level in target["levels"] for check in level["checks"]}
+    assert checks["check_ops.cuda_as_built"]["values"]["CUDA"] == 13000
+    assert checks["check_ops.cuda_equals_cpu"]["reason"] == "no CUDA device is visible here"
