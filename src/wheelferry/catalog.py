@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from wheelferry.coverage import Record, parse_records
 from wheelferry.errors import InputError
 from wheelferry.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 
@@ -58,6 +59,23 @@ def load_recipe(reference: str) -> LocatedRecipe:
     return LocatedRecipe(
         recipe=parse_recipe(text, file=path.name, torch=shipped_torch()), folder=path.resolve().parent
     )
+
+
+def records_file(located: LocatedRecipe) -> Path:
+    """Where the records of a recipe's verified cells are kept: in its folder beside the recipe."""
+    return located.folder / located.recipe.name / "records.json"
+
+
+def load_records(located: LocatedRecipe, *, file: Path | None = None) -> tuple[Record, ...]:
+    """The records of a recipe, none where there is no file; raises InputError for a malformed one."""
+    path = file or records_file(located)
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: {error}") from None
+    return parse_records(text, file=path.name, recipe=located.recipe.name)
 
 
 def split_reference(text: str) -> tuple[str, str]:

@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from wheelferry.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.errors import InputError
 from wheelferry.manifest import DeviceCode
-from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch
+from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch, in_range
 from wheelferry.targets import DEFAULT_BACKEND, Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
@@ -71,11 +69,21 @@ def default_torch(recipe: Recipe, release_name: str, *, python: str, platform: s
     """The newest torch in the recipe's table that serves the release there; InputError when there is none."""
     candidates = fitting_torch(recipe, release_name, python=python, platform=platform)
     if not candidates:
+        pythons = _fitting_pythons(recipe, release_name, platform)
         raise InputError(
             f"{recipe.name}@{release_name}: no torch that it supports has wheels for Python {python}",
-            hint="choose another --python, or name a torch with --torch",
+            hint=f"on {platform} it can be had for Python {', '.join(pythons) or '— none'}",
         )
     return candidates[-1]
+
+
+def _fitting_pythons(recipe: Recipe, release_name: str, platform: str) -> list[str]:
+    candidates = [f"3.{minor}" for minor in range(6, 20)]
+    return [
+        python
+        for python in candidates
+        if fitting_torch(recipe, release_name, python=python, platform=platform)
+    ]
 
 
 def fitting_torch(recipe: Recipe, release_name: str, *, python: str, platform: str) -> list[str]:
@@ -208,18 +216,25 @@ def _require_possible(recipe: Recipe, release_name: str, target: Target) -> None
     reason = obstacle(recipe, release_name, target)
     if reason:
         fitting = fitting_torch(recipe, release_name, python=target.python, platform=target.platform)
-        raise InputError(
-            reason, hint=f"for Python {target.python} choose torch {', '.join(fitting) or '— none is known'}"
-        )
+        raise InputError(reason, hint=torch_range(target.python, fitting))
+
+
+def torch_range(python: str, fitting: Sequence[str]) -> str:
+    """The torch releases that serve a Python, given oldest first, in one short sentence."""
+    if not fitting:
+        return f"for Python {python} no torch is known"
+    newest = ", ".join(fitting[:-4:-1])
+    rest = f" or older, down to {fitting[0]}" if len(fitting) > 3 else ""
+    return f"for Python {python} there is torch {newest}{rest}"
 
 
 def obstacle(recipe: Recipe, release_name: str, target: Target) -> str | None:
     """Why `release_name` cannot be had for `target`; None when nothing known is against it."""
     release = find_release(recipe, release_name)
     where = f"{recipe.name}@{release_name}"
-    if not _contains(release.python, target.python):
+    if not in_range(release.python, target.python):
         return f"{where} does not support Python {target.python} (it supports {release.python})"
-    if not _contains(release.torch, target.torch):
+    if not in_range(release.torch, target.torch):
         return f"{where} does not support torch {target.torch} (it supports {release.torch})"
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
     return _wheels_missing(recipe, release_name, target, pair) if pair else None
@@ -234,14 +249,15 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
     pythons = pair.windows if windows else pair.python
     if pythons is None:
         return f"torch {target.torch} has no wheels for Windows"
-    if not _contains(pythons, target.python):
-        return f"torch {target.torch} has no wheels for Python {target.python} (it has {pythons})"
+    if not in_range(pythons, target.python):
+        wheels = "Windows wheels" if windows else "wheels"
+        return f"torch {target.torch} has no {wheels} for Python {target.python} (it has {pythons})"
     needs_torchvision = any(
-        Requirement(entry.requires).name == "torchvision"
+        entry.distribution == "torchvision"
         for entry in recipe.requirements
         if entry.applies(release=release_name, torch=target.torch, python=target.python)
     )
-    if needs_torchvision and not _contains(pair.torchvision_python or "", target.python):
+    if needs_torchvision and not in_range(pair.torchvision_python or "", target.python):
         return (
             f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for "
             f"Python {target.python} (it has {pair.torchvision_python})"
@@ -265,16 +281,12 @@ def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
     )
 
 
-def _contains(specifier: str, version: str) -> bool:
-    return SpecifierSet(specifier).contains(version, prereleases=True)
-
-
 def plan_digest(recipe: Recipe, release_name: str, target: Target) -> str:
     """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way."""
     (cell,) = make_plan(recipe, release_name, [target]).cells
     release = recipe.releases[release_name]
     document = {
-        "source": release.commit or release.tree,
+        "source": release.pin,
         "target": asdict(target),
         "version": cell.wheel_version,
         "build_requires": cell.build_requires,
@@ -283,8 +295,10 @@ def plan_digest(recipe: Recipe, release_name: str, target: Target) -> str:
         "requirements": cell.requirements,
         "constraints": cell.constraints,
         "sdist_constraints": recipe.build.sdist_constraints,
-        "extensions": recipe.build.extensions,
+        "extensions": required_modules(recipe, with_cuda=cell.cuda is not None),
     }
+    if cell.cuda:
+        document["cuda_kernels"] = recipe.build.cuda_kernels
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

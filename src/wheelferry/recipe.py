@@ -8,6 +8,7 @@ exists is consistent.
 import json
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -67,6 +68,17 @@ class _Model(BaseModel):
 _M = TypeVar("_M", bound=_Model)
 
 
+@cache
+def in_range(specifier: str, version: str) -> bool:
+    """Whether `version` is in the range; a matrix asks the same few questions thousands of times."""
+    return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+@cache
+def _distribution(requirement: str) -> str:
+    return Requirement(requirement).name
+
+
 class Condition(_Model):
     """When an entry applies; an absent key means always."""
 
@@ -79,8 +91,8 @@ class Condition(_Model):
         """Whether the entry counts for this release on this torch and Python (``3.12``)."""
         return (
             (not self.releases or release in self.releases)
-            and SpecifierSet(self.torch).contains(torch, prereleases=True)
-            and SpecifierSet(self.python).contains(python)
+            and in_range(self.torch, torch)
+            and in_range(self.python, python)
         )
 
 
@@ -88,6 +100,11 @@ class ConditionalRequirement(Condition):
     """A requirement (or constraint) with the condition under which it counts."""
 
     requires: RequirementText
+
+    @property
+    def distribution(self) -> str:
+        """The name of what is required."""
+        return _distribution(self.requires)
 
 
 class Substitution(Condition):

@@ -1,7 +1,6 @@
 """The command line as a user meets it: help, exit codes, messages, JSON."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,22 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import write_wheel
+from conftest import wheelferry, write_wheel
 from wheelferry.recipe import schema
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def wheelferry(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run the program itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "wheelferry", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-    )
 
 
 COMMANDS = [
@@ -37,6 +24,7 @@ COMMANDS = [
     "verify",
     "merge",
     "recipes",
+    "matrix",
     "doctor",
     "cache",
 ]

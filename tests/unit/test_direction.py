@@ -10,18 +10,9 @@ import wheelferry
 
 ROOT = Path(wheelferry.__file__).parent
 PURE = {
-    "cuda",
-    "errors",
-    "targets",
-    "recipe",
-    "plan",
-    "lock",
-    "manifest",
-    "metadata",
-    "checks",
-    "report",
-    "progress",
-}
+    "errors", "targets", "recipe", "plan", "lock", "manifest", "metadata", "checks", "report", "progress",
+    "coverage", "cuda", "grid", "workflows",
+}  # fmt: skip
 # What a pure module may use besides the standard library: values, parsers and validators, never I/O.
 PURE_LIBRARIES = {"packaging", "pydantic", "tomli_w"}
 

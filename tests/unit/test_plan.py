@@ -38,9 +38,9 @@ def test_a_pair_pins_torchvision() -> None:
 @pytest.mark.parametrize(
     ("python", "torch", "said", "hint"),
     [
-        ("3.8", "2.13.0", r"does not support Python 3.8 \(it supports >=3.9\)", "none is known"),
+        ("3.8", "2.13.0", r"does not support Python 3.8 \(it supports >=3.9\)", "no torch is known"),
         ("3.11", "1.9.0", r"does not support torch 1.9.0 \(it supports >=2.0\)", "2.13.0"),
-        ("3.9", "2.13.0", "torch 2.13.0 has no wheels for Python 3.9", "none is known"),
+        ("3.9", "2.13.0", "torch 2.13.0 has no wheels for Python 3.9", "no torch is known"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(python: str, torch: str, said: str, hint: str) -> None:

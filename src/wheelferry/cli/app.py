@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from wheelferry import __version__
-from wheelferry.cli import bundling, caching, checking, looking, merging
+from wheelferry.cli import bundling, caching, checking, covering, looking, merging
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
 # What the machine refuses, whatever was running: no space, no permission, a name too long.
@@ -64,6 +64,7 @@ for _command in (
     checking.verify,
     merging.merge,
     looking.recipes,
+    covering.matrix,
     looking.doctor,
 ):
     app.command()(_command)

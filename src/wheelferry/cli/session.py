@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wheelferry.catalog import LocatedRecipe, load_recipe, split_reference
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
+from wheelferry.coverage import require_possible
 from wheelferry.errors import InputError
 from wheelferry.files import require_space
 from wheelferry.index import read_pip_configuration
 from wheelferry.interpreters import host_glibc_minor
-from wheelferry.plan import Plan, default_torch, find_release, make_plan
+from wheelferry.plan import Plan, default_torch, find_release, make_plan, obstacle
 from wheelferry.process import Completed, run
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
@@ -99,6 +100,10 @@ def plan_from_options(
         for version in torch or [""]
         for back in backend or [DEFAULT_BACKEND]
     ]
+    # said here and not by the plan, because the nearest cell depends on what was recorded
+    for target in targets:
+        if obstacle(located.recipe, release_name, target):
+            require_possible(located.recipe, release_name, target, load_records(located))
     requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
     return located, make_plan(
         located.recipe,

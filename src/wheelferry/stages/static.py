@@ -68,7 +68,7 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
     found = hash_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
-    problems += _check_report(root)
+    problems += check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
     wheels, wheel_problems = _read_wheels(root, sorted(p for p in hashes if p.endswith(".whl")), tools)
     problems += wheel_problems
@@ -96,7 +96,7 @@ def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
         return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
 
 
-def _check_report(root: Path) -> Iterator[Problem]:
+def check_report(root: Path) -> Iterator[Problem]:
     """An earlier report's own list against its files."""
     listing = root / REPORT_FILES
     if not listing.is_file():

@@ -1,0 +1,147 @@
+"""The matrix command: what a recipe can serve, what was seen, and the CI pipelines that build it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wheelferry.cli.options import Json
+
+
+class StatusName(StrEnum):
+    """What is known about a cell."""
+
+    verified = "verified"
+    builds = "builds"
+    not_tried = "not tried"
+    unsupported = "unsupported"
+
+
+References = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECIPE[@RELEASE]... [BUNDLE]...",
+        help="What to show, as in detectron2 or detectron2@v0.6; with --record, one recipe and then bundles.",
+    ),
+]
+Pythons = Annotated[
+    list[str] | None, typer.Option("--python", metavar="X.Y", help="Only this Python; repeatable.")
+]
+Torches = Annotated[
+    list[str] | None, typer.Option("--torch", metavar="VERSION", help="Only this torch; repeatable.")
+]
+Backends = Annotated[
+    list[str] | None,
+    typer.Option("--backend", metavar="NAME", help="Only cpu, cu130 … or default; repeatable."),
+]
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option("--platform", metavar="TAG", help="Only linux_x86_64, win_amd64 …; repeatable."),
+]
+Statuses = Annotated[
+    list[StatusName] | None,
+    typer.Option(
+        "--status", help="Only cells of this status, one a line with its reason or evidence; repeatable."
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|-",
+        help="Where --markdown, --github or --gitlab write. Default: stdout for the page, ci/ for pipelines.",
+    ),
+]
+
+
+def matrix(
+    references: References,
+    python: Pythons = None,
+    torch: Torches = None,
+    backend: Backends = None,
+    platform: Platforms = None,
+    status: Statuses = None,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write the coverage page.")] = False,
+    github: Annotated[
+        bool, typer.Option("--github", help="Write a GitHub workflow: ci/github/RECIPE.yml.")
+    ] = False,
+    gitlab: Annotated[
+        bool, typer.Option("--gitlab", help="Write a GitLab pipeline: ci/gitlab/RECIPE.yml.")
+    ] = False,
+    out: Out = None,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Add what the reports of the BUNDLEs say to the recipe's records."),
+    ] = False,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="With --record: the command that made reports which do not say it."
+        ),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Records to use. Default: records.json in the recipe's folder."),
+    ] = None,
+    trust_recipe: Annotated[
+        bool,
+        typer.Option(
+            "--trust-recipe",
+            help="With --record: bundles that do not say so were made with the recipe as it is now.",
+        ),
+    ] = False,
+) -> None:
+    """Show what a recipe can serve: every release, torch, Python, backend and platform.
+
+    A cell is verified (a recorded report says that it installed with no network, passed its checks and
+    trained), builds, is unsupported (with the reason), or was not tried. Few cells are listed one by one,
+    many as a grid.
+
+      wheelferry matrix detectron2                                    the whole grid
+
+      wheelferry matrix detectron2@v0.6 --python 3.14 --torch 2.5.1   may I have this? what is nearest?
+
+      wheelferry matrix detectron2 --status verified                  what was seen, with date and hash
+
+      wheelferry matrix detectron2 sample --markdown --out docs/coverage.md
+
+      wheelferry matrix detectron2 --record BUNDLE...                 keep what verify saw
+
+      wheelferry matrix detectron2 --github                           a workflow that builds the cells
+    """
+    from wheelferry.cli import matrices
+    from wheelferry.errors import InputError
+
+    kinds = [
+        name
+        for name, given in (
+            ("--json", json and not record),
+            ("--markdown", markdown),
+            ("--github", github),
+            ("--gitlab", gitlab),
+            ("--record", record),
+        )
+        if given
+    ]
+    if len(kinds) > 1:
+        raise InputError(f"{' and '.join(kinds)} do not go together", hint="run the command once for each")
+    if record:
+        matrices.record_reports(
+            references[0],
+            [Path(name) for name in references[1:]],
+            command=command,
+            file=records,
+            trust_recipe=trust_recipe,
+            as_json=json,
+        )
+        return
+    asked = matrices.read_references(
+        references, python=python, torch=torch, backend=backend, platform=platform, records=records
+    )
+    if markdown:
+        matrices.write_page(asked, out)
+    elif github or gitlab:
+        matrices.write_pipeline(asked, out, provider="github" if github else "gitlab")
+    else:
+        matrices.show(asked, [name.value for name in status or []], as_json=json)

@@ -1,0 +1,394 @@
+"""Coverage: what a recipe can serve, and what counts as having been seen."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import RECIPE, TARGET
+from wheelferry.catalog import LocatedRecipe, load_records, records_file
+from wheelferry.coverage import (
+    LINUX,
+    PYTHONS,
+    Record,
+    RecordedWheel,
+    Selection,
+    Status,
+    add_records,
+    advice,
+    cells,
+    judge,
+    nearest,
+    parse_records,
+    records_text,
+    require_possible,
+)
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.files import sha256_file
+from wheelferry.grid import make_grid
+from wheelferry.manifest import NAME, parse_manifest
+from wheelferry.plan import plan_digest
+from wheelferry.recipe import parse_recipe
+from wheelferry.report import FORMAT
+from wheelferry.stages.record import record
+from wheelferry.targets import Target
+
+ALL = ("static", "install", "smoke", "train")
+# three torch releases, one with Windows wheels and other CUDA builds; two releases, one of which is picky
+TEXT = RECIPE.replace(
+    '[[torch]]\nversion = "2.13.0"\npython = ">=3.10,<3.15"\n',
+    """
+[[torch]]
+version = "2.5.1"
+python = ">=3.9,<3.13"
+cuda = "12.4"
+
+[[torch]]
+version = "2.9.1"
+python = ">=3.10,<3.14"
+cuda = "12.8"
+other_cuda = ["13.0"]
+
+[[torch]]
+version = "2.13.0"
+python = ">=3.10,<3.15"
+windows = ">=3.11,<3.15"
+cuda = "13.0"
+""",
+).replace(
+    "[smoke]",
+    """[releases."2.0"]
+tree = "1111111111111111111111111111111111111111111111111111111111111111"
+version = "2.0"
+torch = ">=2.13"
+python = ">=3.12"
+
+[smoke]""",
+)
+RECIPES = parse_recipe(TEXT, file="tiny.toml")
+
+
+def target(
+    python: str = "3.11", torch: str = "2.13.0", backend: str = "cpu", platform: str = LINUX
+) -> Target:
+    return Target(python=python, platform=platform, torch=torch, backend=backend)
+
+
+def seen(where: Target = TARGET, *, release: str = "1.0", **values: object) -> Record:
+    fields: dict[str, object] = {
+        "levels": ALL,
+        "isolated": True,
+        "date": "2026-11-21T12:00:00+00:00",
+        "command": "wheelferry bundle …",
+        "wheel": RecordedWheel(file="tiny.whl", sha256="a" * 64),
+        "commit": "0" * 40,
+        "bundle": "b" * 64,
+        "plan": plan_digest(RECIPES, release, where),
+        "wheelferry": "wheelferry 0",
+        "machine": "x86_64",
+        **values,
+    }
+    return Record(release=release, target=where, **fields)  # type: ignore[arg-type]
+
+
+def status(*records: Record, where: Target = TARGET, release: str = "1.0") -> tuple[Status, str]:
+    verdict = judge(RECIPES, release, where, {r.cell: r for r in records})
+    return verdict.status, verdict.reason
+
+
+def test_only_a_report_in_which_everything_passed_verifies_a_cell() -> None:
+    assert status() == (Status.UNTRIED, "")
+    assert status(seen()) == (Status.VERIFIED, "")
+    assert status(seen(levels=ALL[:1])) == (Status.BUILDS, "")
+    failed = seen(levels=ALL[:3], failed="train")
+    assert status(failed) == (Status.BUILDS, "the train level failed on 2026-11-21")
+    assert status(seen(), where=target("3.12")) == (Status.UNTRIED, "")
+
+
+def test_a_record_counts_only_while_the_recipe_says_the_same_for_its_cell() -> None:
+    known = {TARGET: seen()}
+    changed = parse_recipe(TEXT + '\n[[constraints]]\nrequires = "leaf<2"\npython = "==3.11"\n', file="t")
+    verdict = judge(changed, "1.0", TARGET, {r.cell: r for r in known.values()})
+    assert verdict.status is Status.UNTRIED
+    assert verdict.reason == "the recipe changed since it was verified on 2026-11-21"
+    other = replace(TARGET, python="3.12")
+    elsewhere = {("1.0", other): seen(other)}
+    assert judge(changed, "1.0", other, elsewhere).status is Status.VERIFIED
+
+
+def test_what_cannot_be_says_why_even_where_a_record_exists() -> None:
+    found, reason = status(seen(target("3.12")), where=target("3.15"))
+    assert found is Status.UNSUPPORTED
+    assert "torch 2.13.0 has no wheels for Python 3.15" in reason
+    assert "no Windows wheels for Python 3.10" in status(where=target("3.10", platform="win_amd64"))[1]
+
+
+def test_the_matrix_is_whole() -> None:
+    found = cells(RECIPES, (), Selection())
+    backends = {"2.5.1": 3, "2.9.1": 4, "2.13.0": 3}
+    assert len(found) == 2 * len(PYTHONS) * 2 * sum(backends.values())
+    assert len({(v.release, v.target) for v in found}) == len(found)
+    assert [v.target.backend for v in found if (v.release, v.target.torch) == ("1.0", "2.9.1")][:4] == [
+        "default",
+        "cpu",
+        "cu128",
+        "cu130",
+    ]
+    picky = [v for v in found if v.release == "2.0" and v.status is not Status.UNSUPPORTED]
+    assert {v.target.torch for v in picky} == {"2.13.0"}
+    assert {v.target.python for v in picky} == {"3.12", "3.13", "3.14"}
+
+
+def test_a_selection_is_taken_at_its_word_and_shows_what_only_a_record_knows() -> None:
+    chosen = Selection(releases=("1.0",), pythons=("3.12",), torches=("2.13.0",), backends=("cu121",))
+    assert {v.reason for v in cells(RECIPES, (), chosen) if v.target.platform == LINUX} == {
+        "torch 2.13.0 has no cu121 build (it has cu130)"
+    }
+    rare = target("3.12", "2.14.7")
+    found = cells(RECIPES, [seen(rare)], Selection(releases=("1.0",), pythons=("3.12",)))
+    assert [v.status for v in found if v.target == rare] == [Status.VERIFIED]
+    assert rare not in {v.target for v in cells(RECIPES, [seen(rare)], Selection(pythons=("3.11",)))}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "records", "answer"),
+    [
+        # nothing recorded: the smallest step, in Python before torch
+        (target("3.14", "2.9.1"), [], ("1.0", "3.14", "2.13.0")),
+        (target("3.9", "2.9.1"), [], ("1.0", "3.9", "2.5.1")),
+        (target("3.15", "2.13.0"), [], ("1.0", "3.14", "2.13.0")),
+        # what was verified comes first
+        (target("3.14", "2.9.1"), [seen(target("3.12", "2.5.1"))], ("1.0", "3.12", "2.5.1")),
+        # but not for another platform, nor for another kind of backend
+        (target("3.10", "2.13.0", platform="win_amd64"), [seen(target("3.12"))], ("1.0", "3.11", "2.13.0")),
+        (target("3.15", backend="cu130"), [seen(target("3.12"))], ("1.0", "3.14", "2.13.0")),
+    ],
+)
+def test_nearest(wanted: Target, records: list[Record], answer: tuple[str, str, str]) -> None:
+    found = nearest(RECIPES, "1.0", wanted, records)
+    assert found is not None
+    assert (found.release, found.target.python, found.target.torch) == answer
+    assert found.target.platform == wanted.platform
+    assert found.target.backend == wanted.backend
+
+
+def test_another_release_is_near_only_when_this_one_serves_nothing_there() -> None:
+    nothing = parse_recipe(TEXT.replace('torch = ">=2.0"', 'torch = "<2.13"'), file="t")
+    found = nearest(nothing, "1.0", target("3.12", platform="win_amd64"), ())
+    assert found is not None
+    assert (found.release, found.target.platform) == ("2.0", "win_amd64")
+    assert advice(nothing, "1.0", target("3.12", platform="win_amd64"), ()) == (
+        "nearest: tiny@2.0 --python 3.12 --torch 2.13.0 --backend cpu --platform win_amd64 (not tried)"
+    )
+
+
+def test_a_refusal_gives_the_reason_and_the_nearest_cell() -> None:
+    require_possible(RECIPES, "1.0", TARGET, ())
+    with pytest.raises(InputError, match=r"torch 2\.5\.1 has no wheels for Python 3\.14") as caught:
+        require_possible(RECIPES, "1.0", target("3.14", "2.5.1"), [seen(target("3.14"))])
+    assert caught.value.hint == (
+        "nearest: --python 3.14 --torch 2.13.0 --backend cpu (verified 2026-11-21); "
+        "for Python 3.14 there is torch 2.13.0"
+    )
+
+
+def test_of_two_records_the_one_that_says_more_about_todays_recipe_stays() -> None:
+    full, short = seen(), seen(levels=ALL[:1], date="2026-11-22T12:00:00+00:00")
+    assert add_records(RECIPES, [full], [short]) == (full,)
+    assert add_records(RECIPES, [short], [full]) == (full,)
+    broken = seen(levels=ALL[:2], failed="smoke", date="2026-11-23T12:00:00+00:00")
+    assert add_records(RECIPES, [full], [broken]) == (broken,)
+    stale = seen(plan="c" * 64, date="2026-11-24T12:00:00+00:00")
+    assert add_records(RECIPES, [full], [stale]) == (full,)
+    assert add_records(RECIPES, [stale], [full]) == (full,)
+    other = seen(target("3.12"))
+    assert add_records(RECIPES, [other], [full]) == add_records(RECIPES, [full], [other]) == (full, other)
+
+
+def test_records_survive_being_written_in_any_order() -> None:
+    records = [seen(target("3.12", "2.5.1")), seen(target("3.9", "2.5.1")), seen(target("3.10"))]
+    text = records_text("tiny", records)
+    assert text == records_text("tiny", reversed(records))
+    again = parse_records(text, file="records.json", recipe="tiny")
+    assert [r.target.python for r in again] == ["3.9", "3.12", "3.10"]
+    assert set(again) == set(records)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"python": "3.11"', '"python": "3"', "records.0.target: Value error, unknown Python '3'"),
+        ('"isolated": true', '"isolated": "perhaps"', "records.0.isolated"),
+        ('"format": 1', '"format": 2', "format 2"),
+        ('"recipe": "tiny"', '"recipe": "huge"', "holds records of huge"),
+        ('"date"', '"day"', "records.0.date: Field required"),
+    ],
+)
+def test_a_malformed_file_of_records_is_refused_with_its_key(old: str, new: str, said: str) -> None:
+    text = records_text("tiny", [seen()])
+    assert old in text
+    with pytest.raises(InputError) as caught:
+        parse_records(text.replace(old, new), file="records.json", recipe="tiny")
+    assert said in str(caught.value)
+
+
+def test_a_grid_has_a_mark_for_each_backend_and_platform() -> None:
+    verdicts = cells(RECIPES, [seen(target("3.12"))], Selection(releases=("1.0",)))
+    grid = make_grid(verdicts)
+    assert grid.pythons == PYTHONS
+    assert [row.torch for row in grid.rows] == ["2.5.1", "2.9.1", "2.13.0"]
+    last = grid.rows[-1]
+    assert last.backends == ("default", "cpu", "cu130")
+    squares = dict(zip(grid.pythons, last.squares, strict=True))
+    assert squares["3.12"].text == "·✓·/·"
+    assert squares["3.11"].text == "·"
+    assert squares["3.10"].text == "·/—"
+    (reason,) = squares["3.10"].reasons
+    assert reason == "torch 2.13.0 has no Windows wheels for this Python (it has >=3.11,<3.15)"
+    assert make_grid(cells(RECIPES, (), Selection(releases=("2.0",)))).left_out == 2
+
+
+# Recording: a bundle's manifest and report become records.
+
+
+def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **values: object) -> None:
+    """A report as verify leaves it, of which the first `passed` levels passed."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    levels = [
+        {
+            "level": level,
+            "passed": number < passed,
+            "problems": [{"code": "CHECK"}] if problems and number == passed else [],
+            "checks": [{"name": "gpu", "status": "skipped"}] if level == "smoke" else [],
+        }
+        for number, level in enumerate(ALL)
+    ]
+    document = {
+        "format": FORMAT,
+        "digest": manifest.digest,
+        "date": "2026-11-21T12:00:00+00:00",
+        "host": {"machine": "x86_64", "glibc": "2.36", "platform": "Linux-secret-host"},
+        "command": "wheelferry bundle tiny@1.0",
+        "static": {"passed": True},
+        "targets": [
+            {"target": entry.target.name, "levels": levels[1:], "isolation": {"isolated": True}}
+            for entry in manifest.targets
+        ],
+        **values,
+    }
+    folder = bundle / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(document), "utf-8")
+    (folder / "files.json").write_text(
+        json.dumps({"report.json": sha256_file(folder / "report.json")}), "utf-8"
+    )
+
+
+def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located: LocatedRecipe) -> None:
+    write_report(bundle)
+    (wheel,) = (bundle / "wheelhouse").glob("tiny-*.whl")
+    expected = (wheel.name, sha256_file(wheel))
+    for file in (bundle / "wheelhouse").iterdir():
+        file.unlink()
+    path, new = record([bundle], located)
+    assert path == records_file(located) == located.folder / "tiny" / "records.json"
+    assert new == load_records(located)
+    (one,) = new
+    assert one.verified
+    assert (one.wheel.file, one.wheel.sha256) == expected
+    assert one.command == "wheelferry bundle tiny@1.0"
+    assert one.skipped == ("gpu",)
+    assert one.machine == "x86_64, glibc 2.36"
+    assert "secret" not in path.read_text("utf-8")
+    verdict = judge(located.recipe, "1.0", TARGET, {one.cell: one})
+    assert verdict.status is Status.VERIFIED
+    before = path.read_bytes()
+    record([bundle], located)
+    assert path.read_bytes() == before
+
+
+def test_a_report_of_fewer_levels_and_a_failed_one_only_build(bundle: Path, located: LocatedRecipe) -> None:
+    write_report(bundle, targets=[])
+    (one,) = record([bundle], located)[1]
+    assert (one.levels, one.failed, one.verified) == (("static",), None, False)
+    write_report(bundle, passed=2, problems=True)
+    (one,) = record([bundle], located)[1]
+    assert (one.levels, one.failed, one.verified) == (("static", "install"), "smoke", False)
+
+
+def _alter_report(bundle: Path) -> None:
+    path = bundle / "report" / "report.json"
+    path.write_text(path.read_text("utf-8").replace('"passed": false', '"passed": true'), "utf-8")
+
+
+def _other_digest(bundle: Path) -> None:
+    write_report(bundle, digest="f" * 64)
+
+
+def _alter_manifest(bundle: Path) -> None:
+    text = (bundle / NAME).read_text("utf-8")
+    (bundle / NAME).write_text(text.replace('"release": "1.0"', '"release": "2.0"'), "utf-8")
+
+
+def _unlisted(bundle: Path) -> None:
+    (bundle / "report" / "files.json").write_text("{}", "utf-8")
+
+
+def _unsound(bundle: Path) -> None:
+    write_report(bundle, static={"passed": False})
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_alter_report, "its report was altered"),
+        (_unlisted, "report.json is not listed"),
+        (_other_digest, "its report is about another bundle"),
+        (_alter_manifest, "the manifest was altered"),
+        (_unsound, "says that the bundle is not sound"),
+    ],
+)
+def test_altered_evidence_is_refused_and_nothing_is_written(
+    bundle: Path, located: LocatedRecipe, damage: object, said: str
+) -> None:
+    write_report(bundle, passed=2)
+    damage(bundle)  # type: ignore[operator]
+    with pytest.raises(IntegrityError, match=said):
+        record([bundle], located)
+    assert not records_file(located).exists()
+
+
+def test_evidence_that_says_too_little_is_refused_with_a_way_out(
+    bundle: Path, located: LocatedRecipe
+) -> None:
+    with pytest.raises(InputError, match="has no report"):
+        record([bundle], located)
+    write_report(bundle, command=None)
+    with pytest.raises(InputError, match="which command made it") as caught:
+        record([bundle], located)
+    assert "--command" in (caught.value.hint or "")
+    (one,) = record([bundle], located, command="wheelferry bundle by hand")[1]
+    assert one.command == "wheelferry bundle by hand"
+    write_report(bundle, targets=[{"target": "cp311-other"}])
+    with pytest.raises(InputError, match="makes no sense"):
+        record([bundle], located)
+
+
+def test_a_bundle_from_before_plan_digests_needs_a_persons_word(bundle: Path, located: LocatedRecipe) -> None:
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    older = replace(manifest, targets=tuple(replace(entry, plan="") for entry in manifest.targets))
+    (bundle / NAME).write_text(older.to_text(), "utf-8")
+    write_report(bundle)
+    with pytest.raises(InputError, match="does not say what the recipe said") as caught:
+        record([bundle], located)
+    assert "--trust-recipe" in (caught.value.hint or "")
+    (one,) = record([bundle], located, trust_recipe=True)[1]
+    assert judge(located.recipe, "1.0", TARGET, {one.cell: one}).status is Status.VERIFIED
+
+
+def test_a_bundle_of_another_recipe_is_refused(bundle: Path, located: LocatedRecipe) -> None:
+    other = LocatedRecipe(recipe=located.recipe.model_copy(update={"name": "huge"}), folder=located.folder)
+    write_report(bundle)
+    with pytest.raises(InputError, match="is a bundle of tiny, not of huge"):
+        record([bundle], other)

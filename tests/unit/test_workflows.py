@@ -1,0 +1,97 @@
+"""CI pipelines: which cells they build, and what the providers take."""
+
+from dataclasses import replace
+
+import pytest
+
+from conftest import RECIPE
+from wheelferry.coverage import LINUX, Selection
+from wheelferry.errors import InputError
+from wheelferry.recipe import parse_recipe
+from wheelferry.workflows import CI_PYTHONS, choose_jobs, newest_release
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def torch(version: str, cuda: str) -> str:
+    return f"""
+[[torch]]
+version = "{version}"
+python = ">=3.10,<3.14"
+windows = ">=3.11,<3.14"
+cuda = "{cuda}"
+"""
+
+
+def release(name: str, kind: str = "tag", version: str = "") -> str:
+    return f"""
+[releases."{name}"]
+{kind} = "{name}"
+commit = "{COMMIT}"
+version = "{version or name}"
+torch = ">=2.0"
+python = ">=3.9"
+"""
+
+
+def recipe_text(*releases: str) -> str:
+    """The tests' recipe with eight torch releases, of which the newest has CUDA 13, and these releases."""
+    head, _, rest = RECIPE.partition("[[torch]]")
+    torches = "".join([*(torch(f"2.{minor}.0", "12.8") for minor in range(5, 12)), torch("2.13.0", "13.0")])
+    git = head.replace('{ kind = "folder", path = "tiny/project" }', '{ kind = "git", url = "x" }')
+    return git + torches + "".join(releases) + "[smoke]" + rest.partition("[smoke]")[2]
+
+
+RELEASES = (release("1.10"), release("1.9"), release("1.8"), release("main", "branch", "2.0"))
+TINY = parse_recipe(recipe_text(*RELEASES), file="tiny.toml")
+
+
+def test_left_open_it_builds_the_newest_tag_with_the_newest_torch() -> None:
+    jobs = choose_jobs(TINY, Selection(), provider="github")
+    assert newest_release(TINY) == "1.10"
+    assert {job.release for job in jobs} == {"1.10"}
+    assert {job.target.torch for job in jobs} == {"2.13.0"}
+    assert {job.target.backend for job in jobs} == {"cpu", "cu130"}
+    linux = [job for job in jobs if not job.windows]
+    assert sorted({job.target.python for job in linux}) == list(CI_PYTHONS)
+    # torch has no Windows wheels for 3.10: such a cell is no job
+    assert {job.target.python for job in jobs if job.windows} == {"3.11", "3.12", "3.13"}
+    assert len({job.name for job in jobs}) == len(jobs) == 8 + 6
+    assert jobs[0].name == "tiny-1.10-cp310-manylinux_2_28_x86_64-torch2_13_0-cpu"
+
+
+def test_a_cuda_without_a_compiler_on_pypi_is_left_out_or_refused() -> None:
+    chosen = Selection(torches=("2.11.0",), platforms=(LINUX,))
+    assert {job.target.backend for job in choose_jobs(TINY, chosen, provider="github")} == {"cpu"}
+    with pytest.raises(InputError, match="cu128: a hosted runner has no compiler for it"):
+        choose_jobs(TINY, Selection(torches=("2.11.0",), backends=("cu128",)), provider="github")
+
+
+def test_more_cells_than_github_takes_are_refused_with_their_number() -> None:
+    # of four releases, eight torches, four Pythons (on Windows three), two backends
+    every = Selection(
+        releases=tuple(TINY.releases),
+        torches=tuple(entry.version for entry in TINY.torch),
+        backends=("default", "cpu"),
+    )
+    assert len(choose_jobs(TINY, every, provider="github")) == 256 + 192
+    larger = parse_recipe(recipe_text(*RELEASES, release("1.7")), file="tiny.toml")
+    more = replace(every, releases=tuple(larger.releases))
+    with pytest.raises(InputError, match="320 cells for Linux; GitHub takes at most 256") as caught:
+        choose_jobs(larger, more, provider="github")
+    assert "choose fewer" in (caught.value.hint or "")
+    assert len(choose_jobs(larger, more, provider="gitlab")) == 320 + 240
+
+
+def test_a_cell_named_twice_is_one_job() -> None:
+    twice = Selection(pythons=("3.12", "3.12"), backends=("cpu", "cpu"), platforms=(LINUX, LINUX))
+    assert len(choose_jobs(TINY, twice, provider="github")) == 1
+
+
+def test_nothing_to_build_is_refused() -> None:
+    with pytest.raises(InputError, match="can serve none of the cells"):
+        choose_jobs(TINY, Selection(pythons=("3.8",)), provider="gitlab")
+    branch = parse_recipe(recipe_text(release("main", "branch", "2.0")), file="tiny.toml")
+    with pytest.raises(InputError, match="has no tagged release") as caught:
+        choose_jobs(branch, Selection(), provider="github")
+    assert caught.value.hint == "name a branch: tiny@main"
