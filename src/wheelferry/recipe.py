@@ -198,7 +198,8 @@ class Build(_Model):
         str | None, Field(description="variable the project appends to its version, if it has one")
     ] = None
     extensions: Annotated[
-        tuple[str, ...], Field(min_length=1, description="compiled modules the wheel must hold")
+        tuple[str, ...],
+        Field(min_length=1, description="compiled modules and libraries of torch ops the wheel must hold"),
     ]
     cuda_extensions: Annotated[
         tuple[str, ...],

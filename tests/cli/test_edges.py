@@ -1,6 +1,9 @@
 """Edges that need this machine: processes, interpreters, the sandbox."""
 
+import _ctypes
+import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -14,6 +17,7 @@ from wheelferry.interpreters import find_interpreter, inspect_interpreter
 from wheelferry.platforms.linux import find_compiler, policy_for
 from wheelferry.process import run
 from wheelferry.sandbox import clean_environment, open_sandbox
+from wheelferry.stages.install import INSPECT
 
 SLEEPER = (
     "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
@@ -72,6 +76,21 @@ def test_this_python_is_found_and_a_foreign_program_is_not_one() -> None:
     with pytest.raises(MissingError, match=r"no CPython 3\.99") as caught:
         find_interpreter("3.99", run)
     assert "uv python install 3.99" in (caught.value.hint or "")
+
+
+def test_a_library_of_ops_is_given_to_torch_and_a_broken_module_is_not_excused(tmp_path: Path) -> None:
+    """Any extension under another name is a compiled file without the init function that Python wants."""
+    package = tmp_path / "p"
+    package.mkdir()
+    shutil.copy(_ctypes.__file__, package / "ops.so")
+    (package / "broken.so").write_bytes(b"no library")
+    (tmp_path / "torch.py").write_text(
+        "class ops:\n    load_library = staticmethod(lambda path: print('loaded', path))\n", "utf-8"
+    )
+    done = run([sys.executable, "-c", INSPECT, "p.ops", "p.broken", "p.absent"], step="look", cwd=tmp_path)
+    assert f"loaded {package / 'ops.so'}" in done.output
+    failed = json.loads(done.output.rpartition("\n@@")[2])
+    assert list(failed) == ["p.broken", "p.absent"]
 
 
 def test_no_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:

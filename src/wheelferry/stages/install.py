@@ -18,13 +18,22 @@ from wheelferry.tools import Tools
 
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
-# Imports each module by itself; a broken one must not hide the others.
-_INSPECT = """
+# Imports each module by itself; a broken one must not hide the others. A compiled file without an init
+# function is no module but a library of ops, which its package gives to torch: so does this.
+INSPECT = """
 import importlib, json, sys, traceback
+def bring(name):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if "PyInit_" not in str(error):
+            raise
+        import torch
+        torch.ops.load_library(error.path)
 failed = {}
 for name in sys.argv[1:]:
     try:
-        importlib.import_module(name)
+        bring(name)
     except BaseException:
         failed[name] = traceback.format_exc()
 print("\\n@@" + json.dumps(failed))
@@ -90,7 +99,7 @@ def _inspect(
     """Import the recipe's modules; compare what is installed with the lock."""
     suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
     modules = [*suite["imports"], *entry.extensions]
-    result = sandbox([python, "-c", _INSPECT, *modules], step="import", log=log, check=False)
+    result = sandbox([python, "-c", INSPECT, *modules], step="import", log=log, check=False)
     _, marker, answer = result.output.rpartition("\n@@")
     if result.returncode != 0 or not marker:
         return [
