@@ -28,3 +28,26 @@ HIDDEN void _ZNSt15__exception_ptr13exception_ptr10_M_releaseEv(void **self) {
     _ZNSt15__exception_ptr13exception_ptrD1Ev(self);
     *self = 0;
 }
+
+/* GLIBC_2.34, where libpthread joined libc; the same function under the version it had before.
+ * Called by std::call_once. */
+#ifdef __x86_64__
+extern int older_pthread_once(int *control, void (*routine)(void));
+__asm__(".symver older_pthread_once, pthread_once@GLIBC_2.2.5");
+HIDDEN int pthread_once(int *control, void (*routine)(void)) { return older_pthread_once(control, routine); }
+#endif
+
+/* GLIBCXX_3.4.26: string streams made without arguments, in both ABIs of std::string, by the
+ * constructors that take an open mode (out is 16, in is 8). */
+#define STREAM(without, with, mode)            \
+    extern void with(void *self, int how);     \
+    HIDDEN void without(void *self) { with(self, mode); }
+
+STREAM(_ZNSt19basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev,
+       _ZNSt19basic_ostringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16)
+STREAM(_ZNSt18basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev,
+       _ZNSt18basic_stringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16 | 8)
+STREAM(_ZNSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev,
+       _ZNSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16)
+STREAM(_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev,
+       _ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16 | 8)

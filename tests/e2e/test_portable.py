@@ -1,0 +1,53 @@
+"""portable.c: a module that uses what only a new libstdc++ or glibc has asks for the old ones, and works."""
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from wheelferry.platforms import linux
+
+PORTABLE = Path(linux.__file__).with_name("portable.c")
+# Unoptimised, so that the compiler calls what it would otherwise write in place.
+CODE = """
+#include <mutex>
+#include <sstream>
+static std::once_flag once;
+extern "C" int work(int number) {
+    int first = 0;
+    std::call_once(once, [&] { first = 100; });
+    std::ostringstream out;
+    out << number;
+    std::stringstream both;
+    both << out.str();
+    int back = 0;
+    both >> back;
+    return back + first;
+}
+"""
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+]
+
+
+@pytest.mark.parametrize("abi", [0, 1], ids=["old string ABI", "new string ABI"])
+def test_a_module_asks_for_nothing_newer_than_manylinux_2_28(abi: int, tmp_path: Path) -> None:
+    source, module, obj = tmp_path / "module.cpp", tmp_path / "module.so", tmp_path / "portable.o"
+    source.write_text(CODE)
+    subprocess.run(
+        ["g++", "-x", "c", "-c", "-fPIC", "-ffunction-sections", PORTABLE, "-o", obj], check=True, timeout=60
+    )
+    options = ["-O0", "-std=c++14", "-fPIC", "-shared", f"-D_GLIBCXX_USE_CXX11_ABI={abi}"]
+    subprocess.run(["g++", *options, source, obj, "-Wl,--gc-sections", "-o", module], check=True, timeout=60)
+    with module.open("rb") as stream:
+        versions = linux.read_elf(stream).symbol_versions
+    glibc = linux.policy_for(versions, "x86_64").glibc_minor
+    assert glibc is not None
+    assert glibc <= 28
+    work = ctypes.CDLL(str(module)).work
+    assert (work(42), work(7)) == (142, 7)
