@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ferry import Ferry
 
+from ferry import Ferry
 from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.wheels import unpack
 

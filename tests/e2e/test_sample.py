@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ferry import Ferry
 
+from ferry import Ferry
 from wheelferry.files import sha256_file
 from wheelferry.store import Store
 
