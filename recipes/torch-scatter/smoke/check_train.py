@@ -9,12 +9,13 @@ import torch
 import torch_scatter
 from harness import check, expect
 
-NODES = 600
+NODES = 1500
 DEGREE = 6  # incoming edges of a node
 FEATURES = 8
 WIDTH = 24
-ITERATIONS = 200
+ITERATIONS = 80
 WINDOW = 10  # iterations over which the first and the last loss are averaged
+LEAST_ACCURACY = 0.88  # 0.95 and more were seen; half is chance
 
 
 class Graph(object):
@@ -101,7 +102,7 @@ def train(context):
     context.value("accuracy on a graph not trained on", on_unseen)
     context.value("the same without messages", without)
     expect(math.isfinite(last) and last <= first / 2, "the loss went from %g to %g only" % (first, last))
-    expect(on_unseen >= 0.85, "accuracy on an unseen graph is %.3f, below 0.85" % on_unseen)
+    expect(on_unseen >= LEAST_ACCURACY, "accuracy on an unseen graph is only %.3f" % on_unseen)
     expect(without <= 0.65, "without messages the accuracy is %.3f: the task does not need them" % without)
     without_gradient = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     expect(not without_gradient, "no gradient for %s" % ", ".join(without_gradient))

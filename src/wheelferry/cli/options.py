@@ -62,7 +62,7 @@ Torch = Annotated[
 Source = Annotated[
     str | None,
     typer.Option(
-        metavar="URL|PATH", help="Repository, bare repository or checkout, instead of the recipe's."
+        metavar="URL|PATH", help="Repository, checkout or sdist to take instead of the recipe's source."
     ),
 ]
 With = Annotated[
