@@ -42,7 +42,7 @@ def choose_jobs(recipe: Recipe, selection: Selection, *, provider: str) -> tuple
 
     Where the selection leaves it open: the newest tagged release, Python 3.10 to 3.13, the newest torch for
     each, the CPU and the CUDA of PyPI's torch, Linux and Windows. Raises InputError when nothing is left,
-    for several releases, for more cells than the provider takes, and for a CUDA whose compiler is not on PyPI.
+    for several releases, for more cells than GitHub takes, and for a CUDA whose compiler is not on PyPI.
     """
     _refuse_old_cuda(selection.backends)
     if len(selection.releases) > 1:
