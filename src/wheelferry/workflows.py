@@ -42,16 +42,17 @@ def choose_jobs(recipe: Recipe, selection: Selection, *, provider: str) -> tuple
 
     Where the selection leaves it open: the newest tagged release, Python 3.10 to 3.13, the newest torch for
     each, the CPU and the CUDA of PyPI's torch, Linux and Windows. Raises InputError when nothing is left,
-    when there are more cells than the provider takes, and for a CUDA whose compiler is not on PyPI.
+    for several releases, for more cells than GitHub takes, and for a CUDA whose compiler is not on PyPI.
     """
     _refuse_old_cuda(selection.backends)
-    jobs = tuple(
-        dict.fromkeys(
-            Job(recipe=recipe.name, release=release, target=target)
-            for release in selection.releases or (newest_release(recipe),)
-            for target in _targets(recipe, release, selection)
+    if len(selection.releases) > 1:
+        raise InputError(
+            "a pipeline makes one bundle, and a bundle holds one release",
+            hint="run the command once for each release, with an --out for each",
         )
-    )
+    (release,) = selection.releases or (newest_release(recipe),)
+    targets = dict.fromkeys(_targets(recipe, release, selection))
+    jobs = tuple(Job(recipe=recipe.name, release=release, target=target) for target in targets)
     if not jobs:
         raise InputError(
             f"{recipe.name} can serve none of the cells that were asked for",

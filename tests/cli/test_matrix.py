@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 ROOT = Path(__file__).parents[2]
 CELL = ["--python", "3.14", "--torch", "2.5.1", "--backend", "cpu", "--platform", "linux_x86_64"]
 GENERATED = {
-    "docs/coverage.md": ["detectron2", "sample", "--markdown"],
+    "docs/coverage.md": ["--markdown"],
     "ci/github/detectron2.yml": ["detectron2", "--github"],
     "ci/gitlab/detectron2.yml": ["detectron2", "--gitlab"],
 }
@@ -73,6 +73,8 @@ def test_the_whole_matrix_is_a_grid_and_its_json_has_every_cell() -> None:
         (["sample", "detectron2", "--github"], "a pipeline is for one recipe"),
         (["sample", "--github", "--backend", "cu128"], "a hosted runner has no compiler for it"),
         (["sample", "--record"], "--record was given no bundle"),
+        (["--record"], "--record was given no bundle"),
+        (["detectron2@v0.6", "detectron2@main", "--github"], "a bundle holds one release"),
         (["sample", "--record", "nowhere"], "nowhere is not a bundle"),
     ],
 )

@@ -1,5 +1,6 @@
 """CI pipelines: which cells they build, and what the providers take."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -34,12 +35,14 @@ python = ">=3.9"
 """
 
 
-def recipe_text(*releases: str) -> str:
-    """The tests' recipe with eight torch releases, of which the newest has CUDA 13, and these releases."""
+def recipe_text(*releases: str, torches: Iterable[str] = ("2.11.0",)) -> str:
+    """The tests' recipe with these releases, these torch releases of CUDA 12.8, and one of CUDA 13."""
     head, _, rest = RECIPE.partition("[[torch]]")
-    torches = "".join([*(torch(f"2.{minor}.0", "12.8") for minor in range(5, 12)), torch("2.13.0", "13.0")])
+    older = "".join(torch(version, "12.8") for version in torches if version != "2.13.0")
     git = head.replace('{ kind = "folder", path = "tiny/project" }', '{ kind = "git", url = "x" }')
-    return git + torches + "".join(releases) + "[smoke]" + rest.partition("[smoke]")[2]
+    return (
+        git + older + torch("2.13.0", "13.0") + "".join(releases) + "[smoke]" + rest.partition("[smoke]")[2]
+    )
 
 
 RELEASES = (release("1.10"), release("1.9"), release("1.8"), release("main", "branch", "2.0"))
@@ -68,19 +71,21 @@ def test_a_cuda_without_a_compiler_on_pypi_is_left_out_or_refused() -> None:
 
 
 def test_more_cells_than_github_takes_are_refused_with_their_number() -> None:
-    # of four releases, eight torches, four Pythons (on Windows three), two backends
-    every = Selection(
-        releases=tuple(TINY.releases),
-        torches=tuple(entry.version for entry in TINY.torch),
-        backends=("default", "cpu"),
-    )
-    assert len(choose_jobs(TINY, every, provider="github")) == 256 + 192
-    larger = parse_recipe(recipe_text(*RELEASES, release("1.7")), file="tiny.toml")
-    more = replace(every, releases=tuple(larger.releases))
-    with pytest.raises(InputError, match="320 cells for Linux; GitHub takes at most 256") as caught:
+    many = [f"2.{minor}.0" for minor in range(5, 69)]
+    larger = parse_recipe(recipe_text(*RELEASES, torches=many), file="tiny.toml")
+    # 64 torches, four Pythons (on Windows three), one backend
+    every = Selection(torches=tuple(many), backends=("cpu",))
+    assert len(choose_jobs(larger, every, provider="github")) == 256 + 192
+    more = replace(every, backends=("default", "cpu"))
+    with pytest.raises(InputError, match="512 cells for Linux; GitHub takes at most 256") as caught:
         choose_jobs(larger, more, provider="github")
     assert "choose fewer" in (caught.value.hint or "")
-    assert len(choose_jobs(larger, more, provider="gitlab")) == 320 + 240
+    assert len(choose_jobs(larger, more, provider="gitlab")) == 512 + 384
+
+
+def test_a_pipeline_is_of_one_release() -> None:
+    with pytest.raises(InputError, match="a bundle holds one release"):
+        choose_jobs(TINY, Selection(releases=("1.9", "1.10")), provider="github")
 
 
 def test_a_cell_named_twice_is_one_job() -> None:

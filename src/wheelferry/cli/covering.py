@@ -19,10 +19,12 @@ class StatusName(StrEnum):
 
 
 References = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        metavar="RECIPE[@RELEASE]... [BUNDLE]...",
-        help="What to show, as in detectron2 or detectron2@v0.6; with --record, one recipe and then bundles.",
+        metavar="[RECIPE[@RELEASE]]... [BUNDLE]...",
+        help="What to show, as in detectron2 or detectron2@v0.6; all recipes when none is named. "
+        "With --record: one recipe, then bundles.",
+        show_default=False,
     ),
 ]
 Pythons = Annotated[
@@ -55,7 +57,7 @@ Out = Annotated[
 
 
 def matrix(
-    references: References,
+    references: References = None,
     python: Pythons = None,
     torch: Torches = None,
     backend: Backends = None,
@@ -104,7 +106,7 @@ def matrix(
 
       wheelferry matrix detectron2 --status verified                  what was seen, with date and hash
 
-      wheelferry matrix detectron2 sample --markdown --out docs/coverage.md
+      wheelferry matrix --markdown --out docs/coverage.md             the page, for all recipes
 
       wheelferry matrix detectron2 --record BUNDLE...                 keep what verify saw
 
@@ -126,10 +128,11 @@ def matrix(
     ]
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(kinds)} do not go together", hint="run the command once for each")
+    named = references or []
     if record:
         matrices.record_reports(
-            references[0],
-            [Path(name) for name in references[1:]],
+            named[:1],
+            [Path(name) for name in named[1:]],
             command=command,
             file=records,
             trust_recipe=trust_recipe,
@@ -137,7 +140,7 @@ def matrix(
         )
         return
     asked = matrices.read_references(
-        references, python=python, torch=torch, backend=backend, platform=platform, records=records
+        named, python=python, torch=torch, backend=backend, platform=platform, records=records
     )
     if markdown:
         matrices.write_page(asked, out)

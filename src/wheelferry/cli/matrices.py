@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_names
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.coverage import (
     Record,
@@ -57,7 +57,7 @@ def read_references(
         platforms=tuple(parse_platform(name, host_glibc_minor=None) for name in platform or []),
     )
     releases: dict[str, list[str]] = {}
-    for reference in references:
+    for reference in references or shipped_names():
         name, at, release = reference.rpartition("@")
         named = releases.setdefault(name if at else reference, [])
         if at:
@@ -212,7 +212,7 @@ def _write(text: str, out: str | None) -> None:
 
 
 def record_reports(
-    reference: str,
+    references: Sequence[str],
     bundles: Sequence[Path],
     *,
     command: str | None,
@@ -223,6 +223,7 @@ def record_reports(
     """Add the evidence in `bundles` to the records, and say what was added."""
     from wheelferry.stages.record import record
 
+    reference = "".join(references) or "RECIPE"
     if not bundles:
         raise InputError(
             "--record was given no bundle", hint=f"wheelferry matrix {reference} --record BUNDLE..."
