@@ -62,7 +62,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["build", "sample@1.0", "--platform", "win_amd64"], 2, "win_amd64 cannot be built on this machine"),
         (["bundle", "sample@1.0"], 2, "Missing option '--out'"),
         (["plan", "torch-scatter@2.1.2", "--torch", "1.10.2"], 2, "does not support torch 1.10.2"),
-        (["merge", ".", "--out", "x"], 2, "there is nothing to merge"),
+        (["merge", ".", "--out", "x"], 2, ". is neither a bundle"),
         (["merge", ".", "nowhere", "--out", "x"], 2, "neither a bundle"),
     ],
 )

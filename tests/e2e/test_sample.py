@@ -18,8 +18,11 @@ from pathlib import Path
 import pytest
 
 from ferry import Ferry
+from wheelferry.cuda import backend_of
 from wheelferry.files import sha256_file
+from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.store import Store
+from wheelferry.wheels import torch_cuda
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -415,3 +418,39 @@ def git_recipe(folder: Path, repository: Path | str, commit: str, extra: str = "
     path.write_text(f"{text}\n\n{extra}", "utf-8")
     shutil.copytree(shipped_folder() / "sample" / "smoke", folder / "sample" / "smoke")
     return path
+
+
+def test_a_backend_is_held_against_the_torch_that_was_found(
+    ferry: Ferry, bundle: Path, tmp_path: Path
+) -> None:
+    """The bundle's own torch, offered as another build than it is, and as what it is."""
+    (torch,) = (bundle / "wheelhouse").glob("torch-2*.whl")
+    folder = bundle.parent / "builds of torch"
+    folder.mkdir()
+    os.link(torch, folder / torch.name)
+    cuda = torch_cuda(torch)
+    right, wrong = ("cpu", "cu130") if cuda is None else (backend_of(cuda), "cpu")
+    build: list[str | Path] = ["build", "sample@1.0", "--python", PYTHON, "--torch", TORCH]
+    build += ["--torch-index", folder]
+    said = ferry(*build, "--backend", wrong, "--out", tmp_path, status=2)
+    assert f"the backend asked for is {wrong}" in said
+    assert f"take --backend {right}" in said
+    if right == "cpu":
+        ferry(*build, "--backend", right, "--out", tmp_path)
+        (wheel,) = tmp_path.glob("*.whl")
+        assert wheel.name.startswith(f"skiff-1.0+pt{TORCH}cpu-")
+
+
+def test_a_target_that_fails_leaves_the_others(ferry: Ferry, bundle: Path) -> None:
+    """CPython 3.14 is not on the machine; what the other target needs is in the store."""
+    if shutil.which("python3.14"):
+        pytest.skip("this machine has the Python that the test needs to be missing")
+    out = bundle.parent / "one of two"
+    both: list[str | Path] = ["--python", PYTHON, "--python", "3.14", "--torch", TORCH]
+    both += ["--no-verify", "--out", out]
+    said = ferry("bundle", "sample@1.0", *both, status=3)
+    assert "1 of 2 targets failed:\ncp314-manylinux" in said
+    assert not out.exists()
+    ferry("bundle", "sample@1.0", *both, "--keep-going", status=3)
+    (entry,) = parse_manifest((out / NAME).read_text("utf-8")).targets
+    assert entry.target.python == PYTHON

@@ -232,8 +232,13 @@ def test_a_folder_with_something_else_is_left_alone(
     (tmp_path / "out" / "thesis.txt").write_text("years of work", "utf-8")
     with pytest.raises(InputError, match="holds something else than a bundle"):
         merge(bundles, tmp_path / "out", tools)
-    with pytest.raises(InputError, match="nothing to merge"):
-        merge(bundles[:1], tmp_path / "new", tools)
+
+
+def test_one_alone_is_checked_and_passed_on(bundles: list[Path], tmp_path: Path, tools: Tools) -> None:
+    merge(bundles[:1], tmp_path / "out", tools)
+    report = {name for name in contents(bundles[0]) if name.startswith("report/")}
+    kept = {name: data for name, data in contents(bundles[0]).items() if name not in report}
+    assert contents(tmp_path / "out") == kept
 
 
 def test_an_earlier_result_is_replaced(bundles: list[Path], tmp_path: Path, tools: Tools) -> None:

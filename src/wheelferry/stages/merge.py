@@ -64,16 +64,17 @@ def merge(roots: Sequence[Path], out: Path, tools: Tools) -> Merged:
     IntegrityError for altered bytes and for files of one name that differ.
     """
     _check_roots(roots, out)
-    tools.progress.stage(f"merge {len(roots)} folders into {out}")
+    tools.progress.stage(f"merge into {out}: {', '.join(map(str, roots))}")
     if (roots[0] / NAME).is_file():
         return Merged(out=out, manifest=_merge_bundles(roots, out, tools))
     return Merged(out=out, manifest=None, wheels=_merge_wheelhouses(roots, out, tools))
 
 
 def _check_roots(roots: Sequence[Path], out: Path) -> None:
-    """Raise InputError unless there are several folders of one kind, none of which `out` would touch."""
-    if len(roots) < 2:
-        raise InputError("there is nothing to merge", hint="give two bundles or more")
+    """Raise InputError unless all are folders of one kind, none of which `out` would touch.
+
+    One alone is all right: it may be the only one that a row of machines could make.
+    """
     bundles = [root for root in roots if (root / NAME).is_file()]
     others = [root for root in roots if root not in bundles]
     for root in others:
