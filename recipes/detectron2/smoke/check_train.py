@@ -13,7 +13,7 @@ import numpy as np
 import synthetic
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.engine import DefaultPredictor, DefaultTrainer
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, DatasetEvaluators
@@ -258,9 +258,6 @@ def draw_predictions(path, cfg, images):
 def register(folder):
     """Write and register the data set; return its images as BGR arrays."""
     path = synthetic.write(folder, IMAGES)
-    if DATASET in DatasetCatalog.list():
-        DatasetCatalog.pop(DATASET)
-        MetadataCatalog.pop(DATASET)
     register_coco_instances(DATASET, {}, path, folder)
     entries = DatasetCatalog.get(DATASET)
     expect(len(entries) == IMAGES, "the registered data set has %d images" % len(entries))
