@@ -18,6 +18,7 @@ from wheelferry.coverage import (
     add_records,
     advice,
     cells,
+    choose_torch,
     judge,
     nearest,
     parse_records,
@@ -189,7 +190,22 @@ def test_a_refusal_gives_the_reason_and_the_nearest_cell() -> None:
         require_possible(RECIPES, "1.0", target("3.14", "2.5.1"), [seen(target("3.14"))])
     assert caught.value.hint == (
         "nearest: --python 3.14 --torch 2.13.0 --backend cpu (verified 2026-11-21); "
-        "for Python 3.14 there is torch 2.13.0"
+        "for Python 3.14 and cpu there is torch 2.13.0"
+    )
+
+
+def test_without_any_torch_the_nearest_cell_is_named_too() -> None:
+    def chosen(python: str, backend: str) -> str:
+        return choose_torch(
+            RECIPES, "1.0", python=python, platform=LINUX, backend=backend, records=lambda: ()
+        )
+
+    assert chosen("3.12", "cu128") == "2.9.1"
+    with pytest.raises(InputError, match=r"no torch that it supports has wheels for Python 3\.15") as caught:
+        chosen("3.15", "default")
+    assert caught.value.hint == (
+        "nearest: --python 3.14 --torch 2.13.0 (not tried); "
+        "for manylinux_2_28_x86_64 there is one with Python 3.9, 3.10, 3.11, 3.12, 3.13, 3.14"
     )
 
 
