@@ -403,6 +403,17 @@ def test_a_bundle_from_before_plan_digests_needs_a_persons_word(bundle: Path, lo
     assert judge(located.recipe, "1.0", TARGET, {one.cell: one}).status is Status.VERIFIED
 
 
+def test_all_bundles_that_are_refused_are_named(bundle: Path, located: LocatedRecipe, tmp_path: Path) -> None:
+    write_report(bundle)
+    with pytest.raises(InputError) as caught:
+        record([tmp_path / "one", bundle, tmp_path / "two"], located)
+    assert [name for name in ("one", "two") if f"{tmp_path / name} is not a bundle" in str(caught.value)] == [
+        "one",
+        "two",
+    ]
+    assert not records_file(located).exists()
+
+
 def test_a_bundle_of_another_recipe_is_refused(bundle: Path, located: LocatedRecipe) -> None:
     other = LocatedRecipe(recipe=located.recipe.model_copy(update={"name": "huge"}), folder=located.folder)
     write_report(bundle)
