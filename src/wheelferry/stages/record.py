@@ -27,8 +27,8 @@ def record(
 
     A bundle needs only its manifest and its report here. `command` stands for reports that do not say which
     command made them; `trust_recipe` asserts that a bundle without the digest of its plan was made with the
-    recipe as it is now. Nothing is written when bundles are refused, all of which are named: IntegrityError for a manifest
-    or report that was altered or a report about another bundle, InputError for what holds no evidence.
+    recipe as it is now. Bundles are refused all together, and then nothing is written: IntegrityError for
+    an altered manifest or report and for a report about another bundle, InputError for what is no evidence.
     """
     path = file or records_file(located)
     known = load_records(located, file=path)
