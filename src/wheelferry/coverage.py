@@ -72,8 +72,9 @@ class RecordedWheel(_Model):
 class Record(_Model):
     """What one verify report says about one target of one bundle.
 
-    `levels` are those that passed, `failed` is the one that found problems; `plan` is the digest of what
-    the recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
+    `levels` are those that passed, `failed` is the one that found problems, `torch` the version that was
+    installed (with its local part, where the index offers such a build). `plan` is the digest of what the
+    recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
     """
 
     release: str
@@ -85,6 +86,7 @@ class Record(_Model):
     date: str
     command: str
     wheel: RecordedWheel
+    torch: str | None = None
     commit: str
     bundle: str
     plan: str

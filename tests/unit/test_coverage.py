@@ -277,6 +277,7 @@ def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **val
             "passed": number < passed,
             "problems": [{"code": "CHECK"}] if problems and number == passed else [],
             "checks": [{"name": "gpu", "status": "skipped"}] if level == "smoke" else [],
+            "facts": {"installed": {"torch": "2.13.0+cpu"}} if level == "install" else {},
         }
         for number, level in enumerate(ALL)
     ]
@@ -315,6 +316,7 @@ def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located:
     assert (one.wheel.file, one.wheel.sha256) == expected
     assert one.command == "wheelferry bundle tiny@1.0"
     assert one.skipped == ("gpu",)
+    assert one.torch == "2.13.0+cpu"
     assert one.machine == "x86_64, glibc 2.36"
     assert "secret" not in path.read_text("utf-8")
     verdict = judge(located.recipe, "1.0", TARGET, {one.cell: one})

@@ -153,12 +153,19 @@ def _record(
         date=report["date"],
         command=command,
         wheel=RecordedWheel(file=entry.built, sha256=hashes[f"wheelhouse/{entry.built}"]),
+        torch=next((i["torch"] for i in _installed(result) if "torch" in i), None),
         commit=manifest.commit,
         bundle=manifest.digest,
         plan=plan,
         wheelferry=manifest.created_by,
         machine=_machine(report["host"]),
     )
+
+
+def _installed(result: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Names and versions that the install level saw."""
+    for level in result["levels"]:
+        yield level.get("facts", {}).get("installed", {})
 
 
 def _machine(host: Mapping[str, Any]) -> str:
