@@ -5,7 +5,7 @@ and a record counts only while the recipe says for its cell what it said when th
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, Validat
 
 from wheelferry.cuda import backend_of, parse_version
 from wheelferry.errors import InputError
-from wheelferry.plan import find_release, fitting_torch, obstacle, plan_digest, torch_range
+from wheelferry.plan import default_torch, find_release, obstacle, plan_digest, torch_range
 from wheelferry.recipe import Recipe
 from wheelferry.targets import (
     DEFAULT_BACKEND,
@@ -72,8 +72,9 @@ class RecordedWheel(_Model):
 class Record(_Model):
     """What one verify report says about one target of one bundle.
 
-    `levels` are those that passed, `failed` is the one that found problems; `plan` is the digest of what
-    the recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
+    `levels` are those that passed, `failed` is the one that found problems, `torch` the version that was
+    installed (with its local part, where the index offers such a build). `plan` is the digest of what the
+    recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
     """
 
     release: str
@@ -85,6 +86,7 @@ class Record(_Model):
     date: str
     command: str
     wheel: RecordedWheel
+    torch: str | None = None
     commit: str
     bundle: str
     plan: str
@@ -346,8 +348,29 @@ def require_possible(recipe: Recipe, release: str, target: Target, records: Iter
     against = obstacle(recipe, release, target)
     if against:
         near = advice(recipe, release, target, records)
-        fitting = fitting_torch(recipe, release, python=target.python, platform=target.platform)
-        raise InputError(against, hint=f"{near}; {torch_range(target.python, fitting)}")
+        raise InputError(against, hint=f"{near}; {torch_range(recipe, release, target)}")
+
+
+def choose_torch(
+    recipe: Recipe,
+    release: str,
+    *,
+    python: str,
+    platform: str,
+    backend: str,
+    records: Callable[[], Iterable[Record]],
+) -> str:
+    """The newest torch that serves the release there; InputError with the nearest cell when there is none.
+
+    The records are asked for only then.
+    """
+    try:
+        return default_torch(recipe, release, python=python, platform=platform, backend=backend)
+    except InputError as error:
+        newest = max((entry.version for entry in recipe.torch), key=_version)
+        target = Target(python=python, platform=platform, torch=newest, backend=backend)
+        near = advice(recipe, release, target, records())
+        raise InputError(str(error), hint="; ".join(filter(None, [near, error.hint]))) from None
 
 
 def verdict_document(verdict: Verdict) -> dict[str, Any]:

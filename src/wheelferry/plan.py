@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from packaging.version import Version
@@ -65,28 +65,33 @@ def find_release(recipe: Recipe, name: str) -> Release:
         ) from None
 
 
-def default_torch(recipe: Recipe, release_name: str, *, python: str, platform: str) -> str:
+def default_torch(
+    recipe: Recipe, release_name: str, *, python: str, platform: str, backend: str = DEFAULT_BACKEND
+) -> str:
     """The newest torch in the recipe's table that serves the release there; InputError when there is none."""
-    candidates = fitting_torch(recipe, release_name, python=python, platform=platform)
+    candidates = fitting_torch(recipe, release_name, python=python, platform=platform, backend=backend)
     if not candidates:
-        pythons = _fitting_pythons(recipe, release_name, platform)
+        pythons = _fitting_pythons(recipe, release_name, platform, backend)
+        offers = "wheels" if backend == DEFAULT_BACKEND else f"a {backend} build"
         raise InputError(
-            f"{recipe.name}@{release_name}: no torch that it supports has wheels for Python {python}",
-            hint=f"on {platform} it can be had for Python {', '.join(pythons) or '— none'}",
+            f"{recipe.name}@{release_name}: no torch that it supports has {offers} for Python {python}",
+            hint=f"for {platform} there is one with Python {', '.join(pythons)}" if pythons else None,
         )
     return candidates[-1]
 
 
-def _fitting_pythons(recipe: Recipe, release_name: str, platform: str) -> list[str]:
+def _fitting_pythons(recipe: Recipe, release_name: str, platform: str, backend: str) -> list[str]:
     candidates = [f"3.{minor}" for minor in range(6, 20)]
     return [
         python
         for python in candidates
-        if fitting_torch(recipe, release_name, python=python, platform=platform)
+        if fitting_torch(recipe, release_name, python=python, platform=platform, backend=backend)
     ]
 
 
-def fitting_torch(recipe: Recipe, release_name: str, *, python: str, platform: str) -> list[str]:
+def fitting_torch(
+    recipe: Recipe, release_name: str, *, python: str, platform: str, backend: str = DEFAULT_BACKEND
+) -> list[str]:
     """The torch releases of the recipe's table that serve `release_name` there, oldest first."""
     return [
         entry.version
@@ -94,7 +99,7 @@ def fitting_torch(recipe: Recipe, release_name: str, *, python: str, platform: s
         if obstacle(
             recipe,
             release_name,
-            Target(python=python, platform=platform, torch=entry.version, backend=DEFAULT_BACKEND),
+            Target(python=python, platform=platform, torch=entry.version, backend=backend),
         )
         is None
     ]
@@ -215,17 +220,20 @@ def _plan_cell(
 def _require_possible(recipe: Recipe, release_name: str, target: Target) -> None:
     reason = obstacle(recipe, release_name, target)
     if reason:
-        fitting = fitting_torch(recipe, release_name, python=target.python, platform=target.platform)
-        raise InputError(reason, hint=torch_range(target.python, fitting))
+        raise InputError(reason, hint=torch_range(recipe, release_name, target))
 
 
-def torch_range(python: str, fitting: Sequence[str]) -> str:
-    """The torch releases that serve a Python, given oldest first, in one short sentence."""
+def torch_range(recipe: Recipe, release_name: str, target: Target) -> str:
+    """The torch releases that serve the target's Python, platform and backend, in one short sentence."""
+    fitting = fitting_torch(
+        recipe, release_name, python=target.python, platform=target.platform, backend=target.backend
+    )
+    backend = "" if target.backend == DEFAULT_BACKEND else f" and {target.backend}"
     if not fitting:
-        return f"for Python {python} no torch is known"
+        return f"for Python {target.python}{backend} no torch is known"
     newest = ", ".join(fitting[:-4:-1])
     rest = f" or older, down to {fitting[0]}" if len(fitting) > 3 else ""
-    return f"for Python {python} there is torch {newest}{rest}"
+    return f"for Python {target.python}{backend} there is torch {newest}{rest}"
 
 
 def obstacle(recipe: Recipe, release_name: str, target: Target) -> str | None:

@@ -18,6 +18,7 @@ from wheelferry.coverage import (
     add_records,
     advice,
     cells,
+    choose_torch,
     judge,
     nearest,
     parse_records,
@@ -189,7 +190,22 @@ def test_a_refusal_gives_the_reason_and_the_nearest_cell() -> None:
         require_possible(RECIPES, "1.0", target("3.14", "2.5.1"), [seen(target("3.14"))])
     assert caught.value.hint == (
         "nearest: --python 3.14 --torch 2.13.0 --backend cpu (verified 2026-11-21); "
-        "for Python 3.14 there is torch 2.13.0"
+        "for Python 3.14 and cpu there is torch 2.13.0"
+    )
+
+
+def test_without_any_torch_the_nearest_cell_is_named_too() -> None:
+    def chosen(python: str, backend: str) -> str:
+        return choose_torch(
+            RECIPES, "1.0", python=python, platform=LINUX, backend=backend, records=lambda: ()
+        )
+
+    assert chosen("3.12", "cu128") == "2.9.1"
+    with pytest.raises(InputError, match=r"no torch that it supports has wheels for Python 3\.15") as caught:
+        chosen("3.15", "default")
+    assert caught.value.hint == (
+        "nearest: --python 3.14 --torch 2.13.0 (not tried); "
+        "for manylinux_2_28_x86_64 there is one with Python 3.9, 3.10, 3.11, 3.12, 3.13, 3.14"
     )
 
 
@@ -261,6 +277,7 @@ def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **val
             "passed": number < passed,
             "problems": [{"code": "CHECK"}] if problems and number == passed else [],
             "checks": [{"name": "gpu", "status": "skipped"}] if level == "smoke" else [],
+            "facts": {"installed": {"torch": "2.13.0+cpu"}} if level == "install" else {},
         }
         for number, level in enumerate(ALL)
     ]
@@ -299,6 +316,7 @@ def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located:
     assert (one.wheel.file, one.wheel.sha256) == expected
     assert one.command == "wheelferry bundle tiny@1.0"
     assert one.skipped == ("gpu",)
+    assert one.torch == "2.13.0+cpu"
     assert one.machine == "x86_64, glibc 2.36"
     assert "secret" not in path.read_text("utf-8")
     verdict = judge(located.recipe, "1.0", TARGET, {one.cell: one})
@@ -385,6 +403,17 @@ def test_a_bundle_from_before_plan_digests_needs_a_persons_word(bundle: Path, lo
     assert "--trust-recipe" in (caught.value.hint or "")
     (one,) = record([bundle], located, trust_recipe=True)[1]
     assert judge(located.recipe, "1.0", TARGET, {one.cell: one}).status is Status.VERIFIED
+
+
+def test_all_bundles_that_are_refused_are_named(bundle: Path, located: LocatedRecipe, tmp_path: Path) -> None:
+    write_report(bundle)
+    with pytest.raises(InputError) as caught:
+        record([tmp_path / "one", bundle, tmp_path / "two"], located)
+    assert [name for name in ("one", "two") if f"{tmp_path / name} is not a bundle" in str(caught.value)] == [
+        "one",
+        "two",
+    ]
+    assert not records_file(located).exists()
 
 
 def test_a_bundle_of_another_recipe_is_refused(bundle: Path, located: LocatedRecipe) -> None:

@@ -65,6 +65,25 @@ def test_default_torch_is_the_newest_that_fits() -> None:
         default_torch(TINY, "1.0", python="3.6", platform=TARGET.platform)
 
 
+def test_default_torch_has_a_build_for_the_backend() -> None:
+    text = RECIPE + '\n[[torch]]\nversion = "2.9.1"\npython = ">=3.9"\ncuda = "12.8"\n'
+    recipe = parse_recipe(
+        text.replace('python = ">=3.10,<3.15"', 'python = ">=3.10"\ncuda = "13.0"'), file="t"
+    )
+
+    def newest(backend: str) -> str:
+        return default_torch(recipe, "1.0", python="3.12", platform=TARGET.platform, backend=backend)
+
+    assert [newest("default"), newest("cpu"), newest("cu130"), newest("cu128")] == [
+        "2.13.0",
+        "2.13.0",
+        "2.13.0",
+        "2.9.1",
+    ]
+    with pytest.raises(InputError, match=r"has a cu999 build for Python 3\.12"):
+        newest("cu999")
+
+
 def test_the_plan_digest_changes_with_what_the_recipe_says_for_the_target() -> None:
     elsewhere = '\n[[constraints]]\nrequires = "numpy<2"\ntorch = "<2.3"\n'
     here = elsewhere.replace("<2.3", ">=2.3")

@@ -21,7 +21,7 @@ class StatusName(StrEnum):
 References = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RECIPE[@RELEASE]]... [BUNDLE]...",
+        metavar="RECIPE[@RELEASE]|BUNDLE",
         help="What to show, as in detectron2 or detectron2@v0.6; all recipes when none is named. "
         "With --record: one recipe, then bundles.",
         show_default=False,
@@ -44,7 +44,9 @@ Platforms = Annotated[
 Statuses = Annotated[
     list[StatusName] | None,
     typer.Option(
-        "--status", help="Only cells of this status, one a line with its reason or evidence; repeatable."
+        "--status",
+        metavar="STATUS",
+        help="Only verified, builds, 'not tried' or unsupported cells, one by one; repeatable.",
     ),
 ]
 Out = Annotated[
@@ -100,17 +102,18 @@ def matrix(
     trained), builds, is unsupported (with the reason), or was not tried. Few cells are listed one by one,
     many as a grid.
 
-      wheelferry matrix detectron2                                    the whole grid
-
-      wheelferry matrix detectron2@v0.6 --python 3.14 --torch 2.5.1   may I have this? what is nearest?
-
-      wheelferry matrix detectron2 --status verified                  what was seen, with date and hash
-
-      wheelferry matrix --markdown --out docs/coverage.md             the page, for all recipes
-
-      wheelferry matrix detectron2 --record BUNDLE...                 keep what verify saw
-
-      wheelferry matrix detectron2 --github                           a workflow that builds the cells
+    \b
+    the whole grid
+      wheelferry matrix detectron2
+    may I have this? why not, and what is nearest?
+      wheelferry matrix detectron2@v0.6 --python 3.14 --torch 2.5.1
+    what was seen, with date, hash and command
+      wheelferry matrix detectron2 --status verified
+    keep what verify saw, then write the page
+      wheelferry matrix detectron2 --record BUNDLE...
+      wheelferry matrix --markdown --out docs/coverage.md
+    a workflow that builds cells, merges, verifies and publishes them
+      wheelferry matrix detectron2 --github --python 3.12 --backend cpu
     """
     from wheelferry.cli import matrices
     from wheelferry.errors import InputError

@@ -143,8 +143,9 @@ def _show_list(one: Asked, found: Sequence[Verdict]) -> None:
 def _evidence(record: Record | None) -> list[str]:
     if record is None:
         return []
+    with_torch = f", with torch {record.torch}" if record.torch else ""
     return [
-        f"{record.date[:10]}: {', '.join(record.levels)} passed",
+        f"{record.date[:10]}: {', '.join(record.levels)} passed{with_torch}",
         f"{record.wheel.file} sha256:{record.wheel.sha256}",
         record.command,
     ]

@@ -7,12 +7,12 @@ from typing import Any
 
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
-from wheelferry.coverage import require_possible
+from wheelferry.coverage import choose_torch, require_possible
 from wheelferry.errors import InputError
 from wheelferry.files import require_space
 from wheelferry.index import read_pip_configuration
 from wheelferry.interpreters import host_glibc_minor
-from wheelferry.plan import Plan, default_torch, find_release, make_plan, obstacle
+from wheelferry.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.process import Completed, run
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
@@ -92,7 +92,14 @@ def plan_from_options(
             platform=plat,
             torch=parse_torch(version)
             if version
-            else default_torch(located.recipe, release_name, python=py, platform=plat),
+            else choose_torch(
+                located.recipe,
+                release_name,
+                python=py,
+                platform=plat,
+                backend=parse_backend(back),
+                records=lambda: load_records(located),
+            ),
             backend=parse_backend(back),
         )
         for py in [parse_python(p) for p in python or [_running_python()]]

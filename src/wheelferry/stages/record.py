@@ -7,7 +7,7 @@ from typing import Any
 
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
 from wheelferry.coverage import LEVELS, Record, RecordedWheel, add_records, records_text
-from wheelferry.errors import InputError, IntegrityError
+from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.files import write_atomic
 from wheelferry.manifest import REPORT, Manifest, TargetEntry, is_untouched
 from wheelferry.plan import plan_digest
@@ -27,16 +27,23 @@ def record(
 
     A bundle needs only its manifest and its report here. `command` stands for reports that do not say which
     command made them; `trust_recipe` asserts that a bundle without the digest of its plan was made with the
-    recipe as it is now. Nothing is written when one of the bundles is refused: IntegrityError for a manifest
-    or report that was altered or a report about another bundle, InputError for what holds no evidence.
+    recipe as it is now. Bundles are refused all together, and then nothing is written: IntegrityError for
+    an altered manifest or report and for a report about another bundle, InputError for what is no evidence.
     """
     path = file or records_file(located)
     known = load_records(located, file=path)
-    new = [
-        found
-        for root in bundles
-        for found in read_evidence(root, located, command=command, trust_recipe=trust_recipe)
-    ]
+    new: list[Record] = []
+    refused: list[WheelferryError] = []
+    for root in bundles:
+        try:
+            new += read_evidence(root, located, command=command, trust_recipe=trust_recipe)
+        except WheelferryError as error:
+            refused.append(error)
+    if refused:
+        raise type(refused[0])(
+            "\n".join(map(str, refused)),
+            hint="; ".join(dict.fromkeys(error.hint for error in refused if error.hint)) or None,
+        )
     write_atomic(path, records_text(located.recipe.name, add_records(located.recipe, known, new)))
     return path, tuple(new)
 
@@ -146,12 +153,19 @@ def _record(
         date=report["date"],
         command=command,
         wheel=RecordedWheel(file=entry.built, sha256=hashes[f"wheelhouse/{entry.built}"]),
+        torch=next((i["torch"] for i in _installed(result) if "torch" in i), None),
         commit=manifest.commit,
         bundle=manifest.digest,
         plan=plan,
         wheelferry=manifest.created_by,
         machine=_machine(report["host"]),
     )
+
+
+def _installed(result: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Names and versions that the install level saw."""
+    for level in result["levels"]:
+        yield level.get("facts", {}).get("installed", {})
 
 
 def _machine(host: Mapping[str, Any]) -> str:
