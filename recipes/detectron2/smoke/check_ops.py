@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import torch
-from harness import check, expect
+from harness import Skip, check, expect
 from reference import roi_align_rotated, rotated_iou, rotated_nms
 
 torch.set_num_threads(1)  # see small.py
