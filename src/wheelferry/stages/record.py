@@ -171,7 +171,7 @@ def _installed(result: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
 
 def _plain(command: str | None) -> str | None:
     """A command that a person gives, in the form that reports keep: no folders, no credentials."""
-    if not command:
+    if not command or not command.strip():
         return None
     try:
         words = shlex.split(command)
