@@ -258,7 +258,7 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
     if pythons is None:
         return f"torch {target.torch} has no wheels for Windows"
     if not in_range(pythons, target.python):
-        wheels = "Windows wheels" if windows else "wheels"
+        wheels = "Windows wheels" if pythons != pair.python else "wheels"
         return f"torch {target.torch} has no {wheels} for Python {target.python} (it has {pythons})"
     needs_torchvision = any(
         entry.distribution == "torchvision"

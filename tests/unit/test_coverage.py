@@ -386,8 +386,10 @@ def test_evidence_that_says_too_little_is_refused_with_a_way_out(
     with pytest.raises(InputError, match="which command made it") as caught:
         record([bundle], located)
     assert "--command" in (caught.value.hint or "")
-    (one,) = record([bundle], located, command="wheelferry bundle by hand")[1]
-    assert one.command == "wheelferry bundle by hand"
+    (one,) = record([bundle], located, command="wheelferry bundle tiny@1.0 --source /home/me/tiny\n")[1]
+    assert one.command == "wheelferry bundle tiny@1.0 --source …/tiny"
+    with pytest.raises(InputError, match="No closing quotation"):
+        record([bundle], located, command="wheelferry 'bundle")
     write_report(bundle, targets=[{"target": "cp311-other"}])
     with pytest.raises(InputError, match="makes no sense"):
         record([bundle], located)

@@ -1,6 +1,7 @@
 """Record: turn the reports inside bundles into the records that the matrix of a recipe shows."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.files import write_atomic
 from wheelferry.manifest import REPORT, Manifest, TargetEntry, is_untouched
 from wheelferry.plan import plan_digest
-from wheelferry.report import FORMAT
+from wheelferry.report import FORMAT, shown_command
 from wheelferry.stages.static import REPORT_FILES, check_report, open_bundle
 
 
@@ -61,7 +62,7 @@ def read_evidence(
             hint=f"record it with: wheelferry matrix {manifest.recipe} {root} --record",
         )
     report = _read_report(root, manifest)
-    made_by = report.get("command") or command
+    made_by = report.get("command") or _plain(command)
     if not made_by:
         raise InputError(
             f"{root}: its report does not say which command made it",
@@ -166,6 +167,17 @@ def _installed(result: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
     """Names and versions that the install level saw."""
     for level in result["levels"]:
         yield level.get("facts", {}).get("installed", {})
+
+
+def _plain(command: str | None) -> str | None:
+    """A command that a person gives, in the form that reports keep: no folders, no credentials."""
+    if not command or not command.strip():
+        return None
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"--command {command!r}: {error}") from None
+    return shown_command(words[1:] if words[0] == "wheelferry" else words)
 
 
 def _machine(host: Mapping[str, Any]) -> str:
