@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from wheelferry.coverage import Status, Verdict
+from wheelferry.coverage import LINUX, Status, Verdict
 from wheelferry.grid import LEGEND, make_grid
 from wheelferry.recipe import Recipe
+from wheelferry.targets import DEFAULT_BACKEND
 from wheelferry.workflows import Job
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -29,9 +30,21 @@ def coverage_page(recipes: Sequence[tuple[Recipe, Sequence[Verdict]]], *, comman
             if grid.rows:
                 grids.append({"name": name, "release": release, "grid": grid})
         counts = {status: sum(v.status is status for v in verdicts) for status in Status}
+        usual = [v for v in verdicts if v.target.backend == DEFAULT_BACKEND and v.target.platform == LINUX]
+        usual = [v for v in usual if v.status is not Status.UNSUPPORTED]
         seen = [v for v in verdicts if v.record]
         stale = [v for v in verdicts if v.status is Status.UNTRIED and v.reason]
-        sections.append({"recipe": recipe, "grids": grids, "counts": counts, "seen": seen, "stale": stale})
+        sections.append(
+            {
+                "recipe": recipe,
+                "grids": grids,
+                "counts": counts,
+                "usual": len(usual),
+                "usual_verified": sum(v.status is Status.VERIFIED for v in usual),
+                "seen": seen,
+                "stale": stale,
+            }
+        )
     return _render("coverage.md.j2", sections=sections, reasons=reasons, legend=LEGEND, command=command)
 
 

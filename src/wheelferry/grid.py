@@ -1,5 +1,6 @@
 """The matrix as a grid to read: a row for each release and torch, a column for each Python."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,5 +79,8 @@ def _once(marks: str) -> str:
 
 
 def general_reason(verdict: Verdict) -> str:
-    """The reason without the Python that its column already names, so that equal reasons are told once."""
-    return verdict.reason.replace(f"Python {verdict.target.python}", "this Python")
+    """The reason without what row and column already name, so that equal reasons are told once."""
+    text = verdict.reason.replace(f"Python {verdict.target.python}", "this Python")
+    text = text.replace(f"torch {verdict.target.torch}", "this torch")
+    text = re.sub(r"^torchvision \S+, which goes with this torch,", "the torchvision of this torch", text)
+    return re.sub(r" \(it has [^)]*\)$", "", text)
