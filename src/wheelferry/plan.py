@@ -177,7 +177,7 @@ def _cuda(target: Target, architectures: Iterable[str]) -> Cuda | None:
 def _plan_cell(
     recipe: Recipe, release_name: str, release: Release, target: Target, choices: _Choices
 ) -> Cell:
-    _require_possible(recipe, release_name, target)
+    _require_possible(recipe, release_name, target, choices)
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
 
     def applying(entries: Iterable[ConditionalRequirement]) -> tuple[str, ...]:
@@ -217,8 +217,8 @@ def _plan_cell(
     )
 
 
-def _require_possible(recipe: Recipe, release_name: str, target: Target) -> None:
-    reason = obstacle(recipe, release_name, target)
+def _require_possible(recipe: Recipe, release_name: str, target: Target, choices: _Choices) -> None:
+    reason = obstacle(recipe, release_name, target, other_index=choices.torch_index is not None)
     if reason:
         raise InputError(reason, hint=torch_range(recipe, release_name, target))
 
@@ -236,8 +236,11 @@ def torch_range(recipe: Recipe, release_name: str, target: Target) -> str:
     return f"for Python {target.python}{backend} there is torch {newest}{rest}"
 
 
-def obstacle(recipe: Recipe, release_name: str, target: Target) -> str | None:
-    """Why `release_name` cannot be had for `target`; None when nothing known is against it."""
+def obstacle(recipe: Recipe, release_name: str, target: Target, *, other_index: bool = False) -> str | None:
+    """Why `release_name` cannot be had for `target`; None when nothing known is against it.
+
+    The torch table speaks of PyPI and of PyTorch's index; with `other_index`, what they have is no matter.
+    """
     release = find_release(recipe, release_name)
     where = f"{recipe.name}@{release_name}"
     if not in_range(release.python, target.python):
@@ -245,15 +248,25 @@ def obstacle(recipe: Recipe, release_name: str, target: Target) -> str | None:
     if not in_range(release.torch, target.torch):
         return f"{where} does not support torch {target.torch} (it supports {release.torch})"
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
-    return _wheels_missing(recipe, release_name, target, pair) if pair else None
+    if pair is None or other_index:
+        return None
+    return _build_missing(target, pair) or _wheels_missing(recipe, release_name, target, pair)
+
+
+def _build_missing(target: Target, pair: Torch) -> str | None:
+    """Why no index has the build of torch that the backend names."""
+    built_with = [backend_of(cuda) for cuda in (pair.cuda, *pair.other_cuda) if cuda]
+    if target.backend.startswith("cu") and pair.cuda and target.backend not in built_with:
+        return f"torch {target.torch} has no {target.backend} build (it has {', '.join(built_with)})"
+    return None
 
 
 def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Torch) -> str | None:
-    """Why `pair`, a row of the torch table, does not serve `target`."""
-    windows = target.platform.startswith("win")
-    built_with = [f"cu{cuda.replace('.', '')}" for cuda in (pair.cuda, *pair.other_cuda) if cuda]
-    if target.backend.startswith("cu") and pair.cuda and target.backend not in built_with:
-        return f"torch {target.torch} has no {target.backend} build (it has {', '.join(built_with)})"
+    """Why `pair`, a row of the torch table, has no wheels for `target`.
+
+    PyTorch's own index, where the other backends come from, has Windows wheels for the Pythons of Linux.
+    """
+    windows = target.platform.startswith("win") and target.backend == DEFAULT_BACKEND
     pythons = pair.windows if windows else pair.python
     if pythons is None:
         return f"torch {target.torch} has no wheels for Windows"
@@ -265,6 +278,10 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
         for entry in recipe.requirements
         if entry.applies(release=release_name, torch=target.torch, python=target.python)
     )
+    if needs_torchvision and windows and not pair.torchvision_windows:
+        return (
+            f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for Windows"
+        )
     if needs_torchvision and not in_range(pair.torchvision_python or "", target.python):
         return (
             f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for "

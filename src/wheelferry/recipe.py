@@ -129,6 +129,7 @@ class Torch(_Model):
         tuple[str, ...], Field(description="CUDA of the builds that only PyTorch's own index has")
     ] = ()
     torchvision: VersionText | None = None
+    torchvision_windows: Annotated[bool, Field(description="whether it has Windows wheels")] = True
     torchvision_python: Annotated[
         Range | None, Field(description="Pythons with a wheel of that torchvision, where fewer than torch's")
     ] = None

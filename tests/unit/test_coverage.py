@@ -122,7 +122,8 @@ def test_what_cannot_be_says_why_even_where_a_record_exists() -> None:
     found, reason = status(seen(target("3.12")), where=target("3.15"))
     assert found is Status.UNSUPPORTED
     assert "torch 2.13.0 has no wheels for Python 3.15" in reason
-    assert "no Windows wheels for Python 3.10" in status(where=target("3.10", platform="win_amd64"))[1]
+    windows = target("3.10", backend="default", platform="win_amd64")
+    assert "no Windows wheels for Python 3.10" in status(where=windows)[1]
 
 
 def test_the_matrix_is_whole() -> None:
@@ -162,7 +163,7 @@ def test_a_selection_is_taken_at_its_word_and_shows_what_only_a_record_knows() -
         # what was verified comes first
         (target("3.14", "2.9.1"), [seen(target("3.12", "2.5.1"))], ("1.0", "3.12", "2.5.1")),
         # but not for another platform, nor for another kind of backend
-        (target("3.10", "2.13.0", platform="win_amd64"), [seen(target("3.12"))], ("1.0", "3.11", "2.13.0")),
+        (target("3.9", "2.13.0", platform="win_amd64"), [seen(target("3.12"))], ("1.0", "3.9", "2.5.1")),
         (target("3.15", backend="cu130"), [seen(target("3.12"))], ("1.0", "3.14", "2.13.0")),
     ],
 )
@@ -175,7 +176,7 @@ def test_nearest(wanted: Target, records: list[Record], answer: tuple[str, str, 
 
 
 def test_another_release_is_near_only_when_this_one_serves_nothing_there() -> None:
-    nothing = parse_recipe(TEXT.replace('torch = ">=2.0"', 'torch = "<2.13"'), file="t")
+    nothing = parse_recipe(TEXT.replace('torch = ">=2.0"', 'torch = "<2.0"'), file="t")
     found = nearest(nothing, "1.0", target("3.12", platform="win_amd64"), ())
     assert found is not None
     assert (found.release, found.target.platform) == ("2.0", "win_amd64")
@@ -259,9 +260,9 @@ def test_a_grid_has_a_mark_for_each_backend_and_platform() -> None:
     squares = dict(zip(grid.pythons, last.squares, strict=True))
     assert squares["3.12"].text == "·✓·/·"
     assert squares["3.11"].text == "·"
-    assert squares["3.10"].text == "·/—"
+    assert squares["3.10"].text == "·/—··"
     (reason,) = squares["3.10"].reasons
-    assert reason == "torch 2.13.0 has no Windows wheels for this Python (it has >=3.11,<3.15)"
+    assert reason == "this torch has no Windows wheels for this Python"
     assert make_grid(cells(RECIPES, (), Selection(releases=("2.0",)))).left_out == 2
 
 

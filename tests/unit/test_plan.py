@@ -169,3 +169,17 @@ def test_one_index_does_not_serve_two_backends() -> None:
     ]
     with pytest.raises(InputError, match="cannot serve cpu, cu130"):
         make_plan(TINY, "1.0", both, torch_index="https://mirror/whl")
+
+
+@pytest.mark.parametrize(
+    ("backend", "given", "possible"),
+    [("default", None, False), ("cpu", None, True), ("default", "/mnt/w", True)],
+)
+def test_what_pypi_lacks_another_index_may_have(backend: str, given: str | None, possible: bool) -> None:
+    """No Windows wheel in the table: PyPI's index has none, PyTorch's has, and the user's own may have."""
+    target = Target(python="3.11", platform="win_amd64", torch="2.13.0", backend=backend)
+    if possible:
+        make_plan(TINY, "1.0", [target], torch_index=given)
+        return
+    with pytest.raises(InputError, match="has no wheels for Windows"):
+        make_plan(TINY, "1.0", [target], torch_index=given)

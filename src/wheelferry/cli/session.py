@@ -109,7 +109,7 @@ def plan_from_options(
     ]
     # said here and not by the plan, because the nearest cell depends on what was recorded
     for target in targets:
-        if obstacle(located.recipe, release_name, target):
+        if obstacle(located.recipe, release_name, target, other_index=torch_index is not None):
             require_possible(located.recipe, release_name, target, load_records(located))
     requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
     return located, make_plan(
