@@ -1,11 +1,13 @@
 """Sources of a release: git clones kept in the store, folders beside a recipe, sdists; substitutions."""
 
+import gzip
 import lzma
 import os
+import posixpath
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -20,7 +22,7 @@ from wheelferry.store import Store
 _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
 # What tarfile raises for bytes that are not an archive, and for members that it refuses to unpack.
-_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
 
 
@@ -95,17 +97,26 @@ def _top_folder(members: Iterable[tarfile.TarInfo], origin: str) -> str:
     """The one folder that every member of an archive lies in; IntegrityError when there is no such folder."""
     tops: set[str] = set()
     for member in members:
-        path = PurePosixPath(member.name)
-        if path.is_absolute() or ".." in path.parts or "\\" in member.name:
-            raise IntegrityError(f"{origin}: {member.name!r} would be unpacked outside of its folder")
-        if len(path.parts) < 2 and not member.isdir():
-            raise IntegrityError(f"{origin}: {member.name!r} lies beside the source folder, not in it")
-        tops.update(path.parts[:1])
+        for place in (member.name, *_link_target(member)):
+            path = PurePosixPath(place)
+            if path.is_absolute() or ".." in path.parts or "\\" in place:
+                raise IntegrityError(f"{origin}: {member.name!r} leads out of the source folder")
+            if len(path.parts) < 2 and not member.isdir():
+                raise IntegrityError(f"{origin}: {member.name!r} lies beside the source folder, not in it")
+            tops.update(path.parts[:1])
     if len(tops) != 1:
         raise IntegrityError(
             f"{origin}: holds {len(tops)} folders ({', '.join(sorted(tops)[:5])}), an sdist holds one"
         )
     return tops.pop()
+
+
+def _link_target(member: tarfile.TarInfo) -> Iterator[str]:
+    """What a link leads to, counted from the top of the archive; a hard link's name already is."""
+    if member.issym():
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    elif member.islnk():
+        yield member.linkname
 
 
 def export(source: Source, destination: Path, run: Runner) -> None:
@@ -128,7 +139,7 @@ def _unpack_sdist(archive: Path, destination: Path) -> None:
     except _UNREADABLE as error:
         raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
     (aside / top).rename(destination)
-    aside.rmdir()
+    shutil.rmtree(aside)
 
 
 def _export_commit(source: Source, destination: Path, run: Runner) -> None:
