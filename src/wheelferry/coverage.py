@@ -149,7 +149,7 @@ def parse_records(text: str, *, file: str, recipe: str) -> tuple[Record, ...]:
     except ValidationError as error:
         problems = [f"{file}: {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
         raise InputError(
-            "\n".join(problems), hint="records are written by wheelferry matrix RECIPE BUNDLE --record"
+            "\n".join(problems), hint="records are written by wheelferry matrix --record BUNDLE"
         ) from None
     if (found.format, found.recipe) != (RECORDS_FORMAT, recipe):
         raise InputError(

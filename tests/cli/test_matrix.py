@@ -75,6 +75,8 @@ def test_the_whole_matrix_is_a_grid_and_its_json_has_every_cell() -> None:
         (["sample", "--record"], "--record was given no bundle"),
         (["--record"], "--record was given no bundle"),
         (["detectron2@v0.6", "detectron2@main", "--github"], "a bundle holds one release"),
+        (["--record", "nowhere"], "nowhere is not a bundle"),
+        (["--record", "nowhere", "--records", "r.json"], "--records is for one recipe"),
         (["sample", "--record", "nowhere"], "nowhere is not a bundle"),
     ],
 )

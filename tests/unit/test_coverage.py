@@ -32,7 +32,7 @@ from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.plan import plan_digest
 from wheelferry.recipe import parse_recipe
 from wheelferry.report import FORMAT
-from wheelferry.stages.record import record
+from wheelferry.stages.record import record, record_each
 from wheelferry.targets import Target
 
 ALL = ("static", "install", "smoke", "train")
@@ -417,6 +417,22 @@ def test_all_bundles_that_are_refused_are_named(bundle: Path, located: LocatedRe
         "two",
     ]
     assert not records_file(located).exists()
+
+
+def test_bundles_find_the_records_of_their_own_recipe(bundle: Path, located: LocatedRecipe) -> None:
+    write_report(bundle)
+    asked = []
+
+    def find(name: str) -> LocatedRecipe:
+        asked.append(name)
+        return located
+
+    ((path, (one,)),) = record_each([bundle], find=find)
+    assert (asked, path, one.verified) == (["tiny"], records_file(located), True)
+    path.unlink()
+    with pytest.raises(InputError, match="is not a bundle"):
+        record_each([bundle, bundle / "nowhere"], find=find)
+    assert not path.exists()
 
 
 def test_a_bundle_of_another_recipe_is_refused(bundle: Path, located: LocatedRecipe) -> None:

@@ -23,7 +23,7 @@ References = Annotated[
     typer.Argument(
         metavar="RECIPE[@RELEASE]|BUNDLE",
         help="What to show, as in detectron2 or detectron2@v0.6; all recipes when none is named. "
-        "With --record: one recipe, then bundles.",
+        "With --record: bundles.",
         show_default=False,
     ),
 ]
@@ -76,7 +76,7 @@ def matrix(
     out: Out = None,
     record: Annotated[
         bool,
-        typer.Option("--record", help="Add what the reports of the BUNDLEs say to the recipe's records."),
+        typer.Option("--record", help="Add what the reports of the BUNDLEs say to their recipe's records."),
     ] = False,
     command: Annotated[
         str | None,
@@ -110,7 +110,7 @@ def matrix(
     what was seen, with date, hash and command
       wheelferry matrix detectron2 --status verified
     keep what verify saw, then write the page
-      wheelferry matrix detectron2 --record BUNDLE...
+      wheelferry matrix --record BUNDLE...
       wheelferry matrix --markdown --out docs/coverage.md
     a workflow that builds cells, merges, verifies and publishes them
       wheelferry matrix detectron2 --github --python 3.12 --backend cpu
@@ -134,8 +134,7 @@ def matrix(
     named = references or []
     if record:
         matrices.record_reports(
-            named[:1],
-            [Path(name) for name in named[1:]],
+            named,
             command=command,
             file=records,
             trust_recipe=trust_recipe,

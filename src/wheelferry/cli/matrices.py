@@ -213,28 +213,38 @@ def _write(text: str, out: str | None) -> None:
 
 
 def record_reports(
-    references: Sequence[str],
-    bundles: Sequence[Path],
-    *,
-    command: str | None,
-    file: Path | None,
-    trust_recipe: bool,
-    as_json: bool,
+    names: Sequence[str], *, command: str | None, file: Path | None, trust_recipe: bool, as_json: bool
 ) -> None:
-    """Add the evidence in `bundles` to the records, and say what was added."""
-    from wheelferry.stages.record import record
+    """Add the evidence in bundles to the records, and say what was added.
 
-    reference = "".join(references) or "RECIPE"
+    `names` are a recipe and bundles of it, or only bundles, each of which says what recipe it is of.
+    """
+    from wheelferry.stages.record import record, record_each
+
+    first = names[0] if names else ""
+    recipe = first if first in shipped_names() or first.endswith(".toml") else None
+    bundles = [Path(name) for name in (names[1:] if recipe else names)]
     if not bundles:
-        raise InputError(
-            "--record was given no bundle", hint=f"wheelferry matrix {reference} --record BUNDLE..."
-        )
-    path, new = record(bundles, load_recipe(reference), command=command, file=file, trust_recipe=trust_recipe)
+        raise InputError("--record was given no bundle", hint="wheelferry matrix --record BUNDLE...")
+    if recipe:
+        located = load_recipe(recipe)
+        results = [record(bundles, located, command=command, file=file, trust_recipe=trust_recipe)]
+    elif file:
+        raise InputError("--records is for one recipe", hint="name it before the bundles")
+    else:
+        results = record_each(bundles, command=command, trust_recipe=trust_recipe)
     if as_json:
-        documents: list[dict[str, Any]] = [entry.model_dump(mode="json") for entry in new]
-        print_json({"file": str(path), "records": documents})
+        print_json(
+            {
+                "files": [
+                    {"file": str(path), "records": [entry.model_dump(mode="json") for entry in new]}
+                    for path, new in results
+                ]
+            }
+        )
         return
-    for entry in new:
-        status = "verified" if entry.verified else "builds"
-        print_line(f"{status:9} {entry.release} {entry.target.name} ({', '.join(entry.levels)})")
-    print_line(f"records: {path}")
+    for path, new in results:
+        for entry in new:
+            status = "verified" if entry.verified else "builds"
+            print_line(f"{status:9} {entry.release} {entry.target.name} ({', '.join(entry.levels)})")
+        print_line(f"records: {path}")

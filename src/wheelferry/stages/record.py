@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wheelferry.catalog import LocatedRecipe, load_records, records_file
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, records_file
 from wheelferry.coverage import LEVELS, Record, RecordedWheel, add_records, records_text
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.files import write_atomic
@@ -33,11 +33,41 @@ def record(
     """
     path = file or records_file(located)
     known = load_records(located, file=path)
-    new: list[Record] = []
-    refused: list[WheelferryError] = []
+    new = _collect(((root, located) for root in bundles), command=command, trust_recipe=trust_recipe)
+    write_atomic(path, records_text(located.recipe.name, add_records(located.recipe, known, new)))
+    return path, tuple(new)
+
+
+def record_each(
+    bundles: Sequence[Path],
+    *,
+    command: str | None = None,
+    trust_recipe: bool = False,
+    find: Callable[[str], LocatedRecipe] = load_recipe,
+) -> list[tuple[Path, tuple[Record, ...]]]:
+    """`record` for bundles of several recipes, which `find` locates by name."""
+    groups: dict[str, list[Path]] = {}
     for root in bundles:
+        groups.setdefault(open_bundle(root)[0].recipe, []).append(root)
+    recipes = {name: find(name) for name in groups}
+    # all are read before anything is written
+    pairs = [(root, recipes[name]) for name, roots in groups.items() for root in roots]
+    _collect(pairs, command=command, trust_recipe=trust_recipe)
+    return [
+        record(roots, recipes[name], command=command, trust_recipe=trust_recipe)
+        for name, roots in groups.items()
+    ]
+
+
+def _collect(
+    bundles: Iterable[tuple[Path, LocatedRecipe]], *, command: str | None, trust_recipe: bool
+) -> list[Record]:
+    """The records of all bundles; one error that names every bundle that is refused."""
+    found: list[Record] = []
+    refused: list[WheelferryError] = []
+    for root, located in bundles:
         try:
-            new += read_evidence(root, located, command=command, trust_recipe=trust_recipe)
+            found += read_evidence(root, located, command=command, trust_recipe=trust_recipe)
         except WheelferryError as error:
             refused.append(error)
     if refused:
@@ -45,8 +75,7 @@ def record(
             "\n".join(map(str, refused)),
             hint="; ".join(dict.fromkeys(error.hint for error in refused if error.hint)) or None,
         )
-    write_atomic(path, records_text(located.recipe.name, add_records(located.recipe, known, new)))
-    return path, tuple(new)
+    return found
 
 
 def read_evidence(
@@ -59,7 +88,7 @@ def read_evidence(
     if manifest.recipe != located.recipe.name:
         raise InputError(
             f"{root} is a bundle of {manifest.recipe}, not of {located.recipe.name}",
-            hint=f"record it with: wheelferry matrix {manifest.recipe} {root} --record",
+            hint=f"record it with: wheelferry matrix --record {root}",
         )
     report = _read_report(root, manifest)
     made_by = report.get("command") or _plain(command)
