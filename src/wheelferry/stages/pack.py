@@ -91,7 +91,12 @@ def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
         for wheel in cell.lock.wheels:
             other = found.setdefault(wheel.filename, wheel)
             if other.sha256 != wheel.sha256:
-                raise IntegrityError(f"two different files are called {wheel.filename}")
+                raise IntegrityError(
+                    f"two different files are called {wheel.filename} "
+                    f"(from {other.origin} and {wheel.origin})",
+                    hint="built from an sdist for two Pythons? the recipe's build.sdist_constraints can pin "
+                    "the tools, so that both give the same bytes; else make two bundles",
+                )
     return sorted(found.values(), key=lambda wheel: wheel.filename)
 
 

@@ -12,7 +12,10 @@ from wheelferry.stages.finish import repack_for_target
 from wheelferry.store import Entry
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
-from wheelferry.wheels import read_wheel, unpack
+from wheelferry.wheels import unpack
+
+# Part of every sdist's key: raise it when the same sdist would give another wheel.
+_SDIST_FORMAT = 2
 
 
 def populate(
@@ -67,7 +70,9 @@ def _build_sdist(
     constraints: tuple[str, ...],
 ) -> Entry:
     """The wheel of an sdist, from the store if it was built for this Python and platform before."""
-    identity = json.dumps([sdist.sha256, target.python, target.platform, interpreter.version, constraints])
+    identity = json.dumps(
+        [_SDIST_FORMAT, sdist.sha256, target.python, target.platform, interpreter.version, constraints]
+    )
     key = hashlib.sha256(identity.encode()).hexdigest()
     with tools.store.lock(f"sdist-{key}"):
         known = tools.store.recall("sdist", key)
@@ -84,9 +89,9 @@ def _build_sdist(
                 environment={"SOURCE_DATE_EPOCH": "315532800"},
                 log=tools.store.log_path(f"build-{choice.name}"),
             )
-            if not read_wheel(wheel).tags.issubset(target.tags) or "linux_" in wheel.name:
-                unpack(wheel, work / "tree")
-                wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)
+            # a pure wheel too: its file modes came from this machine's umask
+            unpack(wheel, work / "tree")
+            wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)
             entry = tools.store.add(wheel)
         tools.store.remember("sdist", key, entry)
         return entry
