@@ -29,6 +29,7 @@ UNREADABLE = (
     zipfile.BadZipFile, zlib.error, struct.error,
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError,
 )  # fmt: skip
+DIFFERS = "hash differs from RECORD"
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -118,7 +119,7 @@ def _compare_record(
             yield f"{name}: unreadable ({error})"
             continue
         if row[1] != stated:
-            yield f"{name}: hash differs from RECORD"
+            yield f"{name}: {DIFFERS}"
 
 
 def _hash_entry(

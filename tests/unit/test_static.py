@@ -305,6 +305,29 @@ def test_contents_that_are_not_the_record(bundle: Path, tools: Tools) -> None:
     ]
 
 
+@pytest.mark.parametrize(("origin", "told"), [("https://index/leaf.whl", False), ("leaf.whl", True)])
+def test_a_metadata_file_that_its_publisher_edited(
+    bundle: Path, tools: Tools, origin: str, told: bool
+) -> None:
+    """torch 1.8.1 on PyPI; a wheel made here has no such excuse."""
+
+    def edited(folder: Path) -> Path:
+        path = write_wheel(folder, "leaf", "1.5", requires=["twig<3"])
+        with zipfile.ZipFile(path) as archive:
+            contents = {name: archive.read(name) for name in archive.namelist()}
+        contents["leaf-1.5.dist-info/METADATA"] += b"edited\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in contents.items():
+                archive.writestr(name, data)
+        return path
+
+    replace_wheel(bundle, LEAF, edited)
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    origins = {**manifest.origins, Path(LEAF).name: origin}
+    (bundle / NAME).write_text(replace(manifest, origins=origins).to_text(), "utf-8")
+    assert found(bundle, tools) == ({("RECORD", LEAF)} if told else set())
+
+
 def test_a_tag_that_the_wheel_itself_does_not_state(bundle: Path, tools: Tools) -> None:
     def retagged(folder: Path) -> Path:
         made = write_wheel(folder, "leaf", "1.5", requires=["twig<3"])
