@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -349,6 +351,41 @@ def test_a_second_run_needs_no_git_host(ferry: Ferry, tmp_path: Path, bundle: Pa
     repository.rename(tmp_path / "gone")
     ferry(*arguments)
     assert len(list((tmp_path / "w").glob("skiff-*.whl"))) == 1
+
+
+def test_a_project_that_comes_as_an_sdist(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
+    """The same project as a source archive: the very module that was compiled from its folder."""
+    from wheelferry.catalog import shipped_folder
+
+    archive = tmp_path / "skiff-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as stream:
+        stream.add(shipped_folder() / "sample" / "project", "skiff-1.0")
+    text = (shipped_folder() / "sample.toml").read_text("utf-8").replace('name = "sample"', 'name = "packed"')
+    text = text.replace('kind = "folder"\npath = "sample/project"', 'kind = "sdist"\nname = "skiff"')
+    lines = [line for line in text.splitlines() if not line.startswith("tree = ")]
+    pinned = f'version = "1.0"\nsdist = "{sha256_file(archive)}"'
+    recipe = tmp_path / "packed.toml"
+    recipe.write_text("\n".join(lines).replace('version = "1.0"', pinned, 1), "utf-8")
+    command: list[str | Path] = [
+        "build",
+        f"{recipe}@1.0",
+        "--python",
+        PYTHON,
+        "--torch",
+        TORCH,
+        "--out",
+        tmp_path / "wheelhouse",
+    ]
+    ferry(*command, "--source", archive)
+    (wheel,) = (tmp_path / "wheelhouse").iterdir()
+    assert wheel.name == built_wheel(bundle).name
+    modules = []
+    for path in (wheel, built_wheel(bundle)):
+        with zipfile.ZipFile(path) as opened:
+            modules.append({n: opened.read(n) for n in opened.namelist() if n.startswith("skiff/")})
+    assert modules[0] == modules[1]
+    archive.unlink()
+    ferry(*command)  # the archive is in the store now: nobody is asked for it
 
 
 def test_an_unreachable_index(ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
