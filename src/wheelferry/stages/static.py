@@ -135,7 +135,7 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
-    """Whether a problem is how the index has the file: torch 1.8.1 was published with an edited METADATA.
+    """Whether a problem is how the index has the file: torch 1.7 to 1.12 were published with METADATA edited.
 
     Damage on the way does not hide behind it: the lock has the hash of the whole file.
     """
