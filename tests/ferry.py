@@ -8,15 +8,16 @@ from pathlib import Path
 
 
 class Ferry:
-    """Runs the program with a cache of its own, and without some variables of the environment."""
+    """Runs the program with a cache of its own, and with some variables of the environment emptied."""
 
-    def __init__(self, cache: Path, *, without: Collection[str] = ()) -> None:
-        self.cache, self.without = cache, without
+    def __init__(self, cache: Path, *, emptied: Collection[str] = ()) -> None:
+        self.cache, self.emptied = cache, emptied
 
     @property
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in self.without}
-        return {**inherited, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
+        # an empty variable also overrides what a configuration file says
+        emptied = dict.fromkeys(self.emptied, "")
+        return {**os.environ, **emptied, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
 
     def __call__(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
         done = subprocess.run(

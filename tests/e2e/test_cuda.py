@@ -1,6 +1,6 @@
 """A CUDA build on a machine that has neither CUDA nor a GPU: the compiler comes from the package index.
 
-The index must be one that has torch's CUDA build, as PyPI has, so find-links of the environment are left out.
+The index must be one that has torch's CUDA build, as PyPI has; find-links that the user configured may have others.
 """
 
 import json
@@ -26,7 +26,7 @@ IMAGES = {"sm_75", "sm_90", "sm_120"}
 @pytest.fixture(scope="module")
 def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
     folder = tmp_path_factory.mktemp("cuda")
-    yield Ferry(folder / "cache", without=("PIP_FIND_LINKS", "CUDA_HOME"))
+    yield Ferry(folder / "cache", emptied=("PIP_FIND_LINKS", "CUDA_HOME"))
     shutil.rmtree(folder)
 
 
