@@ -1,6 +1,6 @@
 """A CUDA build on a machine that has neither CUDA nor a GPU: the compiler comes from the package index.
 
-The index must be one that has torch's CUDA build, as PyPI has; find-links that the user configured may have others.
+The index must have torch's CUDA build, as PyPI has; find-links that pip is configured for may have others.
 """
 
 import json
