@@ -4,6 +4,7 @@ The index must have torch's CUDA build, as PyPI has; find-links that pip is conf
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -55,10 +56,11 @@ def test_both_targets_are_sound_and_share_torch(ferry: Ferry, bundle: Path) -> N
     report = json.loads(ferry("verify", bundle, "--level", "static", "--json"))
     assert report["passed"], report
     assert len(list((bundle / "wheelhouse").glob("torch-*.whl"))) == 1
-    cpu, cuda = parse_manifest((bundle / NAME).read_text("utf-8")).targets
-    assert cpu.cuda is None
-    assert cuda.cuda is not None
-    assert set(cuda.cuda.images) == IMAGES
+    entries = {e.target.backend: e for e in parse_manifest((bundle / NAME).read_text("utf-8")).targets}
+    assert set(entries) == {"default", "cu130"}
+    assert entries["default"].cuda is None
+    assert entries["cu130"].cuda is not None
+    assert set(entries["cu130"].cuda.images) == IMAGES
 
 
 def test_nvidias_own_tool_sees_the_same_images(module: Path) -> None:
@@ -70,7 +72,7 @@ def test_nvidias_own_tool_sees_the_same_images(module: Path) -> None:
 def test_an_architecture_left_out_is_caught_without_a_gpu(ferry: Ferry, bundle: Path) -> None:
     """A promise of one more architecture is put into the manifest, and the manifest sealed again."""
     promised = bundle.parent / "promised"
-    shutil.copytree(bundle, promised, copy_function=shutil.os.link)  # type: ignore[attr-defined]
+    shutil.copytree(bundle, promised, copy_function=os.link)
     text = (promised / NAME).read_text("utf-8")
     (promised / NAME).unlink()
     altered = parse_manifest(text.replace('"sm_120"', '"sm_120", "sm_100"'))
