@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from wheelferry.cuda import device_images
 from wheelferry.errors import BuildError, MissingError
+from wheelferry.files import sha256_file
 from wheelferry.process import Runner
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ def toolchain_identity(run: Runner) -> str:
         output = run([program, "--version"], step=f"ask {program} for its version", error=MissingError).output
         lines.append(output.splitlines()[0])
     return "; ".join(lines)
+
+
+def portable_identity() -> str:
+    """The hash of what is linked into every build: part of its key."""
+    return f"portable.c {sha256_file(_PORTABLE)}"
 
 
 def compile_environment(

@@ -103,8 +103,14 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=f"CPython {interpreter.version} {dict(interpreter.compile)}; {toolchain}"
-        + (f"; {toolkit.identity}" if toolkit else ""),
+        toolchain="; ".join(
+            (
+                f"CPython {interpreter.version} {dict(interpreter.compile)}",
+                toolchain,
+                linux.portable_identity(),
+                *([toolkit.identity] if toolkit else []),
+            )
+        ),
     )
     prepared = Prepared(
         cell=cell,
