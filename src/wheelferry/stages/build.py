@@ -40,7 +40,7 @@ _NOT_INHERITED = (
     "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "NVCC_", "TORCH_CUDA", "FORCE_CUDA",
     "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED",
 )  # fmt: skip
-# One nvcc over torch's headers peaks at about two gigabytes; its parts overlap.
+# What one nvcc over torch's headers takes: its cicc was seen at 1.1 GB, the cc1plus beside it at 1.4 GB.
 NVCC_MEMORY = 4_000_000_000
 _NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
