@@ -5,7 +5,7 @@ and a record counts only while the recipe says for its cell what it said when th
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
@@ -274,12 +274,19 @@ def _position(recipe: Recipe) -> Any:
     return position
 
 
-def nearest(recipe: Recipe, release: str, target: Target, records: Iterable[Record]) -> Verdict | None:
-    """The cell that works and is most like the one asked for; None when the recipe serves none.
+def nearest(
+    recipe: Recipe,
+    release: str,
+    target: Target,
+    records: Iterable[Record],
+    *,
+    statuses: Collection[Status] = (Status.VERIFIED, Status.BUILDS, Status.UNTRIED),
+) -> Verdict | None:
+    """The cell of one of `statuses` that is most like the one asked for; None when the recipe has none.
 
     The platform of the machine that waits for the bundle can be changed least, then the release, then
-    whether there is a GPU. Among the rest what was verified comes before what was not, and a small step in
-    Python before one in torch.
+    whether there is a GPU. A small step in Python comes before one in torch; of two cells equally far
+    the one of which more is known is taken.
     """
     known = tuple(records)
     for selection in (
@@ -287,7 +294,7 @@ def nearest(recipe: Recipe, release: str, target: Target, records: Iterable[Reco
         Selection(platforms=(target.platform,)),
         Selection(),
     ):
-        found = [v for v in cells(recipe, known, selection) if v.status is not Status.UNSUPPORTED]
+        found = [v for v in cells(recipe, known, selection) if v.status in statuses]
         if found:
             return min(found, key=_distance(recipe, release, target))
     return None
@@ -305,10 +312,10 @@ def _distance(recipe: Recipe, release: str, target: Target) -> Any:
             other.platform != target.platform,
             verdict.release != release,
             other.backend.startswith("cu") != target.backend.startswith("cu"),
-            ranks.index(verdict.status),
             abs(_minor(other.python) - _minor(target.python)),
             abs(steps.get(_version(other.torch), last) - steps[_version(target.torch)]),
             other.backend != target.backend,
+            ranks.index(verdict.status),
         )
 
     return distance
@@ -331,8 +338,14 @@ def options_text(recipe: Recipe, verdict: Verdict, *, asked: str) -> str:
 
 
 def advice(recipe: Recipe, release: str, target: Target, records: Iterable[Record]) -> str:
-    """What to ask for instead of a cell that cannot be."""
-    return advice_text(recipe, nearest(recipe, release, target, records), asked=release)
+    """What to ask for instead of a cell that cannot be: what is nearest, and what was verified near it."""
+    known = tuple(records)
+    near = nearest(recipe, release, target, known)
+    text = advice_text(recipe, near, asked=release)
+    seen = nearest(recipe, release, target, known, statuses=(Status.VERIFIED,))
+    if seen is None or seen == near:
+        return text
+    return f"{text}; nearest of those verified: {options_text(recipe, seen, asked=release)}"
 
 
 def advice_text(recipe: Recipe, found: Verdict | None, *, asked: str) -> str:

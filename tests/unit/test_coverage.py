@@ -160,8 +160,8 @@ def test_a_selection_is_taken_at_its_word_and_shows_what_only_a_record_knows() -
         (target("3.14", "2.9.1"), [], ("1.0", "3.14", "2.13.0")),
         (target("3.9", "2.9.1"), [], ("1.0", "3.9", "2.5.1")),
         (target("3.15", "2.13.0"), [], ("1.0", "3.14", "2.13.0")),
-        # what was verified comes first
-        (target("3.14", "2.9.1"), [seen(target("3.12", "2.5.1"))], ("1.0", "3.12", "2.5.1")),
+        # what was verified does not draw from afar
+        (target("3.14", "2.9.1"), [seen(target("3.12", "2.5.1"))], ("1.0", "3.14", "2.13.0")),
         # but not for another platform, nor for another kind of backend
         (target("3.9", "2.13.0", platform="win_amd64"), [seen(target("3.12"))], ("1.0", "3.9", "2.5.1")),
         (target("3.15", backend="cu130"), [seen(target("3.12"))], ("1.0", "3.14", "2.13.0")),
@@ -192,6 +192,14 @@ def test_a_refusal_gives_the_reason_and_the_nearest_cell() -> None:
     assert caught.value.hint == (
         "nearest: --python 3.14 --torch 2.13.0 --backend cpu (verified 2026-11-21); "
         "for Python 3.14 and cpu there is torch 2.13.0"
+    )
+
+
+def test_a_refusal_names_what_was_verified_further_off_too() -> None:
+    told = advice(RECIPES, "1.0", target("3.14", "2.9.1"), [seen(target("3.12", "2.5.1"))])
+    assert told == (
+        "nearest: --python 3.14 --torch 2.13.0 --backend cpu (not tried); "
+        "nearest of those verified: --python 3.12 --torch 2.5.1 --backend cpu"
     )
 
 
