@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -28,12 +29,16 @@ REPORT_FILES = f"{REPORT}/files.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A bundle whose files were hashed: manifest, hash by path, and wheels read by path."""
+    """A bundle whose files were hashed: manifest, hash by path, and wheels read by path.
+
+    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
+    """
 
     root: Path
     manifest: Manifest
     hashes: dict[str, str]
     wheels: dict[str, WheelInfo]
+    published_so: tuple[str, ...] = ()
 
 
 def open_bundle(root: Path) -> tuple[Manifest, str]:
@@ -71,8 +76,15 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
     problems += check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
     wheels, wheel_problems = _read_wheels(root, sorted(p for p in hashes if p.endswith(".whl")), tools)
-    problems += [p for p in wheel_problems if not _is_the_publishers(p, manifest)]
-    opened = Opened(root=root, manifest=manifest, hashes=hashes, wheels=wheels)
+    published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
+    problems += [p for p in wheel_problems if p not in published]
+    opened = Opened(
+        root=root,
+        manifest=manifest,
+        hashes=hashes,
+        wheels=wheels,
+        published_so=tuple(f"{p.file}: {p.message}" for p in published),
+    )
     locked: set[str] = set()
     for entry in manifest.targets:
         problems += _check_target(opened, entry, locked)
@@ -135,13 +147,16 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
-    """Whether a problem is how the index has the file: torch 1.7 to 1.12 were published with METADATA edited.
+    """Whether a problem is how the index has the file, so that it is told but not held against the bundle.
 
-    Damage on the way does not hide behind it: the lock has the hash of the whole file.
+    torch 1.7 to 1.12 were published with METADATA edited after RECORD was written, torch 1.9.1 with a
+    libtorch_cpu.so that was. Damage on the way does not hide behind it: the hash of the whole file was
+    compared with the index's when it was downloaded, and is compared with the lock's here.
     """
-    origin = manifest.origins.get(problem.file.rsplit("/", 1)[-1], "")
-    edited = problem.message.endswith(f".dist-info/METADATA: {DIFFERS}")
-    return problem.code is Code.RECORD and edited and origin.startswith(("https://", "http://"))
+    name = problem.file.rsplit("/", 1)[-1]
+    origin = urlsplit(manifest.origins.get(name, ""))
+    published = origin.scheme in ("https", "http") and unquote(origin.path).endswith(f"/{name}")
+    return published and problem.code is Code.RECORD and problem.message.endswith(DIFFERS)
 
 
 def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Iterator[Problem]:

@@ -85,6 +85,7 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "bytes": sum(file.size for file in opened.manifest.files),
         "wheels": len(opened.wheels),
         "targets": [entry.target.name for entry in opened.manifest.targets],
+        "published_so": list(opened.published_so),
     }
 
 
