@@ -38,12 +38,35 @@ class DeviceCode:
     kernels: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Footprint:
+    """What something takes once it is unpacked: bytes, files, and its longest path, in characters."""
+
+    bytes: int
+    files: int
+    longest_path: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """A Python that travels for a client that has none.
+
+    `path` is the archive in the bundle, `program` the interpreter inside it, `version` its full version.
+    """
+
+    path: str
+    program: str
+    version: str
+    footprint: Footprint
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetEntry:
-    """One target of a bundle: its lock files, and the wheel that was built for it.
+    """One target of a bundle: its lock files, the wheel that was built for it, what installs it.
 
     `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
-    `plan` is the digest of what the recipe said for the target; bundles older than it have none.
+    `plan` is the digest of what the recipe said for the target. `footprint` is that of all its wheels,
+    `uv` and `pip` are the bundle's paths of the installers' own wheels. Older bundles lack some of these.
     """
 
     target: Target
@@ -53,19 +76,41 @@ class TargetEntry:
     extensions: tuple[str, ...]
     cuda: DeviceCode | None = None
     plan: str = ""
+    footprint: Footprint | None = None
+    uv: str = ""
+    pip: str = ""
+    runtime: Runtime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)
-        for name in ("cuda", "plan"):
+        for name in ("cuda", "plan", "footprint", "uv", "pip", "runtime"):
             if not document[name]:
                 del document[name]
         return document
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asset:
+    """A file of weights or data in the bundle, and where it goes.
+
+    `path` is its place in the bundle, ``assets/<root>/<where the project looks below that root>``. With
+    `unpack` it is an archive, whose content goes to the folder that it lies in.
+    """
+
+    path: str
+    licence: str
+    origin: str
+    unpack: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a bundle says of itself. `origins` tells where each wheel came from."""
+    """Everything a bundle says of itself. `origins` tells where each wheel came from.
+
+    `asset_variables` maps a root of assets (``cache``) to the environment variable that tells the project
+    where it is (``FVCORE_CACHE``).
+    """
 
     recipe: str
     release: str
@@ -76,6 +121,8 @@ class Manifest:
     targets: tuple[TargetEntry, ...]
     files: tuple[File, ...]
     origins: Mapping[str, str] = field(default_factory=dict)
+    assets: tuple[Asset, ...] = ()
+    asset_variables: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """The canonical text: sorted keys, fixed indentation, and a digest over everything else."""
@@ -88,7 +135,12 @@ class Manifest:
         return _digest(self._body())
 
     def _body(self) -> dict[str, Any]:
+        carried = {
+            "assets": [asdict(asset) for asset in sorted(self.assets, key=lambda a: a.path)],
+            "asset_variables": dict(self.asset_variables),
+        }
         return {
+            **(carried if self.assets else {}),
             "format": FORMAT,
             "recipe": self.recipe,
             "release": self.release,
@@ -116,6 +168,10 @@ def parse_manifest(text: str) -> Manifest:
             targets=tuple(_target_entry(entry) for entry in data["targets"]),
             files=tuple(_file(file) for file in data["files"]),
             origins={_text(name): _text(origin) for name, origin in data["origins"].items()},
+            assets=tuple(_asset(asset) for asset in data.get("assets", [])),
+            asset_variables={
+                _text(root): _text(variable) for root, variable in data.get("asset_variables", {}).items()
+            },
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{NAME} is not a bundle's manifest ({type(error).__name__}: {error})") from None
@@ -143,6 +199,32 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         extensions=_texts(data["extensions"]),
         cuda=_device_code(data["cuda"]) if "cuda" in data else None,
         plan=_text(data.get("plan", "")),
+        footprint=_footprint(data["footprint"]) if "footprint" in data else None,
+        uv=_inside(data["uv"]) if "uv" in data else "",
+        pip=_inside(data["pip"]) if "pip" in data else "",
+        runtime=_runtime(data["runtime"]) if "runtime" in data else None,
+    )
+
+
+def _footprint(data: Mapping[str, Any]) -> Footprint:
+    return Footprint(**{name: _whole(data[name]) for name in ("bytes", "files", "longest_path")})
+
+
+def _runtime(data: Mapping[str, Any]) -> Runtime:
+    return Runtime(
+        path=_inside(data["path"]),
+        program=_inside(data["program"]),
+        version=_text(data["version"]),
+        footprint=_footprint(data["footprint"]),
+    )
+
+
+def _asset(data: Mapping[str, Any]) -> Asset:
+    return Asset(
+        path=_inside(data["path"]),
+        licence=_text(data["licence"]),
+        origin=_text(data["origin"]),
+        unpack=bool(data["unpack"]),
     )
 
 
@@ -153,10 +235,13 @@ def _device_code(data: Mapping[str, Any]) -> DeviceCode:
 
 
 def _file(data: Mapping[str, Any]) -> File:
-    size = data["size"]
-    if not isinstance(size, int):
-        raise TypeError(f"size is {size!r}")
-    return File(path=_text(data["path"]), size=size, sha256=_text(data["sha256"]))
+    return File(path=_text(data["path"]), size=_whole(data["size"]), sha256=_text(data["sha256"]))
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
 
 
 def _texts(values: object) -> tuple[str, ...]:
@@ -177,6 +262,15 @@ def _file_name(value: object) -> str:
     if not name or "/" in name or "\\" in name or name.startswith("."):
         raise ValueError(f"{name!r} is not a plain file name")
     return name
+
+
+def _inside(value: object) -> str:
+    """A relative path with forward slashes that stays in the bundle."""
+    path = _text(value)
+    parts = path.split("/")
+    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{path!r} is not a path inside the bundle")
+    return path
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

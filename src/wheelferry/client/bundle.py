@@ -1,0 +1,170 @@
+"""The bundle as the client sees it: what its manifest says, and whether its files are what it says."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from wheelferry.client.errors import BadInput, Damaged
+
+FORMAT = 1
+NAME = "bundle.json"
+CHUNK = 1 << 20
+
+
+class Target(object):
+    """One target of a bundle, from its entry in the manifest.
+
+    `wheels` are the bundle's paths of the wheels in its lock. `footprint` (bytes, files and longest path
+    once installed), `uv`, `pip` and `runtime` are None or empty in bundles of older versions.
+    """
+
+    def __init__(self, entry, wheels):
+        identity = entry["target"]
+        self.python = identity["python"]
+        self.platform = identity["platform"]
+        self.torch = identity["torch"]
+        self.backend = identity["backend"]
+        self.requirements = entry["requirements"]
+        self.pylock = entry["pylock"]
+        self.built = entry["built"]
+        self.cuda_images = tuple((entry.get("cuda") or {}).get("images", ()))
+        self.footprint = entry.get("footprint") or {}
+        self.uv = entry.get("uv", "")
+        self.pip = entry.get("pip", "")
+        self.runtime = entry.get("runtime")
+        self.wheels = tuple(wheels)
+
+    @property
+    def name(self):
+        """Its identity, as wheelferry spells it: cp312-manylinux_2_28_x86_64-torch2_13_0-cpu."""
+        parts = ("cp" + self.python.replace(".", ""), self.platform, "torch" + self.torch, self.backend)
+        return "-".join(parts).replace(".", "_")
+
+    @property
+    def cuda(self):
+        """The CUDA of its ops as (13, 0); None for a target without CUDA ops."""
+        if not self.backend.startswith("cu"):
+            return None
+        digits = self.backend[2:]
+        return int(digits[:-1]), int(digits[-1])
+
+
+class Bundle(object):
+    """A bundle's folder and the content of its manifest."""
+
+    def __init__(self, root, document):
+        self.root = root
+        self.document = document
+        self.recipe = document["recipe"]
+        self.release = document["release"]
+        self.digest = document["digest"]
+        self.created_by = document["created_by"]
+        self.files = {item["path"]: (item["size"], item["sha256"]) for item in document["files"]}
+        self.targets = [Target(entry, self._wheels(entry)) for entry in document["targets"]]
+        self.assets = document.get("assets", [])
+        self.asset_variables = document.get("asset_variables", {})
+
+    def path(self, name):
+        """Where the bundle's file `name` is on this machine."""
+        return os.path.join(self.root, *name.split("/"))
+
+    def target(self, name):
+        """The target called `name`; BadInput when there is none."""
+        for target in self.targets:
+            if target.name == name:
+                return target
+        known = ", ".join(target.name for target in self.targets)
+        raise BadInput("the bundle has no target %r" % name, hint="it has %s" % known)
+
+    def files_for(self, target):
+        """The paths of all files that an installation of `target` reads, in order, each once."""
+        chosen = [target.requirements, *target.wheels]
+        chosen += [name for name in (target.uv, target.pip) if name]
+        if target.runtime:
+            chosen.append(target.runtime["path"])
+        chosen += [asset["path"] for asset in self.assets]
+        chosen += [name for name in self.files if name.startswith("smoke/")]
+        return list(dict.fromkeys(chosen))
+
+    def _wheels(self, entry):
+        """The wheels that a target's requirements file names, by their hashes."""
+        try:
+            with open(self.path(entry["requirements"]), encoding="utf-8", errors="replace") as stream:
+                hashes = {part.split("sha256:")[1] for part in stream.read().split() if "sha256:" in part}
+        except FileNotFoundError:
+            raise Damaged("%s is missing from the bundle" % entry["requirements"]) from None
+        names = [name for name, (_, sha256) in self.files.items() if sha256 in hashes]
+        return sorted(name for name in names if name.startswith("wheelhouse/"))
+
+
+def open_bundle(root):
+    """The bundle in `root`. Raises BadInput when there is none, Damaged when its manifest was altered."""
+    path = os.path.join(root, NAME)
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(
+            "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
+        ) from None
+    hint = "copy the bundle again from where it was made"
+    try:
+        document = json.loads(text.decode("utf-8"))
+        made_for = document["format"]
+    except (ValueError, KeyError, TypeError):
+        raise Damaged("%s cannot be read as a manifest" % path, hint=hint) from None
+    if made_for != FORMAT:
+        raise BadInput(
+            "%s has format %s, this installer reads %s" % (path, made_for, FORMAT),
+            hint="use the install.pyz that lies in the bundle",
+        )
+    body = {name: value for name, value in document.items() if name != "digest"}
+    canonical = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    if hashlib.sha256(canonical.encode("ascii")).hexdigest() != document.get("digest"):
+        raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=hint)
+    return Bundle(root, document)
+
+
+def find_damage(bundle, names, on_bytes):
+    """What is wrong with the files `names`: a list of (name, reason), empty when all are as packed.
+
+    Every byte is read and hashed; `on_bytes` hears of each piece. Hashing releases Python's lock, so two
+    threads keep two cores, or one slow disk, busy.
+    """
+
+    def check(name):
+        if name not in bundle.files:
+            return name, "is not in the manifest"
+        size, sha256 = bundle.files[name]
+        try:
+            seen, digest = _read(bundle.path(name), on_bytes)
+        except FileNotFoundError:
+            return name, "is missing"
+        except OSError as error:
+            return name, "cannot be read (%s)" % error.strerror
+        if seen != size:
+            return name, "has %d bytes instead of %d" % (seen, size)
+        if digest != sha256:
+            return name, "has other content than was packed"
+        return None
+
+    # the largest first, so that none of them is left alone at the end
+    ordered = sorted(names, key=lambda name: -bundle.files.get(name, (0,))[0])
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        return sorted(found for found in pool.map(check, ordered) if found)
+
+
+def _read(path, on_bytes):
+    digest = hashlib.sha256()
+    seen = 0
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    with open(path, "rb", buffering=0) as stream:
+        while True:
+            size = stream.readinto(buffer)
+            if not size:
+                return seen, digest.hexdigest()
+            digest.update(view[:size])
+            seen += size
+            on_bytes(size)
