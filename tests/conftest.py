@@ -27,6 +27,7 @@ from wheelferry.recipe import parse_recipe
 from wheelferry.resolver import Uv
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
+from wheelferry.stages.equip import Kit
 from wheelferry.stages.pack import Locked, pack
 from wheelferry.store import Entry, Store
 from wheelferry.targets import Target
@@ -204,8 +205,18 @@ def pack_bundle(
     plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures)
     cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
     source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
-    pack(plan, located, source, cells, out, tools)
+    kits = {cell.lock.target: _kit(made, tools.store) for cell in cells}
+    pack(plan, located, source, cells, out, tools, kits=kits)
     return out
+
+
+def _kit(made: Path, store: Store) -> Kit:
+    """Wheels with the names of uv and pip; nothing can be installed with them."""
+    folder = made / "kit"
+    return Kit(
+        uv=locked(write_wheel(folder, "uv", "0.9.0"), store),
+        pip=locked(write_wheel(folder, "pip", "26.0"), store),
+    )
 
 
 def _synthesise(cell: Cell, made: Path, store: Store) -> Locked:

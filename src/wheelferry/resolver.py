@@ -1,5 +1,6 @@
 """uv, found as a Python dependency: resolving for a target, making environments, building sdists."""
 
+import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ _TORCH_INDEX = "torch-builds"
 def find_uv() -> Path:
     """The uv program that was installed with wheelferry."""
     return Path(uv_package.find_uv_bin())
+
+
+def uv_version() -> str:
+    """Its version: the one that bundles carry for their clients."""
+    return importlib.metadata.version("uv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +96,23 @@ class Uv:
             hint = "give the archive itself with --source PATH"
             raise _resolution_error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
         return result.read_text("utf-8")
+
+    def fetch_python(self, request: str, work: Path) -> Path:
+        """The archive of a Python from uv's own catalogue (``cpython-3.12-linux-x86_64-gnu``), as published.
+
+        It comes through uv's mirror settings (``UV_PYTHON_INSTALL_MIRROR`` …), and uv checks its hash.
+        Raises MissingError when there is none or the host does not answer.
+        """
+        cache = work / "archives"
+        self.run(
+            [self.program, "python", "install", "--no-bin", "--install-dir", work / "pythons", request],
+            step=f"fetch {request}",
+            env=self._environment({"UV_PYTHON_CACHE_DIR": str(cache)}),
+            error=MissingError,
+            hint="give an archive with --runtime FILE, or a mirror with UV_PYTHON_INSTALL_MIRROR",
+        )
+        (archive,) = [path for path in cache.iterdir() if path.is_file()]
+        return archive
 
     def make_environment(
         self, folder: Path, interpreter: Interpreter, wheels: Iterable[Path], *, log: Path, cache: Path

@@ -21,6 +21,7 @@ from packaging.version import Version
 
 from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.files import CHUNK, contained
+from wheelferry.manifest import Footprint
 from wheelferry.metadata import STAMP, WheelInfo
 from wheelferry.process import Runner
 
@@ -79,6 +80,21 @@ def unpacked_size(path: Path) -> int:
             return sum(entry.file_size for entry in archive.infolist())
     except UNREADABLE:
         return 0
+
+
+def footprint(wheels: Iterable[Path]) -> Footprint:
+    """What `wheels` take once they are installed, by what their archives say; byte code not counted.
+
+    The longest path counts from the environment's folder, with the deepest of the usual layouts.
+    """
+    size, files, longest = 0, 0, 0
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        size += sum(entry.file_size for entry in entries)
+        files += len(entries)
+        longest = max([longest, *(len(entry.filename) for entry in entries)])
+    return Footprint(bytes=size, files=files, longest_path=longest + len("lib/python3.99/site-packages/"))
 
 
 def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:

@@ -17,6 +17,7 @@ from wheelferry.cli.options import (
     Quiet,
     Reference,
     RequirementFile,
+    Runtime,
     Source,
     Torch,
     TorchIndex,
@@ -91,6 +92,7 @@ def bundle(
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
+    runtime: Runtime = None,
     level: Level = LevelName.train,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
@@ -131,6 +133,7 @@ def bundle(
         source=source,
         level=None if no_verify else _level(level),
         keep_going=keep_going,
+        runtimes=runtime or (),
         command=command_line(),
     )
     show_bundle(result, as_json=json)
@@ -274,6 +277,7 @@ def pack(
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
+    runtime: Runtime = None,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -293,6 +297,7 @@ def pack(
         source=source,
         extra=extra,
         requirement=requirement,
+        runtime=runtime,
         no_verify=True,
         jobs=jobs,
         json=json,

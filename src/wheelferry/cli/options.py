@@ -75,6 +75,15 @@ RequirementFile = Annotated[
         "--requirement", "-r", metavar="FILE", help="A file of requirements for the bundle; repeatable."
     ),
 ]
+Runtime = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime",
+        metavar="standalone|FILE",
+        help="Carry a Python for clients that have none: python-build-standalone as uv knows it, or an "
+        "archive (.tar.gz for Linux, .zip or .nupkg for Windows); repeatable.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Compilations at once. Default: what cores and memory allow."),

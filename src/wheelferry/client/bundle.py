@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 from wheelferry.client.errors import BadInput, Damaged
@@ -10,16 +11,28 @@ from wheelferry.client.errors import BadInput, Damaged
 FORMAT = 1
 NAME = "bundle.json"
 CHUNK = 1 << 20
+_COPY = "copy the bundle again from where it was made"
+_PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)\s+--hash=sha256:(?P<sha256>[0-9a-f]{64})\s*$")
+
+
+class Pin(object):
+    """One package of a lock: its name, version, hash, and the bundle's path of its wheel."""
+
+    def __init__(self, name, version, sha256, wheel):
+        self.name = name
+        self.version = version
+        self.sha256 = sha256
+        self.wheel = wheel
 
 
 class Target(object):
     """One target of a bundle, from its entry in the manifest.
 
-    `wheels` are the bundle's paths of the wheels in its lock. `footprint` (bytes, files and longest path
+    `pins` are the packages of its lock. `footprint` (bytes, files and longest path
     once installed), `uv`, `pip` and `runtime` are None or empty in bundles of older versions.
     """
 
-    def __init__(self, entry, wheels):
+    def __init__(self, entry, pins):
         identity = entry["target"]
         self.python = identity["python"]
         self.platform = identity["platform"]
@@ -33,7 +46,12 @@ class Target(object):
         self.uv = entry.get("uv", "")
         self.pip = entry.get("pip", "")
         self.runtime = entry.get("runtime")
-        self.wheels = tuple(wheels)
+        self.pins = tuple(pins)
+
+    @property
+    def wheels(self):
+        """The bundle's paths of its wheels."""
+        return tuple(pin.wheel for pin in self.pins)
 
     @property
     def name(self):
@@ -61,7 +79,7 @@ class Bundle(object):
         self.digest = document["digest"]
         self.created_by = document["created_by"]
         self.files = {item["path"]: (item["size"], item["sha256"]) for item in document["files"]}
-        self.targets = [Target(entry, self._wheels(entry)) for entry in document["targets"]]
+        self.targets = [Target(entry, self._pins(entry)) for entry in document["targets"]]
         self.assets = document.get("assets", [])
         self.asset_variables = document.get("asset_variables", {})
 
@@ -87,15 +105,23 @@ class Bundle(object):
         chosen += [name for name in self.files if name.startswith("smoke/")]
         return list(dict.fromkeys(chosen))
 
-    def _wheels(self, entry):
-        """The wheels that a target's requirements file names, by their hashes."""
+    def _pins(self, entry):
+        """What a target's requirements file pins; the wheels are found by their hashes."""
+        wheels = {sha256: name for name, (_, sha256) in self.files.items() if name.startswith("wheelhouse/")}
+        name = entry["requirements"]
         try:
-            with open(self.path(entry["requirements"]), encoding="utf-8", errors="replace") as stream:
-                hashes = {part.split("sha256:")[1] for part in stream.read().split() if "sha256:" in part}
-        except FileNotFoundError:
-            raise Damaged("%s is missing from the bundle" % entry["requirements"]) from None
-        names = [name for name, (_, sha256) in self.files.items() if sha256 in hashes]
-        return sorted(name for name in names if name.startswith("wheelhouse/"))
+            with open(self.path(name), encoding="utf-8", errors="replace") as stream:
+                text = stream.read()
+        except OSError as error:
+            raise Damaged("%s cannot be read (%s)" % (self.path(name), error.strerror), hint=_COPY) from None
+        pins = []
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.strip() and not line.startswith("#"):
+                match = _PIN.match(line)
+                if match is None or match.group("sha256") not in wheels:
+                    raise Damaged("%s is damaged: %r" % (self.path(name), line[:80]), hint=_COPY)
+                pins.append(Pin(wheel=wheels[match.group("sha256")], **match.groupdict()))
+        return pins
 
 
 def open_bundle(root):
@@ -108,12 +134,11 @@ def open_bundle(root):
         raise BadInput(
             "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
         ) from None
-    hint = "copy the bundle again from where it was made"
     try:
         document = json.loads(text.decode("utf-8"))
         made_for = document["format"]
     except (ValueError, KeyError, TypeError):
-        raise Damaged("%s cannot be read as a manifest" % path, hint=hint) from None
+        raise Damaged("%s cannot be read as a manifest" % path, hint=_COPY) from None
     if made_for != FORMAT:
         raise BadInput(
             "%s has format %s, this installer reads %s" % (path, made_for, FORMAT),
@@ -122,7 +147,7 @@ def open_bundle(root):
     body = {name: value for name, value in document.items() if name != "digest"}
     canonical = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
     if hashlib.sha256(canonical.encode("ascii")).hexdigest() != document.get("digest"):
-        raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=hint)
+        raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=_COPY)
     return Bundle(root, document)
 
 

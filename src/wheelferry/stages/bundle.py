@@ -1,5 +1,6 @@
 """Bundle: the main job — fetch, build, lock, populate, pack, verify — for one release and its targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from wheelferry.manifest import Manifest
 from wheelferry.plan import Plan
 from wheelferry.report import Level, Report
 from wheelferry.stages.cells import Outcome, lock_cells
+from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
 from wheelferry.stages.pack import Locked, check_output, pack
 from wheelferry.stages.verify import verify
@@ -36,19 +38,21 @@ def bundle(
     source: str | None = None,
     level: Level | None = Level.TRAIN,
     keep_going: bool = False,
+    runtimes: Sequence[str] = (),
     command: str | None = None,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
-    did not fail are; `Bundled.cells` says what became of the rest. `command` is the command line to
-    name in the report.
+    did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
+    `equip` takes them. `command` is the command line to name in the report.
     """
     check_output(out)
+    kits = equip([cell.target for cell in plan.cells], runtimes, tools)
     release = fetch(plan, located.folder, tools, source=source)
     locked = lock_cells(plan, release, tools)
     if not keep_going or not locked.done:
         locked.raise_failures()
-    manifest = pack(plan, located, release, locked.done, out, tools)
+    manifest = pack(plan, located, release, locked.done, out, tools, kits=kits)
     report = verify(out, level, tools, command=command) if level is not None else None
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

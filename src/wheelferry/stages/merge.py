@@ -18,7 +18,7 @@ from wheelferry.lock import LockedWheel
 from wheelferry.manifest import NAME, Manifest, TargetEntry, is_untouched
 from wheelferry.metadata import filename_parts
 from wheelferry.parallel import in_threads
-from wheelferry.stages.pack import CREATED_BY, README, check_output, requirements_name, seal
+from wheelferry.stages.pack import CREATED_BY, SEALED, check_output, requirements_name, seal
 from wheelferry.stages.static import hash_files, open_bundle
 from wheelferry.store import Entry
 from wheelferry.targets import Target
@@ -127,13 +127,21 @@ def _open(root: Path, tools: Tools) -> _Input:
     problems += [
         f"{root}: {name} is missing; target {entry.target.name} names it"
         for entry in manifest.targets
-        for name in (entry.requirements, entry.pylock, f"wheelhouse/{entry.built}")
+        for name in _named(entry)
         if name not in found
     ]
     if problems:
         raise IntegrityError("\n".join(problems), hint=f"wheelferry verify {root} --level static says more")
     hashes = {name: sha256 for name, (_, sha256) in found.items()}
     return _Input(root=root, manifest=manifest, hashes=hashes)
+
+
+def _named(entry: TargetEntry) -> Iterator[str]:
+    """The files that a target cannot be without."""
+    yield from (entry.requirements, entry.pylock, f"wheelhouse/{entry.built}")
+    yield from (path for path in (entry.uv, entry.pip) if path)
+    if entry.runtime:
+        yield entry.runtime.path
 
 
 def _require_one_release(inputs: Sequence[_Input]) -> None:
@@ -161,7 +169,7 @@ def _parts(item: _Input, *, single: bool) -> dict[str, _Part]:
     return {
         renamed.get(name, name): _Part(root=item.root, path=item.root / name, sha256=sha256)
         for name, sha256 in item.hashes.items()
-        if name != README  # written anew, for all targets
+        if name not in SEALED  # written anew, for all targets
     }
 
 

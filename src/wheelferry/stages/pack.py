@@ -10,15 +10,20 @@ from wheelferry import __version__
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, folder_aside, require_space, same_file_system, sha256_file
+from wheelferry.installer import PYZ, SCRIPTS, write_installer
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.source import Source
 from wheelferry.stages.build import Built
+from wheelferry.stages.equip import Kit
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
+from wheelferry.wheels import footprint
 
 README = "README.txt"
+# What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
+SEALED = (README, PYZ, *SCRIPTS)
 CREATED_BY = f"wheelferry {__version__}"
 _HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
 
@@ -53,9 +58,19 @@ def check_output(out: Path) -> None:
 
 
 def pack(
-    plan: Plan, located: LocatedRecipe, source: Source, locked: Iterable[Locked], out: Path, tools: Tools
+    plan: Plan,
+    located: LocatedRecipe,
+    source: Source,
+    locked: Iterable[Locked],
+    out: Path,
+    tools: Tools,
+    *,
+    kits: Mapping[Target, Kit],
 ) -> Manifest:
-    """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end."""
+    """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
+
+    `kits` are what the clients of each target install with.
+    """
     cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
     check_output(out)
@@ -67,7 +82,11 @@ def pack(
         for wheel in wheels:
             tools.store.place(wheel.sha256, work / "wheelhouse" / wheel.filename)
             task.advance()
-        entries = [_write_lock(work, cell, plan, single=len(cells) == 1) for cell in cells]
+        carried = {path: sha256 for cell in cells for path, sha256 in kits[cell.lock.target].files.items()}
+        for path, sha256 in carried.items():
+            (work / path).parent.mkdir(exist_ok=True)
+            tools.store.place(sha256, work / path)
+        entries = [_entry(work, cell, plan, kits[cell.lock.target], single=len(cells) == 1) for cell in cells]
         _write_smoke(work / "smoke", plan, located)
         manifest = Manifest(
             recipe=plan.recipe.name,
@@ -80,8 +99,9 @@ def pack(
             files=(),
             origins={wheel.filename: wheel.origin for wheel in wheels},
         )
-        # wheels were hashed on their way out of the store in this very run
-        return seal(work, manifest, {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels})
+        # these were hashed on their way out of the store in this very run
+        known = carried | {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
+        return seal(work, manifest, known)
 
 
 def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
@@ -100,7 +120,8 @@ def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
     return sorted(found.values(), key=lambda wheel: wheel.filename)
 
 
-def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> TargetEntry:
+def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> TargetEntry:
+    """Write a target's lock files; what the manifest says of the target."""
     requirements = requirements_name(cell.lock.target, single=single)
     pylock = f"pylock.{cell.lock.target.name}.toml"
     (work / requirements).write_text(requirements_text(cell.lock), "utf-8", newline="\n")
@@ -113,6 +134,10 @@ def _write_lock(work: Path, cell: Locked, plan: Plan, *, single: bool) -> Target
         extensions=required_modules(plan.recipe, with_cuda=cell.built.cell.cuda is not None),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
         plan=plan_digest(plan.recipe, plan.release_name, cell.lock.target),
+        footprint=footprint([work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels]),
+        uv=f"tools/{kit.uv.filename}",
+        pip=f"tools/{kit.pip.filename}",
+        runtime=kit.python.runtime if kit.python else None,
     )
 
 
@@ -144,11 +169,12 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
 
 
 def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
-    """Write README.txt and the manifest of the bundle in `work`; returns the manifest with its files.
+    """Write README.txt, the installer and the manifest of the bundle in `work`; returns it with its files.
 
     `known` holds the SHA-256, by path, of files that need not be hashed again.
     """
     (work / README).write_text(_readme(manifest), "utf-8", newline="\n")
+    write_installer(work)
     files = []
     for path in files_below(work):
         name = path.relative_to(work).as_posix()
@@ -159,10 +185,24 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
 
 
 def _readme(manifest: Manifest) -> str:
+    windows = any(entry.target.platform.startswith("win") for entry in manifest.targets)
     lines = [
         f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
         "",
-        "In an environment of the right Python, from this folder, one of",
+        "Install it, from this folder:",
+        "",
+        *(["    install.cmd            on Windows"] if windows else []),
+        "    sh install.sh          on Linux",
+        "",
+        "It says what it found on this machine and asks before it writes anything. --check only looks;",
+        "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
+        "",
+        "    ./python script.py             run a script in the installed environment",
+        "    ./wheelferry --verify train    prove it once more, with a short training run",
+        "    ./wheelferry --rollback        go back to the environment before the last installation",
+        "    ./wheelferry --uninstall       remove what was installed, and nothing else",
+        "",
+        "Or without the installer, in an environment of the right Python, one of",
         "",
     ]
     for entry in manifest.targets:
@@ -174,7 +214,7 @@ def _readme(manifest: Manifest) -> str:
             "",
         ]
     lines += [
-        "Prove the installation with its Python:",
+        "and prove it with its Python:",
         "",
         "    python smoke/harness.py --level smoke --out smoke-report",
         "    python smoke/harness.py --level train --out smoke-report",

@@ -42,18 +42,21 @@ def populate(
         entry = entries[choice.url]
         if choice.is_sdist:
             entry = _build_sdist(choice, entry, target, interpreter, tools, sdist_constraints)
-        name, version, _ = filename_parts(entry.filename)
-        wheels.append(
-            LockedWheel(
-                name=name,
-                version=version,
-                filename=entry.filename,
-                sha256=entry.sha256,
-                size=entry.size,
-                origin=_public(choice.url),
-            )
-        )
+        wheels.append(locked_wheel(choice, entry))
     return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+
+
+def locked_wheel(choice: Choice, entry: Entry) -> LockedWheel:
+    """What a lock says of the wheel `entry` that `choice` gave."""
+    name, version, _ = filename_parts(entry.filename)
+    return LockedWheel(
+        name=name,
+        version=version,
+        filename=entry.filename,
+        sha256=entry.sha256,
+        size=entry.size,
+        origin=_public(choice.url),
+    )
 
 
 def _public(url: str) -> str:

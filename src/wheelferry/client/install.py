@@ -1,0 +1,260 @@
+"""Installing: a new environment is completed and proven beside the old one, then one rename makes it the one.
+
+Whatever moment it is killed at, the environment in use stays what it was, and the next run sweeps away
+what was not completed.
+"""
+
+import datetime as dt
+import os
+import shutil
+
+from wheelferry.client import prefix as places
+from wheelferry.client.assets import place_assets
+from wheelferry.client.bundle import find_damage
+from wheelferry.client.console import human_size
+from wheelferry.client.distributions import distributions, sha256_of, site_packages, take_over
+from wheelferry.client.errors import Damaged, NotPossibleHere
+from wheelferry.client.launchers import write_launchers
+from wheelferry.client.packages import UV, check_installed, find_installer, install_packages
+from wheelferry.client.processes import clean_environment, must_run
+from wheelferry.client.pythons import unpack_runtime, use_python
+from wheelferry.client.suite import prove
+
+RECEIPT_FORMAT = 1
+
+
+class Wish(object):
+    """What is to be installed and how: the bundle's target, a Python of this machine (None: the carried one).
+
+    `installer` is uv, pip or None (uv where it runs); `levels` are the suite's levels to prove; `findings`
+    and `profile` are what preflight saw, for the receipt.
+    """
+
+    def __init__(self, bundle, target, python, installer, levels, reinstall, findings, profile):
+        self.bundle = bundle
+        self.target = target
+        self.python = python
+        self.installer = installer
+        self.levels = levels
+        self.reinstall = reinstall
+        self.findings = findings
+        self.profile = profile
+
+
+class Work(object):
+    """What the steps of one installation share: prefix, lock, clean environment, console, seconds by step."""
+
+    def __init__(self, prefix, lock, console):
+        self.prefix = prefix
+        self.held = (lock,)
+        self.console = console
+        self.log = console.log
+        self.env = clean_environment(prefix.tmp)
+        self.seconds = {}
+
+    def task(self, title, key, total=None):
+        """Progress whose seconds are noted under `key`."""
+        return _Timed(self, self.console.task(title, total), key)
+
+
+class _Timed(object):
+    def __init__(self, work, task, key):
+        self.work, self.task, self.key = work, task, key
+
+    def __enter__(self):
+        return self.task.__enter__()
+
+    def __exit__(self, *error):
+        self.task.__exit__(*error)
+        self.work.seconds[self.key] = self.task.seconds
+
+
+def install(wish, prefix, console):
+    """Install into `prefix` and return its current environment.
+
+    Raises Damaged with every bad file, NotPossibleHere, InstallFailed, or SmokeFailed; the environment
+    that was in use before is then in use still.
+    """
+    with prefix.at_work(console) as lock:
+        work = Work(prefix, lock, console)
+        before = prefix.current()
+        ready = None if wish.reinstall else _completed_earlier(wish, prefix)
+        if ready is None:
+            environment = _build(wish, work, before)
+        else:
+            environment = ready
+            console.say("environment %d is complete already; proving it again" % ready.number)
+            prove(environment.folder, wish.levels, work)
+        _hand_over(wish, prefix, environment)
+        prefix.keep([environment] + ([before] if before else []))
+        return environment
+
+
+def _completed_earlier(wish, prefix):
+    """An environment of the same bundle and target that needs nothing more; the newest, if any."""
+    for environment in reversed(prefix.environments()):
+        receipt = environment.receipt
+        if not receipt or receipt["bundle"]["digest"] != wish.bundle.digest:
+            continue
+        own_python = receipt["python"]["program"] if receipt["python"]["runtime"] is None else None
+        if receipt["target"] == wish.target.name and own_python == wish.python:
+            return environment
+    return None
+
+
+def _build(wish, work, before):
+    """A complete and proven environment in a new folder; the folder is removed if that does not succeed."""
+    check_files(wish, work)
+    environment = work.prefix.next_folder()
+    try:
+        folder = environment.folder
+        python = _provide_python(wish, work)
+        with work.task("make environment %d" % environment.number, "venv"):
+            command = [python.program, "-I", "-m", "venv", "--without-pip", folder]
+            must_run(command, "python -m venv", work.env, work.log, held=work.held)
+        taken = _take_over(wish, work, before, folder)
+        installer = fill(wish, work, environment.python, taken)
+        packages = list_packages(wish, site_packages(folder, wish.target.python))
+        shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
+        put_assets(wish, work, folder, site_packages(folder, wish.target.python), before)
+        results = prove(environment.python, folder, wish.levels, work)
+        places.write_listing(folder)
+        receipt = make_receipt(wish, work, python, installer, packages, results)
+        receipt.update(environment=environment.number, taken_over=sorted(taken))
+        return work.prefix.complete(environment, receipt)
+    except BaseException:
+        places.remove_tree(environment.folder)
+        raise
+
+
+def check_files(wish, work):
+    """Hash every file that the installation reads; raises Damaged that lists all bad ones of the bundle."""
+    bundle = wish.bundle
+    names = bundle.files_for(wish.target)
+    total = sum(bundle.files[name][0] for name in names if name in bundle.files)
+    title = "check %d files (%s)" % (len(names), human_size(total))
+    with work.task(title, "check files", total) as task:
+        damage = find_damage(bundle, names, task.advance)
+    if not damage:
+        return
+    others = [name for name in bundle.files if name not in names]
+    with work.task("check the other files of the bundle", "check all") as task:
+        damage += find_damage(bundle, others, task.advance)
+    raise Damaged(
+        "%d files of the bundle are not what was packed:\n%s"
+        % (len(damage), "\n".join("  %s %s" % item for item in damage)),
+        hint="copy these files again, or the whole bundle; if it repeats, the stick or its reader is broken",
+    )
+
+
+def _provide_python(wish, work):
+    if wish.python is not None:
+        return use_python(wish.python, wish.target, work.env, work.log)
+    with work.task("unpack Python %s" % wish.target.runtime["version"], "runtime"):
+        return unpack_runtime(wish.bundle, wish.target, work.prefix, work.env, work.log)
+
+
+def _take_over(wish, work, before, folder):
+    """Packages that the environment in use has already, linked; their names."""
+    if before is None or wish.reinstall:
+        return set()
+    with work.task("take over what is unchanged", "take over"):
+        return take_over(
+            wish.target.pins, before.receipt, before.folder, folder, python_version=wish.target.python
+        )
+
+
+def fill(wish, work, python, taken=frozenset(), replace=False):
+    """Install what was not taken over; returns the installer. With `replace`, over what is there."""
+    installer = find_installer(
+        wish.bundle, wish.target, python, work.prefix.tmp, work.env, work.log, wish.installer
+    )
+    if installer.kind != UV and wish.installer is None:
+        work.console.warn("installing with pip, which is slower: %s" % installer.reason)
+    pins = [pin for pin in wish.target.pins if pin.name not in taken]
+    title = "install %d packages with %s" % (len(pins), installer.kind)
+    title += " (%d taken over)" % len(taken) if taken else ""
+    with work.task(title, "install", len(pins)) as task:
+        install_packages(installer, wish.bundle, pins, python, work, task.advance, replace)
+    return installer
+
+
+def list_packages(wish, site):
+    """Every locked package as the receipt keeps it; raises InstallFailed when one is not in `site`."""
+    found = distributions(site)
+    check_installed(wish.target.pins, {name: one.version for name, one in found.items()})
+    return [
+        {
+            "name": pin.name,
+            "version": pin.version,
+            "sha256": pin.sha256,
+            "record_sha256": sha256_of(found[pin.name].record),
+        }
+        for pin in wish.target.pins
+    ]
+
+
+def put_assets(wish, work, folder, site, before=None):
+    """Weights and data below `folder`, and the hook in `site` that tells Python where they are."""
+    if not wish.bundle.assets:
+        return
+    total = sum(wish.bundle.files[asset["path"]][0] for asset in wish.bundle.assets)
+    with work.task("place weights and data (%s)" % human_size(total), "assets", total) as task:
+        place_assets(wish.bundle, folder, before.folder if before else None, task.advance, site)
+
+
+def make_receipt(wish, work, python, installer, packages, results):
+    """What an installation was: of what, with what, what it proved and how long it took."""
+    return {
+        "format": RECEIPT_FORMAT,
+        "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "prefix": work.prefix.root,
+        "bundle": {
+            "recipe": wish.bundle.recipe,
+            "release": wish.bundle.release,
+            "digest": wish.bundle.digest,
+            "created_by": wish.bundle.created_by,
+        },
+        "target": wish.target.name,
+        "python": python.to_json(),
+        "installer": {"kind": installer.kind, "version": installer.version},
+        "packages": packages,
+        "suite": results,
+        "seconds": work.seconds,
+        "preflight": [finding.to_json() for finding in wish.findings],
+        "machine": wish.profile,
+    }
+
+
+def _hand_over(wish, prefix, environment):
+    """Launchers, the installer itself, and last the pointer."""
+    if places.INSTALLER in wish.bundle.files:
+        aside = prefix.join(places.INSTALLER + ".part")
+        shutil.copyfile(wish.bundle.path(places.INSTALLER), aside)
+        os.replace(aside, prefix.join(places.INSTALLER))
+    write_launchers(prefix)
+    current = prefix.current()
+    if current is None or current.number != environment.number:
+        prefix.switch(environment)
+
+
+def rollback(prefix, console):
+    """Make the other complete environment the one in use; NotPossibleHere when there is none."""
+    with prefix.at_work(console):
+        current = prefix.current()
+        number = current.number if current else None
+        others = [one for one in prefix.environments() if one.receipt and one.number != number]
+        if not others:
+            raise NotPossibleHere("%s has no other environment to go back to" % prefix.root)
+        prefix.switch(others[-1])
+        return others[-1]
+
+
+def verify_installed(prefix, levels, console):
+    """Run the suite's levels in the environment in use; returns it and what was seen; raises SmokeFailed."""
+    with prefix.at_work(console) as lock:
+        environment = prefix.current()
+        if environment is None:
+            raise NotPossibleHere("nothing is installed in %s" % prefix.root)
+        work = Work(prefix, lock, console)
+        return environment, prove(environment.python, environment.folder, levels, work)

@@ -1,0 +1,107 @@
+"""Filling an environment with the wheels of a lock: by uv where it runs, else by pip; both offline."""
+
+import os
+import zipfile
+
+from wheelferry.client.bundle import CHUNK
+from wheelferry.client.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.processes import must_run, run
+
+UV, PIP = "uv", "pip"
+
+
+class Installer(object):
+    """What installs: its kind (uv or pip), the command that starts it, its version, and why not the other."""
+
+    def __init__(self, kind, command, version, reason=""):
+        self.kind = kind
+        self.command = list(command)
+        self.version = version
+        self.reason = reason
+
+
+def find_installer(bundle, target, python, work, env, log, wanted=None):
+    """The uv that the bundle carries, if this machine runs it; else pip, started from its own wheel.
+
+    `wanted` names one of the two. Raises NotPossibleHere when there is none.
+    """
+    reason = "pip was asked for"
+    if wanted != PIP:
+        found, reason = _try_uv(bundle, target, work, env, log)
+        if found:
+            return found
+        if wanted == UV:
+            raise NotPossibleHere("uv was asked for, but %s" % reason, hint="leave out --installer")
+    # pip is installed nowhere: its wheel, being a zip file, can be run as it is
+    carried = [bundle.path(target.pip) + "/pip"] if target.pip else ["-m", "pip"]
+    command = [python, "-I", *carried]
+    status, output = run([*command, "--version"], env, log)
+    if status != 0:
+        raise NotPossibleHere(
+            "nothing can install here: %s, and pip does not start: %s" % (reason, output.strip()[-200:]),
+            hint="the bundle carries both when a recent wheelferry makes it",
+        )
+    return Installer(PIP, command, output.split(" from ")[0].strip(), reason)
+
+
+def _try_uv(bundle, target, work, env, log):
+    """(Installer, "") or (None, why uv cannot be used)."""
+    if not target.uv:
+        return None, "the bundle carries no uv"
+    program = os.path.join(work, "uv.exe" if target.platform.startswith("win") else "uv")
+    with zipfile.ZipFile(bundle.path(target.uv)) as archive:
+        ending = "/scripts/" + os.path.basename(program)
+        (member,) = [name for name in archive.namelist() if name.endswith(ending)]
+        with archive.open(member) as source, open(program, "wb") as sink:
+            for piece in iter(lambda: source.read(CHUNK), b""):
+                sink.write(piece)
+    os.chmod(program, 0o700)
+    status, output = run([program, "--version"], env, log)
+    if status != 0:
+        return None, "uv does not run here (%s)" % (output.strip().splitlines() or ["no answer"])[-1]
+    return Installer(UV, [program], output.strip()), ""
+
+
+def install_packages(installer, bundle, pins, python, work, on_package, replace=False):
+    """Install the wheels of `pins` into the environment of `python`; raises InstallFailed.
+
+    The lock was resolved where the bundle was made, so nothing is resolved here. The installer checks the
+    hashes once more while it reads. `on_package` is called as pip goes along; uv tells only its end. With
+    `replace` a package that is there already is installed over, for it may be another build of the version.
+    """
+    if not pins:
+        return
+    wanted = os.path.join(work.prefix.tmp, "requirements.txt")
+    with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
+    source = ["--no-index", "--find-links", os.path.join(bundle.root, "wheelhouse")]
+    source += ["--no-deps", "--require-hashes", "-r", wanted]
+    if installer.kind == UV:
+        # beside the environment, so that files are linked into it and not copied
+        options = ["--cache-dir", os.path.join(work.prefix.tmp, "uv-cache"), "--python", python]
+        options += ["--reinstall"] if replace else []
+        command = [*installer.command, "pip", "install", *options, *source]
+        must_run(command, "uv pip install", work.env, work.log, held=work.held)
+        return
+
+    def listen(line):
+        if line.startswith("Processing "):
+            on_package()
+
+    # byte code comes with the first import, as after uv: the result is the same
+    options = ["--no-compile"] + (["--force-reinstall"] if replace else [])
+    command = [*installer.command, "--python", python, "install", *options, *source]
+    must_run(command, "pip install", work.env, work.log, held=work.held, on_line=listen)
+
+
+def check_installed(pins, found):
+    """Raise InstallFailed unless `found` (version by normalised name) has every pin."""
+    wrong = []
+    for pin in pins:
+        # as the wheel's name has it: a .dist-info folder repeats that, normalised or not
+        version = os.path.basename(pin.wheel).split("-")[1]
+        if found.get(pin.name) != version:
+            seen = found.get(pin.name, "nothing")
+            wrong.append("%s %s is locked, %s is installed" % (pin.name, version, seen))
+    if wrong:
+        raise InstallFailed("the environment is not what the lock says:\n" + "\n".join(wrong))

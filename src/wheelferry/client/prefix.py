@@ -1,0 +1,302 @@
+"""The folder of an installation: environments beside one another, and a pointer to the one in use.
+
+::
+
+    python, wheelferry       launchers
+    current                  the pointer: a link to envs/N (Windows: current.txt with N)
+    envs/N/                  an environment, built where it stays; complete once receipt.json is in it
+    runtime/NAME/            a Python that came with a bundle
+    install.pyz install.log  the installer itself, and what it did
+    .wheelferry.json .lock   whose folder this is, and who works in it
+    tmp/                     only while somebody does
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import time
+
+from wheelferry.client.errors import BadInput
+
+MARKER = ".wheelferry.json"
+RECEIPT = "receipt.json"
+FILES = "files.txt"
+LAUNCHERS = ("python", "wheelferry", "python.cmd", "wheelferry.cmd")
+INSTALLER = "install.pyz"
+LOG = "install.log"
+LOCK = ".lock"
+_ASIDE = ".part"
+_INCOMPLETE = "incomplete"
+_POINTER = "current" if os.name == "posix" else "current.txt"
+
+
+class Environment(object):
+    """One environment of a prefix: its number, its folder, and its receipt (None while incomplete)."""
+
+    def __init__(self, number, folder):
+        self.number = number
+        self.folder = folder
+        self.receipt = read_json(os.path.join(folder, RECEIPT))
+
+    @property
+    def python(self):
+        """Its interpreter."""
+        return environment_python(self.folder)
+
+
+def environment_python(folder):
+    """Where a virtual environment in `folder` has its interpreter."""
+    return os.path.join(folder, *(("bin", "python") if os.name == "posix" else ("Scripts", "python.exe")))
+
+
+class Prefix(object):
+    """The folder of one installation, at an absolute path that must stay."""
+
+    def __init__(self, root):
+        self.root = os.path.abspath(root)
+        self.envs = self.join("envs")
+        self.runtimes = self.join("runtime")
+        self.tmp = self.join("tmp")
+        self.log = self.join(LOG)
+
+    def join(self, *parts):
+        """A path below the prefix."""
+        return os.path.join(self.root, *parts)
+
+    @property
+    def is_ours(self):
+        """Whether an installation was begun here."""
+        return os.path.isfile(self.join(MARKER))
+
+    def check(self):
+        """Raise BadInput unless the prefix is absent, an empty folder, or an installation."""
+        if self.is_ours or not os.path.lexists(self.root):
+            return
+        if not os.path.isdir(self.root):
+            raise BadInput("%s is not a folder" % self.root, hint="choose another --prefix")
+        found = sorted(set(os.listdir(self.root)) - {LOCK, MARKER + _ASIDE})
+        if found:
+            raise BadInput(
+                "%s holds something else than an installation: %s" % (self.root, ", ".join(found[:5])),
+                hint="choose an empty or a new folder with --prefix",
+            )
+
+    @contextlib.contextmanager
+    def at_work(self, console):
+        """Hold the prefix alone, swept and with its log open; yields the lock's file descriptor.
+
+        Processes inherit the descriptor: the system lets go of the lock when the last one that holds it
+        ends, however it ends.
+        """
+        self.check()
+        os.makedirs(self.root, exist_ok=True)
+        lock = self._lock(console)
+        try:
+            write_atomic(self.join(MARKER), '{"format": 1}\n')
+            console.log.open(self.log)
+            self._sweep()
+            yield lock
+        finally:
+            remove_tree(self.tmp)
+            console.log.close()
+            os.close(lock)
+
+    def _lock(self, console):
+        """A descriptor of the lock file, locked; waits while another installer has it."""
+        waiting = False
+        while True:
+            descriptor = os.open(self.join(LOCK), os.O_RDWR | os.O_CREAT, 0o644)
+            if _try_lock(descriptor) and _is_still(descriptor, self.join(LOCK)):
+                return descriptor
+            os.close(descriptor)
+            if not waiting:
+                console.say("another installer is at work in %s; waiting for it" % self.root)
+                waiting = True
+            time.sleep(0.2)
+
+    def environments(self):
+        """All environments, oldest first, incomplete ones included."""
+        try:
+            names = os.listdir(self.envs)
+        except FileNotFoundError:
+            return []
+        numbers = sorted(int(name) for name in names if name.isdigit())
+        return [Environment(number, os.path.join(self.envs, str(number))) for number in numbers]
+
+    def current(self):
+        """The environment in use; None when there is none."""
+        try:
+            if os.name == "posix":
+                text = os.path.basename(os.readlink(self.join(_POINTER)))
+            else:
+                with open(self.join(_POINTER), encoding="ascii") as stream:
+                    text = stream.read().strip()
+        except OSError:
+            return None
+        for environment in self.environments():
+            if str(environment.number) == text and environment.receipt:
+                return environment
+        return None
+
+    def switch(self, environment):
+        """Make `environment` the one in use: one rename, before which all its bytes are on the disk."""
+        if os.name == "posix":
+            os.sync()
+            aside = self.join("current" + _ASIDE)
+            os.symlink(os.path.join("envs", str(environment.number)), aside)
+            os.replace(aside, self.join(_POINTER))
+            _sync_folder(self.root)
+        else:
+            write_atomic(self.join(_POINTER), "%d\n" % environment.number)
+
+    def forget_current(self):
+        """Remove the pointer: from then on nothing is installed here."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.join(_POINTER))
+
+    def next_folder(self):
+        """A folder for a new environment, with a number that no other has: an orphan may still write there."""
+        environments = self.environments()
+        number = environments[-1].number + 1 if environments else 1
+        folder = os.path.join(self.envs, str(number))
+        os.makedirs(folder)
+        write_atomic(os.path.join(folder, _INCOMPLETE), "")
+        return Environment(number, folder)
+
+    def complete(self, environment, receipt):
+        """Write the receipt: from then on the environment is one."""
+        write_json(os.path.join(environment.folder, RECEIPT), receipt)
+        os.unlink(os.path.join(environment.folder, _INCOMPLETE))
+        return Environment(environment.number, environment.folder)
+
+    def discard(self, environment):
+        """Remove an environment with all that is in it; should we be killed meanwhile, the next run goes on."""
+        write_atomic(os.path.join(environment.folder, _INCOMPLETE), "")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(environment.folder, RECEIPT))
+        remove_tree(environment.folder)
+
+    def _sweep(self):
+        """Remove what an installer that was killed left: incomplete environments, temporary files."""
+        for name in os.listdir(self.root):
+            if name.endswith(_ASIDE):
+                os.unlink(self.join(name))
+        for environment in self.environments():
+            mark = os.path.join(environment.folder, _INCOMPLETE)
+            if environment.receipt is None and (os.path.exists(mark) or not os.listdir(environment.folder)):
+                remove_tree(environment.folder)
+            elif os.path.exists(mark):
+                os.unlink(mark)
+        remove_tree(self.tmp)
+        os.makedirs(self.tmp)
+
+    def keep(self, environments):
+        """Remove every complete environment but these, and the carried Pythons that none of them uses."""
+        kept = {environment.number for environment in environments}
+        for environment in self.environments():
+            if environment.number not in kept and environment.receipt:
+                self.discard(environment)
+        used = {environment.receipt["python"]["runtime"] for environment in environments}
+        for name in self.carried_pythons():
+            if name not in used:
+                # renamed first: half a Python under its own name would be taken for a whole one
+                os.replace(os.path.join(self.runtimes, name), os.path.join(self.tmp, name))
+
+    def carried_pythons(self):
+        """The names of the folders below runtime/."""
+        try:
+            return sorted(os.listdir(self.runtimes))
+        except FileNotFoundError:
+            return []
+
+
+def read_json(path):
+    """The JSON document in `path`; None when it is absent or cut off."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def write_json(path, document):
+    """Write a JSON document as `write_atomic` does."""
+    write_atomic(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def write_atomic(path, text, executable=False):
+    """Write `path` aside, on the disk, and rename it into place."""
+    aside = path + _ASIDE
+    with open(aside, "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if executable:
+        os.chmod(aside, 0o755)  # noqa: S103 -- a launcher for everyone who may enter the folder
+    os.replace(aside, path)
+
+
+def remove_tree(folder):
+    """Remove a folder and all below it, read-only files too; an absent one is all right."""
+    if os.path.islink(folder) or os.path.isfile(folder):
+        os.unlink(folder)
+    elif os.path.isdir(folder):
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            for root, _, names in os.walk(folder):
+                for path in [root] + [os.path.join(root, name) for name in names]:
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
+            shutil.rmtree(folder)
+
+
+def list_files(folder):
+    """Every file and link below `folder`, as relative paths with forward slashes, in order."""
+    found = []
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        found += [os.path.relpath(os.path.join(root, name), folder) for name in names + links]
+    return sorted(re.sub(r"\\", "/", name) if os.name == "nt" else name for name in found)
+
+
+def write_listing(folder):
+    """Write the list of all that `folder` holds into it, for the day it is uninstalled."""
+    names = [*list_files(folder), FILES]
+    write_atomic(os.path.join(folder, FILES), "".join("%s\n" % name for name in names))
+
+
+def _try_lock(descriptor):
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+    import msvcrt
+
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:
+        return False
+    return True
+
+
+def _is_still(descriptor, path):
+    """Whether the file that was locked is the one that others would lock now, and was not removed."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,64 @@
+"""The recipe's smoke suite, run in an environment: does what was installed work here?"""
+
+import os
+import re
+
+from wheelferry.client.errors import SmokeFailed
+from wheelferry.client.prefix import read_json, remove_tree
+from wheelferry.client.processes import TAIL_LINES, run
+
+LEVELS = ("smoke", "train")
+_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
+
+
+def prove(python, folder, levels, work):
+    """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
+
+    Raises SmokeFailed, with what failed, at the first level that does.
+    """
+    return {level: _run_level(python, folder, level, work) for level in levels}
+
+
+def _run_level(python, folder, level, work):
+    out = os.path.join(folder, "report", level)
+    remove_tree(out)
+    command = [python, os.path.join(folder, "smoke", "harness.py")]
+    command += ["--level", level, "--out", out]
+    with work.task("%s checks" % level, level) as task:
+
+        def listen(line):
+            match = _STEP.match(line)
+            if match:
+                task.total = int(match.group(2))
+                task.advance()
+
+        status, output = run(command, work.env, work.log, cwd=work.prefix.tmp, on_line=listen, held=work.held)
+    document = read_json(os.path.join(out, level + ".json"))
+    counts = _count(document)
+    if status != 0 or not counts["passed"]:
+        raise SmokeFailed(
+            "the %s checks failed:\n%s" % (level, _complaints(document, status, output)),
+            hint="the whole output is in %s; an environment that was in use before is in use still"
+            % work.prefix.log,
+        )
+    work.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
+    return dict(counts, seconds=work.seconds[level])
+
+
+def _count(document):
+    statuses = [check["status"] for check in (document or {}).get("checks", ())]
+    return {status: statuses.count(status) for status in ("passed", "failed", "skipped")}
+
+
+def _complaints(document, status, output):
+    """What failed, or how the interpreter ended before it could say."""
+    lines = [
+        "  %s: %s" % (check["title"], check["reason"])
+        for check in (document or {}).get("checks", ())
+        if check["status"] == "failed"
+    ]
+    if document is None or document["running"]:
+        during = document["running"] if document else "the start"
+        tail = "\n".join(output.splitlines()[-TAIL_LINES:])
+        lines.append("  ended with status %d during %s:\n%s" % (status, during, tail))
+    return "\n".join(lines) or "  no check passed: nothing was proven"
