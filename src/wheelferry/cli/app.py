@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from wheelferry import __version__
-from wheelferry.cli import bundling, caching, checking, covering, looking, merging
+from wheelferry.cli import bundling, caching, checking, covering, installing, looking, merging
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
 # What the machine refuses, whatever was running: no space, no permission, a name too long.
@@ -68,6 +68,10 @@ for _command in (
     looking.doctor,
 ):
     app.command()(_command)
+# its options, --help among them, are the installer's own, which knows no typer
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(installing.install)
 app.add_typer(caching.app, name="cache")
 
 

@@ -84,9 +84,10 @@ def install(wish, prefix, console):
         else:
             environment = ready
             console.say("environment %d is complete already; proving it again" % ready.number)
-            prove(environment.folder, wish.levels, work)
+            prove(environment.python, environment.folder, wish.levels, work)
         _hand_over(wish, prefix, environment)
-        prefix.keep([environment] + ([before] if before else []))
+        if before is None or before.number != environment.number:
+            prefix.keep([environment] + ([before] if before else []))
         return environment
 
 

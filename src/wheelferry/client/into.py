@@ -11,9 +11,9 @@ import shutil
 from wheelferry.client import prefix as places
 from wheelferry.client.distributions import distributions
 from wheelferry.client.errors import BadInput, NotPossibleHere
-from wheelferry.client.install import check_files, fill, list_packages, make_receipt, put_assets, Work
+from wheelferry.client.install import Work, check_files, fill, list_packages, make_receipt, put_assets
 from wheelferry.client.packages import PIP
-from wheelferry.client.processes import clean_environment, run
+from wheelferry.client.processes import run
 from wheelferry.client.pythons import Python
 from wheelferry.client.suite import prove
 
@@ -55,7 +55,9 @@ class Existing(object):
 def open_existing(place, console):
     """The environment at `place`, its folder or its Python; BadInput when there is none."""
     names = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe")
-    candidates = [os.path.join(place, *name.split("/")) for name in names] if os.path.isdir(place) else [place]
+    candidates = (
+        [os.path.join(place, *name.split("/")) for name in names] if os.path.isdir(place) else [place]
+    )
     for program in candidates:
         if os.path.isfile(program):
             # with the caller's own HOME: nothing is written, and no folder is there yet
@@ -63,7 +65,9 @@ def open_existing(place, console):
             status, output = run([os.path.abspath(program), "-I", "-c", _ASK], kept, console.log)
             if status == 0:
                 return Existing(os.path.abspath(program), json.loads(output.splitlines()[-1]))
-    raise BadInput("%s is no environment: no Python there answers" % place, hint="give its folder or its Python")
+    raise BadInput(
+        "%s is no environment: no Python there answers" % place, hint="give its folder or its Python"
+    )
 
 
 def check_existing(existing, target):
@@ -139,17 +143,8 @@ def _conflicts(installer, existing, work):
     else:
         command = [*installer.command, "pip", "check", "--python", existing.python]
     status, output = run(command, work.env, work.log)
-    return [] if status == 0 else [line for line in output.splitlines() if "requires" in line or "has req" in line]
-
-
-def uninstall_from(place, console):
-    """Remove what was installed into the environment at `place`; returns what is left of it, if anything."""
-    existing = open_existing(place, console)
-    prefix = existing.records
-    receipt = places.read_json(prefix.join(places.RECEIPT))
-    if not prefix.is_ours or receipt is None:
-        raise NotPossibleHere("nothing was installed into %s" % existing.folder)
-    with prefix.at_work(console):
-        with open(prefix.join(places.FILES), encoding="utf-8") as stream:
-            names = stream.read().splitlines()
-        clean_environment(prefix.tmp)
+    return (
+        []
+        if status == 0
+        else [line for line in output.splitlines() if "requires" in line or "has req" in line]
+    )

@@ -6,23 +6,23 @@ import json
 import os
 import signal
 import sys
-import zipfile
 
 from wheelferry.client import preflight
 from wheelferry.client import profile as profiles
-from wheelferry.client.bundle import NAME, find_damage, open_bundle
-from wheelferry.client.console import Console, human_size
-from wheelferry.client.errors import BadInput, Damaged, Interrupted, NotPossibleHere, Stop
+from wheelferry.client.bundle import NAME, open_bundle
+from wheelferry.client.console import Console
+from wheelferry.client.errors import BadInput, Interrupted, NotPossibleHere, Stop
 from wheelferry.client.install import Wish, install, rollback, verify_installed
-from wheelferry.client.into import install_into, uninstall_from
+from wheelferry.client.into import install_into, open_existing
 from wheelferry.client.packages import PIP, UV
-from wheelferry.client.prefix import RECEIPT, Prefix
+from wheelferry.client.prefix import LAUNCHERS, RECEIPT, Prefix
 from wheelferry.client.suite import LEVELS
-from wheelferry.client.uninstall import uninstall
+from wheelferry.client.uninstall import uninstall, uninstall_from
 
 # What the machine refuses, whatever was being done.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
+PROGRAM = "install"
 _DESCRIPTION = """\
 Install a wheelferry bundle on this machine, without a network.
 
@@ -30,32 +30,35 @@ Without options it chooses the target that fits this machine, looks whether ever
 asks for the folder, installs, proves the result with the bundle's own checks, and only then puts
 it into use. What was installed there before stays in use until that moment.
 """
+_VERIFY = "checks to run: smoke by default, train takes a minute more; without a bundle: of what is installed"
+_INTO = "change this existing environment (virtual or conda) in place: its folder, or its Python"
 _EPILOG = """\
 Exit codes: 0 done; 1 the checks failed; 2 bad input; 3 something is missing on this machine;
 4 files of the bundle are damaged; 5 an installation failed; 130 interrupted.
 """
 
 
-def make_parser():
-    """The options."""
+def make_parser(prog=PROGRAM):
+    """The options. As `wheelferry install` the bundle and the prefix can be given by position."""
     parser = argparse.ArgumentParser(
-        prog="install",
+        prog=prog,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    if prog != PROGRAM:
+        add("bundle_given", metavar="BUNDLE", nargs="?", help="the bundle's folder")
+        add("prefix_given", metavar="PREFIX", nargs="?", help="folder of the installation")
     add("--prefix", metavar="DIR", help="folder of the installation; asked for when not given")
     add("--target", metavar="NAME", help="target of the bundle; default: the one that fits this machine best")
     add("--yes", "-y", action="store_true", help="ask nothing")
     add("--json", action="store_true", help="print one JSON document on stdout; asks nothing")
     add("--quiet", "-q", action="store_true", help="show no progress")
     add("--check", action="store_true", help="only look whether it can be installed here; change nothing")
-    add("--verify", choices=("none", *LEVELS), help="checks to run: smoke by default, train takes a minute more; "
-        "without a bundle at hand, checks what is installed")  # fmt: skip
+    add("--verify", choices=("none", *LEVELS), help=_VERIFY)
     add("--python", metavar="PROGRAM", help="Python of this machine to build on, instead of the bundle's")
-    add("--into", metavar="ENV", help="install into this existing virtual or conda environment, or the one of "
-        "this Python program; it is changed in place, with no way back")  # fmt: skip
+    add("--into", metavar="ENV", help=_INTO)
     add("--installer", choices=(UV, PIP), help="what installs: uv if it runs here, else pip")
     add("--without-gpu", action="store_true", help="accept a CUDA target although no GPU here can run it")
     add("--reinstall", action="store_true", help="make a new environment even if this bundle is installed")
@@ -66,9 +69,17 @@ def make_parser():
     return parser
 
 
-def main(arguments=None):
+def parse_options(arguments, prog):
+    """The options given; what was given by position counts like its option."""
+    options = make_parser(prog).parse_args(arguments)
+    options.bundle = options.bundle or getattr(options, "bundle_given", None)
+    options.prefix = options.prefix or getattr(options, "prefix_given", None)
+    return options
+
+
+def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
-    options = make_parser().parse_args(arguments)
+    options = parse_options(arguments, prog)
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -164,14 +175,11 @@ def _probe(options, console):
 
 
 def _uninstall(options, console):
-    if options.into:
-        left = uninstall_from(options.into, console)
-        root = options.into
-    else:
-        prefix = _existing(options)
-        if not options.yes and not options.json:
-            _confirm(console, "Remove the installation in %s?" % prefix.root)
-        left, root = uninstall(prefix, console), prefix.root
+    existing = open_existing(options.into, console) if options.into else None
+    root = existing.folder if existing else _existing(options).root
+    if not console.unattended:
+        _confirm(console, "Remove the installation in %s?" % root)
+    left = uninstall_from(existing, console) if existing else uninstall(Prefix(root), console)
     if left:
         console.say("these files are not the installer's and stay in %s:" % root)
         for name in left[:20]:
@@ -191,29 +199,97 @@ def default_prefix(recipe):
 
 
 def _install(bundle, options, console):
+    """Look at the machine, choose, ask, install; with --check only the first two."""
     console.say("%s@%s, made by %s" % (bundle.recipe, bundle.release, bundle.created_by))
-    root = os.path.abspath(options.prefix or default_prefix(bundle.recipe))
-    request = preflight.Request(
-        prefix=root,
-        temp=None,
-        without_gpu=options.without_gpu,
-        python=options.python,
-        installer=options.installer,
-        into=options.into,
-    )
-    with console.task("look at this machine"):
-        profile = profiles.collect([root])
-    target, findings = _choose(bundle, profile, request, options, console)
+    existing = open_existing(options.into, console) if options.into else None
+    root = existing.folder if existing else os.path.abspath(options.prefix or default_prefix(bundle.recipe))
+    profile, target, findings = _preflight(bundle, root, existing, options, console)
+    asked = not (console.unattended or options.check or options.prefix or existing)
+    if asked:
+        chosen = os.path.abspath(os.path.expanduser(console.ask("Install into which folder?", root)))
+        if chosen != root:
+            root = chosen
+            profile, target, findings = _preflight(bundle, root, existing, options, console)
+    forbidden = [finding for own in findings.values() for finding in preflight.problems(own)]
+    if target is None:
+        raise NotPossibleHere(
+            "this bundle cannot be installed here:\n"
+            + "\n".join("  %s" % finding.message for finding in forbidden),
+            hint="; ".join(dict.fromkeys(finding.remedy for finding in forbidden if finding.remedy)),
+        )
+    if not existing:
+        Prefix(root).check()
     if options.check:
-        return _checked(bundle, target, findings, console)
-    if not options.prefix and not options.into and not console.unattended:
-        root = _ask_prefix(root, console)
-        profile = profiles.collect([root])
-        request.prefix = root
-        target, findings = _choose(bundle, profile, request, options, console)
-    if not console.unattended:
-        _confirm(console, "Install into %s?" % (options.into or root))
-    wish = _wish(bundle, target, profile, request, options, findings)
-    if options.into:
-        return install_into(wish, options.into, console)
-    return _installed(install(wish, Prefix(root), console), root, console)
+        console.say("it can be installed here")
+        return {"target": target.name, "prefix": root, "findings": _plain(findings[target.name])}
+    if asked:
+        _confirm(console, "Install %s into %s?" % (target.name, root))
+    wish = _wish(bundle, target, profile, findings[target.name], existing, root, options)
+    if existing:
+        receipt = install_into(wish, existing, console)
+        console.say("installed into %s; its receipt and log are in %s" % (root, receipt["prefix"]))
+        return receipt
+    return _installed(install(wish, Prefix(root), console), Prefix(root), console)
+
+
+def _preflight(bundle, root, existing, options, console):
+    """(profile, target or None, findings by target), told to the person."""
+    request = _request(root, existing, options)
+    with console.task("look at this machine"):
+        profile = profiles.collect([root], programs=[request.python] if request.python else [])
+    target, findings = preflight.choose(profile, bundle, request, options.target)
+    shown = [target] if target else [bundle.target(name) for name in findings]
+    for one in shown:
+        console.say("target %s" % one.name)
+        for finding in findings[one.name]:
+            console.finding(finding)
+    return profile, target, findings
+
+
+def _request(root, existing, options):
+    return preflight.Request(
+        prefix=root,
+        python=existing.python if existing else os.path.abspath(options.python) if options.python else "",
+        without_gpu=options.without_gpu,
+        installer=options.installer or UV,
+    )
+
+
+def _wish(bundle, target, profile, findings, existing, root, options):
+    request = _request(root, existing, options)
+    python = preflight.choose_python(profile, target, request)
+    verify = options.verify or LEVELS[0]
+    return Wish(
+        bundle=bundle,
+        target=target,
+        python=python["path"] if python else None,
+        installer=options.installer,
+        levels=() if verify == "none" else LEVELS[: LEVELS.index(verify) + 1],
+        reinstall=options.reinstall,
+        findings=findings,
+        profile=profile,
+    )
+
+
+def _confirm(console, question):
+    if console.ask(question, "yes").lower() not in ("y", "yes"):
+        raise Interrupted("nothing was changed")
+
+
+def _plain(findings):
+    return [finding.to_json() for finding in findings]
+
+
+def _installed(environment, prefix, console):
+    """Say where everything is, and how it is used."""
+    console.say("")
+    console.say("in use: environment %d in %s" % (environment.number, prefix.root))
+    for name in LAUNCHERS:
+        if os.path.isfile(prefix.join(name)):
+            console.say("  %s" % prefix.join(name))
+    console.say("receipt and log: %s, %s" % (os.path.join(environment.folder, RECEIPT), prefix.log))
+    return environment.receipt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -157,7 +157,7 @@ class Prefix(object):
             os.unlink(self.join(_POINTER))
 
     def next_folder(self):
-        """A folder for a new environment, with a number that no other has: an orphan may still write there."""
+        """A folder for a new environment; its number is new, for an orphan may still write to another."""
         environments = self.environments()
         number = environments[-1].number + 1 if environments else 1
         folder = os.path.join(self.envs, str(number))
@@ -172,7 +172,7 @@ class Prefix(object):
         return Environment(environment.number, environment.folder)
 
     def discard(self, environment):
-        """Remove an environment with all that is in it; should we be killed meanwhile, the next run goes on."""
+        """Remove an environment with all that is in it; if we are killed meanwhile, the next run goes on."""
         write_atomic(os.path.join(environment.folder, _INCOMPLETE), "")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(environment.folder, RECEIPT))
@@ -234,7 +234,7 @@ def write_atomic(path, text, executable=False):
         stream.flush()
         os.fsync(stream.fileno())
     if executable:
-        os.chmod(aside, 0o755)  # noqa: S103 -- a launcher for everyone who may enter the folder
+        os.chmod(aside, 0o755)  # noqa: S103 -- for whoever may enter the folder
     os.replace(aside, path)
 
 

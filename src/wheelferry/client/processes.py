@@ -3,20 +3,17 @@
 import os
 import signal
 import subprocess
-from typing import Any
+from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.profile import HOSTILE_PREFIXES
 
 TAIL_LINES = 25
 _DISK_FULL = ("No space left on device", "os error 28", "os error 112", "Errno 28", "Disk quota exceeded")
 
-# What may turn an installer or a Python away from what it was told: a foreign library, another index, a home
-# of another Python. Removed for everything that is started; preflight says which were set.
-HOSTILE_PREFIXES = ("PYTHON", "PIP_", "UV_", "LD_", "DYLD_", "CONDA", "_CONDA", "VIRTUAL_ENV")
-
 
 def clean_environment(work, extra=()):
-    """The caller's environment without what `HOSTILE_PREFIXES` names; HOME and temporary files in `work`."""
+    """The caller's environment without what may disturb; HOME and temporary files in `work`."""
     values = {k: v for k, v in os.environ.items() if not k.upper().startswith(HOSTILE_PREFIXES)}
     home, temporary = os.path.join(work, "home"), os.path.join(work, "t")
     for folder in (home, temporary):
@@ -67,8 +64,9 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
         log.write("%s\n" % error)
         return 127, "%s: %s" % (command[0], error.strerror)
     lines = []
+    stream = process.stdout  # type: Any
     try:
-        for raw in process.stdout:
+        for raw in stream:
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             lines.append(line)
             log.write(line + "\n")
@@ -79,7 +77,7 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
         _end(process)
         raise
     finally:
-        process.stdout.close()
+        stream.close()
 
 
 def must_run(command, step, env, log, **options):

@@ -5,7 +5,7 @@ import os
 
 from wheelferry.client import prefix as places
 from wheelferry.client.errors import NotPossibleHere
-from wheelferry.client.prefix import FILES, RECEIPT, list_files, remove_tree
+from wheelferry.client.prefix import FILES, RECEIPT, list_files, read_json, remove_tree
 
 
 def uninstall(prefix, console):
@@ -19,10 +19,10 @@ def uninstall(prefix, console):
         prefix.forget_current()
         for environment in prefix.environments():
             remove_tree(os.path.join(environment.folder, "report"))
-            _remove_listed(environment.folder)
+            _remove_listed(environment.folder, os.path.join(environment.folder, FILES))
             _remove(os.path.join(environment.folder, RECEIPT))
         for name in prefix.carried_pythons():
-            _remove_listed(os.path.join(prefix.runtimes, name))
+            _remove_listed(os.path.join(prefix.runtimes, name), os.path.join(prefix.runtimes, name, FILES))
         for folder in (prefix.envs, prefix.runtimes):
             _remove_empty(folder)
         for name in (*places.LAUNCHERS, places.INSTALLER, places.MARKER):
@@ -39,10 +39,25 @@ def uninstall(prefix, console):
     return left
 
 
-def _remove_listed(folder):
-    """Remove the files that the folder's list names, and what Python and iopath made of them."""
+def uninstall_from(existing, console):
+    """Remove what was installed into an existing environment; the rest of that is none of our business."""
+    prefix = existing.records
+    if not prefix.is_ours:
+        raise NotPossibleHere("nothing was installed into %s" % existing.folder)
+    with prefix.at_work(console):
+        receipt = read_json(prefix.join(RECEIPT)) or {"replaced": {}}
+        _remove_listed(existing.folder, prefix.join(FILES))
+        _remove_empty(existing.site)
+        for name, version in sorted(receipt["replaced"].items()):
+            console.warn("%s %s was there before and does not come back" % (name, version))
+    remove_tree(prefix.root)
+    return []
+
+
+def _remove_listed(folder, listing):
+    """Remove the files below `folder` that `listing` names, and what Python and iopath made of them."""
     try:
-        with open(os.path.join(folder, FILES), encoding="utf-8") as stream:
+        with open(listing, encoding="utf-8") as stream:
             names = stream.read().splitlines()
     except FileNotFoundError:
         return
@@ -53,7 +68,7 @@ def _remove_listed(folder):
     for name in list_files(folder):
         if _made_of(name) in listed:
             _remove(os.path.join(folder, *name.split("/")))
-    _remove(os.path.join(folder, FILES))
+    _remove(listing)
 
 
 def _made_of(name):
