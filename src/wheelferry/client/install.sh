@@ -40,8 +40,8 @@ check() {
 
 # works PYTHON: it can run the installer; a distribution's minimal Python lacks modules
 works() {
-    "$1" -I -c 'import sys, argparse, ctypes, hashlib, json, tarfile, zipfile, zlib
-sys.exit(sys.version_info < (3, 7))' >/dev/null 2>&1
+    complaint=$("$1" -I -c 'import sys, argparse, ctypes, hashlib, json, tarfile, zipfile, zlib
+sys.exit(sys.version_info < (3, 7))' 2>&1)
 }
 
 # a folder for temporary files from which programs may be started
@@ -86,6 +86,7 @@ for archive in "$bundle"/runtime/*.tar.gz; do
             exit $?
         fi
     done
+    printf '%s does not start here: %s\n' "${archive##*/}" "$(printf '%s\n' "$complaint" | tail -n 1)" >&2
     rm -rf "$scratch/python"
 done
 fail "there is no Python 3.7 or newer here, and the bundle carries none for this machine" \

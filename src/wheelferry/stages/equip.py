@@ -13,11 +13,11 @@ from elftools.common.exceptions import ELFError
 
 from wheelferry.client.archives import unpack_archive
 from wheelferry.download import Download, download_all
-from wheelferry.errors import InputError, IntegrityError, MissingError
+from wheelferry.errors import InputError, MissingError
 from wheelferry.files import files_below
 from wheelferry.lock import LockedWheel, choose_files
 from wheelferry.manifest import Footprint, Runtime
-from wheelferry.platforms.linux import read_elf
+from wheelferry.platforms.linux import ElfFacts, read_elf
 from wheelferry.resolver import uv_version
 from wheelferry.stages.populate import locked_wheel
 from wheelferry.store import Entry
@@ -32,6 +32,11 @@ _PROGRAM = re.compile(r"^(?:.*/)?bin/python(3\.\d+)$")
 _WINDOWS_PROGRAM = re.compile(r"^(?:tools/|python/)?python\.exe$")
 _WINDOWS_LIBRARY = re.compile(r"^(?:.*/)?python3(\d+)\.dll$")
 _SUFFIXES = (".tar.gz", ".tgz", ".zip", ".nupkg")
+_OF_GLIBC = (
+    "libc.so.", "libm.so.", "libpthread.so.", "libdl.so.", "librt.so.", "libutil.so.", "libresolv.so.",
+    "libnsl.so.", "libcrypt.so.", "ld-linux",
+)  # fmt: skip
+_OPTIONAL_MODULES = ("_tkinter", "_curses", "_dbm", "_gdbm", "nis", "readline")
 _ASK = """
 import json, platform, sys, zlib, ssl, ctypes, venv, hashlib, sqlite3
 print(json.dumps([platform.python_implementation(), platform.python_version(), platform.machine()]))
@@ -213,7 +218,15 @@ def _linux_version(tree: Path, program: str, targets: Iterable[Target], tools: T
     implementation, version, _ = json.loads(done.output.splitlines()[-1])
     if implementation != "CPython":
         raise InputError(f"the archive holds {implementation}, bundles are made for CPython")
-    needed = needed_glibc(tree)
+    facts = _read_binaries(tree)
+    missing = missing_libraries(facts)
+    if missing:
+        raise InputError(
+            "the Python in the archive needs libraries that a bare system may lack:\n"
+            + "\n".join(f"  {library}, for {', '.join(users)}" for library, users in sorted(missing.items())),
+            hint="put them into the archive; python-build-standalone needs none but glibc",
+        )
+    needed = needed_glibc(facts)
     for target in targets:
         floor = glibc_minor(target.platform)
         if floor is not None and needed > floor:
@@ -224,21 +237,41 @@ def _linux_version(tree: Path, program: str, targets: Iterable[Target], tools: T
     return str(version)
 
 
-def needed_glibc(tree: Path) -> int:
-    """The minor number of the newest glibc that any program or library in `tree` asks for."""
-    newest = 0
+def _read_binaries(tree: Path) -> dict[str, ElfFacts]:
+    """What each program and library in `tree` asks of its surroundings, by its relative path."""
+    facts = {}
     for path in files_below(tree):
-        if path.is_symlink() or not (
-            path.name.endswith(".so") or ".so." in path.name or "/bin/" in path.as_posix()
-        ):
+        if path.is_symlink():
             continue
         with path.open("rb") as stream:
             if stream.read(4) != b"\x7fELF":
                 continue
+            stream.seek(0)
+            name = path.relative_to(tree).as_posix()
             try:
-                versions = read_elf(stream).symbol_versions
+                facts[name] = read_elf(stream)
             except (ELFError, ValueError) as error:
-                raise IntegrityError(f"{path.relative_to(tree)}: not a readable ELF file: {error}") from None
-        minors = [int(v.split(".")[1]) for v in versions if re.fullmatch(r"GLIBC_2\.\d+(\.\d+)?", v)]
-        newest = max([newest, *minors])
-    return newest
+                raise InputError(f"{name} in the archive is not a readable ELF file: {error}") from None
+    return facts
+
+
+def missing_libraries(facts: Mapping[str, ElfFacts]) -> dict[str, list[str]]:
+    """Libraries that neither the archive nor glibc has, with the files that need them.
+
+    Modules that only a terminal or a window needs may lack theirs.
+    """
+    present = {PurePosixPath(name).name for name in facts}
+    missing: dict[str, list[str]] = {}
+    for name, own in facts.items():
+        if not PurePosixPath(name).name.startswith(_OPTIONAL_MODULES):
+            for library in own.needed:
+                if library not in present and not library.startswith(_OF_GLIBC):
+                    missing.setdefault(library, []).append(PurePosixPath(name).name)
+    return missing
+
+
+def needed_glibc(facts: Mapping[str, ElfFacts]) -> int:
+    """The minor number of the newest glibc that any of the files asks for."""
+    versions = {version for own in facts.values() for version in own.symbol_versions}
+    found = [re.fullmatch(r"GLIBC_2\.(\d+)(\.\d+)?", version) for version in versions]
+    return max((int(match[1]) for match in found if match), default=0)
