@@ -26,6 +26,7 @@ from wheelferry.progress import Silent
 from wheelferry.recipe import parse_recipe
 from wheelferry.resolver import Uv
 from wheelferry.source import Source
+from wheelferry.stages.assets import carry_assets
 from wheelferry.stages.build import Built
 from wheelferry.stages.equip import Kit
 from wheelferry.stages.pack import Locked, pack
@@ -200,13 +201,15 @@ def pack_bundle(
     located: LocatedRecipe,
     targets: Iterable[Target] = (TARGET,),
     cuda_architectures: Iterable[str] = (),
+    assets: Iterable[str] = (),
 ) -> Path:
     """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
-    plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures)
+    plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures, assets=assets)
     cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
     source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
     kits = {cell.lock.target: _kit(made, tools.store) for cell in cells}
-    pack(plan, located, source, cells, out, tools, kits=kits)
+    carried = carry_assets(plan, located, tools)
+    pack(plan, located, source, cells, out, tools, kits=kits, assets=carried)
     return out
 
 

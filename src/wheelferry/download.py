@@ -32,12 +32,13 @@ TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """A file to fetch: a URL (or ``file://``), the name it goes by, and its SHA-256 if the index has one."""
+    """A file to fetch: a URL (or ``file://``), the name it goes by, its SHA-256 and who says that, if any."""
 
     url: str
     filename: str
     sha256: str | None
     size: int | None = None
+    pinned_by: str = "the index"
 
 
 class _Stopped(Exception):
@@ -138,7 +139,7 @@ class _Transfer:
                 part.unlink()
                 raise IntegrityError(
                     f"{download.filename}: SHA-256 is {digest}, "
-                    f"but the index says {download.sha256} ({download.url})",
+                    f"but {download.pinned_by} says {download.sha256} ({download.url})",
                     hint="the file was altered on the way or on the mirror; nothing was kept",
                 )
             size = part.stat().st_size

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from packaging.version import Version
 
+from wheelferry.assets import PlannedAsset, plan_assets
 from wheelferry.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.errors import InputError
 from wheelferry.manifest import DeviceCode
@@ -41,12 +42,13 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A release and the cells to make of it, in the order asked for."""
+    """A release, the cells to make of it, in the order asked for, and the weights and data beside them."""
 
     recipe: Recipe
     release_name: str
     release: Release
     cells: tuple[Cell, ...]
+    assets: tuple[PlannedAsset, ...] = ()
 
     @property
     def title(self) -> str:
@@ -113,10 +115,12 @@ def make_plan(
     extra_requirements: Iterable[str] = (),
     torch_index: str | None = None,
     cuda_architectures: Iterable[str] = (),
+    assets: Iterable[str] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
+    `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -127,7 +131,13 @@ def make_plan(
     )
     _check_choices(choices, wanted)
     cells = tuple(_plan_cell(recipe, release_name, release, target, choices) for target in wanted)
-    return Plan(recipe=recipe, release_name=release_name, release=release, cells=cells)
+    return Plan(
+        recipe=recipe,
+        release_name=release_name,
+        release=release,
+        cells=cells,
+        assets=plan_assets(recipe, release_name, wanted, assets),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,12 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="full SHA-1
 TreeHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over a folder's files")]
 SdistHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source archive")]
 ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["cache"])]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["ZOO_CACHE"])]
+SchemePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://$", examples=["zoo://"])]
+
+# Files that the user adds by hand land in this root; no recipe can give it another meaning.
+FILES_ROOT = "files"
 
 
 class _Model(BaseModel):
@@ -216,6 +222,53 @@ class Build(_Model):
     ] = ()
 
 
+class AssetScheme(_Model):
+    """What stands behind a prefix of addresses that the project knows, and where it looks for their files.
+
+    A file is expected below the root at the path of its URL.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://", description="what replaces the prefix in a URL")]
+    root: Annotated[RootName, Field(description="name of an asset root")]
+
+
+class AssetEntry(Condition):
+    """Weights or data that travel, and where the project looks for them."""
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what --asset calls it"),
+    ]
+    url: Annotated[
+        str,
+        Field(description="http(s) URL, address with a prefix of asset_schemes, or a file beside the recipe"),
+    ]
+    root: Annotated[
+        RootName | None, Field(description="name of an asset root; absent: that of the prefix")
+    ] = None
+    path: Annotated[
+        RelativePath | None,
+        Field(description="place below the root; absent: the path of the URL, or the file's name"),
+    ] = None
+    sha256: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            description="SHA-256 of the file; absent where nobody published one: the first download counts",
+        ),
+    ] = None
+    licence: Annotated[str, Field(min_length=1, description="licence of the file, as its publisher says")]
+    optional: Annotated[bool, Field(description="travels only when --asset names it")] = False
+    unpack: Annotated[
+        bool, Field(description="an archive (tar or zip), unpacked into the folder that it lies in")
+    ] = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file beside the recipe."""
+        return "://" not in self.url
+
+
 class Smoke(_Model):
     """The suite that proves an installation; its folder travels in the bundle."""
 
@@ -242,17 +295,28 @@ class Recipe(_Model):
     requirements: tuple[ConditionalRequirement, ...] = ()
     constraints: tuple[ConditionalRequirement, ...] = ()
     substitutions: tuple[Substitution, ...] = ()
+    asset_roots: Annotated[
+        dict[RootName, Variable],
+        Field(
+            description="folders where the project looks for weights and data: a name for each, and the "
+            "environment variable that tells the project where it is"
+        ),
+    ] = {}
+    asset_schemes: Annotated[
+        dict[SchemePrefix, AssetScheme], Field(description="prefixes of addresses that the project knows")
+    ] = {}
+    assets: tuple[AssetEntry, ...] = ()
     smoke: Smoke
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        problems = [*self._unknown_releases(), *self._unpinned_releases()]
+        problems = [*self._unknown_releases(), *self._unpinned_releases(), *self._impossible_assets()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _unknown_releases(self) -> Iterable[str]:
-        for table in ("requirements", "constraints", "substitutions"):
+        for table in ("requirements", "constraints", "substitutions", "assets"):
             for number, entry in enumerate(getattr(self, table)):
                 for name in entry.releases:
                     if name not in self.releases:
@@ -268,6 +332,36 @@ class Recipe(_Model):
                     yield f'releases."{name}".sdist: an sdist source pins each release by sdist'
             elif release.commit is None or (release.tag is None) == (release.branch is None):
                 yield f'releases."{name}": a git source needs commit and either tag or branch'
+
+    def _impossible_assets(self) -> Iterable[str]:
+        if FILES_ROOT in self.asset_roots:
+            yield f"asset_roots.{FILES_ROOT}: this name is kept for files that the user adds"
+        for prefix, scheme in self.asset_schemes.items():
+            if scheme.root not in self.asset_roots:
+                yield f'asset_schemes."{prefix}".root: no asset root {scheme.root!r}'
+        names = [entry.name for entry in self.assets]
+        for number, entry in enumerate(self.assets):
+            where = f"assets[{number}]"
+            if entry.name in names[:number]:
+                yield f"{where}.name: {entry.name!r} is there twice"
+            if entry.root is not None and entry.root not in self.asset_roots:
+                yield f"{where}.root: no asset root {entry.root!r}"
+            yield from (f"{where}.{problem}" for problem in self._impossible_source(entry))
+
+    def _impossible_source(self, entry: AssetEntry) -> Iterable[str]:
+        """What is wrong with where an asset comes from, as the key and what to say of it."""
+        prefix = entry.url.partition("://")[0] + "://"
+        if entry.is_local:
+            try:
+                _inside(entry.url)
+            except ValueError as error:
+                yield f"url: {error}"
+            if entry.sha256 is None:
+                yield "sha256: a file beside the recipe needs one"
+        elif prefix not in ("http://", "https://") and prefix not in self.asset_schemes:
+            yield f"url: neither http(s) nor a prefix of asset_schemes: {prefix!r}"
+        if entry.root is None and (entry.is_local or prefix not in self.asset_schemes):
+            yield "root: missing, and the url has no prefix of asset_schemes that says it"
 
 
 class _TorchTable(_Model):

@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 import torch
-from harness import check, expect
-from skiff import data, evaluate, ops
+from harness import Skip, check, expect
+from skiff import data, evaluate, ops, weights
 from skiff.model import Detector
 from skiff.train import Settings, Trainer, as_tensors
 
@@ -138,6 +138,17 @@ def checkpoint(context):
     for one, other in pairs:
         for key in one:
             expect(torch.equal(one[key], other[key]), "%s differ" % key)
+
+
+@check("the pretrained detector finds shapes that it was not trained on")
+def pretrained(context):
+    if not os.path.isfile(weights.path()):
+        expect("SKIFF_CACHE" not in os.environ, "SKIFF_CACHE is set, but there is no %s" % weights.path())
+        raise Skip("no weights here: SKIFF_CACHE is not set, and there are none in ~/.cache/skiff")
+    images, targets = as_tensors(data.make_dataset(24, seed=1000))
+    precision = evaluate.mean_average_precision(evaluate.detect(weights.load(), images), targets)
+    context.value("AP50 on images not trained on", precision)
+    expect(precision > 0.9, "AP50 is %.3f" % precision)
 
 
 @check("training takes the loss down in a few steps")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wheelferry.cli.options import (
+    Asset,
     Backend,
     CudaArch,
     CudaHome,
@@ -93,6 +94,7 @@ def bundle(
     extra: With = None,
     requirement: RequirementFile = None,
     runtime: Runtime = None,
+    asset: Asset = None,
     level: Level = LevelName.train,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
@@ -123,6 +125,7 @@ def bundle(
         cuda_arch=cuda_arch,
         extra=extra,
         requirement_files=requirement,
+        assets=asset,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     result = run_bundle(
@@ -152,6 +155,7 @@ def plan(
     cuda_arch: CudaArch = None,
     extra: With = None,
     requirement: RequirementFile = None,
+    asset: Asset = None,
     json: Json = False,
 ) -> None:
     """Show what would be built for which target; touches nothing."""
@@ -168,6 +172,7 @@ def plan(
         cuda_arch=cuda_arch,
         extra=extra,
         requirement_files=requirement,
+        assets=asset,
     )
     show_plan(chosen, as_json=json)
 
@@ -278,6 +283,7 @@ def pack(
     extra: With = None,
     requirement: RequirementFile = None,
     runtime: Runtime = None,
+    asset: Asset = None,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -298,6 +304,7 @@ def pack(
         extra=extra,
         requirement=requirement,
         runtime=runtime,
+        asset=asset,
         no_verify=True,
         jobs=jobs,
         json=json,

@@ -84,6 +84,15 @@ Runtime = Annotated[
         "archive (.tar.gz for Linux, .zip or .nupkg for Windows); repeatable.",
     ),
 ]
+Asset = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--asset",
+        metavar="SPEC",
+        help="Weights or data for the bundle: NAME of an asset in the recipe, an address such as "
+        "detectron2://…, a FILE, or NAME=FILE for a file that takes the place of the download; repeatable.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Compilations at once. Default: what cores and memory allow."),

@@ -92,6 +92,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
             print_line(
                 f"  substitution    {item.file}: {item.old!r} → {item.new!r} x{item.count}  {item.reason}"
             )
+    for asset in plan.assets:
+        print_line(f"\n{asset.path}{' (unpacked there)' if asset.unpack else ''}")
+        print_line(f"  from            {asset.file or asset.origin}")
+        print_line(f"  licence         {asset.licence}")
 
 
 def show_wheels(out: Path, entries: Iterable[Entry], *, as_json: bool) -> None:
@@ -149,6 +153,9 @@ def show_recipe(name: str, *, as_json: bool) -> None:
     ]
     columns = ["torch", "torchvision", "Python (Linux)", "Python (Windows)", "CUDA", "CUDA elsewhere"]
     print_table("torch", columns, pairs)
+    if recipe.assets:
+        assets = [[a.name, a.url, "--asset" if a.optional else "always", a.licence] for a in recipe.assets]
+        print_table("weights and data", ["name", "from", "travels", "licence"], assets)
 
 
 def show_doctor(findings: Iterable[Finding], *, as_json: bool) -> None:

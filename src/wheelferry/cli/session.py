@@ -17,6 +17,7 @@ from wheelferry.process import Completed, run
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
 from wheelferry.resolver import Uv, find_uv
+from wheelferry.stages.assets import require_files
 from wheelferry.store import Store, default_root
 from wheelferry.targets import (
     DEFAULT_BACKEND,
@@ -80,6 +81,7 @@ def plan_from_options(
     cuda_arch: list[str] | None = None,
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
+    assets: list[str] | None = None,
 ) -> tuple[LocatedRecipe, Plan]:
     """The recipe and the plan that the options describe; raises InputError for what cannot be."""
     recipe_name, release_name = split_reference(reference)
@@ -112,14 +114,17 @@ def plan_from_options(
         if obstacle(located.recipe, release_name, target, other_index=torch_index is not None):
             require_possible(located.recipe, release_name, target, load_records(located))
     requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
-    return located, make_plan(
+    plan = make_plan(
         located.recipe,
         release_name,
         dict.fromkeys(targets),
         extra_requirements=requirements,
         torch_index=torch_index,
         cuda_architectures=cuda_arch or (),
+        assets=assets or (),
     )
+    require_files(plan.assets, located)
+    return located, plan
 
 
 def _running_python() -> str:
@@ -179,5 +184,9 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 ],
             }
             for cell in plan.cells
+        ],
+        "assets": [
+            {"path": a.path, "origin": a.origin, "sha256": a.sha256, "licence": a.licence, "unpack": a.unpack}
+            for a in plan.assets
         ],
     }

@@ -8,6 +8,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.manifest import Manifest
 from wheelferry.plan import Plan
 from wheelferry.report import Level, Report
+from wheelferry.stages.assets import carry_assets
 from wheelferry.stages.cells import Outcome, lock_cells
 from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
@@ -48,11 +49,13 @@ def bundle(
     `equip` takes them. `command` is the command line to name in the report.
     """
     check_output(out)
+    # both before the compiler starts: a host that cannot be reached should not cost an hour
     kits = equip([cell.target for cell in plan.cells], runtimes, tools)
+    assets = carry_assets(plan, located, tools)
     release = fetch(plan, located.folder, tools, source=source)
     locked = lock_cells(plan, release, tools)
     if not keep_going or not locked.done:
         locked.raise_failures()
-    manifest = pack(plan, located, release, locked.done, out, tools, kits=kits)
+    manifest = pack(plan, located, release, locked.done, out, tools, kits=kits, assets=assets)
     report = verify(out, level, tools, command=command) if level is not None else None
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry import checks
+from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import (
     copy_aside,
@@ -15,7 +16,7 @@ from wheelferry.files import (
     sha256_file,
 )
 from wheelferry.lock import LockedWheel
-from wheelferry.manifest import NAME, Manifest, TargetEntry, is_untouched
+from wheelferry.manifest import NAME, Asset, Manifest, TargetEntry, is_untouched
 from wheelferry.metadata import filename_parts
 from wheelferry.parallel import in_threads
 from wheelferry.stages.pack import CREATED_BY, SEALED, check_output, requirements_name, seal
@@ -109,6 +110,8 @@ def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
         targets=_targets(inputs, single=single),
         files=(),
         origins=_origins(inputs),
+        assets=_assets(inputs),
+        asset_variables=_asset_variables(inputs),
     )
     _require_space(out, parts)
     with folder_aside(out) as work:
@@ -194,6 +197,8 @@ def _advice(conflicts: Iterable[str]) -> str:
         return (
             "the bundles were made by different versions of wheelferry or of the recipe; make them with one"
         )
+    if name.startswith(f"{ASSETS}/"):
+        return "the bundles carry different files of one name; make one again with --asset NAME=FILE"
     if name.startswith(("pylock.", "requirements.")):
         return "one target was locked twice, on different days or indexes; leave one of the two bundles out"
     return "two machines made or fetched different files of one name; leave one out, or make it again"
@@ -228,6 +233,35 @@ def _origins(inputs: Iterable[_Input]) -> dict[str, str]:
         for name, origin in item.manifest.origins.items():
             origins[name] = min(origin, origins.get(name, origin))
     return origins
+
+
+def _assets(inputs: Iterable[_Input]) -> tuple[Asset, ...]:
+    """The assets of all bundles, each once; of two origins the first by name, as with wheels."""
+    found: dict[str, tuple[Asset, Path]] = {}
+    for item in inputs:
+        for asset in item.manifest.assets:
+            first, root = found.get(asset.path, (asset, item.root))
+            if (first.licence, first.unpack) != (asset.licence, asset.unpack):
+                raise IntegrityError(
+                    f"{root} and {item.root} describe {asset.path} differently",
+                    hint="the bundles were made from different versions of the recipe; make them with one",
+                )
+            found[asset.path] = (min(first, asset, key=lambda known: known.origin), root)
+    return tuple(asset for _, (asset, _) in sorted(found.items()))
+
+
+def _asset_variables(inputs: Iterable[_Input]) -> dict[str, str]:
+    """The environment variable of each asset root; IntegrityError when two bundles name different ones."""
+    found: dict[str, tuple[str, Path]] = {}
+    for item in inputs:
+        for root, variable in item.manifest.asset_variables.items():
+            first, where = found.setdefault(root, (variable, item.root))
+            if first != variable:
+                raise IntegrityError(
+                    f"the variable of asset root {root}: {first!r} in {where}, {variable!r} in {item.root}",
+                    hint="the bundles were made from different versions of the recipe; make them with one",
+                )
+    return {root: variable for root, (variable, _) in sorted(found.items())}
 
 
 def _merge_wheelhouses(roots: Sequence[Path], out: Path, tools: Tools) -> tuple[Entry, ...]:
@@ -298,12 +332,13 @@ def _require_space(out: Path, parts: Mapping[str, _Part]) -> None:
 
 
 def _write(work: Path, parts: Mapping[str, _Part], tools: Tools) -> None:
-    """Put every part into `work`: wheels as links where that is possible, the rest as copies."""
+    """Put every part into `work`: wheels and assets as links where that is possible, the rest as copies."""
     with tools.progress.task("link files", total=len(parts)) as task:
         for name, part in parts.items():
             destination = work / name
             destination.parent.mkdir(parents=True, exist_ok=True)
             # a text that someone edits in one bundle must not change in the other
-            place = link_or_copy if name.endswith(".whl") else copy_aside
+            large = name.endswith(".whl") or name.startswith(f"{ASSETS}/")
+            place = link_or_copy if large else copy_aside
             place(part.path, destination)
             task.advance()

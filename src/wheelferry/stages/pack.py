@@ -15,6 +15,7 @@ from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.source import Source
+from wheelferry.stages.assets import CarriedAsset, asset_variables
 from wheelferry.stages.build import Built
 from wheelferry.stages.equip import Kit
 from wheelferry.targets import Target
@@ -66,6 +67,7 @@ def pack(
     tools: Tools,
     *,
     kits: Mapping[Target, Kit],
+    assets: tuple[CarriedAsset, ...] = (),
 ) -> Manifest:
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
 
@@ -76,7 +78,8 @@ def pack(
     check_output(out)
     wheels = _wheels(cells)
     if not same_file_system(tools.store.root, out.parent):
-        require_space(out.parent, sum(wheel.size for wheel in wheels), purpose="the bundle")
+        needed = sum(wheel.size for wheel in wheels) + sum(carried.size for carried in assets)
+        require_space(out.parent, needed, purpose="the bundle")
     with folder_aside(out) as work, tools.progress.task("link wheels", total=len(wheels)) as task:
         (work / "wheelhouse").mkdir()
         for wheel in wheels:
@@ -88,6 +91,7 @@ def pack(
             tools.store.place(sha256, work / path)
         entries = [_entry(work, cell, plan, kits[cell.lock.target], single=len(cells) == 1) for cell in cells]
         _write_smoke(work / "smoke", plan, located)
+        placed = _place_assets(work, assets, tools)
         manifest = Manifest(
             recipe=plan.recipe.name,
             release=plan.release_name,
@@ -98,10 +102,12 @@ def pack(
             targets=tuple(entries),
             files=(),
             origins={wheel.filename: wheel.origin for wheel in wheels},
+            assets=tuple(one.asset for one in assets),
+            asset_variables=asset_variables(plan.recipe, assets),
         )
         # these were hashed on their way out of the store in this very run
-        known = carried | {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
-        return seal(work, manifest, known)
+        known = {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
+        return seal(work, manifest, {**known, **carried, **placed})
 
 
 def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
@@ -144,6 +150,15 @@ def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> T
 def requirements_name(target: Target, *, single: bool) -> str:
     """The name of a target's requirements file; a target that is alone gets the one everybody knows."""
     return "requirements.txt" if single else f"requirements.{target.name}.txt"
+
+
+def _place_assets(work: Path, assets: Iterable[CarriedAsset], tools: Tools) -> dict[str, str]:
+    """Link weights and data to their places in the bundle; returns the SHA-256 of each by its path."""
+    for carried in assets:
+        destination = work / carried.asset.path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        tools.store.place(carried.sha256, destination)
+    return {carried.asset.path: carried.sha256 for carried in assets}
 
 
 def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:

@@ -12,6 +12,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from wheelferry import checks
+from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, sha256_file
@@ -75,7 +76,7 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
     problems += checks.compare_files(manifest.files, found)
     problems += check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
-    wheels, wheel_problems = _read_wheels(root, sorted(p for p in hashes if p.endswith(".whl")), tools)
+    wheels, wheel_problems = _read_wheels(root, sorted(filter(_is_wheel, hashes)), tools)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
     problems += [p for p in wheel_problems if p not in published]
     opened = Opened(
@@ -91,6 +92,11 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
     for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
         problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
     return opened, list(dict.fromkeys(problems))
+
+
+def _is_wheel(path: str) -> bool:
+    """Whether a file of the bundle is one of its wheels; what the user adds below assets/ is only data."""
+    return path.endswith(".whl") and not path.startswith(f"{ASSETS}/")
 
 
 def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:

@@ -144,6 +144,7 @@ def main(argv=None):
     parser.add_argument("--out", required=True, help="folder for checkpoint.pt, metrics.jsonl and pictures")
     parser.add_argument("--resume", action="store_true", help="go on from checkpoint.pt, with its settings")
     parser.add_argument("--iterations", type=int, default=defaults.iterations)
+    parser.add_argument("--images", type=int, default=defaults.images, help="how many to make and train on")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)  # the network is so small that more only wait for each other
@@ -153,7 +154,9 @@ def main(argv=None):
     if arguments.resume:
         trainer = Trainer.resume(checkpoint, metrics)
     else:
-        settings = dataclasses.replace(defaults, iterations=arguments.iterations, seed=arguments.seed)
+        settings = dataclasses.replace(
+            defaults, iterations=arguments.iterations, images=arguments.images, seed=arguments.seed
+        )
         open(metrics, "w").close()  # steps append
         trainer = Trainer(settings, metrics)
     started = time.perf_counter()
