@@ -51,6 +51,7 @@ class Code(Enum):
     NETWORK = "the sandbox could reach a network"
     CONFLICT = "pip check found a conflict"
     IMPORT = "a module cannot be imported"
+    ASSET = "weights or data are not where the project looks for them"
     CHECK = "a check of the smoke suite failed"
     CRASH = "the smoke suite ended without saying how"
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.checks import Code, Problem
+from wheelferry.client.assets import place_assets
+from wheelferry.client.bundle import open_bundle
+from wheelferry.client.errors import Stop
 from wheelferry.interpreters import Interpreter
 from wheelferry.lock import parse_requirements
 from wheelferry.manifest import TargetEntry
@@ -16,6 +20,7 @@ from wheelferry.report import Check, Level
 from wheelferry.sandbox import Sandbox
 from wheelferry.tools import Tools
 
+_SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
@@ -37,6 +42,18 @@ for name in sys.argv[1:]:
     except BaseException:
         failed[name] = traceback.format_exc()
 print("\\n@@" + json.dumps(failed))
+"""
+
+# Looks below the folder that each variable names, as the project will, for files that should be there.
+LOOK = """
+import json, os, sys
+wanted = json.loads(sys.argv[1])
+print("\\n@@" + json.dumps([
+    [variable, place]
+    for variable, places in wanted.items()
+    for place in places
+    if not os.path.exists(os.path.join(os.environ.get(variable, os.devnull), place))
+]))
 """
 
 
@@ -88,9 +105,39 @@ def install(
             Problem(code=Code.CONFLICT, file=entry.requirements, message=line)
             for line in checked.output.strip().splitlines()
         ]
+    problems += _place_assets(root, env, sandbox, log, facts, tools)
     with tools.progress.task("import"):
         problems += _inspect(root, entry, python, sandbox, log, facts)
     return problems, facts
+
+
+def _place_assets(
+    root: Path, env: Path, sandbox: Sandbox, log: Path, facts: dict[str, object], tools: Tools
+) -> list[Problem]:
+    """Place the bundle's weights and data as the client's installer does, and look whether they are found."""
+    bundle = open_bundle(str(root))
+    if not bundle.assets:
+        return []
+    with tools.progress.task("place weights and data", unit="bytes") as task:
+        task.total(sum(bundle.files[asset["path"]][0] for asset in bundle.assets))
+        try:
+            placed = place_assets(bundle, str(env), None, task.advance)
+        except Stop as error:
+            return [Problem(code=Code.ASSET, file=ASSETS, message=str(error))]
+    wanted = {
+        variable: [path.split("/", 2)[2] for path in placed if path.startswith(f"{ASSETS}/{name}/")][:_SOUGHT]
+        for name, variable in bundle.asset_variables.items()
+    }
+    facts["assets"] = sum(map(len, wanted.values()))
+    command = [env / "bin" / "python", "-c", LOOK, json.dumps(wanted)]
+    looked = sandbox(command, step="look for weights and data", log=log, check=False)
+    _, marker, answer = looked.output.rpartition("\n@@")
+    if looked.returncode != 0 or not marker:
+        return [Problem(code=Code.ASSET, file=ASSETS, message=f"Python does not start:\n{looked.output}")]
+    return [
+        Problem(code=Code.ASSET, file=place, message=f"is not below the folder that {variable} names")
+        for variable, place in json.loads(answer)
+    ]
 
 
 def _inspect(

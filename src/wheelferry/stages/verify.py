@@ -130,7 +130,8 @@ def _run_level(
         except MissingError as error:
             return LevelResult(level=level, seconds=0.0, not_run=str(error))
         size = sum(file.stat().st_size for file in (root / "wheelhouse").glob("*.whl"))
-        require_space(folder, 2 * size, purpose="the test installation")
+        carried = sum(file.stat().st_size for file in (root / "assets").rglob("*") if file.is_file())
+        require_space(folder, 2 * (size + carried), purpose="the test installation")
         problems, facts = install(root, entry, interpreter, folder / "env", sandbox, tools)
         if sandbox.reaches_network:
             message = f"seen from inside: {json.dumps(dict(sandbox.evidence))}"

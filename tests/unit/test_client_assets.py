@@ -1,0 +1,272 @@
+"""Weights and data on the client: where they land, who finds them there, who may write there."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from wheelferry.client import hook
+from wheelferry.client.assets import place_assets
+from wheelferry.client.bundle import Bundle
+from wheelferry.client.errors import Damaged, InstallFailed
+
+WEIGHTS = b"weights" * 1000
+R50 = "assets/cache/models/MSRA/R-50.pkl"
+
+
+def archive(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as out:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def make_bundle(root: Path, files: Mapping[str, bytes], unpack: tuple[str, ...] = ()) -> Bundle:
+    """A bundle of nothing but assets, as the client sees it."""
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    document = {
+        "recipe": "tiny", "release": "1.0", "digest": "d" * 64, "created_by": "tests", "targets": [],
+        "files": [
+            {"path": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()
+        ],
+        "assets": [{"path": n, "licence": "", "origin": "", "unpack": n in unpack} for n in sorted(files)],
+        "asset_variables": {"cache": "TINY_CACHE", "datasets": "TINY_DATA"},
+    }  # fmt: skip
+    return Bundle(str(root), document)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    files = {
+        R50: WEIGHTS,
+        "assets/datasets/shapes/all.tar.gz": archive(**{"train/1.png": b"1", "list": b"2"}),
+    }
+    return make_bundle(tmp_path / "stick ü", files, unpack=("assets/datasets/shapes/all.tar.gz",))
+
+
+def quiet(_: int) -> None:
+    """Nobody listens."""
+
+
+def make_env(path: Path) -> Path:
+    venv.create(path, symlinks=os.name != "nt")
+    return path
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Path:
+    return make_env(tmp_path / "pre fix ü" / "envs" / "1")
+
+
+def python(env: Path, code: str, **environment: str) -> str:
+    """Run code with the environment's Python, in an account with a home of its own."""
+    home = env.parent / "home"
+    home.mkdir(exist_ok=True)
+    values = {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    done = subprocess.run(
+        [env / "bin" / "python", "-c", code], capture_output=True, text=True, check=False, env=values
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+VARIABLES = "import os; print(os.environ.get('TINY_CACHE'), os.environ.get('TINY_DATA'), sep='|')"
+
+
+def test_assets_land_and_are_found(bundle: Bundle, env: Path) -> None:
+    heard: list[int] = []
+    written = place_assets(bundle, str(env), None, heard.append)
+    packages = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    assert written == [
+        R50, "assets/datasets/shapes/train/1.png", "assets/datasets/shapes/list", "wheelferry.json",
+        f"{packages}/wheelferry_assets.py", f"{packages}/wheelferry_assets.pth",
+    ]  # fmt: skip
+    assert all((env / name).is_file() for name in written)
+    assert (env / R50).read_bytes() == WEIGHTS
+    assert not (env / "assets/datasets/shapes/all.tar.gz").exists()
+    assert list(env.rglob("*.part")) == []
+    assert sum(heard) == sum(size for size, _ in bundle.files.values())
+    assert json.loads((env / "wheelferry.json").read_text())["variables"] == {
+        "TINY_CACHE": "assets/cache",
+        "TINY_DATA": "assets/datasets",
+    }
+    assert python(env, VARIABLES) == f"{env}/assets/cache|{env}/assets/datasets"
+
+
+def test_what_the_user_sets_counts(bundle: Bundle, env: Path) -> None:
+    place_assets(bundle, str(env), None, quiet)
+    assert python(env, VARIABLES, TINY_CACHE="/mine") == f"/mine|{env}/assets/datasets"
+
+
+def test_a_link_to_the_environment_is_followed_at_the_start(bundle: Bundle, env: Path) -> None:
+    """The process keeps its environment when the link is switched to the next one."""
+    place_assets(bundle, str(env), None, quiet)
+    (env.parent / "current").symlink_to("1")
+    assert python(env.parent / "current", VARIABLES) == f"{env}/assets/cache|{env}/assets/datasets"
+
+
+def test_without_assets_nothing_is_written(tmp_path: Path) -> None:
+    assert place_assets(make_bundle(tmp_path / "b", {}), str(tmp_path / "no env"), None, quiet) == []
+
+
+def test_files_of_no_root_need_no_hook(tmp_path: Path, env: Path) -> None:
+    bundle = make_bundle(tmp_path / "b", {"assets/files/x.pkl": b"x"})
+    bundle.asset_variables = {}
+    assert place_assets(bundle, str(env), None, quiet) == ["assets/files/x.pkl"]
+
+
+def test_the_same_file_is_linked_from_the_environment_before(bundle: Bundle, env: Path) -> None:
+    place_assets(bundle, str(env), None, quiet)
+    second = make_env(env.parent / "2")
+    Path(bundle.path(R50)).unlink()  # it is not even read
+    heard: list[int] = []
+    place_assets(bundle, str(second), str(env), heard.append)
+    assert (second / R50).samefile(env / R50)
+    assert sum(heard) == sum(size for size, _ in bundle.files.values())
+
+
+@pytest.mark.parametrize("damage", [WEIGHTS[::-1], WEIGHTS + b"!", None])
+def test_another_file_of_that_name_is_not_linked(bundle: Bundle, env: Path, damage: bytes | None) -> None:
+    place_assets(bundle, str(env), None, quiet)
+    (env / R50).unlink()
+    if damage is not None:
+        (env / R50).write_bytes(damage)
+    second = make_env(env.parent / "2")
+    place_assets(bundle, str(second), str(env), quiet)
+    assert (second / R50).read_bytes() == WEIGHTS
+
+
+def test_bytes_that_change_after_they_were_verified_do_not_land(bundle: Bundle, env: Path) -> None:
+    Path(bundle.path(R50)).write_bytes(WEIGHTS[::-1])
+    with pytest.raises(Damaged, match=r"R-50\.pkl changed while it was read"):
+        place_assets(bundle, str(env), None, quiet)
+    assert not list((env / "assets").rglob("R-50*"))
+
+
+def test_a_folder_that_is_no_environment(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(InstallFailed, match="is no Python environment"):
+        place_assets(bundle, str(tmp_path / "empty"), None, quiet)
+
+
+def test_the_hook_finds_nothing_in_a_folder_without_the_landmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "__file__", str(tmp_path / "lib" / "wheelferry_assets.py"))
+    monkeypatch.delenv("TINY_CACHE", raising=False)
+    hook.point({"TINY_CACHE": "assets/cache"}, "1")
+    assert "TINY_CACHE" not in os.environ
+
+
+@pytest.fixture
+def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Run the hook of an environment that somebody else made, in an account of our own."""
+    env = tmp_path / "opt" / "envs" / "1"
+    (env / R50).parent.mkdir(parents=True)
+    (env / R50).write_bytes(WEIGHTS)
+    (env / R50).with_name("R-50.pkl.lock").write_bytes(b"")
+    (env / "assets/cache/latest").symlink_to("models")
+    (env / hook.LANDMARK).write_text("{}")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(hook, "__file__", str(env / "lib" / "wheelferry_assets.py"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    real: Callable[[str], bool] = hook._is_own
+    monkeypatch.setattr(hook, "_is_own", lambda folder: not folder.startswith(str(env)) and real(folder))
+
+    def run(identity: str = "1") -> Path:
+        monkeypatch.delenv("TINY_CACHE", raising=False)
+        hook.point({"TINY_CACHE": "assets/cache"}, identity)
+        return Path(os.environ["TINY_CACHE"])
+
+    return run
+
+
+def test_who_may_not_write_gets_a_folder_of_his_own(point: Callable[..., Path], tmp_path: Path) -> None:
+    root = point()
+    assert root.parent == tmp_path / "home/.cache/wheelferry/assets"
+    seen = root / "models/MSRA/R-50.pkl"
+    assert seen.read_bytes() == (root / "latest/MSRA/R-50.pkl").read_bytes() == WEIGHTS
+    assert seen.is_symlink()
+    # the lock file of whoever may write there is of no use: it could not be opened
+    assert not seen.with_name("R-50.pkl.lock").exists()
+    seen.with_name("R-50.pkl.lock").write_bytes(b"")
+    assert point() == root
+    assert point("2") != root
+
+
+def test_what_was_begun_is_completed(point: Callable[..., Path]) -> None:
+    root = point()
+    (root / hook.COMPLETE).unlink()
+    (root / "models/MSRA/R-50.pkl").unlink()
+    assert (point() / "models/MSRA/R-50.pkl").read_bytes() == WEIGHTS
+
+
+def refuse(*_: object) -> None:
+    raise OSError(1314, "a required privilege is not held by the client")
+
+
+def test_where_no_links_can_be_made_files_are_copied(
+    point: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    seen = point() / "models/MSRA/R-50.pkl"
+    assert not seen.is_symlink()
+    assert seen.read_bytes() == WEIGHTS
+
+
+def test_without_a_home_the_temporary_folder_serves(
+    point: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "_cache", lambda: None)
+    base = point().parent
+    assert base == tmp_path / "tmp" / f"wheelferry-{os.geteuid()}"
+    assert base.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("trap", ["open", "link"])
+def test_a_temporary_folder_that_others_could_fill_is_not_used(
+    point: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    monkeypatch.setattr(hook, "_cache", lambda: None)
+    base = tmp_path / "tmp" / f"wheelferry-{os.geteuid()}"
+    if trap == "open":
+        base.mkdir()
+        base.chmod(0o777)
+    else:
+        (tmp_path / "evil").mkdir(mode=0o700)
+        base.symlink_to(tmp_path / "evil")
+    assert point() == tmp_path / "opt/envs/1/assets/cache"
+
+
+def test_the_home_of_somebody_else_is_left_alone(
+    point: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with sudo, where HOME may still be the user's."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert hook._cache() is None
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_the_start_of_python_stays_fast(bundle: Bundle, env: Path) -> None:
+    """No module that a bare Python has not loaded, where nothing is to be done."""
+    place_assets(bundle, str(env), None, quiet)
+    code = "import sys; print(','.join(sorted(sys.modules)))"
+    loaded = set(python(env, code).split(","))
+    (env / f"lib/python3.{sys.version_info.minor}/site-packages/wheelferry_assets.pth").unlink()
+    assert loaded - set(python(env, code).split(",")) == {"wheelferry_assets"}
