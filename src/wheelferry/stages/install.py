@@ -129,7 +129,7 @@ def _place_assets(
         for name, variable in bundle.asset_variables.items()
     }
     facts["assets"] = sum(map(len, wanted.values()))
-    command = [env / "bin" / "python", "-c", LOOK, json.dumps(wanted)]
+    command: list[str | Path] = [env / "bin" / "python", "-c", LOOK, json.dumps(wanted)]
     looked = sandbox(command, step="look for weights and data", log=log, check=False)
     _, marker, answer = looked.output.rpartition("\n@@")
     if looked.returncode != 0 or not marker:
