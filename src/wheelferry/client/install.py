@@ -117,7 +117,7 @@ def _build(wish, work, before):
         installer = fill(wish, work, environment.python, taken)
         packages = list_packages(wish, site_packages(folder, wish.target.python))
         shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
-        put_assets(wish, work, folder, site_packages(folder, wish.target.python), before)
+        put_assets(wish, work, folder, before)
         results = prove(environment.python, folder, wish.levels, work)
         places.write_listing(folder)
         receipt = make_receipt(wish, work, python, installer, packages, results)
@@ -195,13 +195,13 @@ def list_packages(wish, site):
     ]
 
 
-def put_assets(wish, work, folder, site, before=None):
-    """Weights and data below `folder`, and the hook in `site` that tells Python where they are."""
+def put_assets(wish, work, folder, before=None):
+    """Weights and data below `folder`, and the hook that tells Python where they are; the files written."""
     if not wish.bundle.assets:
-        return
+        return []
     total = sum(wish.bundle.files[asset["path"]][0] for asset in wish.bundle.assets)
     with work.task("place weights and data (%s)" % human_size(total), "assets", total) as task:
-        place_assets(wish.bundle, folder, before.folder if before else None, task.advance, site)
+        return place_assets(wish.bundle, folder, before.folder if before else None, task.advance)
 
 
 def make_receipt(wish, work, python, installer, packages, results):

@@ -105,10 +105,11 @@ def install_into(wish, existing, console):
         places.remove_tree(os.path.join(folder, "smoke"))
         installer = fill(wish, work, existing.python, replace=True)
         packages = list_packages(wish, existing.site)
-        put_assets(wish, work, existing.folder, existing.site)
+        assets = put_assets(wish, work, existing.folder)
         shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
         places.write_atomic(
-            os.path.join(folder, places.FILES), "".join("%s\n" % name for name in _files(existing, packages))
+            os.path.join(folder, places.FILES),
+            "".join("%s\n" % name for name in _files(existing, packages, assets)),
         )
         conflicts = _conflicts(installer, existing, work)
         for line in conflicts:
@@ -123,8 +124,8 @@ def install_into(wish, existing, console):
         return receipt
 
 
-def _files(existing, packages):
-    """The files of the installed packages and assets, relative to the environment's folder."""
+def _files(existing, packages, assets):
+    """The files of the installed packages, and `assets`, relative to the environment's folder."""
     found = distributions(existing.site)
     paths = [
         os.path.normpath(os.path.join(existing.site, row[0]))
@@ -132,8 +133,7 @@ def _files(existing, packages):
         for row in found[item["name"]].rows()
     ]
     names = [os.path.relpath(path, existing.folder).replace(os.sep, "/") for path in paths]
-    assets = places.list_files(os.path.join(existing.folder, "assets"))
-    return sorted(set(names)) + ["assets/" + name for name in assets]
+    return sorted({*names, *assets})
 
 
 def _conflicts(installer, existing, work):
