@@ -152,16 +152,17 @@ def shown_command(arguments: Iterable[str]) -> str:
 
 
 def _shown(argument: str) -> str:
+    before, equals, after = argument.partition("=")
+    if argument.startswith("--"):
+        return before + equals + (_shown(after) if after else "")
+    # an asset and a file of this machine: what is in front names it, as does an address without a query
+    names = "/" not in before and "/" in after.replace("\\", "/")
+    if equals and (names or ("://" in before and "?" not in before)):
+        return f"{_shown(before)}={_shown(after)}"
     if "://" in argument:
         return shlex.quote(_CREDENTIALS.sub("", argument))
-    option, value = "", argument
-    if argument.startswith("--"):
-        option, equals, value = argument.partition("=")
-        option += equals
-        if not value:
-            return option
-    *folders, name = value.replace("\\", "/").rstrip("/").split("/")
-    return option + ("…/" if folders else "") + shlex.quote(name)
+    *folders, name = argument.replace("\\", "/").rstrip("/").split("/")
+    return ("…/" if folders else "") + shlex.quote(name)
 
 
 def _level(result: LevelResult) -> dict[str, Any]:

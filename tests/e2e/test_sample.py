@@ -81,6 +81,10 @@ def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path) -> 
         "smoke": True,
         "train": True,
     }
+    # not skipped: the weights travelled, and were found where skiff looks for them
+    assert {check["name"]: check["status"] for check in levels["smoke"]["checks"]}[
+        "check_detector.pretrained"
+    ] == "passed"
     (train,) = levels["train"]["checks"]
     assert train["values"]["AP50"] >= 0.5
     assert train["values"]["last loss"] <= train["values"]["first loss"] / 2

@@ -1,121 +1,26 @@
 """Weights and data on the client: where they land, who finds them there, who may write there."""
 
-import hashlib
-import io
-import json
 import os
-import subprocess
-import sys
-import tarfile
-import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from carried import R50, WEIGHTS, make_bundle, make_env, quiet, two_assets
 from wheelferry.client import hook
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import Bundle
 from wheelferry.client.errors import Damaged, InstallFailed
 
-WEIGHTS = b"weights" * 1000
-R50 = "assets/cache/models/MSRA/R-50.pkl"
-
-
-def archive(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as out:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            out.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def make_bundle(root: Path, files: Mapping[str, bytes], unpack: tuple[str, ...] = ()) -> Bundle:
-    """A bundle of nothing but assets, as the client sees it."""
-    for name, data in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    document = {
-        "recipe": "tiny", "release": "1.0", "digest": "d" * 64, "created_by": "tests", "targets": [],
-        "files": [
-            {"path": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()
-        ],
-        "assets": [{"path": n, "licence": "", "origin": "", "unpack": n in unpack} for n in sorted(files)],
-        "asset_variables": {"cache": "TINY_CACHE", "datasets": "TINY_DATA"},
-    }  # fmt: skip
-    return Bundle(str(root), document)
-
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    files = {
-        R50: WEIGHTS,
-        "assets/datasets/shapes/all.tar.gz": archive(**{"train/1.png": b"1", "list": b"2"}),
-    }
-    return make_bundle(tmp_path / "stick ü", files, unpack=("assets/datasets/shapes/all.tar.gz",))
-
-
-def quiet(_: int) -> None:
-    """Nobody listens."""
-
-
-def make_env(path: Path) -> Path:
-    venv.create(path, symlinks=os.name != "nt")
-    return path
+    return two_assets(tmp_path / "stick ü")
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> Path:
     return make_env(tmp_path / "pre fix ü" / "envs" / "1")
-
-
-def python(env: Path, code: str, **environment: str) -> str:
-    """Run code with the environment's Python, in an account with a home of its own."""
-    home = env.parent / "home"
-    home.mkdir(exist_ok=True)
-    values = {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    done = subprocess.run(
-        [env / "bin" / "python", "-c", code], capture_output=True, text=True, check=False, env=values
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.strip()
-
-
-VARIABLES = "import os; print(os.environ.get('TINY_CACHE'), os.environ.get('TINY_DATA'), sep='|')"
-
-
-def test_assets_land_and_are_found(bundle: Bundle, env: Path) -> None:
-    heard: list[int] = []
-    written = place_assets(bundle, str(env), None, heard.append)
-    packages = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    assert written == [
-        R50, "assets/datasets/shapes/train/1.png", "assets/datasets/shapes/list", "wheelferry.json",
-        f"{packages}/wheelferry_assets.py", f"{packages}/wheelferry_assets.pth",
-    ]  # fmt: skip
-    assert all((env / name).is_file() for name in written)
-    assert (env / R50).read_bytes() == WEIGHTS
-    assert not (env / "assets/datasets/shapes/all.tar.gz").exists()
-    assert list(env.rglob("*.part")) == []
-    assert sum(heard) == sum(size for size, _ in bundle.files.values())
-    assert json.loads((env / "wheelferry.json").read_text())["variables"] == {
-        "TINY_CACHE": "assets/cache",
-        "TINY_DATA": "assets/datasets",
-    }
-    assert python(env, VARIABLES) == f"{env}/assets/cache|{env}/assets/datasets"
-
-
-def test_what_the_user_sets_counts(bundle: Bundle, env: Path) -> None:
-    place_assets(bundle, str(env), None, quiet)
-    assert python(env, VARIABLES, TINY_CACHE="/mine") == f"/mine|{env}/assets/datasets"
-
-
-def test_a_link_to_the_environment_is_followed_at_the_start(bundle: Bundle, env: Path) -> None:
-    """The process keeps its environment when the link is switched to the next one."""
-    place_assets(bundle, str(env), None, quiet)
-    (env.parent / "current").symlink_to("1")
-    assert python(env.parent / "current", VARIABLES) == f"{env}/assets/cache|{env}/assets/datasets"
 
 
 def test_without_assets_nothing_is_written(tmp_path: Path) -> None:
@@ -261,12 +166,3 @@ def test_the_home_of_somebody_else_is_left_alone(
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert hook._cache() is None
     assert list((tmp_path / "home").iterdir()) == []
-
-
-def test_the_start_of_python_stays_fast(bundle: Bundle, env: Path) -> None:
-    """No module that a bare Python has not loaded, where nothing is to be done."""
-    place_assets(bundle, str(env), None, quiet)
-    code = "import sys; print(','.join(sorted(sys.modules)))"
-    loaded = set(python(env, code).split(","))
-    (env / f"lib/python3.{sys.version_info.minor}/site-packages/wheelferry_assets.pth").unlink()
-    assert loaded - set(python(env, code).split(",")) == {"wheelferry_assets"}

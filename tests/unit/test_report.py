@@ -62,6 +62,14 @@ def test_only_what_ran_and_found_nothing_passes() -> None:
             "wheelferry bundle tiny@1.0 --source https://git.example/a/b.git",
         ),
         (["bundle", "tiny@1.0", "--with", "scipy>=1.14"], "wheelferry bundle tiny@1.0 --with 'scipy>=1.14'"),
+        (
+            ["bundle", "tiny@1.0", "--asset", "R-50=/home/me/x.pkl"],
+            "wheelferry bundle tiny@1.0 --asset R-50=…/x.pkl",
+        ),
+        (
+            ["bundle", "tiny@1.0", "--asset=zoo://a/b=C:\\me\\x y.pkl"],
+            "wheelferry bundle tiny@1.0 --asset=zoo://a/b=…/'x y.pkl'",
+        ),
     ],
 )
 def test_the_kept_command_names_no_folder_and_no_secret(arguments: list[str], shown: str) -> None:

@@ -105,16 +105,19 @@ def install(
             Problem(code=Code.CONFLICT, file=entry.requirements, message=line)
             for line in checked.output.strip().splitlines()
         ]
-    problems += _place_assets(root, env, sandbox, log, facts, tools)
+    problems += install_assets(root, env, sandbox, log, facts, tools)
     with tools.progress.task("import"):
         problems += _inspect(root, entry, python, sandbox, log, facts)
     return problems, facts
 
 
-def _place_assets(
+def install_assets(
     root: Path, env: Path, sandbox: Sandbox, log: Path, facts: dict[str, object], tools: Tools
 ) -> list[Problem]:
-    """Place the bundle's weights and data as the client's installer does, and look whether they are found."""
+    """Place the bundle's weights and data as the client's installer does, and look whether they are found.
+
+    Returns the problems found; how many files were looked for goes to `facts`.
+    """
     bundle = open_bundle(str(root))
     if not bundle.assets:
         return []
