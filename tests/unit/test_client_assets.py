@@ -43,6 +43,21 @@ def test_the_same_file_is_linked_from_the_environment_before(bundle: Bundle, env
     assert sum(heard) == sum(size for size, _ in bundle.files.values())
 
 
+def test_a_second_run_replaces_what_the_first_one_left(bundle: Bundle, env: Path) -> None:
+    """As in an environment that was there before, or after a run that was killed."""
+    place_assets(bundle, str(env), None, quiet)
+    (env / R50).write_bytes(b"half")
+    (env / "assets/datasets/shapes/list").write_bytes(b"half")
+    (env / "assets/datasets/shapes/all.tar.gz.part").mkdir()
+    (env / "assets/datasets/shapes/all.tar.gz.part/list").write_bytes(b"half")
+    written = place_assets(bundle, str(env), None, quiet)
+    assert (env / R50).read_bytes() == WEIGHTS
+    assert (env / "assets/datasets/shapes/list").read_bytes() == b"2"
+    assert {p.relative_to(env).as_posix() for p in (env / "assets").rglob("*") if p.is_file()} == {
+        name for name in written if name.startswith("assets/")
+    }
+
+
 @pytest.mark.parametrize("damage", [WEIGHTS[::-1], WEIGHTS + b"!", None])
 def test_another_file_of_that_name_is_not_linked(bundle: Bundle, env: Path, damage: bytes | None) -> None:
     place_assets(bundle, str(env), None, quiet)

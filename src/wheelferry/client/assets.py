@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pkgutil
+import shutil
 
 from wheelferry.client import hook
 from wheelferry.client.archives import unpack_archive
@@ -41,13 +42,25 @@ def _place(bundle, asset, env, previous_env, on_bytes):
     folder = os.path.dirname(destination)
     os.makedirs(folder, exist_ok=True)
     if asset["unpack"]:
-        content = unpack_archive(bundle.path(name), folder)
+        content = _unpack(bundle.path(name), folder, aside=destination + ".part")
         on_bytes(size)
         return [name.rpartition("/")[0] + "/" + each for each in content]
     earlier = _below(previous_env, name) if previous_env else ""
     if not _link_same(earlier, destination, size, sha256, on_bytes):
         _copy(bundle.path(name), destination, sha256, on_bytes)
     return [name]
+
+
+def _unpack(source, folder, aside):
+    """Unpack an archive aside and move what is in it to `folder`; what an earlier run left is replaced."""
+    shutil.rmtree(aside, ignore_errors=True)
+    content = unpack_archive(source, aside)
+    for parent, _, _ in os.walk(aside):
+        os.makedirs(os.path.normpath(os.path.join(folder, os.path.relpath(parent, aside))), exist_ok=True)
+    for name in content:
+        os.replace(_below(aside, name), _below(folder, name))
+    shutil.rmtree(aside)
+    return content
 
 
 def _below(folder, name):
