@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from wheelferry import __version__
-from wheelferry.cli import bundling, caching, checking, covering, installing, looking, merging
+from wheelferry.cli import bundling, caching, checking, covering, installing, looking, merging, probing
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
 # What the machine refuses, whatever was running: no space, no permission, a name too long.
@@ -66,6 +66,7 @@ for _command in (
     looking.recipes,
     covering.matrix,
     looking.doctor,
+    probing.probe,
 ):
     app.command()(_command)
 # its options, --help among them, are the installer's own, which knows no typer

@@ -14,6 +14,7 @@ from wheelferry.cli.options import (
     Jobs,
     Json,
     Platform,
+    Profile,
     Python,
     Quiet,
     Reference,
@@ -89,6 +90,7 @@ def bundle(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
@@ -112,7 +114,7 @@ def bundle(
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
     from wheelferry.cli.results import end_of_verification, show_bundle
-    from wheelferry.cli.session import command_line, open_tools, plan_from_options
+    from wheelferry.cli.session import command_line, open_tools, plan_from_options, warn_of_client
     from wheelferry.stages.bundle import bundle as run_bundle
 
     located, chosen = plan_from_options(
@@ -123,6 +125,9 @@ def bundle(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        profile=profile,
+        has_runtime=bool(runtime),
+        quiet=quiet,
         extra=extra,
         requirement_files=requirement,
         assets=asset,
@@ -140,6 +145,8 @@ def bundle(
         command=command_line(),
     )
     show_bundle(result, as_json=json)
+    if profile is not None:
+        warn_of_client(profile, out, tools.progress)
     result.cells.raise_failures()
     if result.report is not None:
         end_of_verification(result.report)
@@ -153,6 +160,7 @@ def plan(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    profile: Profile = None,
     extra: With = None,
     requirement: RequirementFile = None,
     asset: Asset = None,
@@ -170,6 +178,8 @@ def plan(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        profile=profile,
+        has_runtime=True,  # that is decided when the bundle is packed
         extra=extra,
         requirement_files=requirement,
         assets=asset,
@@ -186,6 +196,7 @@ def build(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
     jobs: Jobs = None,
@@ -207,6 +218,9 @@ def build(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        profile=profile,
+        has_runtime=True,
+        quiet=quiet,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     release = fetch(chosen, located.folder, tools, source=source)
@@ -231,6 +245,7 @@ def lock(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
@@ -257,6 +272,9 @@ def lock(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        profile=profile,
+        has_runtime=True,
+        quiet=quiet,
         extra=extra,
         requirement_files=requirement,
     )
@@ -278,6 +296,7 @@ def pack(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
@@ -299,6 +318,7 @@ def pack(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        profile=profile,
         cuda_home=cuda_home,
         source=source,
         extra=extra,

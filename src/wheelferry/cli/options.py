@@ -93,6 +93,14 @@ Asset = Annotated[
         "detectron2://…, a FILE, or NAME=FILE for a file that takes the place of the download; repeatable.",
     ),
 ]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        metavar="FILE",
+        help="A client's profile (see probe): build for that machine, refuse what would not run there.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Compilations at once. Default: what cores and memory allow."),

@@ -1,12 +1,13 @@
 """From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
+from wheelferry.client.bundle import open_bundle
 from wheelferry.coverage import choose_torch, require_possible
 from wheelferry.errors import InputError
 from wheelferry.files import require_space
@@ -14,6 +15,7 @@ from wheelferry.index import read_pip_configuration
 from wheelferry.interpreters import host_glibc_minor
 from wheelferry.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.process import Completed, run
+from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
 from wheelferry.resolver import Uv, find_uv
@@ -82,11 +84,38 @@ def plan_from_options(
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
+    profile: Path | None = None,
+    has_runtime: bool = False,
+    quiet: bool = False,
 ) -> tuple[LocatedRecipe, Plan]:
-    """The recipe and the plan that the options describe; raises InputError for what cannot be."""
+    """The recipe and the plan that the options describe; raises InputError for what cannot be.
+
+    With a client's `profile` what was left open is chosen for that machine, and what would not run there
+    is refused; `has_runtime` says that the bundle brings its own Python.
+    """
     recipe_name, release_name = split_reference(reference)
     located = load_recipe(recipe_name)
     find_release(located.recipe, release_name)
+    if profile is not None:
+        given = TargetOptions(
+            python=tuple(python or ()),
+            platform=tuple(platform or ()),
+            backend=tuple(backend or ()),
+            torch=tuple(torch or ()),
+            cuda_arch=tuple(cuda_arch or ()),
+        )
+        fitted = fit_options(
+            read_profile(profile),
+            located.recipe,
+            release_name,
+            given,
+            has_runtime=has_runtime,
+            default_python=_running_python(),
+        )
+        if not quiet:
+            _say_notes(fitted.notes)
+        python, platform, backend = list(fitted.python), list(fitted.platform), list(fitted.backend)
+        torch, cuda_arch = list(fitted.torch), list(fitted.cuda_arch)
     platforms = [parse_platform(p, host_glibc_minor=host_glibc_minor()) for p in platform or ["linux_x86_64"]]
     targets = [
         Target(
@@ -125,6 +154,41 @@ def plan_from_options(
     )
     require_files(plan.assets, located)
     return located, plan
+
+
+def read_profile(path: Path) -> Profile:
+    """The client's profile in the file `path`; raises InputError when there is none."""
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}",
+            hint="write it on the client with profile.py (wheelferry probe --script profile.py)",
+        ) from None
+    return parse_profile(text, file=str(path))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that the user named; raises InputError when there cannot be one."""
+    try:
+        path.write_text(text, "utf-8", newline="\n")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror}", hint="name a file in a folder that exists"
+        ) from None
+
+
+def _say_notes(notes: Iterable[str]) -> None:
+    progress = ConsoleProgress()
+    progress.stage("for the client of the profile")
+    for note in notes:
+        progress.note(note)
+
+
+def warn_of_client(profile: Path, bundle: Path, progress: Progress) -> None:
+    """Warn of what will keep a packed bundle from being installed on the client."""
+    for message in misgivings(read_profile(profile), open_bundle(str(bundle))):
+        progress.warn(f"on the client: {message}")
 
 
 def _running_python() -> str:

@@ -218,7 +218,7 @@ def platform_obstacle(profile, tag):
     """(code, what was found and is needed) when wheels of the platform `tag` do not run on the machine."""
     system, machine, glibc = parse_platform(tag)
     if profile["system"] != system:
-        return "platform", "this machine runs %s; the target is for %s" % (profile["os"], system)
+        return "platform", "the system is %s; the target is for %s" % (profile["os"], system)
     if profile["machine"] != machine:
         return "machine", "the processor is %s; the target is for %s" % (profile["machine"], machine)
     if glibc is None:
@@ -227,7 +227,7 @@ def platform_obstacle(profile, tag):
     if profile["glibc"] is None:
         return "glibc", "%s has no glibc; the target needs glibc %s or newer" % (profile["os"], wanted)
     if numbers(profile["glibc"]) < glibc:
-        return "glibc", "this machine has glibc %s; the target needs %s or newer" % (profile["glibc"], wanted)
+        return "glibc", "glibc is %s; the target needs %s or newer" % (profile["glibc"], wanted)
     return None
 
 
@@ -377,7 +377,7 @@ def driver_obstacle(profile, cuda):
     """Why programs of CUDA `cuda` get no GPU on the machine; None when the driver serves them."""
     nvidia = profile["nvidia"]
     if nvidia is None:
-        return "this machine has no GPU of NVIDIA"
+        return "there is no GPU of NVIDIA"
     if not nvidia["driver"]:
         why = " (%s)" % nvidia["error"] if nvidia["error"] else ""
         return "the GPU has no working driver%s" % why

@@ -66,7 +66,9 @@ def collect(folders=(), programs=(), run=None, environ=None):
         "cpu": _cpu(),
         "memory": _memory(),
         "pythons": find_pythons(run, environ, programs),
-        "nvidia": find_nvidia(run, environ),
+        "nvidia": find_nvidia(
+            run, _nvidia_smi(environ), read_text("/proc/driver/nvidia/version"), _nvidia_cards()
+        ),
         "vc_runtime": _vc_runtime(environ),
         "long_paths": _long_paths(),
         "environment": hostile_variables(environ),
@@ -410,15 +412,14 @@ print(json.dumps(answer))
 """
 
 
-def find_nvidia(run, environ):
+def find_nvidia(run, program, version_text, cards):
     """NVIDIA's driver and the devices it knows; None on a machine with neither driver nor card.
 
-    `driver` is None where a card has no driver that works, `error` says why there are no devices, and `cuda`
+    `program` is nvidia-smi or None, `version_text` what /proc/driver/nvidia/version says, `cards` the number
+    of graphics cards of NVIDIA on the bus. `driver` is None where a card has no driver that works, `error` says why there are no devices, and `cuda`
     is the newest CUDA of the driver, where its library had to be asked.
     """
-    driver, module = parse_driver(read_text("/proc/driver/nvidia/version"))
-    cards = 0 if WINDOWS else _nvidia_cards()
-    program = _nvidia_smi(environ)
+    driver, module = parse_driver(version_text)
     if not (driver or cards or program):
         return None
     devices, reported, error = ask_nvidia_smi(program, run) if program else ([], None, "no nvidia-smi")
@@ -510,7 +511,7 @@ def _nvidia_smi(environ):
 
 
 def _nvidia_cards():
-    """How many graphics cards of NVIDIA are on the PCI bus, driver or not."""
+    """How many graphics cards of NVIDIA are on the PCI bus, driver or not; Linux only."""
     found = 0
     for vendor in glob.glob("/sys/bus/pci/devices/*/vendor"):
         kind = read_text(os.path.join(os.path.dirname(vendor), "class"))
@@ -724,6 +725,16 @@ def _can_execute(program, run):
 # ---- the program ----
 
 
+def usual_folders():
+    """Where an installation goes when nothing else is said: somewhere at home, with temporary files."""
+    return [os.path.expanduser("~"), tempfile.gettempdir()]
+
+
+def to_text(profile):
+    """The profile as the text of a file; ASCII, so that no editor or console can spoil it."""
+    return json.dumps(profile, indent=1, sort_keys=True) + "\n"
+
+
 def summary(profile):
     """The profile in a few lines for a person."""
     cpu = profile["cpu"]
@@ -777,8 +788,8 @@ def main(arguments=None):
         help="a folder to look at: where the installation shall go; repeatable (default: home and temp)",
     )
     options = parser.parse_args(arguments)
-    profile = collect(options.folder or [os.path.expanduser("~"), tempfile.gettempdir()])
-    text = json.dumps(profile, indent=1, sort_keys=True) + "\n"
+    profile = collect(options.folder or usual_folders())
+    text = to_text(profile)
     if options.out:
         try:
             with open(options.out, "w", encoding="ascii", newline="\n") as stream:
