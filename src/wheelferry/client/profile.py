@@ -416,8 +416,9 @@ def find_nvidia(run, program, version_text, cards):
     """NVIDIA's driver and the devices it knows; None on a machine with neither driver nor card.
 
     `program` is nvidia-smi or None, `version_text` what /proc/driver/nvidia/version says, `cards` the number
-    of graphics cards of NVIDIA on the bus. `driver` is None where a card has no driver that works, `error` says why there are no devices, and `cuda`
-    is the newest CUDA of the driver, where its library had to be asked.
+    of graphics cards of NVIDIA on the bus, None where that is not known. In the result `driver` is None where
+    a card has no driver that works, `error` says why there are no devices, and `cuda` is the newest CUDA of
+    the driver, where its library had to be asked.
     """
     driver, module = parse_driver(version_text)
     if not (driver or cards or program):
@@ -428,8 +429,8 @@ def find_nvidia(run, program, version_text, cards):
     if driver and not (devices and all(device["capability"] for device in devices)):
         cuda, known = ask_cuda_library(run)
         devices = known or devices
-    if not driver and not cards and not error:
-        return None
+    if not driver and cards == 0:
+        return None  # nvidia-smi was left behind
     return {
         "driver": driver,
         "module": module,
@@ -511,7 +512,9 @@ def _nvidia_smi(environ):
 
 
 def _nvidia_cards():
-    """How many graphics cards of NVIDIA are on the PCI bus, driver or not; Linux only."""
+    """How many graphics cards of NVIDIA are on the PCI bus, driver or not; None where that is not known."""
+    if WINDOWS:
+        return None
     found = 0
     for vendor in glob.glob("/sys/bus/pci/devices/*/vendor"):
         kind = read_text(os.path.join(os.path.dirname(vendor), "class"))
