@@ -202,12 +202,14 @@ def pack_bundle(
     targets: Iterable[Target] = (TARGET,),
     cuda_architectures: Iterable[str] = (),
     assets: Iterable[str] = (),
+    kit: Kit | None = None,
+    more: Iterable[LockedWheel] = (),
 ) -> Path:
-    """Synthesise wheels in `made` and pack them to `out` with the real pack stage."""
+    """Synthesise wheels in `made` and pack them to `out`, and `more` with them, with the real pack stage."""
     plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures, assets=assets)
-    cells = [_synthesise(cell, made, tools.store) for cell in plan.cells]
+    cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
     source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
-    kits = {cell.lock.target: _kit(made, tools.store) for cell in cells}
+    kits = {cell.lock.target: kit or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)
     pack(plan, located, source, cells, out, tools, kits=kits, assets=carried)
     return out
@@ -222,7 +224,7 @@ def _kit(made: Path, store: Store) -> Kit:
     )
 
 
-def _synthesise(cell: Cell, made: Path, store: Store) -> Locked:
+def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel]) -> Locked:
     """Torch, a leaf, its twig, and the project built against that torch, for one target."""
     python = cell.target.interpreter
     number = python.removeprefix("cp")
@@ -254,7 +256,7 @@ def _synthesise(cell: Cell, made: Path, store: Store) -> Locked:
         cuda_architectures=architectures,
         interpreter=Interpreter(path=Path("python"), version=cell.target.python, headers=Path("include")),
     )
-    wheels = sorted((torch, project, leaf, twig), key=lambda wheel: wheel.name)
+    wheels = sorted((torch, project, leaf, twig, *more), key=lambda wheel: wheel.name)
     return Locked(built=built, lock=Lock(target=cell.target, wheels=tuple(wheels)))
 
 

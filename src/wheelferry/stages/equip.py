@@ -81,7 +81,7 @@ def equip(targets: Sequence[Target], runtimes: Sequence[str], tools: Tools) -> d
     catalogue's mirror does not answer.
     """
     tools.progress.stage("equip: uv, pip" + (" and a Python" if runtimes else ""))
-    pythons = [_take_archive(Path(given), targets, tools) for given in runtimes if given != STANDALONE]
+    pythons = [take_archive(Path(given), targets, tools) for given in runtimes if given != STANDALONE]
     kits = {}
     for target in targets:
         python = next((one for one in pythons if one.serves(target)), None)
@@ -121,10 +121,10 @@ def _standalone(target: Target, tools: Tools) -> Carried:
     with tools.progress.task(f"fetch {request}"), tools.store.workspace("runtime") as work:
         # uv checks the hash that its catalogue has, and leaves the archive as published in its cache
         archive = tools.uv.fetch_python(request, work)
-        return _take_archive(archive, [target], tools)
+        return take_archive(archive, [target], tools)
 
 
-def _take_archive(archive: Path, targets: Sequence[Target], tools: Tools) -> Carried:
+def take_archive(archive: Path, targets: Sequence[Target], tools: Tools) -> Carried:
     """The archive in the store, after a look inside and, for this system, after starting its Python."""
     if not archive.is_file():
         raise InputError(f"--runtime {archive}: no such file", hint=f"give an archive, or {STANDALONE}")

@@ -12,7 +12,6 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from wheelferry import checks
-from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, sha256_file
@@ -95,8 +94,8 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
 
 
 def _is_wheel(path: str) -> bool:
-    """Whether a file of the bundle is one of its wheels; what the user adds below assets/ is only data."""
-    return path.endswith(".whl") and not path.startswith(f"{ASSETS}/")
+    """Whether a file of the bundle is one of its wheels; those of tools/ and assets/ are only files."""
+    return path.endswith(".whl") and path.startswith("wheelhouse/")
 
 
 def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:

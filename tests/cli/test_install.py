@@ -1,0 +1,497 @@
+"""The installer on this machine, with bundles that it installs in a second or two."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients import HERE, PYTHON, pack_client_bundle
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.files import sha256_file
+from wheelferry.tools import Tools
+
+KILLS = int(os.environ.get("WHEELFERRY_KILLS", "12"))
+Pack = Callable[..., Path]
+
+
+@pytest.fixture
+def pack(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Pack:
+    def pack_as(name: str, **options: object) -> Path:
+        return pack_client_bundle(tmp_path / name, tools, located, **options)  # type: ignore[arg-type]
+
+    return pack_as
+
+
+@pytest.fixture
+def stick(pack: Pack) -> Path:
+    """A bundle in a folder whose name has a space and a letter beyond ASCII."""
+    return pack("st ück", files={"data.bin": b"cargo"})
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    return tmp_path / "Prüf stand"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> "Client":
+    return Client(tmp_path)
+
+
+class Client:
+    """A client's machine as far as a test can be one: a HOME and a temporary folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.temporary = folder / "home", folder / "temporary"
+        self.home.mkdir()
+        self.temporary.mkdir()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {**kept, "HOME": str(self.home), "TMPDIR": str(self.temporary)}
+
+    def start(self, stick: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            ["sh", str(stick / "install.sh"), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment,
+            start_new_session=True,
+        )
+
+    def install(
+        self, stick: Path, *arguments: str | Path, status: int = 0, environ: Mapping[str, str] | None = None
+    ) -> str:
+        """Run install.sh; returns what it printed, both streams in one."""
+        return run(["sh", stick / "install.sh", *arguments], {**self.environment, **(environ or {})}, status)
+
+    def json(self, stick: Path, *arguments: str | Path, status: int = 0) -> dict[str, Any]:
+        """Run install.sh with --json; returns the document."""
+        command = ["sh", str(stick / "install.sh"), "--json", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, check=False)
+        assert done.returncode == status, done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def manage(self, prefix: Path, *arguments: str, status: int = 0) -> str:
+        """Run the launcher that looks after an installation."""
+        return run([prefix / "wheelferry", *arguments], self.environment, status)
+
+    def python(self, prefix: Path, code: str, status: int = 0) -> str:
+        """Run code in the installed environment."""
+        return run([prefix / "python", "-c", code], self.environment, status)
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str], status: int) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(environment),
+        check=False,
+    )
+    assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, links as what they point to."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif path.is_file():
+            found[name] = sha256_file(path)
+    return found
+
+
+def receipt_of(prefix: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((prefix / "current" / "receipt.json").read_text("utf-8"))
+    return document
+
+
+CARGO = "import cargo, sys; cargo.main(); print(sys.prefix)"
+
+
+def test_one_command_gives_a_working_environment(client: Client, stick: Path, prefix: Path) -> None:
+    before = files_of(stick)
+    said = client.install(stick, "--prefix", prefix, "--yes")
+    assert "2 passed" in said
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+    assert (prefix / "current").resolve() == (prefix / "envs" / "1").resolve()
+    receipt = receipt_of(prefix)
+    assert receipt["target"] == HERE.name
+    assert receipt["installer"]["kind"] == "uv"
+    assert receipt["suite"]["smoke"]["passed"] == 2
+    assert files_of(stick) == before
+    assert list(client.home.iterdir()) == []
+    assert list(client.temporary.iterdir()) == []
+    assert not (prefix / "tmp").exists()
+
+
+def test_the_installed_script_runs_and_a_script_file_too(
+    client: Client, stick: Path, prefix: Path, tmp_path: Path
+) -> None:
+    client.install(stick, "--prefix", prefix, "--yes")
+    script = tmp_path / "a script.py"
+    script.write_text("import sys, cargo; print(sys.argv[1:])", "utf-8")
+    assert run([prefix / "python", script, "ä b"], client.environment, 0) == "['ä b']\n"
+    assert run([prefix / "current" / "bin" / "cargo"], client.environment, 0) == "cargo 1.1\n"
+
+
+def test_uv_and_pip_install_the_same(client: Client, stick: Path, prefix: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    client.install(stick, "--prefix", prefix, "--yes", "--verify", "none")
+    client.install(stick, "--prefix", other, "--yes", "--verify", "none", "--installer", "pip")
+    assert receipt_of(other)["installer"]["kind"] == "pip"
+    one, two = (_comparable(folder / "envs" / "1") for folder in (prefix, other))
+    assert one == two
+    assert any(name.endswith("cargo/data.bin") for name in one)
+
+
+def _comparable(env: Path) -> dict[str, str]:
+    """An environment's files without what names its place, its installer or the time."""
+    apart = (
+        "/INSTALLER",
+        "/RECORD",
+        "/REQUESTED",
+        "receipt.json",
+        "files.txt",
+        "pyvenv.cfg",
+        ,
+    )
+    found = {
+        name: sha256
+        for name, sha256 in files_of(env).items()
+        if not name.endswith(apart) and "__pycache__" not in name and name != ".lock"
+    }
+    return {name: "a script" if name.startswith("bin/") else sha256 for name, sha256 in found.items()}
+
+
+def test_without_a_uv_that_runs_pip_does_it(
+    client: Client, pack: Pack, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients._BROKEN_UV", True)
+    said = client.install(pack("stick"), "--prefix", prefix, "--yes")
+    assert "WARNING: installing with pip, which is slower: uv does not run here" in said
+    assert receipt_of(prefix)["installer"]["kind"] == "pip"
+
+
+def test_an_upgrade_takes_over_what_is_unchanged_and_can_be_rolled_back(
+    client: Client, pack: Pack, prefix: Path
+) -> None:
+    old, new = pack("old", files={"a": b"1"}), pack("new", files={"a": b"1", "b": b"2"})
+    client.install(old, "--prefix", prefix, "--yes")
+    before = files_of(prefix / "envs" / "1")
+    said = client.install(new, "--prefix", prefix, "--yes")
+    assert "(4 taken over)" in said
+    receipt = receipt_of(prefix)
+    assert receipt["taken_over"] == ["leaf", "tiny", "torch", "twig"]
+    assert client.python(prefix, CARGO).splitlines() == ["cargo 1.2", str(prefix / "current")]
+    assert {k: v for k, v in files_of(prefix / "envs" / "1").items() if "__pycache__" not in k} == {
+        k: v for k, v in before.items() if "__pycache__" not in k
+    }
+    site = Path("lib") / f"python{PYTHON}" / "site-packages" / "leaf" / "__init__.py"
+    assert (prefix / "envs/1" / site).stat().st_ino == (prefix / "envs/2" / site).stat().st_ino
+    client.manage(prefix, "--rollback")
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+    client.manage(prefix, "--rollback")
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.2"
+
+
+def test_a_third_installation_keeps_two(client: Client, pack: Pack, prefix: Path) -> None:
+    for number in (1, 2, 3):
+        stick = pack(f"stick{number}", files={str(n): b"x" for n in range(number)})
+        client.install(stick, "--prefix", prefix, "--yes", "--verify", "none")
+    assert sorted(path.name for path in (prefix / "envs").iterdir()) == ["2", "3"]
+
+
+def test_what_was_changed_by_hand_is_not_taken_over(client: Client, pack: Pack, prefix: Path) -> None:
+    old, new = pack("old", files={"a": b"1"}), pack("new", files={"a": b"1", "b": b"2"})
+    client.install(old, "--prefix", prefix, "--yes")
+    leaf = prefix / "envs/1/lib" / f"python{PYTHON}" / "site-packages" / "leaf" / "__init__.py"
+    leaf.write_text("changed = True\n", "utf-8")
+    assert "(3 taken over)" in client.install(new, "--prefix", prefix, "--yes")
+    assert client.python(prefix, "import leaf; print(hasattr(leaf, 'changed'))") == "False\n"
+
+
+def test_a_second_run_says_that_it_is_there_and_proves_it_again(
+    client: Client, stick: Path, prefix: Path
+) -> None:
+    client.install(stick, "--prefix", prefix, "--yes")
+    said = client.install(stick, "--prefix", prefix, "--yes")
+    assert "environment 1 is complete already" in said
+    assert "2 passed" in said
+    assert [path.name for path in (prefix / "envs").iterdir()] == ["1"]
+    client.install(stick, "--prefix", prefix, "--yes", "--reinstall")
+    assert (prefix / "current").resolve().name == "2"
+
+
+def test_a_failing_check_leaves_the_old_environment_in_use(
+    client: Client, pack: Pack, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.install(pack("old", files={"a": b"1"}), "--prefix", prefix, "--yes")
+    monkeypatch.setattr("clients.CHECKS", BROKEN_CHECKS)
+    said = client.install(pack("new", files={"a": b"1", "b": b"2"}), "--prefix", prefix, "--yes", status=1)
+    assert "never works: AssertionError: broken on purpose" in said
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+    assert [path.name for path in (prefix / "envs").iterdir()] == ["1"]
+    assert "broken on purpose" in (prefix / "install.log").read_text("utf-8")
+
+
+BROKEN_CHECKS = """
+from harness import check, expect
+
+@check("never works")
+def never(context):
+    expect(False, "broken on purpose")
+"""
+
+
+def test_uninstall_removes_its_own_files_and_nothing_else(client: Client, stick: Path, prefix: Path) -> None:
+    client.install(stick, "--prefix", prefix, "--yes")
+    client.python(prefix, "import leaf, twig")
+    mine = [prefix / "notes.txt", prefix / "envs" / "1" / "mine" / "model.pkl"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine", "utf-8")
+    said = client.manage(prefix, "--uninstall", "--yes")
+    assert "envs/1/mine/model.pkl" in said
+    assert [path for path in sorted(prefix.rglob("*")) if path.is_file()] == sorted(mine)
+    for path in mine:
+        path.unlink()
+    shutil.rmtree(prefix)
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert "removed" in client.manage(prefix, "--uninstall", "--yes")
+    assert not prefix.exists()
+
+
+def test_check_changes_nothing(client: Client, stick: Path, prefix: Path) -> None:
+    document = client.json(stick, "--check", "--prefix", prefix)
+    assert document["target"] == HERE.name
+    assert {finding["code"] for finding in document["findings"]} >= {"platform", "python", "space"}
+    assert not prefix.exists()
+    assert list(client.home.iterdir()) == []
+
+
+def test_damaged_files_are_all_named_before_anything_is_done(
+    client: Client, stick: Path, prefix: Path
+) -> None:
+    wheels = sorted((stick / "wheelhouse").glob("*.whl"))
+    damaged, gone = wheels[0], wheels[1]
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.unlink()
+    damaged.write_bytes(data)
+    gone.unlink()
+    (stick / "README.txt").write_text("other", "utf-8")
+    document = client.json(stick, "--prefix", prefix, status=4)
+    assert f"wheelhouse/{damaged.name} has other content" in str(document["error"])
+    assert f"wheelhouse/{gone.name} is missing" in str(document["error"])
+    assert "README.txt has" in str(document["error"])
+    assert not (prefix / "current").exists()
+    assert not (prefix / "envs").exists()
+
+
+def test_a_changed_manifest_and_a_damaged_installer_are_refused(
+    client: Client, stick: Path, prefix: Path
+) -> None:
+    manifest = stick / "bundle.json"
+    text = manifest.read_text("utf-8")
+    manifest.write_text(text.replace('"release": "1.0"', '"release": "1.1"'), "utf-8")
+    assert "altered or damaged" in client.install(stick, "--prefix", prefix, "--yes", status=4)
+    manifest.write_text(text, "utf-8")
+    installer = stick / "install.pyz"
+    installer.write_bytes(installer.read_bytes()[:-7] + b"damaged")
+    assert "install.pyz is damaged" in client.install(stick, "--prefix", prefix, "--yes", status=4)
+
+
+def test_hostile_variables_are_neutralised_and_told(client: Client, stick: Path, prefix: Path) -> None:
+    hostile = {
+        "PYTHONHOME": "/nonexistent",
+        "PYTHONPATH": "/nonexistent",
+        "LD_LIBRARY_PATH": "/nonexistent",
+        "PIP_NO_BINARY": ":all:",
+        "PIP_TARGET": str(client.home),
+        "UV_NO_BINARY": "1",
+        "UV_INDEX_URL": "https://user:secret@index.example/simple",
+        "VIRTUAL_ENV": str(client.home),
+    }
+    said = client.install(stick, "--prefix", prefix, "--yes", environ=hostile)
+    for name in hostile:
+        assert f"{name}=" in said
+    assert "secret" not in said
+    assert "secret" not in (prefix / "current" / "receipt.json").read_text("utf-8")
+    broken = {**client.environment, "PYTHONHOME": "/nonexistent", "PYTHONPATH": "/nonexistent"}
+    assert run([prefix / "python", "-c", "import cargo"], broken, 0) == ""
+
+
+def test_a_folder_with_other_things_is_refused(client: Client, stick: Path, prefix: Path) -> None:
+    prefix.mkdir()
+    (prefix / "thesis.tex").write_text("x", "utf-8")
+    assert "thesis.tex" in client.install(stick, "--prefix", prefix, "--yes", status=2)
+    assert [path.name for path in prefix.iterdir()] == ["thesis.tex"]
+
+
+def test_nobody_to_ask_is_an_error_and_not_a_guess(client: Client, stick: Path) -> None:
+    said = client.install(stick, status=2)
+    assert "nobody to ask" in said
+    assert list(client.home.iterdir()) == []
+
+
+def test_two_installers_at_once_take_turns(client: Client, stick: Path, prefix: Path) -> None:
+    both = [client.start(stick, "--prefix", prefix, "--yes") for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum("waiting for it" in text for text in said) == 1
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+
+
+def test_an_interrupted_installer_says_so_and_leaves_nothing_half_done(
+    client: Client, pack: Pack, prefix: Path
+) -> None:
+    stick = pack("stick", files={f"{n}.bin": os.urandom(2000) for n in range(3000)})
+    process = client.start(stick, "--prefix", prefix, "--yes")
+    deadline = time.monotonic() + 60
+    while not (prefix / "envs" / "1" / "bin").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.communicate()[0]
+    assert process.returncode in (130, 143), said
+    assert not (prefix / "envs" / "1").exists()
+    assert not (prefix / "tmp").exists()
+
+
+@pytest.mark.timeout(1800)
+def test_killed_at_any_moment_a_rerun_completes(client: Client, pack: Pack, prefix: Path) -> None:
+    """The environment in use stays whole until the switch, and nothing but prefix and temp is touched."""
+    sticks = [
+        pack(f"stick {n}", files={f"{i}.bin": bytes([n]) * 3000 for i in range(1500 + n)}) for n in range(2)
+    ]
+    shipped = [files_of(stick) for stick in sticks]
+    started = time.monotonic()
+    client.install(sticks[0], "--prefix", prefix, "--yes")
+    whole = time.monotonic() - started
+    chance = random.Random(20261121)
+    for attempt in range(KILLS):
+        before = (prefix / "current").resolve()
+        stick = sticks[(attempt + 1) % 2]
+        process = client.start(stick, "--prefix", prefix, "--yes", "--reinstall")
+        time.sleep(chance.uniform(0, 1.1 * whole))
+        if chance.random() < 0.5:
+            os.killpg(
+                process.pid, signal.SIGKILL
+            )  # install.sh and the installer; uv has a session of its own
+        else:
+            process.kill()
+        process.communicate()
+        current = (prefix / "current").resolve()
+        assert (current / "receipt.json").is_file()
+        assert client.python(prefix, CARGO).startswith("cargo 1.")
+        if current == before:
+            client.install(stick, "--prefix", prefix, "--yes")
+        assert client.python(prefix, CARGO).splitlines()[0] == f"cargo 1.{1500 + (attempt + 1) % 2}"
+        assert not (prefix / "tmp").exists()
+        assert {path.name for path in prefix.iterdir()} == LEFT
+    assert [files_of(stick) for stick in sticks] == shipped
+    assert list(client.home.iterdir()) == []
+
+
+LEFT = {
+    ".lock", ".wheelferry.json", "current", "envs", "install.log", "install.pyz", "python", "wheelferry",
+}  # fmt: skip
+
+
+def test_into_an_existing_environment_and_out_again(client: Client, stick: Path, tmp_path: Path) -> None:
+    env = tmp_path / "my env"
+    venv.create(env, with_pip=False)
+    before = files_of(env)
+    said = client.install(stick, "--into", env, "--yes")
+    assert "2 passed" in said
+    assert run([env / "bin" / "python", "-c", "import cargo"], client.environment, 0) == ""
+    receipt = json.loads((env / "wheelferry" / "receipt.json").read_text("utf-8"))
+    assert {item["name"] for item in receipt["packages"]} == {"cargo", "leaf", "tiny", "torch", "twig"}
+    client.install(stick, "--into", env, "--uninstall", "--yes")
+    assert {name: sha for name, sha in files_of(env).items() if name != ".lock"} == before
+
+
+def test_a_conda_environment_comes_with_its_caveats(client: Client, stick: Path, tmp_path: Path) -> None:
+    env = tmp_path / "conda"
+    venv.create(env, with_pip=False)
+    (env / "conda-meta").mkdir()
+    assert "conda does not know" in client.install(stick, "--into", env, "--yes")
+
+
+def test_the_wrong_python_for_an_existing_environment(client: Client, pack: Pack, tmp_path: Path) -> None:
+    other = "3.12" if PYTHON != "3.12" else "3.11"
+    stick = pack("stick", target=replace(HERE, python=other))
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False)
+    said = client.install(stick, "--into", env, "--yes", status=3)
+    assert f"the target is for Python {other}" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_folder_of_somebody_else_is_refused_before_anything_is_touched(
+    client: Client, stick: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o755)
+    for parent in [tmp_path, *tmp_path.parents][:3]:
+        parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    home = {**client.environment, "HOME": "/nonexistent", "TMPDIR": "/tmp"}  # noqa: S108 -- the one folder that anybody may write
+    said = run([*nobody, "sh", stick / "install.sh", "--prefix", mine / "p", "--yes"], home, 3)
+    assert "cannot be written to" in said
+    assert list(mine.iterdir()) == []
+
+
+def test_the_tool_installs_with_the_same_code(client: Client, stick: Path, prefix: Path) -> None:
+    command = [sys.executable, "-m", "wheelferry", "install", stick, prefix, "--yes", "--json"]
+    assert '"target"' in run(command, client.environment, 0)
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+    said = run([sys.executable, "-m", "wheelferry", "install", "--help"], client.environment, 0)
+    assert "--rollback" in said
+
+
+@pytest.mark.parametrize("python", ["3.7", "3.8", "3.13"])
+def test_the_installer_itself_runs_on_old_and_new_pythons(
+    client: Client, stick: Path, prefix: Path, python: str
+) -> None:
+    program = _find_python(python)
+    if program is None:
+        pytest.skip(f"no Python {python} here")
+    command = [program, "-I", stick / "install.pyz", "--prefix", prefix, "--yes", "--python", sys.executable]
+    assert "2 passed" in run(command, client.environment, 0)
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+
+
+def _find_python(version: str) -> Path | None:
+    from wheelferry.errors import MissingError
+    from wheelferry.interpreters import find_interpreter
+    from wheelferry.process import run as run_process
+
+    try:
+        return find_interpreter(version, run_process).path
+    except MissingError:
+        return None

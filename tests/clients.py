@@ -1,0 +1,91 @@
+"""Bundles that can really be installed: tiny wheels, with the uv and the pip of the test's environment."""
+
+import importlib.metadata
+import platform
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from conftest import locked, pack_bundle, write_wheel
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.lock import LockedWheel
+from wheelferry.stages.equip import Carried, Kit, take_archive
+from wheelferry.store import Store
+from wheelferry.targets import Target
+from wheelferry.tools import Tools
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_GLIBC = platform.libc_ver()[1].replace(".", "_")
+HERE = Target(
+    python=PYTHON, platform=f"manylinux_{_GLIBC}_{platform.machine()}", torch="2.13.0", backend="default"
+)
+
+# What the checks of the bundles do: see that the packages are there.
+CHECKS = """
+import os
+from harness import check, expect
+
+@check("all packages import")
+def imports(context):
+    import leaf, tiny, torch, twig
+    context.value("python", os.sys.version.split()[0])
+
+@check("cargo has a script")
+def script(context):
+    import cargo
+    expect(callable(cargo.main), "cargo has no main")
+"""
+
+
+def pack_client_bundle(
+    out: Path,
+    tools: Tools,
+    located: LocatedRecipe,
+    *,
+    target: Target = HERE,
+    runtime: Path | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """A bundle for this very machine. `files` are those of one more package, called cargo."""
+    (located.folder / "tiny" / "smoke" / "check_tiny.py").write_text(CHECKS, "utf-8")
+    made = out.with_name(f"{out.name}-made")
+    version = f"1.{len(files or {})}"
+    contents = {f"cargo/{name}": data for name, data in (files or {}).items()}
+    cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
+    python = take_archive(runtime, [target], tools) if runtime else None
+    kit = make_kit(made / "kit", tools.store, python)
+    return pack_bundle(out, made, tools, located, targets=[target], kit=kit, more=[cargo])
+
+
+def _script(version: str) -> dict[str, bytes]:
+    """An entry point, so that a script with the interpreter's path is written."""
+    entry = b"[console_scripts]\ncargo = cargo:main\n"
+    return {
+        "cargo/__init__.py": f"def main():\n    print('cargo {version}')\n".encode(),
+        f"cargo-{version}.dist-info/entry_points.txt": entry,
+    }
+
+
+# Set by a test: the uv that is carried is a text file.
+_BROKEN_UV = False
+
+
+def make_kit(folder: Path, store: Store, python: Carried | None = None) -> Kit:
+    """The installed uv and pip as wheels again."""
+    folder.mkdir(parents=True)
+    return Kit(uv=_installed(folder, "uv", store), pip=_installed(folder, "pip", store), python=python)
+
+
+def _installed(folder: Path, name: str, store: Store) -> LockedWheel:
+    distribution = importlib.metadata.distribution(name)
+    version = distribution.version
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in distribution.files or ():
+            inside = f"{name}-{version}.data/scripts/{file.name}" if ".." in file.parts else file.as_posix()
+            if _BROKEN_UV and inside.endswith("/scripts/uv"):
+                archive.writestr(inside, "#!/nonexistent/interpreter\n")
+            elif not inside.endswith(".pyc"):
+                archive.write(Path(str(file.locate())), inside)
+    return locked(path, store)
