@@ -176,7 +176,6 @@ def _comparable(env: Path) -> dict[str, str]:
         "receipt.json",
         "files.txt",
         "pyvenv.cfg",
-        ,
     )
     found = {
         name: sha256
