@@ -459,14 +459,24 @@ def test_a_folder_of_somebody_else_is_refused_before_anything_is_touched(
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    home = {**client.environment, "HOME": "/nonexistent", "TMPDIR": "/tmp"}  # noqa: S108 -- the one folder that anybody may write
+    # the system's own temporary folder is one that anybody may write
+    home = {**client.environment, "HOME": "/nonexistent", "TMPDIR": "/tmp"}  # noqa: S108
     said = run([*nobody, "sh", stick / "install.sh", "--prefix", mine / "p", "--yes"], home, 3)
     assert "cannot be written to" in said
     assert list(mine.iterdir()) == []
 
 
 def test_the_tool_installs_with_the_same_code(client: Client, stick: Path, prefix: Path) -> None:
-    command = [sys.executable, "-m", "wheelferry", "install", stick, prefix, "--yes", "--json"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "wheelferry",
+        "install",
+        stick,
+        prefix,
+        "--yes",
+        "--json",
+    ]
     assert '"target"' in run(command, client.environment, 0)
     assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
     said = run([sys.executable, "-m", "wheelferry", "install", "--help"], client.environment, 0)
@@ -480,7 +490,8 @@ def test_the_installer_itself_runs_on_old_and_new_pythons(
     program = _find_python(python)
     if program is None:
         pytest.skip(f"no Python {python} here")
-    command = [program, "-I", stick / "install.pyz", "--prefix", prefix, "--yes", "--python", sys.executable]
+    options: list[str | Path] = ["--prefix", prefix, "--yes", "--python", sys.executable]
+    command = [program, "-I", stick / "install.pyz", *options]
     assert "2 passed" in run(command, client.environment, 0)
     assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wheelferry.client import processes, profile
+from wheelferry.client import profile
 from wheelferry.client.preflight import PROFILE_FORMAT
 from wheelferry.profiles import parse_profile
 
@@ -226,10 +226,6 @@ def test_variables_that_may_disturb() -> None:
         "PIP_INDEX_URL": ("https://mirror.example", False),
         "PYTHONHOME": ("/opt/python", True),
     }
-
-
-def test_the_installer_keeps_away_what_the_profile_names() -> None:
-    assert profile.HOSTILE_PREFIXES == processes.HOSTILE_PREFIXES
 
 
 def test_configuration_that_exists_and_no_other(tmp_path: Path) -> None:
