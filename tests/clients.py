@@ -10,7 +10,8 @@ from pathlib import Path
 from conftest import locked, pack_bundle, write_wheel
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.lock import LockedWheel
-from wheelferry.stages.equip import Carried, Kit, take_archive
+from wheelferry.stages.equip import Kit
+from wheelferry.stages.runtime import Carried, take_archive
 from wheelferry.store import Store
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
@@ -53,7 +54,7 @@ def pack_client_bundle(
     version = f"1.{len(files or {})}"
     contents = {f"cargo/{name}": data for name, data in (files or {}).items()}
     cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
-    python = take_archive(runtime, [target], tools) if runtime else None
+    python = take_archive(runtime, tools) if runtime else None
     kit = make_kit(made / "kit", tools.store, python)
     return pack_bundle(out, made, tools, located, targets=[target], kit=kit, more=[cargo])
 

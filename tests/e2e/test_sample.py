@@ -14,7 +14,6 @@ import tempfile
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,13 +29,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TORCH = "2.13.0"
-
-
-@pytest.fixture(scope="module")
-def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
-    folder = tmp_path_factory.mktemp("e2e")
-    yield Ferry(folder / "cache ü")
-    shutil.rmtree(folder)
 
 
 def bundle_arguments(out: Path) -> list[str | Path]:

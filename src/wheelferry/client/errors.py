@@ -2,13 +2,17 @@
 
 
 class Stop(Exception):
-    """What failed and where; `hint` says what to do next. Caught once, at the command line."""
+    """What failed and where; `hint` says what to do next. Caught once, at the command line.
+
+    `details` are plain values that --json adds.
+    """
 
     exit_code = 1
 
-    def __init__(self, message, hint=None):
+    def __init__(self, message, hint=None, details=None):
         super().__init__(message)
         self.hint = hint
+        self.details = details
 
 
 class SmokeFailed(Stop):

@@ -145,6 +145,7 @@ def check_files(wish, work):
         "%d files of the bundle are not what was packed:\n%s"
         % (len(damage), "\n".join("  %s %s" % item for item in damage)),
         hint="copy these files again, or the whole bundle; if it repeats, the stick or its reader is broken",
+        details={"damaged": [name for name, _ in damage]},
     )
 
 

@@ -13,7 +13,7 @@ bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
 
 # A Python that starts with foreign libraries or a foreign home is not the one it says it is. What is unset
 # here is handed on, so that the installer can say so.
-WHEELFERRY_NEUTRALISED=
+WHEELFERRY_NEUTRALISED=''
 for name in LD_LIBRARY_PATH LD_PRELOAD PYTHONHOME PYTHONPATH; do
     eval "value=\${$name-}"
     [ -z "$value" ] || WHEELFERRY_NEUTRALISED="$WHEELFERRY_NEUTRALISED$name=$value
@@ -44,16 +44,30 @@ works() {
 sys.exit(sys.version_info < (3, 7))' 2>&1)
 }
 
-# a folder for temporary files from which programs may be started
-make_scratch() {
-    for parent in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/nonexistent}" /dev/shm; do
-        scratch=$(mktemp -d "$parent/wheelferry.XXXXXX" 2>/dev/null) || continue
-        printf '#!/bin/sh\nexit 0\n' >"$scratch/try" && chmod 755 "$scratch/try"
-        "$scratch/try" 2>/dev/null && return 0
-        rm -rf "$scratch"
-    done
-    scratch=
-    fail "no folder for temporary files from which programs may start" "set TMPDIR to one" 3
+# start_carried ARCHIVE PARENT ARGUMENTS...: unpack the Python to a folder below PARENT and run the installer
+# with it; returns only where that cannot be done
+start_carried() {
+    archive=$1 parent=$2
+    shift 2
+    if ! scratch=$(mktemp -d "$parent/wheelferry.XXXXXX" 2>/dev/null); then
+        scratch=''
+        reasons="$reasons  $parent: no folder can be made there
+"
+        return
+    fi
+    if complaint=$(tar -xzf "$archive" -C "$scratch" 2>&1); then
+        for python in "$scratch"/bin/python3.* "$scratch"/*/bin/python3.*; do
+            if [ -f "$python" ] && works "$python"; then
+                printf 'no Python here: starting the one of the bundle\n' >&2
+                "$python" -I "$bundle/install.pyz" "$@"
+                exit $?
+            fi
+        done
+    fi
+    reasons="$reasons  ${archive##*/} in $parent: $(printf '%s\n' "$complaint" | tail -n 1)
+"
+    rm -rf "$scratch"
+    scratch=''
 }
 
 [ -f "$bundle/bundle.json" ] || fail "$bundle has no bundle.json" "start install.sh where the bundle lies" 2
@@ -68,26 +82,20 @@ for candidate in python3 python; do
 done
 [ -z "$python" ] || exec "$python" -I "$bundle/install.pyz" "$@"
 
-scratch=
+scratch=''
+reasons=''
 trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 for archive in "$bundle"/runtime/*.tar.gz; do
     [ -f "$archive" ] || continue
     check "runtime/${archive##*/}"
-    [ -n "$scratch" ] || make_scratch
-    printf 'no Python here: starting the one of the bundle\n' >&2
-    mkdir "$scratch/python"
-    tar -xzf "$archive" -C "$scratch/python" ||
-        fail "cannot unpack $archive to $scratch" "is the disk full? set TMPDIR to another" 3
-    for python in "$scratch"/python/bin/python3.* "$scratch"/python/*/bin/python3.*; do
-        if [ -f "$python" ] && works "$python"; then
-            "$python" -I "$bundle/install.pyz" "$@"
-            exit $?
-        fi
+    # /tmp may be small, or mounted so that no program starts from it
+    for parent in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/nonexistent}" /dev/shm; do
+        start_carried "$archive" "$parent" "$@"
     done
-    printf '%s does not start here: %s\n' "${archive##*/}" "$(printf '%s\n' "$complaint" | tail -n 1)" >&2
-    rm -rf "$scratch/python"
 done
-fail "there is no Python 3.7 or newer here, and the bundle carries none for this machine" \
+[ -z "$reasons" ] || fail "the Python of the bundle cannot be started here:
+$reasons" "is it for another machine? is there room? TMPDIR names a folder to unpack it to" 3
+fail "there is no Python 3.7 or newer here, and the bundle carries none" \
     "install Python, or ask for a bundle that was made with --runtime" 3

@@ -110,6 +110,7 @@ def _end(error, options, console):
     console.log.write("%s\n" % error)
     if options.json:
         document = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        document.update(error.details or {})
         sys.stdout.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
     sys.stderr.write("error: %s\n" % error)
     if error.hint:
@@ -200,6 +201,8 @@ def default_prefix(recipe):
 
 def _install(bundle, options, console):
     """Look at the machine, choose, ask, install; with --check only the first two."""
+    if not bundle.targets:
+        raise BadInput("there is nothing to install here", hint="--probe FILE writes this machine's profile")
     console.say("%s@%s, made by %s" % (bundle.recipe, bundle.release, bundle.created_by))
     existing = open_existing(options.into, console) if options.into else None
     root = existing.folder if existing else os.path.abspath(options.prefix or default_prefix(bundle.recipe))
@@ -216,6 +219,7 @@ def _install(bundle, options, console):
             "this bundle cannot be installed here:\n"
             + "\n".join("  %s" % finding.message for finding in forbidden),
             hint="; ".join(dict.fromkeys(finding.remedy for finding in forbidden if finding.remedy)),
+            details={"findings": {name: _plain(own) for name, own in findings.items()}},
         )
     if not existing:
         Prefix(root).check()

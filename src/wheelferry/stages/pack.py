@@ -25,6 +25,14 @@ from wheelferry.wheels import footprint
 README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
 SEALED = (README, PYZ, *SCRIPTS)
+_PROBE_README = """\
+This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
+
+    sh install.sh --probe profile.json          on Linux
+    install.cmd --probe profile.json            on Windows
+
+Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
+"""
 CREATED_BY = f"wheelferry {__version__}"
 _HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
 
@@ -200,6 +208,8 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
 
 
 def _readme(manifest: Manifest) -> str:
+    if not manifest.targets:
+        return _PROBE_README
     windows = any(entry.target.platform.startswith("win") for entry in manifest.targets)
     lines = [
         f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",

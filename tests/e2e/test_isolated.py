@@ -1,0 +1,150 @@
+"""The sample's bundle on a machine that has nothing: no network, no Python on PATH, no rights, a hard prefix."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ferry import Ferry
+from runtimes import make_runtime
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TORCH = "2.13.0"
+GLIBC = platform.libc_ver()[1].replace(".", "_")
+NOBODY = 65534
+PREFIX = "Prüf stand"
+
+
+@pytest.fixture(scope="module")
+def stick(ferry: Ferry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that carries a Python; for this machine's own glibc, because that is what its Python needs."""
+    folder = tmp_path_factory.mktemp("isolated")
+    runtime = make_runtime(folder)
+    out = ferry.cache.parent / "st ück"
+    ferry(
+        "bundle", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--runtime", runtime, "--no-verify",
+        "--platform", f"manylinux_{GLIBC}_{platform.machine()}", "--out", out,
+    )  # fmt: skip
+    return out
+
+
+@pytest.fixture(scope="module")
+def bare(stick: Path) -> "Bare":
+    """The machine; what is installed on it goes away with the test module."""
+    return Bare(stick.parent / "client")
+
+
+class Bare:
+    """Runs commands as nobody in a network namespace, with programs of the system but no Python on PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.temporary, self.programs = (folder / name for name in ("home", "temp", "programs"))
+        for path in (self.home, self.temporary, self.programs):
+            path.mkdir(parents=True)
+            path.chmod(0o777)
+        for parent in folder.parents:
+            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o055)
+        for name in ("/usr/bin", "/bin"):
+            for program in Path(name).iterdir():
+                link = self.programs / program.name
+                if not re.match(r"python|pip|uv|conda", program.name) and not link.is_symlink():
+                    link.symlink_to(program)
+        self.prefix = self.home / PREFIX
+        self.isolate = self._isolation()
+
+    def _isolation(self) -> Sequence[str]:
+        """The command that takes the network, and as root the rights, away; skips where that is impossible."""
+        if os.geteuid() == 0:
+            drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            command = ["unshare", "--net", "--", *drop]
+        else:
+            command = ["unshare", "--user", "--net", "--"]
+        tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode != 0:
+            pytest.skip(f"no namespace can be made here: {tried.stderr.strip()}")
+        return command
+
+    def __call__(self, *command: str | Path, status: int = 0, **environ: str) -> str:
+        done = subprocess.run(
+            [*self.isolate, *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            cwd=self.home,
+            env={
+                "PATH": str(self.programs),
+                "HOME": str(self.home),
+                "TMPDIR": str(self.temporary),
+                **environ,
+            },
+        )
+        assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+
+def test_one_command_on_a_bare_machine(bare: Bare, stick: Path) -> None:
+    for name in ("python3", "python"):
+        assert not (bare.programs / name).exists()
+    said = bare("sh", stick / "install.sh", "--prefix", bare.prefix, "--yes", LD_LIBRARY_PATH="/nonexistent")
+    assert "no Python here: starting the one of the bundle" in said
+    assert "LD_LIBRARY_PATH=/nonexistent is set; neutralised" in said
+    code = "import sys, skiff; print(sys.base_prefix); import socket; print(socket.if_nameindex())"
+    base, interfaces = bare(bare.prefix / "python", "-c", code).splitlines()
+    assert base.startswith(str(bare.prefix / "runtime"))
+    assert "lo" in interfaces
+    assert "eth" not in interfaces
+    receipt = json.loads((bare.prefix / "current" / "receipt.json").read_text("utf-8"))
+    assert receipt["installer"]["kind"] == "uv"
+    assert receipt["suite"]["smoke"]["failed"] == 0
+    assert receipt["suite"]["smoke"]["passed"] >= 20
+    assert list(bare.temporary.iterdir()) == []
+    assert [path.name for path in bare.home.iterdir()] == [PREFIX]
+
+
+def test_weights_of_the_bundle_are_found_without_a_word(bare: Bare) -> None:
+    """The recipe's asset travelled, and the environment knows where it is."""
+    receipt = json.loads((bare.prefix / "current" / "receipt.json").read_text("utf-8"))
+    assert receipt["suite"]["smoke"]["skipped"] <= 1
+    code = "import os; print(os.environ['SKIFF_CACHE'])"
+    cache = Path(bare(bare.prefix / "python", "-c", code).strip())
+    assert [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_it_proves_itself_with_a_training_run(bare: Bare) -> None:
+    assert "1 passed" in bare(bare.prefix / "wheelferry", "--verify", "train")
+
+
+def test_too_little_space_is_refused_before_anything_is_written(bare: Bare, stick: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = bare.home / "small"
+    disk.mkdir()
+    mounted = f"mount -t tmpfs -o size=50m tmpfs '{disk}' && chmod 777 '{disk}'"
+    nobody = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+    install = f"{nobody} sh '{stick}/install.sh' --prefix '{disk}/p' --yes; echo status $?; ls -A '{disk}'"
+    script = f"{mounted} && {{ {install}; }}"
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "sh", "-c", script],
+        capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"], "HOME": str(bare.home)},
+    )  # fmt: skip
+    assert re.search(r"50\.\d MB free in .*, \d\.\d GB needed|52\.4 MB free", done.stderr)
+    assert done.stdout.strip() == "status 3"
+    disk.rmdir()
+
+
+def test_uninstalling_leaves_nothing(bare: Bare) -> None:
+    bare(bare.prefix / "wheelferry", "--uninstall", "--yes")
+    assert list(bare.home.iterdir()) == []
+    shutil.rmtree(bare.programs)
