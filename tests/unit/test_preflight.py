@@ -405,7 +405,7 @@ def test_needs_follow_the_footprints() -> None:
     bundle.assets = [{"path": "assets/w.pkl"}, {"path": "assets/d.zip", "unpack": True}]
     wanted = needs(bundle, one, REQUEST)
     assert 4_100_000_000 < wanted.prefix_bytes < 5_000_000_000
-    assert wanted.prefix_files == 34_002
+    assert wanted.prefix_files > 34_002
     assert wanted.temp_bytes > 100_000_000
     assert wanted.largest_file == 900_000_000
     assert wanted.longest_path == 150

@@ -285,6 +285,34 @@ def test_what_the_launcher_of_windows_lists() -> None:
     ]
 
 
+def test_the_usual_places_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders that are looked into; what only Windows itself can answer is not asked here."""
+    monkeypatch.setattr(profile, "WINDOWS", True)
+    folders = ("SystemRoot", "ProgramFiles", "ProgramData", "LOCALAPPDATA", "APPDATA", "USERPROFILE")
+    environ = {name: str(tmp_path / name) for name in folders}
+    environ["SystemDrive"] = str(tmp_path / "disk")
+    shop = tmp_path / "LOCALAPPDATA" / "Microsoft" / "WindowsApps"
+    on_path = tmp_path / "path"
+    environ["PATH"] = os.pathsep.join(map(str, (shop, on_path)))
+    program(shop / "python.exe")
+    expected = [
+        program(on_path / "python.exe"),
+        program(tmp_path / "LOCALAPPDATA" / "Programs" / "Python" / "Python312" / "python.exe"),
+        program(tmp_path / "USERPROFILE" / "miniconda3" / "python.exe"),
+    ]
+    assert sorted(profile.candidate_pythons(answering({}), environ)) == sorted(map(str, expected))
+    answers = answering({"py -0p": (0, " -V:3.13 *        C:\\Python313\\python.exe\n")})
+    found = profile.candidate_pythons(answers, environ)
+    assert any(one.endswith("C:\\Python313\\python.exe") for one in found)
+
+    smi = program(tmp_path / "SystemRoot" / "System32" / "nvidia-smi.exe")
+    assert profile._nvidia_smi(environ) == str(smi)
+    program(smi.with_name("msvcp140.dll"))
+    assert profile._vc_runtime(environ) == ["msvcp140.dll"]
+    pip = program(tmp_path / "APPDATA" / "pip" / "pip.ini")
+    assert profile.configuration_files(environ) == [str(pip)]
+
+
 @pytest.mark.parametrize(
     ("status", "output"),
     [
