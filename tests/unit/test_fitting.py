@@ -277,6 +277,6 @@ def test_a_packed_bundle_is_held_against_the_disks(bundle: Path) -> None:
     assert misgivings(machine(folders=[full, FOLDER]), opened) == []  # there is room somewhere
     assert misgivings(machine(folders=[]), opened) == []
     (message,) = misgivings(machine(folders=[full]), opened)
-    assert "10 bytes free in /full" in message
+    assert "10 B free in /full" in message
     (message,) = misgivings(machine(pythons=[]), opened)
     assert "there is no Python at all" in message

@@ -514,7 +514,7 @@ def test_a_wanted_target_is_the_only_one_looked_at() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(999, "999 bytes"), (1_500, "1.5 kB"), (2_700_000_000, "2.7 GB"), (64_000_000, "64.0 MB")],
+    [(999, "999 B"), (1_500, "1.5 kB"), (2_700_000_000, "2.7 GB"), (64_000_000, "64.0 MB")],
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert preflight.human_size(size) == text

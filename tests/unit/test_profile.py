@@ -368,6 +368,20 @@ def test_a_folder_whose_programs_do_not_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_probe_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, busy = (
+        tmp_path / f".wheelferry-probe-{ended.pid}-x",
+        tmp_path / f".wheelferry-probe-{os.getpid()}-x",
+    )
+    for folder in (left, busy, tmp_path / ".wheelferry-probe-mine"):
+        folder.mkdir()
+        (folder / "program").touch()
+    assert profile.look_at_folder(str(tmp_path), profile.run_program)["writable"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([busy.name, ".wheelferry-probe-mine"])
+
+
 def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = profile.look_at_folder(str(tmp_path / "file" / "sub"), profile.run_program)

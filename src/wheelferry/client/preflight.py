@@ -391,12 +391,6 @@ def driver_obstacle(profile, cuda):
     return None
 
 
-def newest_cuda(profile):
-    """The CUDA family that the machine's driver serves, such as 12; None without a driver that works."""
-    served = [row[0][0] for row in CUDA_DRIVERS if driver_obstacle(profile, row[0]) is None]
-    return max(served) if served else None
-
-
 def image_for(capability, images):
     """The image among `images` that a device of `capability` (8.6) runs: sm_80, compute_80; None without one.
 
@@ -646,8 +640,9 @@ def _shortened(value):
 
 
 def human_size(size):
-    """Bytes for people, in powers of ten: 2.7 GB."""
-    for unit, digits in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= digits:
-            return "%.1f %s" % (size / digits, unit)
-    return "%d bytes" % size
+    """2.7 GB: decimal units, as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return "%d B" % size if unit == "B" else "%.1f %s" % (size, unit)
+        size /= 1000.0
+    return "%.1f TB" % size

@@ -9,6 +9,7 @@ Credentials are taken out of the values that it reports.
 """
 
 import argparse
+import contextlib
 import ctypes
 import datetime as dt
 import glob
@@ -21,6 +22,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 FORMAT = 1
@@ -42,6 +44,8 @@ VC_RUNTIME = ("vcruntime140.dll", "vcruntime140_1.dll", "msvcp140.dll")
 FAT = ("vfat", "msdos", "fat", "fat32", "fat16")
 FAT_LIMIT = 2**32 - 1
 
+# Folders in which file systems are tried are called so, with the number of the process.
+_TRIAL = ".wheelferry-probe-"
 _CONDA_NAMES = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "conda", "micromamba")
 
 
@@ -685,8 +689,10 @@ def _try_folder(existing, run):
     }
     if not os.path.isdir(existing):
         return dict(found, reason="it is no folder")
+    with contextlib.suppress(OSError):
+        _sweep(existing)
     try:
-        work = tempfile.mkdtemp(prefix=".wheelferry-probe-", dir=existing)
+        work = tempfile.mkdtemp(prefix="%s%d-" % (_TRIAL, os.getpid()), dir=existing)
     except OSError as error:
         return dict(found, reason=error.strerror or str(error))
     try:
@@ -705,6 +711,28 @@ def _try_folder(existing, run):
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(folder):
+    """Remove what a probe that was killed left in `folder`."""
+    for name in os.listdir(folder):
+        match = re.match(re.escape(_TRIAL) + r"(\d+)-", name)
+        if match and not _may_be_at_work(os.path.join(folder, name), int(match.group(1))):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _may_be_at_work(path, number):
+    """Whether the process that made `path` may still use it."""
+    if WINDOWS:
+        # where os.kill ends processes whatever the signal
+        return time.time() - os.lstat(path).st_mtime < 3600
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _works(function, *arguments):
