@@ -1,4 +1,4 @@
-"""The sample's bundle on a machine that has nothing: no network, no Python on PATH, no rights, a hard prefix."""
+"""The sample's bundle on a machine that has nothing: no network, no Python on PATH, no rights."""
 
 import json
 import os
@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,19 @@ PREFIX = "Prüf stand"
 
 
 @pytest.fixture(scope="module")
-def stick(ferry: Ferry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place() -> Iterator[Path]:
+    """A folder that everybody may enter: pytest keeps its own to itself."""
+    folder = Path(tempfile.mkdtemp(prefix="wheelferry-isolated-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def stick(ferry: Ferry, place: Path) -> Path:
     """A bundle that carries a Python; for this machine's own glibc, because that is what its Python needs."""
-    folder = tmp_path_factory.mktemp("isolated")
-    runtime = make_runtime(folder)
-    out = ferry.cache.parent / "st ück"
+    runtime = make_runtime(place)
+    out = place / "st ück"
     ferry(
         "bundle", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--runtime", runtime, "--no-verify",
         "--platform", f"manylinux_{GLIBC}_{platform.machine()}", "--out", out,
@@ -38,9 +47,9 @@ def stick(ferry: Ferry, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bare(stick: Path) -> "Bare":
+def bare(place: Path) -> "Bare":
     """The machine; what is installed on it goes away with the test module."""
-    return Bare(stick.parent / "client")
+    return Bare(place / "client")
 
 
 class Bare:
@@ -51,9 +60,6 @@ class Bare:
         for path in (self.home, self.temporary, self.programs):
             path.mkdir(parents=True)
             path.chmod(0o777)
-        for parent in folder.parents:
-            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o055)
         for name in ("/usr/bin", "/bin"):
             for program in Path(name).iterdir():
                 link = self.programs / program.name
@@ -63,7 +69,7 @@ class Bare:
         self.isolate = self._isolation()
 
     def _isolation(self) -> Sequence[str]:
-        """The command that takes the network, and as root the rights, away; skips where that is impossible."""
+        """The command that takes the network, and as root the rights, away; skips where none can."""
         if os.geteuid() == 0:
             drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
             command = ["unshare", "--net", "--", *drop]
