@@ -120,12 +120,3 @@ class Log(object):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-def human_size(size):
-    """2.7 GB: decimal units, as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return "%d B" % size if unit == "B" else "%.1f %s" % (size, unit)
-        size /= 1000.0
-    return "%.1f TB" % size

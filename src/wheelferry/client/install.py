@@ -11,11 +11,11 @@ import shutil
 from wheelferry.client import prefix as places
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import find_damage
-from wheelferry.client.console import human_size
 from wheelferry.client.distributions import distributions, sha256_of, site_packages, take_over
 from wheelferry.client.errors import Damaged, NotPossibleHere
 from wheelferry.client.launchers import write_launchers
 from wheelferry.client.packages import UV, check_installed, find_installer, install_packages
+from wheelferry.client.preflight import human_size
 from wheelferry.client.processes import clean_environment, must_run
 from wheelferry.client.pythons import unpack_runtime, use_python
 from wheelferry.client.suite import prove

@@ -168,9 +168,10 @@ def _title(environment):
 
 
 def _probe(options, console):
-    profile = profiles.collect([options.prefix or default_prefix("")])
+    folders = [os.path.abspath(options.prefix)] if options.prefix else profiles.usual_folders()
+    profile = profiles.collect(folders)
     with open(options.probe, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps(profile, indent=1, sort_keys=True) + "\n")
+        stream.write(profiles.to_text(profile))
     console.say("%s: the profile of this machine, for wheelferry bundle --profile" % options.probe)
     return profile
 
