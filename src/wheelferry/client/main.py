@@ -241,7 +241,9 @@ def _preflight(bundle, root, existing, options, console):
     """(profile, target or None, findings by target), told to the person."""
     request = _request(root, existing, options)
     with console.task("look at this machine"):
-        profile = profiles.collect([root], programs=[request.python] if request.python else [])
+        named = [request.python] if request.python else []
+        search = not named and not all(target.runtime for target in bundle.targets)
+        profile = profiles.collect([root], programs=named, search=search)
     target, findings = preflight.choose(profile, bundle, request, options.target)
     shown = [target] if target else [bundle.target(name) for name in findings]
     for one in shown:

@@ -49,12 +49,13 @@ _TRIAL = ".wheelferry-probe-"
 _CONDA_NAMES = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "conda", "micromamba")
 
 
-def collect(folders=(), programs=(), run=None, environ=None):
+def collect(folders=(), programs=(), run=None, environ=None, search=True):
     """The profile of this machine, with what can be said of `folders`, as plain JSON values.
 
     `programs` are Pythons to look at beside those that are found; they come first, under these paths.
     `run(arguments, seconds)` starts a program and returns (exit status, output), the status being None when
-    it did not start or did not end; `environ` are the variables to look at.
+    it did not start or did not end; `environ` are the variables to look at. Without `search` no other Python
+    than `programs` is looked for, which is what takes longest.
     """
     run = run or run_program
     environ = os.environ if environ is None else environ
@@ -69,7 +70,7 @@ def collect(folders=(), programs=(), run=None, environ=None):
         "loader": None if WINDOWS else _has_loader(),
         "cpu": _cpu(),
         "memory": _memory(),
-        "pythons": find_pythons(run, environ, programs),
+        "pythons": find_pythons(run, environ, programs, search),
         "nvidia": find_nvidia(
             run, _nvidia_smi(environ), read_text("/proc/driver/nvidia/version"), _nvidia_cards()
         ),
@@ -280,11 +281,12 @@ print(json.dumps({
 """
 
 
-def find_pythons(run, environ, programs=()):
+def find_pythons(run, environ, programs=(), search=True):
     """What every Python 3 that can be found says of itself, newest first; before them, that of `programs`."""
     named = [dict(answer, path=path) for path in programs for answer in [ask_python(path, run)] if answer]
+    candidates = candidate_pythons(run, environ) if search else ()
     with ThreadPoolExecutor(max_workers=4) as pool:
-        answers = list(pool.map(lambda path: ask_python(path, run), candidate_pythons(run, environ)))
+        answers = list(pool.map(lambda path: ask_python(path, run), candidates))
     # a shim and the program behind it are one
     found = {answer["prefix"]: answer for answer in reversed(answers) if answer}
     return named + sorted(found.values(), key=lambda answer: _numbers(answer["version"]), reverse=True)
