@@ -5,6 +5,7 @@ import zipfile
 
 from wheelferry.client.bundle import CHUNK
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.prefix import remove_tree, write_meanwhile
 from wheelferry.client.processes import must_run, run
 
 UV, PIP = "uv", "pip"
@@ -65,60 +66,36 @@ def _try_uv(bundle, target, work, env, log):
 def install_packages(installer, bundle, pins, python, work, on_package, replace=False):
     """Install the wheels of `pins` into the environment of `python`; raises InstallFailed.
 
-    The lock was resolved where the bundle was made, so nothing is resolved here, and every wheel was hashed
-    just before. `on_package` is called as pip goes along; uv tells only its end. With `replace` a package
-    that is there already is installed over, for it may be another build of the same version.
+    The lock was resolved where the bundle was made, so nothing is resolved here. The installer checks the
+    hashes once more while it reads. `on_package` is called as pip goes along; uv tells only its end. With
+    `replace` a package that is there already is installed over, for it may be another build of the version.
     """
-    if pins and installer.kind == UV:
-        _run_uv(installer, bundle, pins, python, work, replace)
-    elif pins:
-        _run_pip(installer, bundle, pins, python, work, on_package, replace)
+    if not pins:
+        return
+    wanted = os.path.join(work.prefix.tmp, "requirements.txt")
+    with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
+    source = ["--no-index", "--find-links", os.path.join(bundle.root, "wheelhouse")]
+    source += ["--no-deps", "--require-hashes", "-r", wanted]
+    if installer.kind == UV:
+        # beside the environment, so that files are linked into it and not copied
+        cache = os.path.join(work.prefix.tmp, "uv-cache")
+        options = ["--cache-dir", cache, "--python", python]
+        options += ["--reinstall"] if replace else []
+        command = [*installer.command, "pip", "install", *options, *source]
+        must_run(command, "uv pip install", work.env, work.log, held=work.held)
+        write_meanwhile()
+        remove_tree(cache)
+        return
 
-
-def _run_uv(installer, bundle, pins, python, work, replace):
-    """uv, without hashes where that is safe: asked for hashes it unpacks with one thread, a quarter slower.
-
-    (Measured with torch's closure of 2.8 GB on two cores.) Safe is a folder with these wheels and no others,
-    since torch==2.13.0 is also what a 2.13.0+cpu satisfies.
-    """
-    folder = os.path.join(work.prefix.tmp, "wheels")
-    os.makedirs(folder)
-    hashed = False
-    try:
-        for pin in pins:
-            os.symlink(bundle.path(pin.wheel), os.path.join(folder, os.path.basename(pin.wheel)))
-    except OSError:  # Windows lets few people make links
-        folder, hashed = os.path.join(bundle.root, "wheelhouse"), True
-    # beside the environment, so that files are linked into it and not copied
-    options = ["--cache-dir", os.path.join(work.prefix.tmp, "uv-cache"), "--python", python]
-    options += ["--reinstall"] if replace else []
-    options += _source(folder, pins, work, hashed)
-    must_run(
-        [*installer.command, "pip", "install", *options], "uv pip install", work.env, work.log, held=work.held
-    )
-
-
-def _run_pip(installer, bundle, pins, python, work, on_package, replace):
     def listen(line):
         if line.startswith("Processing "):
             on_package()
 
     # byte code comes with the first import, as after uv: the result is the same
     options = ["--no-compile"] + (["--force-reinstall"] if replace else [])
-    options += _source(os.path.join(bundle.root, "wheelhouse"), pins, work, hashed=True)
-    command = [*installer.command, "--python", python, "install", *options]
+    command = [*installer.command, "--python", python, "install", *options, *source]
     must_run(command, "pip install", work.env, work.log, held=work.held, on_line=listen)
-
-
-def _source(folder, pins, work, hashed):
-    """The options that say what to install, and that it comes from `folder` alone."""
-    wanted = os.path.join(work.prefix.tmp, "requirements.txt")
-    with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
-        for pin in pins:
-            digest = " --hash=sha256:%s" % pin.sha256 if hashed else ""
-            stream.write("%s==%s%s\n" % (pin.name, pin.version, digest))
-    options = ["--no-index", "--find-links", folder, "--no-deps", "-r", wanted]
-    return options + (["--require-hashes"] if hashed else [])
 
 
 def check_installed(pins, found):

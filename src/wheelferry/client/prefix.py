@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 
 from wheelferry.client.errors import BadInput
@@ -251,6 +252,12 @@ def remove_tree(folder):
                     if not os.path.islink(path):
                         os.chmod(path, 0o700)
             shutil.rmtree(folder)
+
+
+def write_meanwhile():
+    """Let the system write to the disk what is in memory, while we go on: less is left for the switch."""
+    if os.name == "posix":
+        threading.Thread(target=os.sync, daemon=True).start()
 
 
 def list_files(folder):
