@@ -2,13 +2,14 @@
 
     python ci/bench/install.py BUNDLE [--python PROGRAM] [--runs 3]
 
-The order of the tools rotates. wheelferry's time is that of install.sh without the smoke checks: looking at
-the machine, hashing every file, the environment, the packages, the receipt. uv starts with an empty cache.
+The order is another one each time. wheelferry's time is that of install.sh without the smoke checks: looking
+at the machine, hashing every file, the environment, the packages, the receipt. uv starts with an empty cache.
 """
 
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import uv as uv_package
 from measure import Run, median, table, timed
+
+
+NAMES = ["pip", "uv", "wheelferry", "wheelferry_with_pip", "upgrade"]
 
 
 class Bench:
@@ -95,13 +99,14 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--python", default="python3")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", action="append", choices=NAMES, help="repeatable; default: all")
     arguments = parser.parse_args()
     python = shutil.which(arguments.python) or arguments.python
     seen: dict[str, list[Run]] = {}
     steps: dict[str, list[Run]] = {}
-    for turn in range(arguments.runs):
-        names = ["pip", "uv", "wheelferry", "wheelferry_with_pip", "upgrade"]
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+    names = arguments.only or NAMES
+    for _ in range(arguments.runs):
+        for name in random.sample(names, len(names)):
             with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
                 bench = Bench(arguments.bundle, python, Path(folder))
                 bench.steps = steps if name == "wheelferry" else {}
@@ -112,7 +117,7 @@ def main() -> None:
     count = len(list((arguments.bundle / "wheelhouse").iterdir()))
     title = f"offline install, {count} wheels, {size / 1e9:.2f} GB, median of {arguments.runs}"
     rows = {name.replace("_", " "): median(runs) for name, runs in seen.items()}
-    table(title, {name: rows[name] for name in sorted(rows)}, "pip")
+    table(title, {name: rows[name] for name in sorted(rows)}, min(rows))
     print("\n| wheelferry's steps | seconds |\n|---|---|")
     for step, runs in steps.items():
         print(f"| {step} | {median(runs).seconds:.1f} |")

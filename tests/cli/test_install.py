@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import shutil
 import signal
@@ -349,6 +350,63 @@ def test_nobody_to_ask_is_an_error_and_not_a_guess(client: Client, stick: Path) 
     said = client.install(stick, status=2)
     assert "nobody to ask" in said
     assert list(client.home.iterdir()) == []
+
+
+def test_a_person_is_asked_for_the_folder_and_may_change_it(
+    client: Client, stick: Path, tmp_path: Path
+) -> None:
+    said, status = converse(client, stick, [("which folder?", f"{tmp_path}/ö 2\n"), ("Install", "\n")])
+    assert status == 0, said
+    assert f"[{client.home}/.local/share/wheelferry/tiny]" in said
+    assert client.python(tmp_path / "ö 2", CARGO).splitlines()[0] == "cargo 1.1"
+
+
+def test_a_person_may_say_no(client: Client, stick: Path) -> None:
+    said, status = converse(client, stick, [("which folder?", "\n"), ("Install", "no\n")])
+    assert status == 130
+    assert "nothing was changed" in said
+    assert list(client.home.iterdir()) == []
+
+
+def converse(client: Client, stick: Path, answers: list[tuple[str, str]]) -> tuple[str, int]:
+    """Run install.sh on a terminal and answer its questions; returns what was shown, and the exit status."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["sh", str(stick / "install.sh")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=client.environment,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = ""
+    waiting = list(answers)
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # the terminal is gone: the program has ended
+            break
+        shown += piece.decode("utf-8", "replace")
+        if waiting and waiting[0][0] in shown.rpartition("\n")[2]:
+            os.write(ours, waiting.pop(0)[1].encode())
+    os.close(ours)
+    return shown, process.wait()
+
+
+def test_what_a_killed_run_left_counts_as_free_space(prefix: Path) -> None:
+    from wheelferry.client.prefix import Prefix
+
+    for number in ("1", "2"):
+        (prefix / "envs" / number).mkdir(parents=True)
+        (prefix / "envs" / number / "own").write_bytes(b"x" * 1000)
+    (prefix / "envs/1/receipt.json").write_text('{"x": 1}', "utf-8")
+    (prefix / "envs/1/shared").write_bytes(b"x" * 500)
+    (prefix / "envs/2/shared").hardlink_to(prefix / "envs/1/shared")
+    (prefix / "tmp").mkdir()
+    (prefix / "tmp/twice").write_bytes(b"x" * 70)
+    (prefix / "envs/2/twice").hardlink_to(prefix / "tmp/twice")
+    assert Prefix(str(prefix)).leftover_bytes() == 1070
 
 
 def test_two_installers_at_once_take_turns(client: Client, stick: Path, prefix: Path) -> None:

@@ -36,7 +36,7 @@ class Console(object):
 
     def ask(self, question, default):
         """The answer to a question, or its default when the person just presses Enter."""
-        if self.unattended or not sys.stdin.isatty():
+        if self.unattended or sys.stdin is None or not sys.stdin.isatty():
             raise BadInput(
                 "there is nobody to ask: %s" % question,
                 hint="say --prefix DIR and --yes for an unattended installation",

@@ -7,6 +7,7 @@ what was not completed.
 import datetime as dt
 import os
 import shutil
+import threading
 
 from wheelferry.client import prefix as places
 from wheelferry.client.assets import place_assets
@@ -51,6 +52,18 @@ class Work(object):
         self.log = console.log
         self.env = clean_environment(prefix.tmp)
         self.seconds = {}
+        self.threads = []
+
+    def meanwhile(self, function, *arguments):
+        """Call `function` while we go on; `finish` waits for it."""
+        thread = threading.Thread(target=function, args=arguments)
+        thread.start()
+        self.threads.append(thread)
+
+    def finish(self):
+        """Wait for what is done meanwhile."""
+        while self.threads:
+            self.threads.pop().join()
 
     def task(self, title, key, total=None):
         """Progress whose seconds are noted under `key`."""
@@ -122,8 +135,10 @@ def _build(wish, work, before):
         places.write_listing(folder)
         receipt = make_receipt(wish, work, python, installer, packages, results)
         receipt.update(environment=environment.number, taken_over=sorted(taken))
+        work.finish()
         return work.prefix.complete(environment, receipt)
     except BaseException:
+        work.finish()
         places.remove_tree(environment.folder)
         raise
 

@@ -105,6 +105,7 @@ def install_into(wish, existing, console):
         places.remove_tree(os.path.join(folder, "smoke"))
         installer = fill(wish, work, existing.python, replace=True)
         packages = list_packages(wish, existing.site)
+        work.finish()
         assets = put_assets(wish, work, existing.folder)
         shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
         places.write_atomic(

@@ -244,6 +244,9 @@ def _preflight(bundle, root, existing, options, console):
         named = [request.python] if request.python else []
         search = not named and not all(target.runtime for target in bundle.targets)
         profile = profiles.collect([root], programs=named, search=search)
+    for folder in profile["folders"]:
+        if folder["free_bytes"] is not None and not existing:
+            folder["free_bytes"] += Prefix(root).leftover_bytes()
     target, findings = preflight.choose(profile, bundle, request, options.target)
     shown = [target] if target else [bundle.target(name) for name in findings]
     for one in shown:

@@ -1,11 +1,12 @@
 """Filling an environment with the wheels of a lock: by uv where it runs, else by pip; both offline."""
 
 import os
+import shutil
 import zipfile
 
 from wheelferry.client.bundle import CHUNK
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import remove_tree, write_meanwhile
+from wheelferry.client.prefix import sync
 from wheelferry.client.processes import must_run, run
 
 UV, PIP = "uv", "pip"
@@ -84,8 +85,9 @@ def install_packages(installer, bundle, pins, python, work, on_package, replace=
         options += ["--reinstall"] if replace else []
         command = [*installer.command, "pip", "install", *options, *source]
         must_run(command, "uv pip install", work.env, work.log, held=work.held)
-        write_meanwhile()
-        remove_tree(cache)
+        # the disk is written and the cache removed while we go on; what is left of it goes with tmp/
+        work.meanwhile(sync)
+        work.meanwhile(shutil.rmtree, cache, True)
         return
 
     def listen(line):

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import threading
 import time
 
 from wheelferry.client.errors import BadInput
@@ -143,8 +142,8 @@ class Prefix(object):
 
     def switch(self, environment):
         """Make `environment` the one in use: one rename, before which all its bytes are on the disk."""
+        sync()
         if os.name == "posix":
-            os.sync()
             aside = self.join("current" + _ASIDE)
             os.symlink(os.path.join("envs", str(environment.number)), aside)
             os.replace(aside, self.join(_POINTER))
@@ -178,6 +177,21 @@ class Prefix(object):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(environment.folder, RECEIPT))
         remove_tree(environment.folder)
+
+    def leftover_bytes(self):
+        """What the next run frees before it begins: what one that was killed left."""
+        folders = [self.tmp] + [one.folder for one in self.environments() if one.receipt is None]
+        seen = {}  # type: dict[tuple[int, int], int]
+        total = 0
+        for folder in folders:
+            for name in list_files(folder):
+                status = os.lstat(os.path.join(folder, *name.split("/")))
+                file = status.st_dev, status.st_ino
+                seen[file] = seen.get(file, 0) + 1
+                if seen[file] == status.st_nlink:
+                    # all its names are here: none is in an environment that stays
+                    total += status.st_size
+        return total
 
     def _sweep(self):
         """Remove what an installer that was killed left: incomplete environments, temporary files."""
@@ -230,7 +244,8 @@ def write_json(path, document):
 def write_atomic(path, text, executable=False):
     """Write `path` aside, on the disk, and rename it into place."""
     aside = path + _ASIDE
-    with open(aside, "w", encoding="utf-8", newline="") as stream:
+    # a path on Linux may be no text at all: what os gave us as surrogates goes back as the same bytes
+    with open(aside, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -254,10 +269,10 @@ def remove_tree(folder):
             shutil.rmtree(folder)
 
 
-def write_meanwhile():
-    """Let the system write to the disk what is in memory, while we go on: less is left for the switch."""
+def sync():
+    """Let the system write to the disk what is in memory; where it cannot be told to, do nothing."""
     if os.name == "posix":
-        threading.Thread(target=os.sync, daemon=True).start()
+        os.sync()
 
 
 def list_files(folder):

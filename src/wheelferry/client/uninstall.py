@@ -57,7 +57,7 @@ def uninstall_from(existing, console):
 def _remove_listed(folder, listing):
     """Remove the files below `folder` that `listing` names, and what Python and iopath made of them."""
     try:
-        with open(listing, encoding="utf-8") as stream:
+        with open(listing, encoding="utf-8", errors="surrogateescape") as stream:
             names = stream.read().splitlines()
     except FileNotFoundError:
         return

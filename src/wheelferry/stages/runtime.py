@@ -152,6 +152,12 @@ def _footprint(tree: Path) -> Footprint:
 
 def _windows_version(tree: Path) -> str:
     """X.Y from the name of its library: a program for Windows cannot be asked here."""
+    if not any(tree.glob("**/[Ll]ib/venv/__init__.py")):
+        raise InputError(
+            "the Python in the archive has no venv, so no environment can be made of it (python.org's "
+            "embeddable package is like that)",
+            hint="take NuGet's package `python`, or python-build-standalone",
+        )
     for path in files_below(tree):
         match = _WINDOWS_LIBRARY.match(path.relative_to(tree).as_posix())
         if match:
