@@ -19,7 +19,6 @@ from pathlib import Path
 import uv as uv_package
 from measure import Run, median, table, timed
 
-
 NAMES = ["pip", "uv", "wheelferry", "wheelferry_with_pip", "upgrade"]
 
 
