@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from wheelferry.client.processes import end_with_children
 from wheelferry.errors import BuildError, Interrupted, MissingError, WheelferryError
 
 # How much of a failed command's output an error repeats; the log holds the rest.
@@ -128,7 +128,7 @@ class Group:
             self._ended = True
             running = list(self._running)
         for process in running:
-            _end(process)
+            end_with_children(process)
 
 
 class _NoLog:
@@ -166,27 +166,11 @@ def _follow(
                 on_line(line.rstrip("\n"))
         process.wait()
     except BaseException:
-        _end(process)
+        end_with_children(process)
         raise
     finally:
         process.stdout.close()
     return lines
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Stop `process` and all it started: politely first, after five seconds by force."""
-    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-        try:
-            if os.name == "posix":
-                os.killpg(process.pid, number)
-            else:
-                process.terminate()
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _failure(step: str, status: int, lines: list[str], log: Path | None) -> str:

@@ -11,6 +11,7 @@ import shutil
 from wheelferry.client import hook
 from wheelferry.client.archives import unpack_archive
 from wheelferry.client.bundle import CHUNK
+from wheelferry.client.distributions import sha256_of
 from wheelferry.client.errors import Damaged, InstallFailed
 
 MODULE = "wheelferry_assets"  # what the hook is called in the environment
@@ -70,7 +71,7 @@ def _below(folder, name):
 def _link_same(earlier, destination, size, sha256, on_bytes):
     """Link the file `earlier` to `destination` if it has this content; returns whether it is there now."""
     try:
-        if not earlier or os.path.getsize(earlier) != size or _hash(earlier) != sha256:
+        if not earlier or os.path.getsize(earlier) != size or sha256_of(earlier) != sha256:
             return False
         part = destination + ".part"
         with contextlib.suppress(FileNotFoundError):
@@ -81,14 +82,6 @@ def _link_same(earlier, destination, size, sha256, on_bytes):
         return False
     on_bytes(size)
     return True
-
-
-def _hash(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for piece in iter(lambda: stream.read(CHUNK), b""):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _copy(source, destination, sha256, on_bytes):

@@ -74,7 +74,7 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
                 on_line(line)
         return process.wait(), "\n".join(lines)
     except BaseException:
-        _end(process)
+        end_with_children(process)
         raise
     finally:
         stream.close()
@@ -93,7 +93,7 @@ def must_run(command, step, env, log, **options):
     return output
 
 
-def _end(process):
+def end_with_children(process):
     """Stop `process` and all it started: politely first, after five seconds by force."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         try:
