@@ -1,5 +1,6 @@
 """The installer on this machine, with bundles that it installs in a second or two."""
 
+import hashlib
 import json
 import os
 import pty
@@ -145,7 +146,7 @@ def test_one_command_gives_a_working_environment(client: Client, stick: Path, pr
     assert files_of(stick) == before
     assert list(client.home.iterdir()) == []
     assert list(client.temporary.iterdir()) == []
-    assert not (prefix / "tmp").exists()
+    assert list(prefix.glob(".tmp-*")) == []
 
 
 def test_the_installed_script_runs_and_a_script_file_too(
@@ -200,7 +201,7 @@ def test_an_upgrade_takes_over_what_is_unchanged_and_can_be_rolled_back(
     assert "(4 taken over)" in said
     receipt = receipt_of(prefix)
     assert receipt["taken_over"] == ["leaf", "tiny", "torch", "twig"]
-    assert client.python(prefix, CARGO).splitlines() == ["cargo 1.2", str(prefix / "current")]
+    assert client.python(prefix, CARGO).splitlines() == ["cargo 1.2", str(prefix / "envs" / "2")]
     assert {k: v for k, v in files_of(prefix / "envs" / "1").items() if "__pycache__" not in k} == {
         k: v for k, v in before.items() if "__pycache__" not in k
     }
@@ -399,13 +400,16 @@ def test_what_a_killed_run_left_counts_as_free_space(prefix: Path) -> None:
 
     for number in ("1", "2"):
         (prefix / "envs" / number).mkdir(parents=True)
+    (prefix / ".lock").touch()
+    (prefix / "envs" / "2" / "incomplete").touch()
+    for number in ("1", "2"):
         (prefix / "envs" / number / "own").write_bytes(b"x" * 1000)
     (prefix / "envs/1/receipt.json").write_text('{"x": 1}', "utf-8")
     (prefix / "envs/1/shared").write_bytes(b"x" * 500)
     (prefix / "envs/2/shared").hardlink_to(prefix / "envs/1/shared")
-    (prefix / "tmp").mkdir()
-    (prefix / "tmp/twice").write_bytes(b"x" * 70)
-    (prefix / "envs/2/twice").hardlink_to(prefix / "tmp/twice")
+    (prefix / ".tmp-x").mkdir()
+    (prefix / ".tmp-x/twice").write_bytes(b"x" * 70)
+    (prefix / "envs/2/twice").hardlink_to(prefix / ".tmp-x/twice")
     assert Prefix(str(prefix)).leftover_bytes() == 1070
 
 
@@ -431,7 +435,7 @@ def test_an_interrupted_installer_says_so_and_leaves_nothing_half_done(
     said = process.communicate()[0]
     assert process.returncode in (130, 143), said
     assert not (prefix / "envs" / "1").exists()
-    assert not (prefix / "tmp").exists()
+    assert list(prefix.glob(".tmp-*")) == []
 
 
 @pytest.mark.timeout(1800)
@@ -461,8 +465,10 @@ def test_killed_at_any_moment_a_rerun_completes(client: Client, pack: Pack, pref
         assert client.python(prefix, CARGO).startswith("cargo 1.")
         client.install(stick, "--prefix", prefix, "--yes")
         assert client.python(prefix, CARGO).splitlines()[0] == f"cargo 1.{1500 + (attempt + 1) % 2}"
-        assert not (prefix / "tmp").exists()
+        assert list(prefix.glob(".tmp-*")) == []
         assert {path.name for path in prefix.iterdir()} == LEFT
+        assert all((env / "receipt.json").is_file() for env in (prefix / "envs").iterdir())
+        assert len(list((prefix / "envs").iterdir())) <= 2
     assert [files_of(stick) for stick in sticks] == shipped
     assert list(client.home.iterdir()) == []
 
@@ -556,3 +562,130 @@ def _find_python(version: str) -> Path | None:
         return find_interpreter(version, run_process).path
     except MissingError:
         return None
+
+
+def test_packages_that_share_a_file_are_taken_over(client: Client, pack: Pack, prefix: Path) -> None:
+    """As the wheels of CUDA 12 do, each of which brings the __init__.py of their namespace."""
+    shared = {"../leaf/__init__.py": b""}
+    old, new = pack("old", files={"a": b"1", **shared}), pack("new", files={"a": b"1", "b": b"2", **shared})
+    client.install(old, "--prefix", prefix, "--yes")
+    client.install(new, "--prefix", prefix, "--yes")
+    client.install(new, "--prefix", prefix, "--yes", "--reinstall")
+    third = pack("third", files={"a": b"1", "b": b"2", "c": b"3", **shared})
+    client.install(third, "--prefix", prefix, "--yes")
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.4"
+
+
+def test_an_environment_that_was_torn_is_made_anew(client: Client, stick: Path, prefix: Path) -> None:
+    """As a disk may leave it that lied about what it had written."""
+    client.install(stick, "--prefix", prefix, "--yes")
+    site = prefix / "envs" / "1" / "lib" / f"python{PYTHON}" / "site-packages"
+    (site / "cargo" / "__init__.py").write_bytes(b"")
+    shutil.rmtree(site / "cargo" / "__pycache__")
+    said = client.install(stick, "--prefix", prefix, "--yes")
+    assert "environment 1 fails now, so a new one is made" in said
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.1"
+
+
+def test_files_that_are_not_in_the_manifest_are_not_used(client: Client, stick: Path, prefix: Path) -> None:
+    (stick / "smoke" / "traceback.py").write_text("raise SystemExit('foreign')", "utf-8")
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert not (prefix / "current" / "smoke" / "traceback.py").exists()
+
+
+def test_from_a_read_only_stick_and_out_again(client: Client, stick: Path, prefix: Path) -> None:
+    for path in sorted(stick.rglob("*")):
+        path.chmod(0o555 if path.is_dir() or path.suffix == ".sh" else 0o444)
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert (prefix / "current" / "smoke").stat().st_mode & 0o200
+    client.manage(prefix, "--uninstall", "--yes")
+    assert not prefix.exists()
+    for path in sorted(stick.rglob("*")):
+        path.chmod(0o755)
+
+
+def test_an_altered_installer_is_noticed_by_the_tool_too(client: Client, stick: Path, prefix: Path) -> None:
+    (stick / "install.pyz").write_bytes(b"altered")
+    command: list[str | Path] = [sys.executable, "-m", "wheelferry", "install", stick, prefix, "--yes"]
+    assert "install.pyz has" in run(command, client.environment, 4)
+    assert not (prefix / "install.pyz").exists()
+
+
+def test_files_of_a_person_in_the_prefix_stay(client: Client, pack: Pack, prefix: Path) -> None:
+    client.install(pack("old", files={"a": b"1"}), "--prefix", prefix, "--yes")
+    mine = [prefix / "movie.part", prefix / "tmp" / "results.csv", prefix / "x.part" / "y"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine", "utf-8")
+    client.install(pack("new", files={"a": b"1", "b": b"2"}), "--prefix", prefix, "--yes")
+    client.manage(prefix, "--verify", "smoke")
+    client.manage(prefix, "--uninstall", "--yes")
+    assert [path for path in sorted(prefix.rglob("*")) if path.is_file()] == sorted(mine)
+
+
+def test_uninstalling_out_of_an_environment_leaves_what_was_there(
+    client: Client, stick: Path, tmp_path: Path
+) -> None:
+    env = tmp_path / "env"
+    venv.create(env, with_pip=True)
+    pip: list[str | Path] = [env / "bin" / "python", "-m", "pip", "install", "-q", "--no-index"]
+    run([*pip, "--no-deps", *stick.glob("wheelhouse/leaf-*.whl")], client.environment, 0)
+    client.install(stick, "--into", env, "--yes")
+    client.install(stick, "--into", env, "--yes")
+    said = client.install(stick, "--into", env, "--uninstall", "--yes")
+    assert "leaf stays: it was there before" in said
+    run([env / "bin" / "python", "-c", "import leaf, pip"], client.environment, 0)
+    assert "No module" in run([env / "bin" / "python", "-c", "import cargo"], client.environment, 1)
+
+
+@pytest.mark.parametrize("name", ["a#b", "a,b", "a b$c'd", "-dash", "back\\slash"])
+def test_odd_names_of_folders(client: Client, pack: Pack, tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    stick = pack(f"in/{name}", files={"a": b"1"})
+    prefix = tmp_path / "out" / name
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert client.python(prefix, CARGO).splitlines() == ["cargo 1.1", str(prefix / "envs" / "1")]
+    client.manage(prefix, "--uninstall", "--yes")
+    assert not prefix.exists()
+
+
+def test_prefixes_that_cannot_be(client: Client, stick: Path, tmp_path: Path) -> None:
+    said = client.install(stick, "--prefix", tmp_path / "a:b", "--yes", status=3)
+    assert "has a colon" in said
+    assert "--prefix is empty" in client.install(stick, "--prefix", "", "--yes", status=2)
+
+
+def test_a_manifest_that_leads_outside_is_refused(client: Client, pack: Pack, prefix: Path) -> None:
+    stick = pack("stick")
+    path = stick / "bundle.json"
+    document = json.loads(path.read_text("utf-8"))
+    document["files"][0]["path"] = "../outside"
+    del document["digest"]
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    document["digest"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
+    assert "paths outside of the bundle" in client.install(stick, "--prefix", prefix, "--yes", status=4)
+
+
+def test_a_rollback_to_what_does_not_start_is_refused(client: Client, pack: Pack, prefix: Path) -> None:
+    client.install(pack("old", files={"a": b"1"}), "--prefix", prefix, "--yes")
+    client.install(pack("new", files={"a": b"1", "b": b"2"}), "--prefix", prefix, "--yes")
+    (prefix / "envs" / "1" / "bin" / "python").unlink()
+    assert "does not start any more" in client.manage(prefix, "--rollback", status=3)
+    assert client.python(prefix, CARGO).splitlines()[0] == "cargo 1.2"
+
+
+def test_a_killed_uninstallation_is_completed_by_the_next(
+    client: Client, pack: Pack, prefix: Path, tmp_path: Path
+) -> None:
+    stick = pack("stick", files={f"{n}.bin": b"x" for n in range(2000)})
+    chance = random.Random(7)
+    for _ in range(4):
+        client.install(stick, "--prefix", prefix, "--yes", "--verify", "none")
+        process = subprocess.Popen([prefix / "wheelferry", "--uninstall", "--yes"], env=client.environment)
+        time.sleep(chance.uniform(0.1, 0.8))
+        process.kill()
+        process.wait()
+        if prefix.exists():
+            client.install(stick, "--prefix", prefix, "--uninstall", "--yes")
+        assert not prefix.exists()

@@ -132,6 +132,18 @@ def test_it_proves_itself_with_a_training_run(bare: Bare) -> None:
     assert "1 passed" in bare(bare.prefix / "wheelferry", "--verify", "train")
 
 
+def test_who_may_only_read_it_can_prove_it_too(bare: Bare) -> None:
+    """As where an administrator installed it; the weights are found, by links of one's own."""
+    bare("chmod", "-R", "a-w", bare.prefix)
+    try:
+        said = bare(bare.prefix / "wheelferry", "--verify", "smoke")
+        assert "0 failed" not in said
+        assert re.search(r"2\d passed, [01] skipped", said)
+        shutil.rmtree(bare.home / ".cache", ignore_errors=True)
+    finally:
+        bare("chmod", "-R", "u+w", bare.prefix)
+
+
 def test_too_little_space_is_refused_before_anything_is_written(bare: Bare, stick: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")

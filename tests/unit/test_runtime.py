@@ -151,3 +151,14 @@ def test_the_newest_glibc_counts_as_a_number() -> None:
     }
     assert needed_glibc(tree) == 17
     assert needed_glibc({}) == 0
+
+
+def test_python_build_standalone_for_windows_becomes_a_zip_file(tmp_path: Path, tools: Tools) -> None:
+    names = ["python/python.exe", "python/python313.dll", "python/Lib/venv/__init__.py"]
+    archive = tar(tmp_path / "cpython-3.13-x86_64-pc-windows-msvc-install_only.tar.gz", names, b"MZ")
+    one = take_archive(archive, tools)
+    assert one.runtime.path == "runtime/cpython-3.13-win_amd64.zip"
+    assert one.runtime.program == "python/python.exe"
+    with zipfile.ZipFile(tools.store.path(one.entry.sha256)) as packed:
+        assert sorted(packed.namelist()) == sorted(names)
+    assert take_archive(archive, tools).entry == one.entry

@@ -98,6 +98,7 @@ class Bundle(object):
     def files_for(self, target):
         """The paths of all files that an installation of `target` reads, in order, each once."""
         chosen = [target.requirements, *target.wheels]
+        chosen += [name for name in self.files if name == "install.pyz"]
         chosen += [name for name in (target.uv, target.pip) if name]
         if target.runtime:
             chosen.append(target.runtime["path"])
@@ -148,7 +149,27 @@ def open_bundle(root):
     canonical = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
     if hashlib.sha256(canonical.encode("ascii")).hexdigest() != document.get("digest"):
         raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=_COPY)
+    outside = [name for name in _paths(document) if not _is_inside(name)]
+    if outside:
+        raise Damaged("%s names paths outside of the bundle: %s" % (path, ", ".join(outside[:5])))
     return Bundle(root, document)
+
+
+def _paths(document):
+    """Every path that the manifest names."""
+    for item in [*document["files"], *document.get("assets", [])]:
+        yield item["path"]
+    for entry in document["targets"]:
+        for key in ("requirements", "pylock", "built", "uv", "pip"):
+            if entry.get(key):
+                yield entry[key]
+        if entry.get("runtime"):
+            yield from (entry["runtime"]["path"], entry["runtime"]["program"], entry["runtime"]["version"])
+
+
+def _is_inside(name):
+    parts = name.split("/")
+    return not (set(parts) & {"", ".", ".."} or any(sign in name for sign in "\\:\0\n"))
 
 
 def find_damage(bundle, names, on_bytes):

@@ -1,6 +1,7 @@
 """What is installed in an environment, by its .dist-info folders; and taking it over into a new one."""
 
 import base64
+import contextlib
 import csv
 import errno
 import hashlib
@@ -153,7 +154,11 @@ def _moved(path, old_env, new_env):
 
 
 def link_or_copy(source, destination):
-    """Give a file a second name; where the file system cannot, copy it."""
+    """Give a file a second name; where the file system cannot, copy it. What has that name makes way:
+    some packages share files, such as the __init__.py of a namespace.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(destination)
     try:
         os.link(source, destination)
     except OSError as error:

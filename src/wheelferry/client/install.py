@@ -7,17 +7,18 @@ what was not completed.
 import datetime as dt
 import os
 import shutil
+import tempfile
 import threading
 
 from wheelferry.client import prefix as places
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import find_damage
 from wheelferry.client.distributions import distributions, sha256_of, site_packages, take_over
-from wheelferry.client.errors import Damaged, NotPossibleHere
+from wheelferry.client.errors import Damaged, NotPossibleHere, SmokeFailed
 from wheelferry.client.launchers import write_launchers
 from wheelferry.client.packages import UV, check_installed, find_installer, install_packages
 from wheelferry.client.preflight import human_size
-from wheelferry.client.processes import clean_environment, must_run
+from wheelferry.client.processes import clean_environment, must_run, run
 from wheelferry.client.pythons import unpack_runtime, use_python
 from wheelferry.client.suite import prove
 
@@ -47,7 +48,7 @@ class Work(object):
 
     def __init__(self, prefix, lock, console):
         self.prefix = prefix
-        self.held = (lock,)
+        self.held = () if lock is None else (lock,)
         self.console = console
         self.log = console.log
         self.env = clean_environment(prefix.tmp)
@@ -91,27 +92,42 @@ def install(wish, prefix, console):
     with prefix.at_work(console) as lock:
         work = Work(prefix, lock, console)
         before = prefix.current()
-        ready = None if wish.reinstall else _completed_earlier(wish, prefix)
-        if ready is None:
-            environment = _build(wish, work, before)
-        else:
-            environment = ready
-            console.say("environment %d is complete already; proving it again" % ready.number)
-            prove(environment.python, environment.folder, wish.levels, work)
+        environment = _reuse(wish, work) or _build(wish, work, before)
         _hand_over(wish, prefix, environment)
-        if before is None or before.number != environment.number:
-            prefix.keep([environment] + ([before] if before else []))
+        prefix.keep([environment, *_spare(prefix, environment, before)])
         return environment
 
 
-def _completed_earlier(wish, prefix):
-    """An environment of the same bundle and target that needs nothing more; the newest, if any."""
+def _reuse(wish, work):
+    """An environment that was completed earlier and still passes its checks; None when there is none."""
+    ready = None if wish.reinstall else completed_earlier(wish.bundle, wish.target, wish.python, work.prefix)
+    if ready is None:
+        return None
+    work.console.say("environment %d is complete already; proving it again" % ready.number)
+    try:
+        prove(ready.python, ready.folder, wish.levels, work)
+    except SmokeFailed as error:
+        work.console.warn("environment %d fails now, so a new one is made: %s" % (ready.number, error))
+        return None
+    return ready
+
+
+def _spare(prefix, environment, before):
+    """The environment to keep for a rollback: the one that was in use, else the newest other one."""
+    if before is not None and before.number != environment.number:
+        return [before]
+    others = [one for one in prefix.environments() if one.receipt and one.number != environment.number]
+    return others[-1:]
+
+
+def completed_earlier(bundle, target, python, prefix):
+    """The newest environment of the same bundle, target and Python (None: a carried one) that is complete."""
     for environment in reversed(prefix.environments()):
         receipt = environment.receipt
-        if not receipt or receipt["bundle"]["digest"] != wish.bundle.digest:
+        if not receipt or receipt["bundle"]["digest"] != bundle.digest:
             continue
         own_python = receipt["python"]["program"] if receipt["python"]["runtime"] is None else None
-        if receipt["target"] == wish.target.name and own_python == wish.python:
+        if receipt["target"] == target.name and own_python == python:
             return environment
     return None
 
@@ -129,7 +145,7 @@ def _build(wish, work, before):
         taken = _take_over(wish, work, before, folder)
         installer = fill(wish, work, environment.python, taken)
         packages = list_packages(wish, site_packages(folder, wish.target.python))
-        shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
+        copy_suite(wish.bundle, os.path.join(folder, "smoke"))
         put_assets(wish, work, folder, before)
         results = prove(environment.python, folder, wish.levels, work)
         places.write_listing(folder)
@@ -139,7 +155,7 @@ def _build(wish, work, before):
         return work.prefix.complete(environment, receipt)
     except BaseException:
         work.finish()
-        places.remove_tree(environment.folder)
+        work.prefix.discard(environment)
         raise
 
 
@@ -205,10 +221,21 @@ def list_packages(wish, site):
             "name": pin.name,
             "version": pin.version,
             "sha256": pin.sha256,
+            "wheel": pin.wheel,
             "record_sha256": sha256_of(found[pin.name].record),
         }
         for pin in wish.target.pins
     ]
+
+
+def copy_suite(bundle, folder):
+    """Copy the smoke suite: the files that the manifest names and that were hashed, and no others."""
+    places.remove_tree(folder)
+    for name in bundle.files:
+        if name.startswith("smoke/"):
+            destination = os.path.join(folder, *name.split("/")[1:])
+            os.makedirs(os.path.dirname(destination), exist_ok=True)
+            shutil.copyfile(bundle.path(name), destination)
 
 
 def put_assets(wish, work, folder, before=None):
@@ -257,21 +284,36 @@ def _hand_over(wish, prefix, environment):
 
 def rollback(prefix, console):
     """Make the other complete environment the one in use; NotPossibleHere when there is none."""
-    with prefix.at_work(console):
+    with prefix.at_work(console) as lock:
         current = prefix.current()
         number = current.number if current else None
         others = [one for one in prefix.environments() if one.receipt and one.number != number]
         if not others:
             raise NotPossibleHere("%s has no other environment to go back to" % prefix.root)
+        work = Work(prefix, lock, console)
+        status, output = run([others[-1].python, "-c", "pass"], work.env, work.log, held=work.held)
+        if status != 0:
+            raise NotPossibleHere(
+                "the Python of environment %d does not start any more: %s" % (others[-1].number, output),
+                hint="install from a bundle again; what is in use stays in use",
+            )
         prefix.switch(others[-1])
         return others[-1]
 
 
 def verify_installed(prefix, levels, console):
-    """Run the suite's levels in the environment in use; returns it and what was seen; raises SmokeFailed."""
-    with prefix.at_work(console) as lock:
-        environment = prefix.current()
-        if environment is None:
-            raise NotPossibleHere("nothing is installed in %s" % prefix.root)
-        work = Work(prefix, lock, console)
-        return environment, prove(environment.python, environment.folder, levels, work)
+    """Run the suite's levels in the environment in use; returns it and what was seen; raises SmokeFailed.
+
+    Also for people who may only read the prefix: then the results go to the temporary folder.
+    """
+    environment = prefix.current()
+    if environment is None:
+        raise NotPossibleHere("nothing is installed in %s" % prefix.root)
+    if os.access(environment.folder, os.W_OK):
+        with prefix.at_work(console) as lock:
+            work = Work(prefix, lock, console)
+            return environment, prove(environment.python, environment.folder, levels, work)
+    with tempfile.TemporaryDirectory(prefix="wheelferry-") as folder:
+        prefix.tmp = folder
+        work = Work(prefix, None, console)
+        return environment, prove(environment.python, environment.folder, levels, work, out=folder)

@@ -49,7 +49,12 @@ sys.exit(sys.version_info < (3, 7))' 2>&1)
 start_carried() {
     archive=$1 parent=$2
     shift 2
-    if ! scratch=$(mktemp -d "$parent/wheelferry.XXXXXX" 2>/dev/null); then
+    for old in "$parent"/wheelferry.[0-9]*.??????; do
+        # of an installer that was killed
+        pid=${old#"$parent"/wheelferry.}
+        [ ! -d "$old" ] || kill -0 "${pid%.*}" 2>/dev/null || rm -rf "$old" 2>/dev/null
+    done
+    if ! scratch=$(mktemp -d "$parent/wheelferry.$$.XXXXXX" 2>/dev/null); then
         scratch=''
         reasons="$reasons  $parent: no folder can be made there
 "
@@ -59,8 +64,8 @@ start_carried() {
         for python in "$scratch"/bin/python3.* "$scratch"/*/bin/python3.*; do
             if [ -f "$python" ] && works "$python"; then
                 printf 'no Python here: starting the one of the bundle\n' >&2
-                "$python" -I "$bundle/install.pyz" "$@"
-                exit $?
+                # which removes that folder when it is done
+                WHEELFERRY_SCRATCH=$scratch exec "$python" -I "$bundle/install.pyz" "$@"
             fi
         done
     fi

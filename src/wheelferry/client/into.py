@@ -6,12 +6,19 @@ The log, the receipt and the suite lie in the environment's folder ``wheelferry`
 
 import json
 import os
-import shutil
 
 from wheelferry.client import prefix as places
 from wheelferry.client.distributions import distributions
 from wheelferry.client.errors import BadInput, NotPossibleHere
-from wheelferry.client.install import Work, check_files, fill, list_packages, make_receipt, put_assets
+from wheelferry.client.install import (
+    Work,
+    check_files,
+    copy_suite,
+    fill,
+    list_packages,
+    make_receipt,
+    put_assets,
+)
 from wheelferry.client.packages import PIP
 from wheelferry.client.processes import run
 from wheelferry.client.pythons import Python
@@ -45,11 +52,8 @@ class Existing(object):
         self.conda = answer["conda"]
         # a virtual environment of a managed Python is the user's own
         self.managed = answer["managed"] and not answer["virtual"]
-
-    @property
-    def records(self):
-        """The folder with the receipt."""
-        return places.Prefix(os.path.join(self.folder, "wheelferry"))
+        # where receipt and log go
+        self.records = places.Prefix(os.path.join(self.folder, "wheelferry"))
 
 
 def open_existing(place, console):
@@ -102,39 +106,52 @@ def install_into(wish, existing, console):
         check_files(wish, work)
         before = {name: one.version for name, one in distributions(existing.site).items()}
         folder = existing.records.root
-        places.remove_tree(os.path.join(folder, "smoke"))
         installer = fill(wish, work, existing.python, replace=True)
         packages = list_packages(wish, existing.site)
         work.finish()
         assets = put_assets(wish, work, existing.folder)
-        shutil.copytree(wish.bundle.path("smoke"), os.path.join(folder, "smoke"))
-        places.write_atomic(
-            os.path.join(folder, places.FILES),
-            "".join("%s\n" % name for name in _files(existing, packages, assets)),
-        )
+        copy_suite(wish.bundle, os.path.join(folder, "smoke"))
+        earlier = places.read_json(os.path.join(folder, places.RECEIPT)) or {}
+        own = _own(packages, before, earlier)
+        _write_listing(existing, own, assets)
         conflicts = _conflicts(installer, existing, work)
         for line in conflicts:
             console.warn(line)
         results = prove(existing.python, folder, wish.levels, work)
         python = Python(existing.python, existing.version)
         receipt = make_receipt(wish, work, python, installer, packages, results)
-        now = {item["name"]: item["version"] for item in packages}
-        receipt["replaced"] = {n: v for n, v in before.items() if n in now and now[n] != v}
+        receipt["own"] = sorted(own)
+        receipt["kept"] = sorted(item["name"] for item in packages if item["name"] not in own)
+        # what an earlier bundle put there is not what was there before
+        replaced = {name: before[name] for name in own if name in before}
+        receipt["replaced"] = earlier.get("replaced", replaced)
         receipt["conflicts"] = conflicts
         places.write_json(os.path.join(folder, places.RECEIPT), receipt)
         return receipt
 
 
-def _files(existing, packages, assets):
-    """The files of the installed packages, and `assets`, relative to the environment's folder."""
+def _own(packages, before, earlier):
+    """The packages that are ours to remove: those that were not there before in the very version."""
+    ours = set(earlier.get("own", ()))
+    for item in packages:
+        version = os.path.basename(item["wheel"]).split("-")[1]
+        if before.get(item["name"]) != version:
+            ours.add(item["name"])
+    return ours
+
+
+def _write_listing(existing, own, assets):
+    """List the files of our packages, the assets, and what an earlier bundle put there and is there still."""
     found = distributions(existing.site)
-    paths = [
-        os.path.normpath(os.path.join(existing.site, row[0]))
-        for item in packages
-        for row in found[item["name"]].rows()
-    ]
-    names = [os.path.relpath(path, existing.folder).replace(os.sep, "/") for path in paths]
-    return sorted({*names, *assets})
+    names = set(assets)
+    for name in own & set(found):
+        paths = [os.path.normpath(os.path.join(existing.site, row[0])) for row in found[name].rows()]
+        names.update(os.path.relpath(path, existing.folder).replace(os.sep, "/") for path in paths)
+    listing = existing.records.join(places.FILES)
+    if os.path.isfile(listing):
+        with open(listing, "rb") as stream:
+            names.update(os.fsdecode(stream.read()).split("\n")[:-1])
+    places.write_atomic(listing, "".join("%s\n" % name for name in sorted(names)))
 
 
 def _conflicts(installer, existing, work):

@@ -13,8 +13,14 @@ _POSIX = """\
 # {what}
 prefix={prefix}
 [ -n "${{WHEELFERRY_KEEP_ENV:-}}" ] || unset {unset}
-exec "$prefix/current/bin/python" {arguments}"$@"
+# the environment itself and not the pointer to it: an upgrade must not reach into a program that runs
+env=$(CDPATH='' cd -P -- "$prefix/current" 2>/dev/null && pwd) || env=$prefix/current
+python=$env/bin/python
+{otherwise}exec "$python" {arguments}"$@"
 """
+
+# The installer needs any Python, also where an uninstallation was killed that had removed ours.
+_OTHERWISE = '[ -x "$python" ] || python=python3\n'
 
 _WINDOWS = """\
 @echo off\r
@@ -38,8 +44,13 @@ def write_launchers(prefix):
     if os.name == "posix":
         values = {"prefix": shlex.quote(prefix.root), "unset": " ".join(_UNSET)}
         manage = '-I "$prefix/install.pyz" --prefix "$prefix" '
-        write_atomic(prefix.join("python"), _POSIX.format(what=_PYTHON, arguments="", **values), True)
-        write_atomic(prefix.join("wheelferry"), _POSIX.format(what=_MANAGE, arguments=manage, **values), True)
+        plain = _POSIX.format(what=_PYTHON, arguments="", otherwise="", **values)
+        write_atomic(prefix.join("python"), plain, True)
+        write_atomic(
+            prefix.join("wheelferry"),
+            _POSIX.format(what=_MANAGE, arguments=manage, otherwise=_OTHERWISE, **values),
+            True,
+        )
     else:
         # %~dp0 ends in a backslash, which would escape the quote after it
         manage = '-I "%~dp0install.pyz" --prefix "%~dp0." '

@@ -4,16 +4,19 @@ import argparse
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
+import traceback
+from dataclasses import replace
 
 from wheelferry.client import preflight
 from wheelferry.client import profile as profiles
 from wheelferry.client.bundle import NAME, open_bundle
 from wheelferry.client.console import Console
-from wheelferry.client.errors import BadInput, Interrupted, NotPossibleHere, Stop
-from wheelferry.client.install import Wish, install, rollback, verify_installed
-from wheelferry.client.into import install_into, open_existing
+from wheelferry.client.errors import BadInput, InstallFailed, Interrupted, NotPossibleHere, Stop
+from wheelferry.client.install import Wish, completed_earlier, install, rollback, verify_installed
+from wheelferry.client.into import check_existing, install_into, open_existing
 from wheelferry.client.packages import PIP, UV
 from wheelferry.client.prefix import LAUNCHERS, RECEIPT, Prefix
 from wheelferry.client.suite import LEVELS
@@ -72,32 +75,48 @@ def make_parser(prog=PROGRAM):
 def parse_options(arguments, prog):
     """The options given; what was given by position counts like its option."""
     options = make_parser(prog).parse_args(arguments)
-    options.bundle = options.bundle or getattr(options, "bundle_given", None)
-    options.prefix = options.prefix or getattr(options, "prefix_given", None)
+    for name in ("bundle", "prefix"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(options, name + "_given", None))
     return options
 
 
 def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- as long as the process
     options = parse_options(arguments, prog)
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        # nohup ignores SIGHUP for us, and so it shall stay
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _stop)
     try:
         result = _run(options, console)
     except Stop as error:
         return _end(error, options, console)
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
-            raise
-        told = "%s: %s" % (error.strerror, error.filename or "while writing")
-        return _end(
-            NotPossibleHere(told, hint="free some space, or choose another --prefix"), options, console
-        )
+        return _end(_of_the_system(error, console), options, console)
+    finally:
+        # install.sh started us from a Python that it unpacked there
+        scratch = os.environ.get("WHEELFERRY_SCRATCH")
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
     if options.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
     return result.get("exit_code", 0)
+
+
+def _of_the_system(error, console):
+    """What the system refused, as an error of ours; where it was goes to the log."""
+    console.log.write(traceback.format_exc())
+    told = "%s: %s" % (error.strerror or error, error.filename or "while writing")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NotPossibleHere(told, hint="free some space, or choose another --prefix")
+    if error.errno in _OF_THE_MACHINE:
+        return NotPossibleHere(told, hint="see whose folder it is; --prefix names another")
+    return InstallFailed(told, hint="is the disk or the stick sound? the same command starts over")
 
 
 def _stop(_number, _frame):
@@ -120,6 +139,9 @@ def _end(error, options, console):
 
 def _run(options, console):
     """Do the one thing that the options ask for; returns the result as plain values."""
+    for name in ("prefix", "bundle", "target", "python", "into"):
+        if getattr(options, name) == "":
+            raise BadInput("--%s is empty" % name, hint="is a variable not set?")
     if options.probe:
         return _probe(options, console)
     if options.rollback:
@@ -197,6 +219,8 @@ def default_prefix(recipe):
         base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
     else:
         base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
+    if base.startswith("~"):
+        raise BadInput("this account has no home folder", hint="name a folder with --prefix DIR")
     return os.path.join(base, "wheelferry", recipe)
 
 
@@ -222,7 +246,9 @@ def _install(bundle, options, console):
             hint="; ".join(dict.fromkeys(finding.remedy for finding in forbidden if finding.remedy)),
             details={"findings": {name: _plain(own) for name, own in findings.items()}},
         )
-    if not existing:
+    if existing:
+        check_existing(existing, target)
+    else:
         Prefix(root).check()
     if options.check:
         console.say("it can be installed here")
@@ -247,6 +273,8 @@ def _preflight(bundle, root, existing, options, console):
     for folder in profile["folders"]:
         if folder["free_bytes"] is not None and not existing:
             folder["free_bytes"] += Prefix(root).leftover_bytes()
+    if not existing and not options.reinstall and _is_complete(bundle, request, profile, options, root):
+        request = replace(request, needs=preflight.Needs(0, 0))
     target, findings = preflight.choose(profile, bundle, request, options.target)
     shown = [target] if target else [bundle.target(name) for name in findings]
     for one in shown:
@@ -254,6 +282,16 @@ def _preflight(bundle, root, existing, options, console):
         for finding in findings[one.name]:
             console.finding(finding)
     return profile, target, findings
+
+
+def _is_complete(bundle, request, profile, options, root):
+    """Whether all is there that would be installed: an earlier run was killed, or this is the second one."""
+    targets = [bundle.target(options.target)] if options.target else bundle.targets
+    for target in targets:
+        python = preflight.choose_python(profile, target, request)
+        if completed_earlier(bundle, target, python["path"] if python else None, Prefix(root)):
+            return True
+    return False
 
 
 def _request(root, existing, options):

@@ -1,6 +1,7 @@
 """Filling an environment with the wheels of a lock: by uv where it runs, else by pip; both offline."""
 
 import os
+import pathlib
 import shutil
 import zipfile
 
@@ -76,7 +77,11 @@ def install_packages(installer, bundle, pins, python, work, on_package, replace=
     wanted = os.path.join(work.prefix.tmp, "requirements.txt")
     with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
-    source = ["--no-index", "--find-links", os.path.join(bundle.root, "wheelhouse")]
+    wheelhouse = os.path.join(bundle.root, "wheelhouse")
+    if installer.kind == UV:
+        # which takes a path with a comma for two, and ends it at a #
+        wheelhouse = pathlib.Path(wheelhouse).as_uri().replace(",", "%2C")
+    source = ["--no-index", "--find-links", wheelhouse]
     source += ["--no-deps", "--require-hashes", "-r", wanted]
     if installer.kind == UV:
         # beside the environment, so that files are linked into it and not copied

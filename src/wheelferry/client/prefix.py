@@ -8,17 +8,19 @@
     runtime/NAME/            a Python that came with a bundle
     install.pyz install.log  the installer itself, and what it did
     .wheelferry.json .lock   whose folder this is, and who works in it
-    tmp/                     only while somebody does
+    .tmp-XXXX/               only while somebody does
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 
-from wheelferry.client.errors import BadInput
+from wheelferry.client.errors import BadInput, NotPossibleHere
 
 MARKER = ".wheelferry.json"
 RECEIPT = "receipt.json"
@@ -28,8 +30,13 @@ INSTALLER = "install.pyz"
 LOG = "install.log"
 LOCK = ".lock"
 _ASIDE = ".part"
+_TMP = ".tmp-"
+_TRIAL = ".wheelferry-probe-"  # what a probe that was killed may leave; see profile.py
 _INCOMPLETE = "incomplete"
 _POINTER = "current" if os.name == "posix" else "current.txt"
+# What `write_atomic` and `switch` write aside in the prefix; nothing else of that ending is ours.
+_WRITTEN_ASIDE = tuple(name + _ASIDE for name in (MARKER, INSTALLER, _POINTER, *LAUNCHERS))
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOLCK))
 
 
 class Environment(object):
@@ -58,7 +65,7 @@ class Prefix(object):
         self.root = os.path.abspath(root)
         self.envs = self.join("envs")
         self.runtimes = self.join("runtime")
-        self.tmp = self.join("tmp")
+        self.tmp = ""  # while somebody is at work
         self.log = self.join(LOG)
 
     def join(self, *parts):
@@ -76,7 +83,8 @@ class Prefix(object):
             return
         if not os.path.isdir(self.root):
             raise BadInput("%s is not a folder" % self.root, hint="choose another --prefix")
-        found = sorted(set(os.listdir(self.root)) - {LOCK, MARKER + _ASIDE})
+        ours = {LOCK, MARKER + _ASIDE}
+        found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith((_TRIAL, _TMP)))
         if found:
             raise BadInput(
                 "%s holds something else than an installation: %s" % (self.root, ", ".join(found[:5])),
@@ -90,16 +98,16 @@ class Prefix(object):
         Processes inherit the descriptor: the system lets go of the lock when the last one that holds it
         ends, however it ends.
         """
-        self.check()
-        os.makedirs(self.root, exist_ok=True)
         lock = self._lock(console)
         try:
             write_atomic(self.join(MARKER), '{"format": 1}\n')
             console.log.open(self.log)
-            self._sweep()
+            self._sweep(console)
+            self.tmp = tempfile.mkdtemp(prefix=_TMP, dir=self.root)
             yield lock
         finally:
-            remove_tree(self.tmp)
+            if self.tmp:
+                _remove_or_tell(self.tmp, console)
             console.log.close()
             os.close(lock)
 
@@ -107,6 +115,9 @@ class Prefix(object):
         """A descriptor of the lock file, locked; waits while another installer has it."""
         waiting = False
         while True:
+            # in here, because who had the lock may have uninstalled all of it
+            self.check()
+            os.makedirs(self.root, exist_ok=True)
             descriptor = os.open(self.join(LOCK), os.O_RDWR | os.O_CREAT, 0o644)
             if _try_lock(descriptor) and _is_still(descriptor, self.join(LOCK)):
                 return descriptor
@@ -141,10 +152,9 @@ class Prefix(object):
         return None
 
     def switch(self, environment):
-        """Make `environment` the one in use: one rename, before which all its bytes are on the disk."""
-        sync()
+        """Make `environment`, whose bytes are on the disk, the one in use: by one rename."""
         if os.name == "posix":
-            aside = self.join("current" + _ASIDE)
+            aside = self.join(_POINTER + _ASIDE)
             os.symlink(os.path.join("envs", str(environment.number)), aside)
             os.replace(aside, self.join(_POINTER))
             _sync_folder(self.root)
@@ -160,30 +170,40 @@ class Prefix(object):
         """A folder for a new environment; its number is new, for an orphan may still write to another."""
         environments = self.environments()
         number = environments[-1].number + 1 if environments else 1
+        made = os.path.join(self.tmp, "env")
+        os.makedirs(made)
+        write_atomic(os.path.join(made, _INCOMPLETE), "")
         folder = os.path.join(self.envs, str(number))
-        os.makedirs(folder)
-        write_atomic(os.path.join(folder, _INCOMPLETE), "")
+        os.makedirs(self.envs, exist_ok=True)
+        os.replace(made, folder)
         return Environment(number, folder)
 
     def complete(self, environment, receipt):
-        """Write the receipt: from then on the environment is one."""
+        """Write the receipt once all else is on the disk: from then on the environment is one."""
+        sync()
         write_json(os.path.join(environment.folder, RECEIPT), receipt)
         os.unlink(os.path.join(environment.folder, _INCOMPLETE))
         return Environment(environment.number, environment.folder)
 
     def discard(self, environment):
-        """Remove an environment with all that is in it; if we are killed meanwhile, the next run goes on."""
-        write_atomic(os.path.join(environment.folder, _INCOMPLETE), "")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(environment.folder, RECEIPT))
-        remove_tree(environment.folder)
+        """Take an environment out of the way at once, whatever is in it; the rest is done when it is."""
+        os.replace(environment.folder, os.path.join(self.tmp, "env-%d" % environment.number))
 
     def leftover_bytes(self):
-        """What the next run frees before it begins: what one that was killed left."""
-        folders = [self.tmp] + [one.folder for one in self.environments() if one.receipt is None]
+        """What the next run frees before it begins: what one that was killed left. 0 while one is at work."""
+        try:
+            descriptor = os.open(self.join(LOCK), os.O_RDWR)
+        except OSError:
+            return 0
+        try:
+            return self._leftover_bytes() if _try_lock(descriptor) else 0
+        finally:
+            os.close(descriptor)
+
+    def _leftover_bytes(self):
         seen = {}  # type: dict[tuple[int, int], int]
         total = 0
-        for folder in folders:
+        for folder in self._leftovers():
             for name in list_files(folder):
                 status = os.lstat(os.path.join(folder, *name.split("/")))
                 file = status.st_dev, status.st_ino
@@ -193,22 +213,27 @@ class Prefix(object):
                     total += status.st_size
         return total
 
-    def _sweep(self):
-        """Remove what an installer that was killed left: incomplete environments, temporary files."""
+    def _leftovers(self):
+        """The folders that an installer which was killed left."""
         for name in os.listdir(self.root):
-            if name.endswith(_ASIDE):
-                os.unlink(self.join(name))
+            if name.startswith(_TMP):
+                yield self.join(name)
         for environment in self.environments():
-            mark = os.path.join(environment.folder, _INCOMPLETE)
-            if environment.receipt is None and (os.path.exists(mark) or not os.listdir(environment.folder)):
-                remove_tree(environment.folder)
-            elif os.path.exists(mark):
-                os.unlink(mark)
-        remove_tree(self.tmp)
-        os.makedirs(self.tmp)
+            if environment.receipt is None and os.path.exists(os.path.join(environment.folder, _INCOMPLETE)):
+                yield environment.folder
+
+    def _sweep(self, console):
+        """Remove what an installer that was killed left; what cannot be removed is told and stays."""
+        for folder in self._leftovers():
+            _remove_or_tell(folder, console)
+        for path in [self.join(name) for name in _WRITTEN_ASIDE] + [
+            os.path.join(environment.folder, _INCOMPLETE) for environment in self.environments()
+        ]:
+            if os.path.lexists(path) and not os.path.isdir(path):
+                os.unlink(path)
 
     def keep(self, environments):
-        """Remove every complete environment but these, and the carried Pythons that none of them uses."""
+        """Take every complete environment but these away, and the carried Pythons that none of them uses."""
         kept = {environment.number for environment in environments}
         for environment in self.environments():
             if environment.number not in kept and environment.receipt:
@@ -216,7 +241,7 @@ class Prefix(object):
         used = {environment.receipt["python"]["runtime"] for environment in environments}
         for name in self.carried_pythons():
             if name not in used:
-                # renamed first: half a Python under its own name would be taken for a whole one
+                # renamed: half a Python under its own name would be taken for a whole one
                 os.replace(os.path.join(self.runtimes, name), os.path.join(self.tmp, name))
 
     def carried_pythons(self):
@@ -244,9 +269,9 @@ def write_json(path, document):
 def write_atomic(path, text, executable=False):
     """Write `path` aside, on the disk, and rename it into place."""
     aside = path + _ASIDE
-    # a path on Linux may be no text at all: what os gave us as surrogates goes back as the same bytes
-    with open(aside, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        stream.write(text)
+    with open(aside, "wb") as stream:
+        # paths in it must be the bytes that the system knows them by
+        stream.write(os.fsencode(text))
         stream.flush()
         os.fsync(stream.fileno())
     if executable:
@@ -267,6 +292,14 @@ def remove_tree(folder):
                     if not os.path.islink(path):
                         os.chmod(path, 0o700)
             shutil.rmtree(folder)
+
+
+def _remove_or_tell(folder, console):
+    """Remove a folder with all in it; what belongs to somebody else stays, which is told."""
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        console.warn("%s stays (%s): its owner or an administrator can remove it" % (folder, error.strerror))
 
 
 def sync():
@@ -298,6 +331,13 @@ def _try_lock(descriptor):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
+            raise NotPossibleHere(
+                "this file system has no locks, so two installers could not be kept apart",
+                hint="choose a folder on a local disk with --prefix",
+            ) from None
         return True
     import msvcrt
 

@@ -592,7 +592,10 @@ def _linux_paths(profile, prefix, longest):
     most = (folder and folder["longest_name"]) or USUAL_NAME
     too_long = [part for part in prefix.split("/") if _bytes(part) > most]
     length = _bytes(prefix) + len("/" + ENVIRONMENT + "/") + longest
-    if too_long:
+    if ":" in prefix or "\n" in prefix:
+        text = "%r has a colon or a line break, which PATH and an environment's scripts cannot have"
+        yield Finding("path-length", PROBLEM, text % prefix, "choose another --prefix")
+    elif too_long:
         text = "%s... has %d bytes, a name may have %d" % (too_long[0][:30], _bytes(too_long[0]), most)
         yield Finding("path-length", PROBLEM, text, "choose a shorter --prefix")
     elif length >= LINUX_LIMIT:

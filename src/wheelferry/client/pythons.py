@@ -5,7 +5,7 @@ import os
 
 from wheelferry.client.archives import unpack_archive
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import write_listing
+from wheelferry.client.prefix import sync, write_listing
 from wheelferry.client.processes import run
 
 _ASK = """
@@ -37,18 +37,25 @@ def inspect_python(program, env, log):
 
 
 def unpack_runtime(bundle, target, prefix, env, log):
-    """The Python that the bundle carries for `target`, below the prefix; unpacked aside, then renamed."""
+    """The Python that the bundle carries for `target`, below the prefix; unpacked aside, then renamed.
+
+    One that is there already and does not answer makes way for a new one.
+    """
     runtime = target.runtime
     name = "cpython-%s-%s" % (runtime["version"], bundle.files[runtime["path"]][1][:8])
     folder = os.path.join(prefix.runtimes, name)
-    if not os.path.isdir(folder):
+    program = os.path.join(folder, *runtime["program"].split("/"))
+    answer = inspect_python(program, env, log) if os.path.isdir(folder) else None
+    if answer is None:
+        if os.path.isdir(folder):
+            os.replace(folder, os.path.join(prefix.tmp, "broken"))
         aside = os.path.join(prefix.tmp, "runtime")
         unpack_archive(bundle.path(runtime["path"]), aside)
         write_listing(aside)
         os.makedirs(prefix.runtimes, exist_ok=True)
+        sync()
         os.replace(aside, folder)
-    program = os.path.join(folder, *runtime["program"].split("/"))
-    answer = inspect_python(program, env, log)
+        answer = inspect_python(program, env, log)
     if answer is None:
         raise InstallFailed(
             "the Python of the bundle does not start here: %s" % program,

@@ -11,16 +11,19 @@ LEVELS = ("smoke", "train")
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 
-def prove(python, folder, levels, work):
+def prove(python, folder, levels, work, out=None):
     """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
+
+    What the checks write goes to `out`, by default `folder`/report.
 
     Raises SmokeFailed, with what failed, at the first level that does.
     """
-    return {level: _run_level(python, folder, level, work) for level in levels}
+    out = out or os.path.join(folder, "report")
+    return {level: _run_level(python, folder, level, work, out) for level in levels}
 
 
-def _run_level(python, folder, level, work):
-    out = os.path.join(folder, "report", level)
+def _run_level(python, folder, level, work, reports):
+    out = os.path.join(reports, level)
     remove_tree(out)
     command = [python, os.path.join(folder, "smoke", "harness.py")]
     command += ["--level", level, "--out", out]

@@ -85,7 +85,10 @@ def take_archive(archive: Path, tools: Tools) -> Carried:
         else:
             version, system, glibc = _linux_python(tree, program, tools)
         copy = work / f"cpython-{version}-{system}{'.zip' if program.endswith('.exe') else '.tar.gz'}"
-        shutil.copyfile(archive, copy)
+        if program.endswith(".exe") and archive.name.endswith(_TAR):
+            _zip(tree, copy)
+        else:
+            shutil.copyfile(archive, copy)
         runtime = Runtime(
             path=f"runtime/{copy.name}", program=program, version=version, footprint=_footprint(tree)
         )
@@ -117,14 +120,16 @@ def find_program(archive: Path) -> str:
             f"--runtime {archive}: not one of {', '.join((*_TAR, *_ZIP))}",
             hint="these are what a bare Linux (tar) and a bare Windows (PowerShell) unpack",
         )
-    pattern = _PROGRAM if archive.name.endswith(_TAR) else _WINDOWS_PROGRAM
-    for name in sorted(_members(archive), key=lambda name: (name.count("/"), name)):
-        if pattern.match(name):
-            return name
+    names = sorted(_members(archive), key=lambda name: (name.count("/"), name))
+    # python-build-standalone's archives for Windows are .tar.gz as well
+    for pattern in (_PROGRAM, _WINDOWS_PROGRAM) if archive.name.endswith(_TAR) else (_WINDOWS_PROGRAM,):
+        for name in names:
+            if pattern.match(name):
+                return name
     raise InputError(
         f"--runtime {archive}: there is no Python in it",
         hint="a .tar.gz needs bin/python3.N (python-build-standalone's install_only is one), "
-        "a .zip or .nupkg python.exe at its top or in tools/",
+        "one for Windows python.exe at its top, in python/ or in tools/",
     )
 
 
@@ -139,6 +144,15 @@ def _members(archive: Path) -> Iterator[str]:
                 yield from [item.filename for item in zipped.infolist() if not item.is_dir()]
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise InputError(f"--runtime {archive} cannot be read: {error}") from None
+
+
+def _zip(tree: Path, path: Path) -> None:
+    """The files of `tree` as a zip file, which a bare Windows unpacks; the same files, the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files_below(tree):
+            entry = zipfile.ZipInfo(file.relative_to(tree).as_posix())
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
 
 
 def _footprint(tree: Path) -> Footprint:
