@@ -4,17 +4,19 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from ferry import Ferry
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.index import IndexSettings
 from wheelferry.interpreters import Interpreter
@@ -265,3 +267,11 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     """No unit test may touch the user's cache."""
     if "e2e" not in request.keywords and "real" not in request.keywords:
         monkeypatch.setenv("WHEELFERRY_CACHE", os.fspath(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
+    """The program with one cache for the end-to-end tests, so that torch is downloaded once."""
+    folder = tmp_path_factory.mktemp("e2e")
+    yield Ferry(folder / "cache ü")
+    shutil.rmtree(folder)
