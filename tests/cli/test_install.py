@@ -166,7 +166,17 @@ def test_uv_and_pip_install_the_same(client: Client, stick: Path, prefix: Path, 
     assert receipt_of(other)["installer"]["kind"] == "pip"
     one, two = (_comparable(folder / "envs" / "1") for folder in (prefix, other))
     assert one == two
+    for folder in (prefix, other):
+        assert run([folder / "envs" / "1" / "bin" / "cargo"], client.environment, 0) == "cargo 1.1\n"
+    assert _recorded(prefix) == _recorded(other)
     assert any(name.endswith("cargo/data.bin") for name in one)
+
+
+def _recorded(prefix: Path) -> set[str]:
+    """The paths in all RECORDs, without the installer's own notes."""
+    records = (prefix / "envs" / "1").glob("lib/*/site-packages/*.dist-info/RECORD")
+    names = {row.split(",")[0] for record in records for row in record.read_text("utf-8").splitlines()}
+    return {name for name in names if not name.endswith(("/INSTALLER", "/REQUESTED", "/uv_cache.json"))}
 
 
 def _comparable(env: Path) -> dict[str, str]:

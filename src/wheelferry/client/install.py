@@ -89,6 +89,7 @@ def install(wish, prefix, console):
     Raises Damaged with every bad file, NotPossibleHere, InstallFailed, or SmokeFailed; the environment
     that was in use before is then in use still.
     """
+    _warn_of_umask(console)
     with prefix.at_work(console) as lock:
         work = Work(prefix, lock, console)
         before = prefix.current()
@@ -96,6 +97,15 @@ def install(wish, prefix, console):
         _hand_over(wish, prefix, environment)
         prefix.keep([environment, *_spare(prefix, environment, before)])
         return environment
+
+
+def _warn_of_umask(console):
+    """An administrator installs for others; a strict umask would shut them out without a word."""
+    if os.name == "posix" and os.geteuid() == 0:
+        mask = os.umask(0o022)
+        os.umask(mask)
+        if mask & 0o055:
+            console.warn("umask %03o: other people will not be able to use this installation" % mask)
 
 
 def _reuse(wish, work):

@@ -3,11 +3,12 @@
 import os
 import pathlib
 import shutil
+import threading
 import zipfile
 
 from wheelferry.client.bundle import CHUNK
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import sync
+from wheelferry.client.prefix import sync_until
 from wheelferry.client.processes import must_run, run
 
 UV, PIP = "uv", "pip"
@@ -78,30 +79,39 @@ def install_packages(installer, bundle, pins, python, work, on_package, replace=
     with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
     wheelhouse = os.path.join(bundle.root, "wheelhouse")
+    options = ["--no-index", "--no-deps", "--require-hashes", "-r", wanted]
     if installer.kind == UV:
-        # which takes a path with a comma for two, and ends it at a #
-        wheelhouse = pathlib.Path(wheelhouse).as_uri().replace(",", "%2C")
-    source = ["--no-index", "--find-links", wheelhouse]
-    source += ["--no-deps", "--require-hashes", "-r", wanted]
-    if installer.kind == UV:
-        # beside the environment, so that files are linked into it and not copied
-        cache = os.path.join(work.prefix.tmp, "uv-cache")
-        options = ["--cache-dir", cache, "--python", python]
-        options += ["--reinstall"] if replace else []
-        command = [*installer.command, "pip", "install", *options, *source]
-        must_run(command, "uv pip install", work.env, work.log, held=work.held)
-        # the disk is written and the cache removed while we go on; what is left of it goes with tmp/
-        work.meanwhile(sync)
-        work.meanwhile(shutil.rmtree, cache, True)
-        return
+        _run_uv(installer, [*options, *(["--reinstall"] if replace else [])], wheelhouse, python, work)
+    else:
+        options += ["--force-reinstall"] if replace else []
+        _run_pip(installer, options, wheelhouse, python, work, on_package)
 
+
+def _run_uv(installer, options, wheelhouse, python, work):
+    # uv takes a path with a comma for two, and ends it at a #
+    options += ["--find-links", pathlib.Path(wheelhouse).as_uri().replace(",", "%2C")]
+    # beside the environment, so that files are linked into it and not copied
+    cache = os.path.join(work.prefix.tmp, "uv-cache")
+    command = [*installer.command, "pip", "install", "--cache-dir", cache, "--python", python, *options]
+    # uv keeps the processor busy and the disk idle
+    done = threading.Event()
+    work.meanwhile(sync_until, done, work.prefix.root)
+    try:
+        must_run(command, "uv pip install", work.env, work.log, held=work.held)
+    finally:
+        done.set()
+    # what the thread leaves of it goes with all of tmp
+    work.meanwhile(shutil.rmtree, cache, True)
+
+
+def _run_pip(installer, options, wheelhouse, python, work, on_package):
     def listen(line):
         if line.startswith("Processing "):
             on_package()
 
     # byte code comes with the first import, as after uv: the result is the same
-    options = ["--no-compile"] + (["--force-reinstall"] if replace else [])
-    command = [*installer.command, "--python", python, "install", *options, *source]
+    options += ["--no-compile", "--find-links", wheelhouse]
+    command = [*installer.command, "--python", python, "install", *options]
     must_run(command, "pip install", work.env, work.log, held=work.held, on_line=listen)
 
 

@@ -12,6 +12,7 @@
 """
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -180,7 +181,7 @@ class Prefix(object):
 
     def complete(self, environment, receipt):
         """Write the receipt once all else is on the disk: from then on the environment is one."""
-        sync()
+        sync(self.root)
         write_json(os.path.join(environment.folder, RECEIPT), receipt)
         os.unlink(os.path.join(environment.folder, _INCOMPLETE))
         return Environment(environment.number, environment.folder)
@@ -302,10 +303,26 @@ def _remove_or_tell(folder, console):
         console.warn("%s stays (%s): its owner or an administrator can remove it" % (folder, error.strerror))
 
 
-def sync():
-    """Let the system write to the disk what is in memory; where it cannot be told to, do nothing."""
-    if os.name == "posix":
-        os.sync()
+def sync(folder):
+    """Let the system write to the disk of `folder` what is in memory; where it cannot be told to, nothing.
+
+    Other disks, such as a network drive that does not answer, are left alone where the system can do that.
+    """
+    if os.name != "posix":
+        return
+    libc = ctypes.CDLL(None)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if not hasattr(libc, "syncfs") or libc.syncfs(descriptor) != 0:
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def sync_until(stop, folder):
+    """Write to the disk again and again until the event `stop`: then little is left to wait for."""
+    while not stop.wait(1.0):
+        sync(folder)
 
 
 def list_files(folder):

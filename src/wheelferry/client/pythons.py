@@ -53,7 +53,7 @@ def unpack_runtime(bundle, target, prefix, env, log):
         unpack_archive(bundle.path(runtime["path"]), aside)
         write_listing(aside)
         os.makedirs(prefix.runtimes, exist_ok=True)
-        sync()
+        sync(prefix.root)
         os.replace(aside, folder)
         answer = inspect_python(program, env, log)
     if answer is None:
