@@ -115,6 +115,7 @@ def bundle(
     """
     from wheelferry.cli.results import end_of_verification, show_bundle
     from wheelferry.cli.session import command_line, open_tools, plan_from_options, warn_of_client
+    from wheelferry.stages.assets import require_files
     from wheelferry.stages.bundle import bundle as run_bundle
 
     located, chosen = plan_from_options(
@@ -132,6 +133,7 @@ def bundle(
         requirement_files=requirement,
         assets=asset,
     )
+    require_files(chosen.assets, located)
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     result = run_bundle(
         chosen,
@@ -169,8 +171,9 @@ def plan(
     """Show what would be built for which target; touches nothing."""
     from wheelferry.cli.results import show_plan
     from wheelferry.cli.session import plan_from_options
+    from wheelferry.stages.assets import require_files
 
-    _, chosen = plan_from_options(
+    located, chosen = plan_from_options(
         reference,
         python=python,
         platform=platform,
@@ -184,6 +187,7 @@ def plan(
         requirement_files=requirement,
         assets=asset,
     )
+    require_files(chosen.assets, located)
     show_plan(chosen, as_json=json)
 
 

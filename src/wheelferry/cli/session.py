@@ -19,7 +19,6 @@ from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings,
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
 from wheelferry.resolver import Uv, find_uv
-from wheelferry.stages.assets import require_files
 from wheelferry.store import Store, default_root
 from wheelferry.targets import (
     DEFAULT_BACKEND,
@@ -152,7 +151,6 @@ def plan_from_options(
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
     )
-    require_files(plan.assets, located)
     return located, plan
 
 
