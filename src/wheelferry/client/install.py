@@ -4,6 +4,7 @@ Whatever moment it is killed at, the environment in use stays what it was, and t
 what was not completed.
 """
 
+import contextlib
 import datetime as dt
 import os
 import shutil
@@ -66,21 +67,12 @@ class Work(object):
         while self.threads:
             self.threads.pop().join()
 
+    @contextlib.contextmanager
     def task(self, title, key, total=None):
         """Progress whose seconds are noted under `key`."""
-        return _Timed(self, self.console.task(title, total), key)
-
-
-class _Timed(object):
-    def __init__(self, work, task, key):
-        self.work, self.task, self.key = work, task, key
-
-    def __enter__(self):
-        return self.task.__enter__()
-
-    def __exit__(self, *error):
-        self.task.__exit__(*error)
-        self.work.seconds[self.key] = self.task.seconds
+        with self.console.task(title, total) as task:
+            yield task
+        self.seconds[key] = task.seconds
 
 
 def install(wish, prefix, console):
