@@ -27,9 +27,8 @@ from wheelferry.process import run
 from wheelferry.progress import Silent
 from wheelferry.recipe import parse_recipe
 from wheelferry.resolver import Uv
-from wheelferry.source import Source
 from wheelferry.stages.assets import carry_assets
-from wheelferry.stages.build import Built
+from wheelferry.stages.build import Built, CompiledAgainst
 from wheelferry.stages.equip import Kit
 from wheelferry.stages.pack import Locked, pack
 from wheelferry.store import Entry, Store
@@ -210,10 +209,9 @@ def pack_bundle(
     """Synthesise wheels in `made` and pack them to `out`, and `more` with them, with the real pack stage."""
     plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures, assets=assets)
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
-    source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
     kits = {cell.lock.target: kit or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)
-    pack(plan, located, source, cells, out, tools, kits=kits, assets=carried)
+    pack(plan, located, "0" * 64, cells, out, tools, kits=kits, assets=carried)
     return out
 
 
@@ -253,8 +251,7 @@ def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel
         environment_key="none",
         cell=cell,
         wheel=Entry(sha256=project.sha256, filename=project.filename, size=project.size),
-        torch=torch,
-        key="0" * 64,
+        torch=CompiledAgainst(version=str(torch.version), sha256=torch.sha256),
         cuda_architectures=architectures,
         interpreter=Interpreter(path=Path("python"), version=cell.target.python, headers=Path("include")),
     )

@@ -54,7 +54,7 @@ def plan_assets(
     available = {
         entry.name: _of_recipe(recipe, entry)
         for entry in recipe.assets
-        if any(entry.applies(release=release_name, torch=t.torch, python=t.python) for t in wanted)
+        if any(entry.applies(release_name, t) for t in wanted)
     }
     chosen: dict[str, PlannedAsset] = {}
     for entry in recipe.assets:

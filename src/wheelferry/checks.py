@@ -204,12 +204,22 @@ def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: T
     if torch.version.public != target.torch:
         message = f"torch is {torch.version}, the target says {target.torch}"
         yield Problem(code=Code.TORCH, file=f"wheelhouse/{torch.filename}", message=message)
+    if _without_ops(info):
+        return
     stamp = _stamp(info)
     if stamp is None:
         yield Problem(code=Code.TORCH, file=path, message="does not say which torch it was compiled against")
     elif stamp != torch.sha256:
         message = f"was compiled against another torch wheel ({stamp[:16]}…) than {torch.filename}"
         yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def _without_ops(info: WheelInfo) -> bool:
+    """Whether the wheel says that nothing in it was compiled."""
+    try:
+        return info.stamp is not None and json.loads(info.stamp)["ops"] is False
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _stamp(info: WheelInfo) -> str | None:

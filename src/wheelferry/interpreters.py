@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wheelferry.errors import MissingError
 from wheelferry.process import Runner
+from wheelferry.targets import Target
 
 _ASK = """
 import json, platform, sys, sysconfig
@@ -105,6 +106,18 @@ def _candidates(python: str, run: Runner, uv: Path | None) -> Iterator[Path]:
         )
         if result.returncode == 0:
             yield Path(result.output.strip().splitlines()[-1])
+
+
+def is_own_platform(target: Target) -> bool:
+    """Whether this machine's compiler makes wheels for the target."""
+    if sys.platform == "win32":
+        return target.is_windows
+    return sys.platform == "linux" and not target.is_windows and target.platform.endswith(platform.machine())
+
+
+def default_platform() -> str:
+    """What this machine runs, as --platform takes it."""
+    return "win_amd64" if sys.platform == "win32" else f"linux_{platform.machine()}"
 
 
 def host_glibc_minor() -> int | None:

@@ -17,6 +17,9 @@ from wheelferry.targets import DEFAULT_BACKEND, Target
 # Part of every build key: raise it when the same inputs would give another wheel.
 BUILD_FORMAT = 3
 
+# torch for Windows loads msvcp140.dll and its like, which a bare Windows lacks: this wheel brings them.
+WINDOWS_RUNTIME = "msvc-runtime"
+
 PYTORCH_INDEX = "https://download.pytorch.org/whl"
 
 
@@ -25,7 +28,8 @@ class Cell:
     """One target with all that a build, a lock and a smoke test of it need to know.
 
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
-    user's own; `cuda` is None unless CUDA ops are compiled.
+    user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
+    is the project's Python part alone.
     """
 
     target: Target
@@ -38,6 +42,7 @@ class Cell:
     wheel_version: str
     torch_index: str | None = None
     cuda: Cuda | None = None
+    ops: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +121,13 @@ def make_plan(
     torch_index: str | None = None,
     cuda_architectures: Iterable[str] = (),
     assets: Iterable[str] = (),
+    without_ops: bool = False,
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
+    `without_ops` leaves the compiled ops out, where the release is of use without them.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -128,8 +135,11 @@ def make_plan(
         extra=tuple(extra_requirements),
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
+        without_ops=without_ops,
     )
     _check_choices(choices, wanted)
+    if without_ops:
+        _require_optional_ops(recipe, release_name)
     cells = tuple(_plan_cell(recipe, release_name, release, target, choices) for target in wanted)
     return Plan(
         recipe=recipe,
@@ -147,6 +157,17 @@ class _Choices:
     extra: tuple[str, ...]
     torch_index: str | None
     architectures: tuple[str, ...]
+    without_ops: bool
+
+
+def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
+    if recipe.releases[release_name].ops == "optional":
+        return
+    able = [name for name, release in recipe.releases.items() if release.ops == "optional"]
+    raise InputError(
+        f"{recipe.name}@{release_name} is of no use without its compiled ops",
+        hint=f"of {recipe.name}, {', '.join(able) or 'no release'} can be had with --without-ops",
+    )
 
 
 def _check_choices(choices: _Choices, targets: Iterable[Target]) -> None:
@@ -166,15 +187,22 @@ def _check_choices(choices: _Choices, targets: Iterable[Target]) -> None:
 def _torch_index(target: Target, pair: Torch | None, given: str | None) -> str | None:
     """Where the torch of `target` comes from; None for the user's own index.
 
-    PyPI has one build of each release: on Linux the one with `pair.cuda`. The others are on PyTorch's.
+    PyPI has one build of each release: on Linux the one with `pair.cuda`, on Windows the one for the CPU.
+    The others are on PyTorch's.
     """
     if given is not None:
         return given.replace("{backend}", target.backend)
-    linux = not target.platform.startswith("win")
-    offered = pair is not None and pair.cuda is not None and backend_of(pair.cuda) == target.backend
-    if target.backend == DEFAULT_BACKEND or (linux and offered):
+    if target.backend == DEFAULT_BACKEND or (pair and _on_pypi(target, pair)):
         return None
     return f"{PYTORCH_INDEX}/{target.backend}"
+
+
+def _on_pypi(target: Target, pair: Torch) -> bool:
+    """Whether PyPI's own torch and torchvision are of the build that the backend names."""
+    if target.is_windows:
+        pythons = pair.windows if pair.torchvision_windows else None
+        return target.backend == "cpu" and pythons is not None and in_range(pythons, target.python)
+    return pair.cuda is not None and backend_of(pair.cuda) == target.backend
 
 
 def _cuda(target: Target, architectures: Iterable[str]) -> Cuda | None:
@@ -191,39 +219,47 @@ def _plan_cell(
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
 
     def applying(entries: Iterable[ConditionalRequirement]) -> tuple[str, ...]:
-        return tuple(
-            entry.requires
-            for entry in entries
-            if entry.applies(release=release_name, torch=target.torch, python=target.python)
-        )
+        return tuple(entry.requires for entry in entries if entry.applies(release_name, target))
 
     pins = [f"torch=={target.torch}"]
     torchvision = pair.torchvision if pair else None
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
     local = f"pt{target.torch}{'' if target.backend == DEFAULT_BACKEND else target.backend}"
+    if choices.without_ops:
+        local += ".noops"
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
     environment = dict(recipe.build.environment)
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"
-    cuda = _cuda(target, choices.architectures)
+    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
+    runtime = [WINDOWS_RUNTIME] if target.is_windows else []
     return Cell(
         target=target,
         torchvision=torchvision,
         torch_index=_torch_index(target, pair, choices.torch_index),
         cuda=cuda,
-        build_requires=(f"torch=={target.torch}", *applying(recipe.build.requires)),
+        build_requires=(
+            *(() if choices.without_ops else (f"torch=={target.torch}",)),
+            *applying(recipe.build.requires),
+        ),
         environment=tuple(sorted(environment.items())),
         substitutions=tuple(
             s
             for s in recipe.substitutions
-            if s.applies(release=release_name, torch=target.torch, python=target.python)
+            if s.applies(release_name, target) and (not s.without_ops or choices.without_ops)
         ),
-        requirements=(f"torch=={target.torch}", *applying(recipe.requirements), *choices.extra),
+        requirements=(
+            f"torch=={target.torch}",
+            *applying(recipe.requirements),
+            *runtime,
+            *choices.extra,
+        ),
         constraints=(*pins, *applying(recipe.constraints)),
         wheel_version=f"{release.version}+{local}",
+        ops=not choices.without_ops,
     )
 
 
@@ -276,7 +312,7 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
 
     PyTorch's own index, where the other backends come from, has Windows wheels for the Pythons of Linux.
     """
-    windows = target.platform.startswith("win") and target.backend == DEFAULT_BACKEND
+    windows = target.is_windows and target.backend == DEFAULT_BACKEND
     pythons = pair.windows if windows else pair.python
     if pythons is None:
         return f"torch {target.torch} has no wheels for Windows"
@@ -286,7 +322,7 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
     needs_torchvision = any(
         entry.distribution == "torchvision"
         for entry in recipe.requirements
-        if entry.applies(release=release_name, torch=target.torch, python=target.python)
+        if entry.applies(release_name, target)
     )
     if needs_torchvision and windows and not pair.torchvision_windows:
         return (
@@ -300,10 +336,12 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
     return None
 
 
-def required_modules(recipe: Recipe, *, with_cuda: bool) -> tuple[str, ...]:
-    """The compiled modules that a wheel of `recipe` must hold."""
+def required_modules(recipe: Recipe, cell: Cell) -> tuple[str, ...]:
+    """The compiled modules that the wheel of a cell must hold."""
     build = recipe.build
-    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if with_cuda else ()))))
+    if not cell.ops:
+        return ()
+    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if cell.cuda else ()))))
 
 
 def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
@@ -316,9 +354,9 @@ def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
     )
 
 
-def plan_digest(recipe: Recipe, release_name: str, target: Target) -> str:
+def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_ops: bool = False) -> str:
     """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way."""
-    (cell,) = make_plan(recipe, release_name, [target]).cells
+    (cell,) = make_plan(recipe, release_name, [target], without_ops=without_ops).cells
     release = recipe.releases[release_name]
     document = {
         "source": release.pin,
@@ -330,7 +368,7 @@ def plan_digest(recipe: Recipe, release_name: str, target: Target) -> str:
         "requirements": cell.requirements,
         "constraints": cell.constraints,
         "sdist_constraints": recipe.build.sdist_constraints,
-        "extensions": required_modules(recipe, with_cuda=cell.cuda is not None),
+        "extensions": required_modules(recipe, cell),
     }
     if cell.cuda:
         document["cuda_kernels"] = recipe.build.cuda_kernels
@@ -351,7 +389,7 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
         "version": cell.wheel_version,
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
-        "extensions": plan.recipe.build.extensions,
+        "extensions": plan.recipe.build.extensions if cell.ops else (),
         "cuda": asdict(cell.cuda) if cell.cuda else None,
         "inputs": inputs,
         "toolchain": toolchain,

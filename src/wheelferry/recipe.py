@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wheelferry.errors import InputError
+from wheelferry.targets import Target
 
 
 def _specifier(text: str) -> str:
@@ -91,14 +92,18 @@ class Condition(_Model):
     releases: Annotated[tuple[str, ...], Field(description="release names; absent means all")] = ()
     torch: Annotated[Range, Field(description="range of torch versions")] = ""
     python: Annotated[Range, Field(description="range of Python versions")] = ""
+    platform: Annotated[
+        Literal["linux", "windows"] | None, Field(description="what the target runs; absent means any")
+    ] = None
     reason: Annotated[str, Field(description="why the entry exists, for the reader")] = ""
 
-    def applies(self, *, release: str, torch: str, python: str) -> bool:
-        """Whether the entry counts for this release on this torch and Python (``3.12``)."""
+    def applies(self, release: str, target: Target) -> bool:
+        """Whether the entry counts for this release on this target."""
         return (
             (not self.releases or release in self.releases)
-            and in_range(self.torch, torch)
-            and in_range(self.python, python)
+            and in_range(self.torch, target.torch)
+            and in_range(self.python, target.python)
+            and self.platform in (None, "windows" if target.is_windows else "linux")
         )
 
 
@@ -120,6 +125,9 @@ class Substitution(Condition):
     old: Annotated[str, Field(min_length=1, description="text to find, exactly")]
     new: Annotated[str, Field(description="text to put in its place")]
     count: Annotated[int, Field(ge=1, description="how often `old` must occur")]
+    without_ops: Annotated[
+        bool, Field(description="only in a build without compiled ops: what leaves the compiler out")
+    ] = False
 
 
 class Torch(_Model):
@@ -189,6 +197,10 @@ class Release(_Model):
     torch: Range
     python: Range
     features: Annotated[tuple[str, ...], Field(description="what the smoke suite may rely on")] = ()
+    ops: Annotated[
+        Literal["required", "optional"],
+        Field(description="whether its Python part is of use without the compiled ops (--without-ops)"),
+    ] = "required"
 
     @property
     def pin(self) -> str:
@@ -216,6 +228,9 @@ class Build(_Model):
     ] = ()
     cuda_kernels: Annotated[
         tuple[str, ...], Field(description="names of CUDA kernels that a CUDA build must hold")
+    ] = ()
+    ops_features: Annotated[
+        tuple[str, ...], Field(description="features that a build without compiled ops does not have")
     ] = ()
     sdist_constraints: Annotated[
         tuple[RequirementText, ...], Field(description="constraints for building dependencies from sdists")

@@ -47,10 +47,12 @@ class Uv:
         interpreter: Interpreter | None,
         work: Path,
         torch_index: str | None = None,
+        only_binary: Iterable[str] = (),
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
 
         torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
+        Of the packages in `only_binary` only releases with a wheel for the target count.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
         """
@@ -64,6 +66,8 @@ class Uv:
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
+        for name in only_binary:
+            command += ["--only-binary", name]
         if interpreter is not None:
             command += ["--python", interpreter.path]
         environment = self._environment()

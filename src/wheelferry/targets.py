@@ -52,6 +52,11 @@ class Target:
         """The interpreter tag, such as ``cp312``."""
         return "cp" + self.python.replace(".", "")
 
+    @property
+    def is_windows(self) -> bool:
+        """Whether it is Windows, and not Linux."""
+        return self.platform.startswith("win")
+
     @cached_property
     def tags(self) -> tuple[Tag, ...]:
         """Every tag an installer on the target accepts, most specific first."""
@@ -64,7 +69,7 @@ class Target:
     @property
     def marker_environment(self) -> dict[str, str]:
         """PEP 508 marker values on the target; kernel and patch release are the lowest that fit."""
-        windows = self.platform.startswith("win")
+        windows = self.is_windows
         linux_machine = "aarch64" if self.platform.endswith("aarch64") else "x86_64"
         return {
             "implementation_name": "cpython",

@@ -192,6 +192,14 @@ def retag(folder: Path, platform: str) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def set_tag(folder: Path, tag: str) -> None:
+    """Give an unpacked wheel one tag, whatever it had."""
+    (info,) = folder.glob("*.dist-info")
+    path = info / "WHEEL"
+    kept = [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("Tag:")]
+    path.write_text("\n".join([*kept, f"Tag: {tag}"]) + "\n", "utf-8")
+
+
 def pack(folder: Path, out: Path, run: Runner, *, epoch: int) -> Path:
     """Pack an unpacked wheel with pypa's ``wheel``: RECORD made anew, file order and dates fixed."""
     for path in folder.rglob("*"):

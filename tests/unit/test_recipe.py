@@ -1,11 +1,14 @@
 """Recipes: every problem named with its key path; the published schema is the code's."""
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import RECIPE
 from wheelferry.catalog import load_recipe, shipped_folder, shipped_names, split_reference
 from wheelferry.errors import InputError
 from wheelferry.recipe import parse_recipe, schema
+from wheelferry.targets import Target
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -67,9 +70,21 @@ def test_a_git_source_must_pin_each_release() -> None:
 def test_conditions() -> None:
     text = RECIPE.replace('requires = "leaf"', 'requires = "leaf", torch = "<2.3", python = ">=3.9"')
     (entry,) = parse_recipe(text, file="tiny.toml").requirements
-    assert entry.applies(release="1.0", torch="2.0.1", python="3.10")
-    assert not entry.applies(release="1.0", torch="2.3.0", python="3.10")
-    assert not entry.applies(release="1.0", torch="2.0.1", python="3.8")
+    fits = Target(python="3.10", platform="manylinux_2_28_x86_64", torch="2.0.1", backend="cpu")
+    assert entry.applies("1.0", fits)
+    assert not entry.applies("1.0", replace(fits, torch="2.3.0"))
+    assert not entry.applies("1.0", replace(fits, python="3.8"))
+
+
+@pytest.mark.parametrize(
+    ("platform", "on_windows", "on_linux"), [("windows", True, False), ("linux", False, True)]
+)
+def test_a_condition_on_the_platform(platform: str, on_windows: bool, on_linux: bool) -> None:
+    text = RECIPE.replace('requires = "leaf"', f'requires = "leaf", platform = "{platform}"')
+    (entry,) = parse_recipe(text, file="tiny.toml").requirements
+    target = Target(python="3.10", platform="win_amd64", torch="2.0.1", backend="cpu")
+    assert entry.applies("1.0", target) is on_windows
+    assert entry.applies("1.0", replace(target, platform="manylinux_2_28_x86_64")) is on_linux
 
 
 def test_references() -> None:

@@ -42,7 +42,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@check("compiled extension: loads and names its compiler")
+@check("compiled extension: loads and names its compiler", needs=["ops"])
 def extension_loads(context):
     from detectron2 import _C
 

@@ -24,7 +24,9 @@ from wheelferry.cli.options import (
     Torch,
     TorchIndex,
     Verbose,
+    Wheel,
     With,
+    WithoutOps,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ def bundle(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    without_ops: WithoutOps = False,
+    wheel: Wheel = None,
     profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
@@ -126,6 +130,7 @@ def bundle(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        without_ops=without_ops,
         profile=profile,
         has_runtime=bool(runtime),
         quiet=quiet,
@@ -144,6 +149,7 @@ def bundle(
         level=None if no_verify else _level(level),
         keep_going=keep_going,
         runtimes=runtime or (),
+        wheels=wheel or (),
         command=command_line(),
     )
     show_bundle(result, as_json=json)
@@ -162,6 +168,7 @@ def plan(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    without_ops: WithoutOps = False,
     profile: Profile = None,
     extra: With = None,
     requirement: RequirementFile = None,
@@ -181,6 +188,7 @@ def plan(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        without_ops=without_ops,
         profile=profile,
         has_runtime=True,  # that is decided when the bundle is packed
         extra=extra,
@@ -200,6 +208,8 @@ def build(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    without_ops: WithoutOps = False,
+    wheel: Wheel = None,
     profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
@@ -213,6 +223,7 @@ def build(
     from wheelferry.cli.session import open_tools, plan_from_options
     from wheelferry.stages.cells import build_cells
     from wheelferry.stages.fetch import fetch
+    from wheelferry.stages.roads import choose_roads
 
     located, chosen = plan_from_options(
         reference,
@@ -222,13 +233,15 @@ def build(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        without_ops=without_ops,
         profile=profile,
         has_runtime=True,
         quiet=quiet,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    release = fetch(chosen, located.folder, tools, source=source)
-    built = build_cells(chosen, release, tools)
+    roads = choose_roads(chosen, wheel or ())
+    release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
+    built = build_cells(chosen, roads, release, tools)
     if not built.done:
         built.raise_failures()
     entries = [one.wheel for one in built.done]
@@ -249,6 +262,8 @@ def lock(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    without_ops: WithoutOps = False,
+    wheel: Wheel = None,
     profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
@@ -267,6 +282,7 @@ def lock(
     from wheelferry.cli.session import open_tools, plan_from_options
     from wheelferry.stages.cells import lock_cells
     from wheelferry.stages.fetch import fetch
+    from wheelferry.stages.roads import choose_roads
 
     located, chosen = plan_from_options(
         reference,
@@ -276,6 +292,7 @@ def lock(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        without_ops=without_ops,
         profile=profile,
         has_runtime=True,
         quiet=quiet,
@@ -283,8 +300,9 @@ def lock(
         requirement_files=requirement,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    release = fetch(chosen, located.folder, tools, source=source)
-    locked = lock_cells(chosen, release, tools)
+    roads = choose_roads(chosen, wheel or ())
+    release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
+    locked = lock_cells(chosen, roads, release, tools)
     if not locked.done:
         locked.raise_failures()
     show_locks(out, [one.lock for one in locked.done], as_json=json)
@@ -300,6 +318,8 @@ def pack(
     torch: Torch = None,
     torch_index: TorchIndex = None,
     cuda_arch: CudaArch = None,
+    without_ops: WithoutOps = False,
+    wheel: Wheel = None,
     profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
@@ -322,6 +342,8 @@ def pack(
         torch=torch,
         torch_index=torch_index,
         cuda_arch=cuda_arch,
+        without_ops=without_ops,
+        wheel=wheel,
         profile=profile,
         cuda_home=cuda_home,
         source=source,

@@ -18,7 +18,9 @@ Python = Annotated[
 Platform = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="TAG", help="Platform of the target, as in linux_x86_64 or manylinux_2_28_x86_64; repeatable."
+        metavar="TAG",
+        help="Platform of the target: linux_x86_64, manylinux_2_28_x86_64, win_amd64; repeatable. "
+        "Default: this machine's.",
     ),
 ]
 Backend = Annotated[
@@ -57,6 +59,20 @@ Torch = Annotated[
     list[str] | None,
     typer.Option(
         metavar="VERSION", help="torch to build against and ship; repeatable. Default: the newest that fits."
+    ),
+]
+WithoutOps = Annotated[
+    bool,
+    typer.Option(
+        "--without-ops",
+        help="Leave the compiled ops out, where the release is of use without: no compiler is needed.",
+    ),
+]
+Wheel = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="A wheel that was built elsewhere, of the project or of a dependency; repeatable.",
     ),
 ]
 Source = Annotated[

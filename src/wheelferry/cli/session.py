@@ -12,7 +12,7 @@ from wheelferry.coverage import choose_torch, require_possible
 from wheelferry.errors import InputError
 from wheelferry.files import require_space
 from wheelferry.index import read_pip_configuration
-from wheelferry.interpreters import host_glibc_minor
+from wheelferry.interpreters import default_platform, host_glibc_minor
 from wheelferry.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.process import Completed, run
 from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
@@ -80,6 +80,7 @@ def plan_from_options(
     torch: list[str] | None,
     torch_index: str | None = None,
     cuda_arch: list[str] | None = None,
+    without_ops: bool = False,
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
@@ -115,7 +116,9 @@ def plan_from_options(
             _say_notes(fitted.notes)
         python, platform, backend = list(fitted.python), list(fitted.platform), list(fitted.backend)
         torch, cuda_arch = list(fitted.torch), list(fitted.cuda_arch)
-    platforms = [parse_platform(p, host_glibc_minor=host_glibc_minor()) for p in platform or ["linux_x86_64"]]
+    platforms = [
+        parse_platform(p, host_glibc_minor=host_glibc_minor()) for p in platform or [default_platform()]
+    ]
     targets = [
         Target(
             python=py,
@@ -150,6 +153,7 @@ def plan_from_options(
         torch_index=torch_index,
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
+        without_ops=without_ops,
     )
     return located, plan
 

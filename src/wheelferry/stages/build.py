@@ -3,18 +3,19 @@
 import hashlib
 import json
 import os
-import platform
 import re
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from packaging.utils import NormalizedName
 
 from wheelferry.cuda import Cuda, backend_of, from_flags, version_of
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
-from wheelferry.interpreters import Interpreter, find_interpreter
+from wheelferry.interpreters import Interpreter, default_platform, find_interpreter, host_glibc_minor
 from wheelferry.lock import (
     Choice,
     LockedWheel,
@@ -29,8 +30,9 @@ from wheelferry.progress import Task
 from wheelferry.source import Source, export, substitute
 from wheelferry.stages.finish import finish_wheel
 from wheelferry.stages.populate import populate
+from wheelferry.stand_in import place_stand_in, stand_in_identity
 from wheelferry.store import Entry
-from wheelferry.targets import DEFAULT_BACKEND, Target
+from wheelferry.targets import DEFAULT_BACKEND, Target, parse_platform
 from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit, require_host_compiler
 from wheelferry.tools import Tools, default_jobs
 from wheelferry.wheels import read_wheel, torch_cuda
@@ -46,18 +48,26 @@ _NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Built:
-    """A wheel of the project for one cell, the torch it was compiled against, and its build key.
+class CompiledAgainst:
+    """The torch wheel that compiled ops were built with: its version and SHA-256."""
 
-    `environment_key` names the build environment in the store; `cuda_architectures` are those compiled for.
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """A wheel of the project for one cell, and the torch it was compiled against (None: nothing was).
+
+    `environment_key` names the build environment in the store, empty for a wheel that was not compiled
+    here; `cuda_architectures` are those compiled for. `interpreter` is this machine's, for sdists.
     """
 
     cell: Cell
     wheel: Entry
-    torch: LockedWheel
-    key: str
-    environment_key: str
+    torch: CompiledAgainst | None
     interpreter: Interpreter
+    environment_key: str = ""
     cuda_architectures: tuple[str, ...] = ()
 
 
@@ -73,28 +83,23 @@ class Prepared:
     toolkit: Toolkit | None
 
     @property
-    def torch(self) -> LockedWheel:
-        """The torch to compile against and to ship."""
-        return by_name(self.environment)["torch"]  # type: ignore[index]  # a NormalizedName by construction
+    def torch(self) -> CompiledAgainst | None:
+        """The torch to compile against and to ship; None when nothing is compiled."""
+        torch = by_name(self.environment).get(NormalizedName("torch"))
+        return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
 def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
     """Find what the machine must have, resolve the build environment and download it.
 
-    Raises InputError for a platform other than this machine's or a torch of another build than asked
-    for, MissingError without an interpreter, its headers, a compiler or a CUDA toolkit.
+    Raises InputError for a torch of another build than asked for, MissingError without an interpreter, its
+    headers, a compiler or a CUDA toolkit.
     """
-    _require_own_platform(cell.target)
     tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
-    if not interpreter.can_compile:
-        raise MissingError(
-            f"{interpreter.path} has no Python.h in {interpreter.headers}",
-            hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
-        )
-    toolchain = linux.toolchain_identity(tools.run)
     toolkit = _find_toolkit(cell, tools)
+    toolchain = _identify_toolchain(cell, interpreter, toolkit, tools)
     requirements = _environment_requirements(cell, toolkit)
     known_as = environment_key(plan, cell, requirements, interpreter, tools)
     environment = _lock_environment(plan, cell, requirements, interpreter, tools, known_as=known_as)
@@ -103,14 +108,7 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain="; ".join(
-            (
-                f"CPython {interpreter.version} {dict(interpreter.compile)}",
-                toolchain,
-                linux.portable_identity(),
-                *([toolkit.identity] if toolkit else []),
-            )
-        ),
+        toolchain=toolchain,
     )
     prepared = Prepared(
         cell=cell,
@@ -120,7 +118,8 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         interpreter=interpreter,
         toolkit=toolkit,
     )
-    check_torch_build(cell, prepared.torch, tools)
+    if cell.ops:
+        check_torch_build(cell, by_name(environment)[NormalizedName("torch")], tools)
     return prepared
 
 
@@ -143,25 +142,29 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
         cell=prepared.cell,
         wheel=entry,
         torch=prepared.torch,
-        key=key,
         environment_key=prepared.environment_key,
         interpreter=prepared.interpreter,
         cuda_architectures=_stamped_architectures(tools.store.path(entry.sha256)),
     )
 
 
-def _require_own_platform(target: Target) -> None:
-    """Raise InputError for a platform that this machine's compiler does not make."""
-    if sys.platform != "linux" or not target.platform.startswith("manylinux"):
-        raise InputError(
-            f"{target.platform} cannot be built on this machine ({sys.platform})",
-            hint="this version builds Linux wheels on Linux",
+def _identify_toolchain(cell: Cell, interpreter: Interpreter, toolkit: Toolkit | None, tools: Tools) -> str:
+    """Everything that compiles, as one text; raises MissingError when some of it is not there."""
+    if not cell.ops:
+        return f"CPython {interpreter.version}; {stand_in_identity()}"
+    if not interpreter.can_compile:
+        raise MissingError(
+            f"{interpreter.path} has no Python.h in {interpreter.headers}",
+            hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
         )
-    if not target.platform.endswith(platform.machine()):
-        raise InputError(
-            f"{target.platform} cannot be built on {platform.machine()}",
-            hint="build on a machine of that kind",
+    return "; ".join(
+        (
+            f"CPython {interpreter.version} {dict(interpreter.compile)}",
+            linux.toolchain_identity(tools.run),
+            linux.portable_identity(),
+            *([toolkit.identity] if toolkit else []),
         )
+    )
 
 
 def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
@@ -206,7 +209,7 @@ def environment_key(
 ) -> str:
     """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
     document = [
-        cell.target.name,
+        build_target(cell).name,
         interpreter.version,
         requirements,
         cell.constraints,
@@ -237,7 +240,7 @@ def _lock_environment(
         choices = _resolve_environment(cell, requirements, interpreter, tools)
         tools.store.remember_text("environment", known_as, choices_to_json(choices))
     return populate(
-        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+        choices, build_target(cell), interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
     )
 
 
@@ -248,8 +251,9 @@ def _resolve_environment(
         tools.store.workspace("resolve") as work,
         tools.progress.task("resolve the build environment"),
     ):
+        target = build_target(cell)
         resolution = tools.uv.resolve(
-            cell.target,
+            target,
             requirements=requirements,
             constraints=cell.constraints,
             find_links=None,
@@ -257,7 +261,16 @@ def _resolve_environment(
             interpreter=interpreter,
             work=work,
         )
-        return choose_files(resolution, cell.target, base=work)
+        return choose_files(resolution, target, base=work)
+
+
+def build_target(cell: Cell) -> Target:
+    """The target that the build environment is for: where nothing is compiled, this machine itself."""
+    if cell.ops:
+        return cell.target
+    return replace(
+        cell.target, platform=parse_platform(default_platform(), host_glibc_minor=host_glibc_minor())
+    )
 
 
 def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Entry:
@@ -274,19 +287,21 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
         variables = _build_variables(cell, source, work, python, interpreter, tools)
+        if not cell.ops:
+            variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
         cuda = cell.cuda and replace(
             cell.cuda, architectures=cell.cuda.architectures or _torch_architectures(python, tools)
         )
         if cuda:
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
             variables |= _cuda_variables(cuda, toolkit, variables, tools)
-        with tools.progress.task(f"compile {plan.recipe.distribution}") as task:
+        with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
             raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
         return finish_wheel(
             raw,
             work / "finished",
             cell,
-            required_modules(plan.recipe, with_cuda=cuda is not None),
+            required_modules(plan.recipe, cell),
             device_code(plan.recipe, cuda.architectures) if cuda else None,
             tools,
             epoch=source.epoch,
@@ -314,7 +329,7 @@ def _build_variables(
     prefixes = {work / "source": "source", work / "env": "env"}
     return {
         **inherited,
-        **linux.compile_environment(work, prefixes, interpreter.compile, tools.run),
+        **(linux.compile_environment(work, prefixes, interpreter.compile, tools.run) if cell.ops else {}),
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "SOURCE_DATE_EPOCH": str(source.epoch),
         "MAX_JOBS": str(tools.jobs),
@@ -412,15 +427,17 @@ def _ninja_listener(task: Task) -> Callable[[str], None]:
 
 def _stamp(plan: Plan, prepared: Prepared, cuda: Cuda | None, source: Source) -> bytes:
     """What the wheel says about its making; the static check compares the torch hash with the lock."""
-    document = {
+    document: dict[str, Any] = {
         "recipe": plan.recipe.name,
         "release": plan.release_name,
         "source": source.identity,
         "backend": prepared.cell.target.backend,
         "cuda": asdict(cuda) if cuda else None,
-        "torch": {"version": str(prepared.torch.version), "sha256": prepared.torch.sha256},
+        "torch": asdict(prepared.torch) if prepared.torch else None,
         "key": prepared.key,
     }
+    if not prepared.cell.ops:
+        document["ops"] = False
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 

@@ -13,6 +13,7 @@ from wheelferry.stages.cells import Outcome, lock_cells
 from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
 from wheelferry.stages.pack import Locked, check_output, pack
+from wheelferry.stages.roads import choose_roads
 from wheelferry.stages.verify import verify
 from wheelferry.tools import Tools
 
@@ -40,22 +41,26 @@ def bundle(
     level: Level | None = Level.TRAIN,
     keep_going: bool = False,
     runtimes: Sequence[str] = (),
+    wheels: Sequence[Path] = (),
     command: str | None = None,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
-    `equip` takes them. `command` is the command line to name in the report.
+    `equip` takes them; `wheels` are those that were built elsewhere. `command` is the command line to name
+    in the report.
     """
     check_output(out)
+    roads = choose_roads(plan, wheels)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     kits = equip([cell.target for cell in plan.cells], runtimes, tools)
     assets = carry_assets(plan, located, tools)
-    release = fetch(plan, located.folder, tools, source=source)
-    locked = lock_cells(plan, release, tools)
+    release = fetch(plan, located.folder, tools, source=source) if roads.need_source else None
+    locked = lock_cells(plan, roads, release, tools)
     if not keep_going or not locked.done:
         locked.raise_failures()
-    manifest = pack(plan, located, release, locked.done, out, tools, kits=kits, assets=assets)
+    commit = release.identity if release else plan.release.pin
+    manifest = pack(plan, located, commit, locked.done, out, tools, kits=kits, assets=assets)
     report = verify(out, level, tools, command=command) if level is not None else None
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

@@ -1,7 +1,7 @@
 """Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -11,8 +11,10 @@ from wheelferry.process import Group
 from wheelferry.progress import Labelled
 from wheelferry.source import Source
 from wheelferry.stages.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
+from wheelferry.stages.given import take_wheel
 from wheelferry.stages.lock import lock
 from wheelferry.stages.pack import Locked
+from wheelferry.stages.roads import Roads
 from wheelferry.tools import Tools, default_jobs
 
 Result = TypeVar("Result")
@@ -41,10 +43,20 @@ class Outcome(Generic[Result]):
         )
 
 
-def build_cells(plan: Plan, source: Source, tools: Tools) -> Outcome[Built]:
-    """The wheel of every cell. Environments are prepared in turn, wheels are compiled beside one another."""
+def build_cells(plan: Plan, roads: Roads, source: Source | None, tools: Tools) -> Outcome[Built]:
+    """The wheel of every cell. Environments are prepared in turn, wheels are compiled beside one another.
+
+    `source` may be None when all wheels are given.
+    """
+    given: Outcome[Built] = _each(
+        [(cell, roads.given[cell.target]) for cell in plan.cells if cell.target in roads.given],
+        lambda cell, path: take_wheel(plan, cell, path, tools),
+    )
+    made = [cell for cell in plan.cells if cell.target not in roads.given]
+    if source is None or not made:
+        return given
     ready: Outcome[Prepared] = _each(
-        [(cell, cell) for cell in plan.cells], lambda cell: prepare(plan, cell, source, tools)
+        [(cell, cell) for cell in made], lambda _, cell: prepare(plan, cell, source, tools)
     )
     tools.progress.stage(f"build {plan.title}")
     if len(ready.done) > 1:
@@ -52,16 +64,17 @@ def build_cells(plan: Plan, source: Source, tools: Tools) -> Outcome[Built]:
     else:
         built = _each(
             [(prepared.cell, prepared) for prepared in ready.done],
-            lambda prepared: compile_wheel(plan, prepared, source, tools),
+            lambda _, prepared: compile_wheel(plan, prepared, source, tools),
         )
-    return replace(built, failed=(*ready.failed, *built.failed))
+    return Outcome(done=(*given.done, *built.done), failed=(*given.failed, *ready.failed, *built.failed))
 
 
-def lock_cells(plan: Plan, source: Source, tools: Tools) -> Outcome[Locked]:
+def lock_cells(plan: Plan, roads: Roads, source: Source | None, tools: Tools) -> Outcome[Locked]:
     """The wheel and the lock of every cell."""
-    built = build_cells(plan, source, tools)
+    built = build_cells(plan, roads, source, tools)
     locked: Outcome[Locked] = _each(
-        [(one.cell, one) for one in built.done], lambda one: Locked(built=one, lock=lock(plan, one, tools))
+        [(one.cell, one) for one in built.done],
+        lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=roads.dependencies)),
     )
     return replace(locked, failed=(*built.failed, *locked.failed))
 
@@ -91,7 +104,7 @@ def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, too
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         futures = [(prepared.cell, pool.submit(compile_one, prepared)) for prepared in cells]
-        return _each(futures, Future.result)
+        return _each(futures, lambda _, future: future.result())
     except BaseException:
         group.end()
         raise
@@ -102,13 +115,13 @@ def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, too
 Item = TypeVar("Item")
 
 
-def _each(items: Iterable[tuple[Cell, Item]], work: Callable[[Item], Result]) -> Outcome[Result]:
-    """`work` on the item of each cell; what it raises on purpose is kept beside the cell's name."""
+def _each(items: Iterable[tuple[Cell, Item]], work: Callable[[Cell, Item], Result]) -> Outcome[Result]:
+    """`work` on each cell and its item; what it raises on purpose is kept beside the cell's name."""
     done: list[Result] = []
     failed: list[tuple[Cell, WheelferryError]] = []
     for cell, item in items:
         try:
-            done.append(work(item))
+            done.append(work(cell, item))
         except WheelferryError as error:
             failed.append((cell, error))
     return Outcome(done=tuple(done), failed=tuple(failed))

@@ -8,12 +8,13 @@ from pathlib import Path
 from wheelferry.checks import extension_files, missing_device_code, missing_extensions
 from wheelferry.errors import BuildError
 from wheelferry.manifest import DeviceCode
+from wheelferry.metadata import filename_parts
 from wheelferry.plan import Cell
 from wheelferry.platforms import linux
 from wheelferry.store import Entry
 from wheelferry.targets import Target, glibc_minor
 from wheelferry.tools import Tools
-from wheelferry.wheels import amend_metadata, pack, read_wheel, retag, unpack
+from wheelferry.wheels import amend_metadata, pack, read_wheel, retag, set_tag, unpack
 
 
 def finish_wheel(
@@ -42,8 +43,15 @@ def finish_wheel(
     unpack(raw, tree)
     if cuda is not None:
         _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
+    if not cell.ops:
+        # pure, but for this target alone: its torch, and what it requires, would not fit another
+        set_tag(tree, f"{cell.target.interpreter}-none-{cell.target.platform}")
     amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)
     wheel = repack_for_target(tree, out / "packed", raw.name, cell.target, tools, epoch=epoch)
+    if filename_parts(wheel.name)[2].isdisjoint(cell.target.tags):
+        raise BuildError(
+            f"the build made {wheel.name}, which does not fit {cell.target.name}", hint=f"its log: {log}"
+        )
     return tools.store.add(wheel)
 
 

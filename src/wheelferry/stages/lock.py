@@ -1,60 +1,122 @@
 """Lock: one resolution for the target, every file of it in the store as a wheel."""
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from packaging.utils import NormalizedName
 
 from wheelferry.checks import mixed_builds
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.lock import Choice, Lock, choose_files
-from wheelferry.plan import Plan
-from wheelferry.stages.build import Built
-from wheelferry.stages.populate import populate
+from wheelferry.lock import Choice, Lock, LockedWheel, choose_files
+from wheelferry.metadata import filename_parts
+from wheelferry.plan import Cell, Plan
+from wheelferry.stages.build import Built, check_torch_build
+from wheelferry.stages.populate import NeedsCompilerError, populate
 from wheelferry.tools import Tools
 
 
-def lock(plan: Plan, built: Built, tools: Tools) -> Lock:
+def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:
     """The exact wheels for the built wheel's target: it, its torch, and the newest of all else that fits.
 
-    Raises InputError when nothing fits, IntegrityError when the index would now give another torch
-    than the one compiled against.
+    `given` are wheels of dependencies that the user has; they are taken where they fit. Raises InputError
+    when nothing fits, IntegrityError when the index would now give another torch than the one compiled
+    against.
     """
     cell = built.cell
     tools.progress.stage(f"lock {plan.title} for {cell.target.name}")
+    fitting = [path for path in given if not filename_parts(path.name)[2].isdisjoint(cell.target.tags)]
     with tools.store.workspace("lock") as work:
         links = work / "built"
         links.mkdir()
         tools.store.place(built.wheel.sha256, links / built.wheel.filename)
-        with tools.progress.task("resolve"):
-            resolution = tools.uv.resolve(
-                cell.target,
-                requirements=[f"{plan.recipe.distribution}=={cell.wheel_version}", *cell.requirements],
-                constraints=[*cell.constraints, f"torch=={built.torch.version}"],
-                find_links=links,
-                torch_index=cell.torch_index,
-                interpreter=built.interpreter,
-                work=work / "uv",
-            )
-        choices = choose_files(resolution, cell.target, base=work / "uv")
+        for path in fitting:
+            shutil.copyfile(path, links / path.name)
+        wheels = _lock_wheels(plan, built, _pins(built, fitting), links, work, tools)
+    result = Lock(target=cell.target, wheels=wheels)
+    _require_torch(built, result.wheel("torch"), tools)
+    return result
+
+
+def _pins(built: Built, given: Iterable[Path]) -> list[str]:
+    """What holds the resolution to the torch compiled against and to the wheels that the user has."""
+    pins = [*built.cell.constraints]
+    if built.torch is not None:
+        pins.append(f"torch=={built.torch.version}")
+    for path in given:
+        name, version, _ = filename_parts(path.name)
+        pins.append(f"{name}=={version}")
+    return pins
+
+
+def _lock_wheels(
+    plan: Plan, built: Built, pins: list[str], links: Path, work: Path, tools: Tools
+) -> tuple[LockedWheel, ...]:
+    """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
+    cell = built.cell
+    only_binary: dict[str, str] = {}
+    while True:
+        folder = work / f"uv{len(only_binary)}"
+        try:
+            with tools.progress.task("resolve"):
+                resolution = tools.uv.resolve(
+                    cell.target,
+                    requirements=[f"{plan.recipe.distribution}=={cell.wheel_version}", *cell.requirements],
+                    constraints=pins,
+                    find_links=links,
+                    torch_index=cell.torch_index,
+                    only_binary=only_binary,
+                    interpreter=built.interpreter,
+                    work=folder,
+                )
+        except InputError as error:
+            if only_binary:
+                raise _no_wheel(only_binary, cell, error) from None
+            raise
+        choices = choose_files(resolution, cell.target, base=folder)
         require_same_build(choices)
         tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
-        wheels = populate(
-            choices,
-            cell.target,
-            built.interpreter,
-            tools,
-            sdist_constraints=plan.recipe.build.sdist_constraints,
+        try:
+            return populate(
+                choices,
+                cell.target,
+                built.interpreter,
+                tools,
+                sdist_constraints=plan.recipe.build.sdist_constraints,
+            )
+        except NeedsCompilerError as error:
+            tools.progress.note(f"{error}; looking for a release that has a wheel")
+            only_binary |= error.packages
+
+
+def _no_wheel(packages: Mapping[str, str], cell: Cell, error: InputError) -> InputError:
+    named = "\n".join(f"  {name}: {reason}" for name, reason in packages.items())
+    return InputError(
+        f"no wheel for {cell.target.name}, and none can be made here:\n{named}\n{error}",
+        hint="give one with --wheel FILE (`pip wheel` on a machine of the target's kind makes it), make the "
+        "bundle there, or constrain the package with --with",
+    )
+
+
+def _require_torch(built: Built, torch: LockedWheel, tools: Tools) -> None:
+    """Raise unless the locked torch is the one compiled against, and of the build asked for."""
+    if not built.environment_key or built.torch is None:
+        check_torch_build(built.cell, torch, tools)
+    if built.torch is None or torch.sha256 == built.torch.sha256:
+        return
+    if not built.environment_key:
+        raise InputError(
+            f"{built.wheel.filename} was compiled against another torch wheel "
+            f"({built.torch.version}, {built.torch.sha256[:16]}…) than the index's {torch.filename}",
+            hint="take torch from where the builder of the wheel did, with --torch-index URL|DIR",
         )
-    result = Lock(target=cell.target, wheels=wheels)
-    if result.wheel("torch").sha256 != built.torch.sha256:
-        # so that the next run asks the index again
-        tools.store.forget("environment", built.environment_key)
-        raise IntegrityError(
-            f"the wheel was compiled against {built.torch.filename}, "
-            "but the index now gives another file of that name",
-            hint="run the command again; if it stays so, the index serves two different torch wheels",
-        )
-    return result
+    # so that the next run asks the index again
+    tools.store.forget("environment", built.environment_key)
+    raise IntegrityError(
+        f"the wheel was compiled against torch {built.torch.version}, "
+        f"but the index now gives another file {torch.filename}",
+        hint="run the command again; if it stays so, the index serves two different torch wheels",
+    )
 
 
 def require_same_build(choices: Iterable[Choice]) -> None:

@@ -14,7 +14,6 @@ from wheelferry.installer import PYZ, SCRIPTS, write_installer
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan, device_code, plan_digest, required_modules
-from wheelferry.source import Source
 from wheelferry.stages.assets import CarriedAsset, asset_variables
 from wheelferry.stages.build import Built
 from wheelferry.stages.equip import Kit
@@ -69,7 +68,7 @@ def check_output(out: Path) -> None:
 def pack(
     plan: Plan,
     located: LocatedRecipe,
-    source: Source,
+    commit: str,
     locked: Iterable[Locked],
     out: Path,
     tools: Tools,
@@ -79,7 +78,7 @@ def pack(
 ) -> Manifest:
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
 
-    `kits` are what the clients of each target install with.
+    `commit` is what identifies the source, `kits` are what the clients of each target install with.
     """
     cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
@@ -105,7 +104,7 @@ def pack(
             release=plan.release_name,
             distribution=plan.recipe.distribution,
             source=plan.recipe.source.place,
-            commit=source.identity,
+            commit=commit,
             created_by=CREATED_BY,
             targets=tuple(entries),
             files=(),
@@ -145,9 +144,11 @@ def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> T
         requirements=requirements,
         pylock=pylock,
         built=cell.built.wheel.filename,
-        extensions=required_modules(plan.recipe, with_cuda=cell.built.cell.cuda is not None),
+        extensions=required_modules(plan.recipe, cell.built.cell),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
-        plan=plan_digest(plan.recipe, plan.release_name, cell.lock.target),
+        plan=plan_digest(
+            plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
+        ),
         footprint=footprint([work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels]),
         uv=f"tools/{kit.uv.filename}",
         pip=f"tools/{kit.pip.filename}",
@@ -186,6 +187,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
         "imports": smoke.imports,
         "modules": smoke.modules,
         "features": plan.release.features,
+        "ops_features": plan.recipe.build.ops_features,
         "settings": smoke.settings,
     }
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")

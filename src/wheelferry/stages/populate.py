@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from wheelferry.download import Download, download_all
-from wheelferry.interpreters import Interpreter
+from wheelferry.errors import BuildError, InputError
+from wheelferry.interpreters import Interpreter, is_own_platform
 from wheelferry.lock import Choice, LockedWheel
 from wheelferry.metadata import filename_parts
 from wheelferry.stages.finish import repack_for_target
@@ -18,6 +19,14 @@ from wheelferry.wheels import unpack
 _SDIST_FORMAT = 2
 
 
+class NeedsCompilerError(InputError):
+    """Sdists that this machine cannot build for the target; `packages` says of each name why."""
+
+    def __init__(self, packages: Mapping[str, str], target: Target) -> None:
+        super().__init__(f"{', '.join(packages)}: the sdist needs a compiler for {target.platform}")
+        self.packages = packages
+
+
 def populate(
     choices: Iterable[Choice],
     target: Target,
@@ -28,22 +37,46 @@ def populate(
 ) -> tuple[LockedWheel, ...]:
     """Bring `choices` into the store and return them as wheels, in name order.
 
-    Raises what downloading and building raise.
+    Sdists are built before any wheel is downloaded: they are small, and what they lack should not cost
+    gigabytes. Raises NeedsCompilerError naming all that do not build for another platform than this
+    machine's, and what downloading and building raise.
     """
     chosen = list(choices)
-    entries = download_all(
-        [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in chosen],
-        tools.store,
-        tools.index,
-        tools.progress,
-    )
-    wheels = []
-    for choice in chosen:
-        entry = entries[choice.url]
-        if choice.is_sdist:
-            entry = _build_sdist(choice, entry, target, interpreter, tools, sdist_constraints)
-        wheels.append(locked_wheel(choice, entry))
-    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+    sdists = [choice for choice in chosen if choice.is_sdist]
+    entries = _download(sdists, tools)
+    built = _build_sdists(sdists, entries, target, interpreter, tools, sdist_constraints)
+    entries = {**_download([c for c in chosen if not c.is_sdist], tools), **built}
+    return tuple(sorted((locked_wheel(c, entries[c.url]) for c in chosen), key=lambda wheel: wheel.name))
+
+
+def _download(choices: Iterable[Choice], tools: Tools) -> Mapping[str, Entry]:
+    wanted = [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in choices]
+    return download_all(wanted, tools.store, tools.index, tools.progress) if wanted else {}
+
+
+def _build_sdists(
+    choices: Iterable[Choice],
+    entries: Mapping[str, Entry],
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    constraints: tuple[str, ...],
+) -> dict[str, Entry]:
+    """The wheel of each sdist, by its URL."""
+    built: dict[str, Entry] = {}
+    needy: dict[str, str] = {}
+    for choice in choices:
+        try:
+            built[choice.url] = _build_sdist(
+                choice, entries[choice.url], target, interpreter, tools, constraints
+            )
+        except BuildError as error:
+            if is_own_platform(target):
+                raise
+            needy[choice.name] = str(error)
+    if needy:
+        raise NeedsCompilerError(needy, target)
+    return built
 
 
 def locked_wheel(choice: Choice, entry: Entry) -> LockedWheel:
@@ -92,6 +125,8 @@ def _build_sdist(
                 environment={"SOURCE_DATE_EPOCH": "315532800"},
                 log=tools.store.log_path(f"build-{choice.name}"),
             )
+            if filename_parts(wheel.name)[2].isdisjoint(target.tags):
+                raise BuildError(f"{choice.filename} compiles: it made {wheel.name}")
             # a pure wheel too: its file modes came from this machine's umask
             unpack(wheel, work / "tree")
             wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)

@@ -1,29 +1,35 @@
-"""Python side of the compiled operators.
+"""Python side of the operators: the compiled ones, or plain.py in a wheel that was packed without them.
 
 All take CPU tensors of float32 or float64; `box_iou` takes tensors on a GPU too where it was
 compiled for CUDA. Boxes are x1, y1, x2, y2 in pixels. Arguments that do not fit raise RuntimeError.
 """
 
+from importlib.util import find_spec
+
 # torch must be imported before the extension, which finds torch's libraries through it.
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from . import _C
+# a compiled module that is there but does not load is a fault, and raises
+if find_spec("skiff._C"):
+    from . import _C as kernels
+else:
+    from . import plain as kernels
 
 
 def version():
     """Version of the compiled code."""
-    return _C.version()
+    return kernels.version()
 
 
 def cuda_version():
     """CUDA that the operators were compiled with (13000 for 13.0), 0 without CUDA."""
-    return _C.cuda_version()
+    return kernels.cuda_version()
 
 
 def nms(boxes, scores, iou_threshold):
     """Indices int64 [K] of the boxes [N, 4] that greedy suppression keeps, best score first."""
-    return _C.nms(boxes, scores, float(iou_threshold))
+    return kernels.nms(boxes, scores, float(iou_threshold))
 
 
 def nms_per_class(boxes, scores, labels, iou_threshold):
@@ -37,7 +43,7 @@ def nms_per_class(boxes, scores, labels, iou_threshold):
 
 def box_iou(a, b):
     """IoU [N, M] of boxes `a` [N, 4] with boxes `b` [M, 4]."""
-    return _C.box_iou(a, b)
+    return kernels.box_iou(a, b)
 
 
 def roi_align(features, rois, spatial_scale, output_size, sampling_ratio=2):
@@ -55,12 +61,14 @@ class _RoiAlign(Function):
     def forward(ctx, features, rois, spatial_scale, output_size, sampling_ratio):
         ctx.save_for_backward(rois)
         ctx.geometry = (spatial_scale, features.shape, sampling_ratio)
-        return _C.roi_align(features, rois, spatial_scale, output_size[0], output_size[1], sampling_ratio)
+        return kernels.roi_align(
+            features, rois, spatial_scale, output_size[0], output_size[1], sampling_ratio
+        )
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         (rois,) = ctx.saved_tensors
         scale, (batch, _, height, width), sampling_ratio = ctx.geometry
-        features_grad = _C.roi_align_backward(grad, rois, scale, batch, height, width, sampling_ratio)
+        features_grad = kernels.roi_align_backward(grad, rois, scale, batch, height, width, sampling_ratio)
         return features_grad, None, None, None, None

@@ -1,0 +1,111 @@
+"""Given: a wheel of the project that was built elsewhere takes the place of a build here."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wheelferry.checks import missing_extensions
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.interpreters import Interpreter, find_interpreter
+from wheelferry.lock import LockedWheel, choose_files
+from wheelferry.metadata import STAMP
+from wheelferry.plan import Cell, Plan, required_modules
+from wheelferry.stages.build import Built, CompiledAgainst, check_torch_build
+from wheelferry.stages.populate import populate
+from wheelferry.tools import Tools
+from wheelferry.wheels import amend_metadata, pack, read_wheel, unpack
+
+
+def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
+    """The wheel in the file `path` as the result of a build for `cell`.
+
+    One that wheelferry built stays as it is, byte for byte. To another one is added what ours have: the
+    torch that it is tied to, a version that says so, and a stamp, which also says that the torch it was
+    compiled against is only what the user says. Raises InputError for a wheel without the compiled modules,
+    IntegrityError for a stamp of another source.
+    """
+    tools.progress.note(f"{path.name} is taken for {cell.target.name}")
+    info = read_wheel(path)
+    missing = list(missing_extensions(info, required_modules(plan.recipe, cell), cell.target))
+    if missing:
+        raise InputError(f"--wheel {path.name} has no compiled {', '.join(missing)}")
+    interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
+    if info.stamp is not None:
+        stamp = _read_stamp(plan, path, info.stamp)
+    else:
+        torch = _find_torch(plan, cell, interpreter, tools)
+        stamp = _make_stamp(plan, cell, torch)
+    with tools.store.workspace("given") as work:
+        copy = work / path.name
+        shutil.copyfile(path, copy)
+        if info.stamp is None:
+            copy = _tie(copy, cell, stamp, work, tools)
+        entry = tools.store.add(copy)
+    against = stamp["torch"]
+    return Built(
+        cell=cell,
+        wheel=entry,
+        torch=CompiledAgainst(version=against["version"], sha256=against["sha256"]) if against else None,
+        interpreter=interpreter,
+        cuda_architectures=tuple((stamp.get("cuda") or {}).get("architectures", ())),
+    )
+
+
+def _read_stamp(plan: Plan, path: Path, stamp: bytes) -> Mapping[str, Any]:
+    """What a wheel of ours says about its making; IntegrityError when that was another source."""
+    try:
+        document: dict[str, Any] = json.loads(stamp)
+        source, against = document["source"], document["torch"]
+        if against is not None:
+            against = {key: str(against[key]) for key in ("version", "sha256")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"--wheel {path.name}: its {STAMP} makes no sense ({error})") from None
+    if source != plan.release.pin:
+        raise IntegrityError(
+            f"--wheel {path.name} was built from {source}, {plan.title} is {plan.release.pin}",
+            hint="build it again from the release that the recipe pins",
+        )
+    return {**document, "torch": against}
+
+
+def _find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> LockedWheel:
+    """The torch that the cell will ship, downloaded."""
+    with tools.store.workspace("resolve") as work, tools.progress.task("resolve torch"):
+        resolution = tools.uv.resolve(
+            cell.target,
+            requirements=[f"torch=={cell.target.torch}"],
+            constraints=cell.constraints,
+            find_links=None,
+            torch_index=cell.torch_index,
+            interpreter=interpreter,
+            work=work,
+        )
+        choices = [c for c in choose_files(resolution, cell.target, base=work) if c.name == "torch"]
+    (torch,) = populate(
+        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+    )
+    check_torch_build(cell, torch, tools)
+    return torch
+
+
+def _make_stamp(plan: Plan, cell: Cell, torch: LockedWheel) -> Mapping[str, Any]:
+    return {
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "source": plan.release.pin,
+        "backend": cell.target.backend,
+        "torch": {"version": str(torch.version), "sha256": torch.sha256},
+        "given": "built elsewhere; source and torch are what the user says",
+    }
+
+
+def _tie(wheel: Path, cell: Cell, stamp: Mapping[str, Any], work: Path, tools: Tools) -> Path:
+    """Version, torch requirement and stamp put into a wheel that lacks them."""
+    unpack(wheel, work / "tree")
+    text = (json.dumps(stamp, indent=1, sort_keys=True) + "\n").encode()
+    amend_metadata(
+        work / "tree", version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=text
+    )
+    return pack(work / "tree", work / "packed", tools.run, epoch=0)

@@ -1,0 +1,128 @@
+"""Roads: how each cell comes by its wheel, decided before anything is downloaded or compiled."""
+
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from wheelferry.errors import InputError
+from wheelferry.interpreters import is_own_platform
+from wheelferry.metadata import WheelInfo, filename_parts
+from wheelferry.plan import Cell, Plan
+from wheelferry.targets import Target
+from wheelferry.wheels import read_wheel
+
+
+class Road(Enum):
+    """How a cell comes by its wheel."""
+
+    GIVEN = "a wheel that the user has"
+    PYTHON_ONLY = "built here, without compiled ops"
+    NATIVE = "compiled here"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roads:
+    """The road of each target, the project's own wheels that were given, and those of dependencies."""
+
+    by_target: Mapping[Target, Road]
+    given: Mapping[Target, Path]
+    dependencies: tuple[Path, ...] = ()
+
+    @property
+    def need_source(self) -> bool:
+        """Whether anything is built, so that the release's source is needed."""
+        return any(road is not Road.GIVEN for road in self.by_target.values())
+
+
+def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
+    """Decide for every cell of `plan`; `wheels` are files that the user gives.
+
+    Raises InputError for a wheel that serves no target, and for targets that need another machine's
+    compiler, with what can be done about it.
+    """
+    infos = {path: _read(path) for path in dict.fromkeys(wheels)}
+    own = canonicalize_name(plan.recipe.distribution)
+    given: dict[Target, Path] = {}
+    for path in (path for path, info in infos.items() if info.name == own):
+        for cell in _served(plan, path, infos[path]):
+            other = given.setdefault(cell.target, path)
+            if other != path:
+                raise InputError(
+                    f"two wheels are given for {cell.target.name}: {other.name} and {path.name}",
+                    hint="give one for each target",
+                )
+    dependencies = tuple(path for path, info in infos.items() if info.name != own)
+    for path in dependencies:
+        _require_use(plan, path)
+    by_target = {cell.target: _road(cell, given) for cell in plan.cells}
+    _require_roads(by_target)
+    return Roads(
+        by_target={target: road for target, road in by_target.items() if road},
+        given=given,
+        dependencies=dependencies,
+    )
+
+
+def _read(path: Path) -> WheelInfo:
+    if not path.is_file():
+        raise InputError(f"--wheel {path}: no such file", hint="give a wheel (.whl)")
+    return read_wheel(path)
+
+
+def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
+    """The cells that a wheel of the project was built for: by us for just this torch, or by somebody else."""
+    fitting = [cell for cell in plan.cells if _fits(path, cell.target)]
+    if info.stamp is None:
+        cells = [cell for cell in fitting if cell.ops and info.version.public == plan.release.version]
+        wanted = plan.release.version
+    else:
+        cells = [cell for cell in fitting if str(info.version) == cell.wheel_version]
+        wanted = ", ".join(dict.fromkeys(cell.wheel_version for cell in fitting))
+    if not cells:
+        raise InputError(
+            f"--wheel {path.name} serves no target: "
+            + (f"it is version {info.version}, wanted is {wanted}" if fitting else "its tags fit none"),
+            hint="its release, Python, platform and torch must be those of a target "
+            f"({', '.join(cell.target.name for cell in plan.cells)})",
+        )
+    return cells
+
+
+def _fits(path: Path, target: Target) -> bool:
+    return not filename_parts(path.name)[2].isdisjoint(target.tags)
+
+
+def _require_use(plan: Plan, path: Path) -> None:
+    if not any(_fits(path, cell.target) for cell in plan.cells):
+        names = ", ".join(cell.target.name for cell in plan.cells)
+        raise InputError(f"--wheel {path.name} serves no target: its tags fit none of {names}")
+
+
+def _road(cell: Cell, given: Mapping[Target, Path]) -> Road | None:
+    if cell.target in given:
+        return Road.GIVEN
+    if not cell.ops:
+        return Road.PYTHON_ONLY
+    return Road.NATIVE if is_own_platform(cell.target) else None
+
+
+def _require_roads(roads: Mapping[Target, Road | None]) -> None:
+    closed = [target.name for target, road in roads.items() if road is None]
+    if closed:
+        raise InputError(
+            f"compiled ops for {', '.join(closed)} cannot be built on this machine ({sys.platform}, "
+            f"{platform.machine()})",
+            hint="\n".join(
+                (
+                    "any of these works:",
+                    "  --wheel FILE, a wheel that was built on such a machine (`wheelferry build` there)",
+                    "  `wheelferry bundle` there, and `wheelferry merge` of its bundle with others here",
+                    "  --without-ops, where the release is of use without them",
+                )
+            ),
+        )

@@ -1,0 +1,28 @@
+"""A stand-in for torch, for builds that compile nothing: what a setup.py asks torch before it builds.
+
+A project whose setup.py imports torch can so be packed without its compiled ops for any platform, without
+the gigabytes of a torch that would only be imported. What tries to compile with it fails.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+_TORCH = Path(__file__).with_name("torch")
+
+
+def place_stand_in(folder: Path, version: str) -> Path:
+    """Write a package ``torch`` that calls itself `version` into the new `folder`, which goes on sys.path."""
+    shutil.copytree(_TORCH, folder / "torch", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "torch" / "version.py").write_text(
+        f'__version__ = "{version}"\ncuda = None\nhip = None\n', "utf-8"
+    )
+    return folder
+
+
+def stand_in_identity() -> str:
+    """A hash over its files: part of the key of what is built with it."""
+    digest = hashlib.sha256()
+    for path in sorted(_TORCH.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return f"torch stand-in {digest.hexdigest()[:16]}"
