@@ -81,6 +81,11 @@ class TargetEntry:
     pip: str = ""
     runtime: Runtime | None = None
 
+    @property
+    def has_ops(self) -> bool:
+        """Whether the wheel has compiled ops; one made with --without-ops has none."""
+        return bool(self.extensions)
+
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)

@@ -59,7 +59,11 @@ def test_every_command_explains_itself(command: str) -> None:
         (["plan", "sample@1.0", "-r", "nowhere.txt"], 2, "cannot read nowhere.txt"),
         (["plan", "./nowhere.toml@1"], 2, "cannot read recipe nowhere.toml"),
         (["verify", "."], 2, "is not a bundle"),
-        (["build", "sample@1.0", "--platform", "win_amd64"], 2, "win_amd64-torch2_15_0-default cannot be built"),
+        (
+            ["build", "sample@1.0", "--platform", "win_amd64"],
+            2,
+            "win_amd64-torch2_15_0-default cannot be built",
+        ),
         (["bundle", "sample@1.0"], 2, "Missing option '--out'"),
         (["plan", "torch-scatter@2.1.2", "--torch", "1.10.2"], 2, "does not support torch 1.10.2"),
         (["merge", ".", "--out", "x"], 2, ". is neither a bundle"),

@@ -335,6 +335,16 @@ def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located:
     assert path.read_bytes() == before
 
 
+def test_a_bundle_without_ops_says_nothing_about_a_cell(bundle: Path, located: LocatedRecipe) -> None:
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    without = replace(manifest, targets=(replace(entry, extensions=()),))
+    (bundle / NAME).write_text(without.to_text(), "utf-8")
+    write_report(bundle)
+    with pytest.raises(InputError, match="without the compiled ops"):
+        record([bundle], located)
+
+
 def test_a_report_of_fewer_levels_and_a_failed_one_only_build(bundle: Path, located: LocatedRecipe) -> None:
     write_report(bundle, targets=[])
     (one,) = record([bundle], located)[1]

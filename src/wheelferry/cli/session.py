@@ -240,6 +240,7 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "torch": cell.target.torch,
                 "torchvision": cell.torchvision,
                 "backend": cell.target.backend,
+                "ops": cell.ops,
                 "wheel": f"{plan.recipe.distribution}=={cell.wheel_version}",
                 "build_requires": list(cell.build_requires),
                 "requirements": list(cell.requirements),

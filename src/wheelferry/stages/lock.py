@@ -65,7 +65,7 @@ def _lock_wheels(
                     constraints=pins,
                     find_links=links,
                     torch_index=cell.torch_index,
-                    only_binary=only_binary,
+                    only_binary=tuple(only_binary),
                     interpreter=built.interpreter,
                     work=folder,
                 )

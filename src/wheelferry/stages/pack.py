@@ -234,7 +234,8 @@ def _readme(manifest: Manifest) -> str:
     ]
     for entry in manifest.targets:
         lines += [
-            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}:",
+            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
+            f"{'' if entry.has_ops else ', without compiled ops'}:",
             f"    pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
             f"    uv pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
             f"    uv pip sync {entry.pylock}",

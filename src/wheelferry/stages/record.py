@@ -90,6 +90,13 @@ def read_evidence(
             f"{root} is a bundle of {manifest.recipe}, not of {located.recipe.name}",
             hint=f"record it with: wheelferry matrix --record {root}",
         )
+    bare = [entry.target.name for entry in manifest.targets if not entry.has_ops]
+    if bare:
+        raise InputError(
+            f"{root}: {', '.join(bare)} was made without the compiled ops, which says nothing about a cell "
+            "of the matrix",
+            hint="record bundles that were made without --without-ops",
+        )
     report = _read_report(root, manifest)
     made_by = report.get("command") or _plain(command)
     if not made_by:

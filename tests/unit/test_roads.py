@@ -1,0 +1,352 @@
+"""How each cell comes by its wheel: compiled here, without ops, or given; decided before anything is done."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from conftest import RECIPE, TARGET, write_wheel
+from wheelferry.errors import BuildError, InputError, IntegrityError
+from wheelferry.interpreters import Interpreter
+from wheelferry.lock import Choice
+from wheelferry.plan import WINDOWS_RUNTIME, Plan, make_plan, plan_digest, required_modules
+from wheelferry.recipe import Recipe, parse_recipe
+from wheelferry.stages import given, populate
+from wheelferry.stages.build import Built, CompiledAgainst
+from wheelferry.stages.given import take_wheel
+from wheelferry.stages.lock import lock
+from wheelferry.stages.populate import NeedsCompilerError
+from wheelferry.stages.roads import Road, choose_roads
+from wheelferry.store import Entry
+from wheelferry.targets import Target
+from wheelferry.tools import Tools
+from wheelferry.wheels import read_wheel
+
+WINDOWS = replace(TARGET, platform="win_amd64", backend="default")
+OURS = "1.0+pt2.13.0"
+MODULE = {"tiny/_C.cp311-win_amd64.pyd": b"MZ"}
+TORCH = {"version": "2.13.0", "sha256": "ab" * 32}
+PYTHON = Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include"))
+
+
+def recipe(ops: str = "required") -> Recipe:
+    text = RECIPE.replace('python = ">=3.10,<3.15"', 'python = ">=3.10,<3.15"\nwindows = ">=3.10,<3.15"')
+    text = text.replace('features = ["ops"]', f'features = ["fast"]\nops = "{ops}"')
+    removal = (
+        '[[substitutions]]\nwithout_ops = true\nfile = "setup.py"\nold = "[ext]"\nnew = "[]"\ncount = 1\n'
+    )
+    return parse_recipe(text + removal, file="tiny.toml")
+
+
+def a_plan(*targets: Target, ops: str = "required", without_ops: bool = False) -> Plan:
+    return make_plan(recipe(ops), "1.0", targets or (WINDOWS,), without_ops=without_ops)
+
+
+def stamp(**changes: Any) -> bytes:
+    return json.dumps({"source": "0" * 64, "torch": TORCH, **changes}).encode()
+
+
+def own_wheel(folder: Path, *, version: str = OURS, mark: bytes | None = None, **more: Any) -> Path:
+    tag = more.pop("tag", "cp311-cp311-win_amd64")
+    return write_wheel(folder, "tiny", version, tag=tag, stamp=mark, files=MODULE, **more)
+
+
+def fix_platform(monkeypatch: pytest.MonkeyPatch, *, system: str) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: "AMD64" if system == "win32" else "x86_64")
+
+
+# ------------------------------------------------------------------------------------------------ choosing
+
+
+def test_another_platform_is_refused_with_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    with pytest.raises(InputError, match="compiled ops for cp311-win_amd64-torch2_13_0-default") as caught:
+        choose_roads(a_plan(WINDOWS, TARGET))
+    assert TARGET.name not in str(caught.value)
+    for way in ("--wheel FILE", "wheelferry merge", "--without-ops"):
+        assert way in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("system", "own", "other"), [("linux", TARGET, WINDOWS), ("win32", WINDOWS, TARGET)])
+def test_a_machine_compiles_for_its_own_platform(
+    system: str, own: Target, other: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system=system)
+    assert choose_roads(a_plan(own)).by_target == {own: Road.NATIVE}
+    with pytest.raises(InputError):
+        choose_roads(a_plan(other))
+
+
+def test_without_ops_no_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    chosen = choose_roads(a_plan(WINDOWS, TARGET, ops="optional", without_ops=True))
+    assert set(chosen.by_target.values()) == {Road.PYTHON_ONLY}
+    assert chosen.need_source
+
+
+def test_given_wheels_take_the_place_of_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    wheel = own_wheel(tmp_path, mark=stamp())
+    leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
+    chosen = choose_roads(a_plan(WINDOWS, TARGET), [wheel, leaf, wheel])
+    assert chosen.given == {WINDOWS: wheel}
+    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE}
+    assert chosen.dependencies == (leaf,)
+    assert chosen.need_source
+    assert not choose_roads(a_plan(), [wheel]).need_source
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "mark", "said"),
+    [
+        (OURS, "cp312-cp312-win_amd64", stamp(), "its tags fit none"),
+        ("1.0+pt2.12.0", "cp311-cp311-win_amd64", stamp(), r"wanted is 1\.0\+pt2\.13\.0"),
+        ("1.1", "cp311-cp311-win_amd64", None, r"wanted is 1\.0"),
+    ],
+)
+def test_a_wheel_that_serves_no_target(
+    version: str, tag: str, mark: bytes | None, said: str, tmp_path: Path
+) -> None:
+    wheel = own_wheel(tmp_path, version=version, tag=tag, mark=mark)
+    with pytest.raises(InputError, match=said):
+        choose_roads(a_plan(), [wheel])
+
+
+def test_dependencies_must_serve_a_target_too(tmp_path: Path) -> None:
+    wheel = own_wheel(tmp_path, mark=stamp())
+    leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp38-cp38-win_amd64")
+    with pytest.raises(InputError, match=r"leaf-1\.5.*serves no target"):
+        choose_roads(a_plan(), [wheel, leaf])
+    with pytest.raises(InputError, match="no such file"):
+        choose_roads(a_plan(), [tmp_path / "nowhere.whl"])
+
+
+def test_two_wheels_for_one_target_are_one_too_many(tmp_path: Path) -> None:
+    one = own_wheel(tmp_path / "a", mark=stamp())
+    other = own_wheel(tmp_path / "b", mark=stamp(key="another build"))
+    with pytest.raises(InputError, match="two wheels are given"):
+        choose_roads(a_plan(), [one, other])
+
+
+# ------------------------------------------------------------------------------------------ plans without ops
+
+
+def test_only_a_release_that_is_of_use_without_ops_can_leave_them_out() -> None:
+    with pytest.raises(InputError, match="of no use without its compiled ops"):
+        a_plan(without_ops=True)
+
+
+def test_a_cell_without_ops_differs_where_it_should() -> None:
+    (with_ops,), (without,) = a_plan(ops="optional").cells, a_plan(ops="optional", without_ops=True).cells
+    assert [s.without_ops for s in without.substitutions] == [True]
+    assert with_ops.substitutions == ()
+    assert without.wheel_version == "1.0+pt2.13.0.noops"
+    assert (required_modules(recipe(), with_ops), required_modules(recipe(), without)) == (("tiny._C",), ())
+    assert "torch==2.13.0" in with_ops.build_requires
+    assert "torch==2.13.0" not in without.build_requires
+    assert "torch==2.13.0" in without.requirements
+    digests = {plan_digest(recipe("optional"), "1.0", WINDOWS, without_ops=flag) for flag in (True, False)}
+    assert len(digests) == 2
+
+
+def test_windows_gets_the_runtime_of_its_compiler() -> None:
+    for_windows, for_linux = a_plan(WINDOWS, TARGET).cells
+    assert WINDOWS_RUNTIME in for_windows.requirements
+    assert WINDOWS_RUNTIME not in for_linux.requirements
+
+
+# ---------------------------------------------------------------------------------------------- given wheels
+
+
+@pytest.fixture(autouse=True)
+def _python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given, "find_interpreter", lambda *_, **__: PYTHON)
+
+
+def test_a_wheel_of_ours_stays_as_it_is(tmp_path: Path, tools: Tools) -> None:
+    wheel = own_wheel(tmp_path, mark=stamp())
+    plan = a_plan()
+    built = take_wheel(plan, plan.cells[0], wheel, tools)
+    assert tools.store.path(built.wheel.sha256).read_bytes() == wheel.read_bytes()
+    assert built.torch == CompiledAgainst(**TORCH)
+    assert built.environment_key == ""
+
+
+def test_a_wheel_of_another_source_is_refused(tmp_path: Path, tools: Tools) -> None:
+    plan = a_plan()
+    with pytest.raises(IntegrityError, match="was built from 1111"):
+        take_wheel(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(source="1" * 64)), tools)
+    with pytest.raises(IntegrityError, match="makes no sense"):
+        take_wheel(plan, plan.cells[0], own_wheel(tmp_path / "b", mark=b"{}"), tools)
+
+
+def test_a_wheel_without_its_compiled_module_is_refused(tmp_path: Path, tools: Tools) -> None:
+    plan = a_plan()
+    bare = write_wheel(tmp_path, "tiny", OURS, tag="cp311-cp311-win_amd64", stamp=stamp())
+    with pytest.raises(InputError, match=r"has no compiled tiny\._C"):
+        take_wheel(plan, plan.cells[0], bare, tools)
+
+
+class FakeUv:
+    """Answers with resolutions of one package after another, and says what it was asked."""
+
+    program = Path("uv")
+
+    def __init__(self, *packages: Sequence[str]) -> None:
+        self.answers = list(packages)
+        self.asked: list[dict[str, Any]] = []
+
+    def resolve(self, target: Target, **options: Any) -> str:
+        self.asked.append({**options, "target": target})
+        options["work"].mkdir(parents=True, exist_ok=True)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return 'lock-version = "1.0"\ncreated-by = "tests"\n' + "".join(answer)
+
+
+def package(path: Path) -> str:
+    name, version = path.name.removesuffix(".tar.gz").split("-")[:2]
+    kind = "sdist = " if path.name.endswith(".tar.gz") else "wheels = ["
+    entry = f'{{ name = "{path.name}", url = "{path.as_uri()}", hashes = {{ sha256 = "" }} }}'
+    entry = entry.replace(', hashes = { sha256 = "" }', ", hashes = { md5 = 'none' }")
+    end = "" if kind.startswith("sdist") else "]"
+    return f'\n[[packages]]\nname = "{name}"\nversion = "{version}"\n{kind}{entry}{end}\n'
+
+
+def windows_torch(folder: Path) -> Path:
+    files = {"torch/version.py": b"__version__ = '2.13.0'\ncuda = None\n"}
+    return write_wheel(folder, "torch", "2.13.0", tag="cp311-cp311-win_amd64", files=files)
+
+
+def test_a_wheel_of_somebody_else_is_tied_to_the_torch_that_ships(tmp_path: Path, tools: Tools) -> None:
+    torch = windows_torch(tmp_path)
+    uv = FakeUv([package(torch)])
+    tools = replace(tools, uv=uv)  # type: ignore[arg-type]
+    plan = a_plan()
+    theirs = own_wheel(tmp_path, version="1.0")
+    built = take_wheel(plan, plan.cells[0], theirs, tools)
+    info = read_wheel(tools.store.path(built.wheel.sha256))
+    assert str(info.version) == OURS
+    assert built.wheel.filename == f"tiny-{OURS}-cp311-cp311-win_amd64.whl"
+    assert [str(requirement) for requirement in info.requires] == ["torch==2.13.0"]
+    said = json.loads(info.stamp or b"{}")
+    assert said["torch"]["sha256"] == built.torch.sha256  # type: ignore[union-attr]
+    assert "built elsewhere" in said["given"]
+
+
+# ------------------------------------------------------------------------------------------------ the lock
+
+
+def sdist(folder: Path, name: str) -> Path:
+    path = folder / f"{name}-2.0.tar.gz"
+    path.write_bytes(b"an sdist")
+    return path
+
+
+def built_from(plan: Plan, wheel: Path, tools: Tools, torch: CompiledAgainst | None) -> Built:
+    copy = wheel.with_suffix(".copy")
+    copy.write_bytes(wheel.read_bytes())
+    sha256 = tools.store.add(copy).sha256
+    entry = Entry(sha256=sha256, filename=wheel.name, size=wheel.stat().st_size)
+    return Built(cell=plan.cells[0], wheel=entry, torch=torch, interpreter=PYTHON)
+
+
+def test_what_needs_a_windows_compiler_gives_way_to_a_release_with_a_wheel(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    torch, leaf = windows_torch(tmp_path), sdist(tmp_path, "leaf")
+    older = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
+    own = own_wheel(tmp_path, mark=stamp())
+    uv = FakeUv([package(torch), package(leaf), package(own)], [package(torch), package(older), package(own)])
+    downloaded: list[str] = []
+
+    def refuse(choice: Choice, *_: object) -> Entry:
+        raise BuildError(f"{choice.filename} compiles: it made leaf-2.0-cp311-cp311-linux_x86_64.whl")
+
+    def note(choices: Sequence[Choice], tools: Tools) -> Any:
+        downloaded.append(" ".join(choice.filename for choice in choices))
+        return original(choices, tools)
+
+    original = populate._download
+    monkeypatch.setattr(populate, "_build_sdist", refuse)
+    monkeypatch.setattr(populate, "_download", note)
+    plan = a_plan()
+    result = lock(plan, built_from(plan, own, tools, None), replace(tools, uv=uv))  # type: ignore[arg-type]
+    assert str(result.wheel("leaf").version) == "1.5"
+    assert [list(asked["only_binary"]) for asked in uv.asked] == [[], ["leaf"]]
+    assert downloaded[0] == "leaf-2.0.tar.gz", "sdists come first: what they lack should not cost gigabytes"
+
+
+def test_what_has_no_wheel_in_any_release_is_named(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    torch, leaf, own = windows_torch(tmp_path), sdist(tmp_path, "leaf"), own_wheel(tmp_path, mark=stamp())
+    uv = FakeUv([package(torch), package(leaf), package(own)], InputError("leaf has no usable wheels"))  # type: ignore[arg-type]
+
+    def refuse(*_: object) -> Entry:
+        raise BuildError("leaf-2.0.tar.gz: no Windows.h")
+
+    monkeypatch.setattr(populate, "_build_sdist", refuse)
+    plan = a_plan()
+    with pytest.raises(
+        InputError, match=r"(?s)leaf: leaf-2\.0\.tar\.gz: no Windows\.h.*no usable wheels"
+    ) as caught:
+        lock(plan, built_from(plan, own, tools, None), replace(tools, uv=uv))  # type: ignore[arg-type]
+    assert "--wheel FILE" in (caught.value.hint or "")
+
+
+def test_on_the_machine_s_own_platform_a_failing_sdist_is_an_error(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Entry:
+        raise BuildError("no compiler")
+
+    monkeypatch.setattr(populate, "_build_sdist", refuse)
+    path = sdist(tmp_path, "leaf")
+    choice = Choice(
+        name=NormalizedName("leaf"),
+        version=Version("2.0"),
+        filename=path.name,
+        url=path.as_uri(),
+        sha256=None,
+        is_sdist=True,
+    )
+    fix_platform(monkeypatch, system="win32")
+    with pytest.raises(BuildError, match="no compiler"):
+        populate.populate([choice], WINDOWS, PYTHON, tools)
+    fix_platform(monkeypatch, system="linux")
+    with pytest.raises(NeedsCompilerError, match="leaf: the sdist needs a compiler for win_amd64"):
+        populate.populate([choice], WINDOWS, PYTHON, tools)
+
+
+def test_given_dependencies_are_held_to(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch, own = windows_torch(tmp_path), own_wheel(tmp_path, mark=stamp())
+    leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
+    other = write_wheel(tmp_path, "leaf", "1.4", tag="cp311-cp311-manylinux_2_28_x86_64")
+    uv = FakeUv([package(torch), package(leaf), package(own)])
+    plan = a_plan()
+    lock(plan, built_from(plan, own, tools, None), replace(tools, uv=uv), given=(leaf, other))  # type: ignore[arg-type]
+    (asked,) = uv.asked
+    assert "leaf==1.5" in asked["constraints"]
+    assert "leaf==1.4" not in asked["constraints"]
+
+
+def test_a_given_wheel_and_the_index_must_mean_the_same_torch(tmp_path: Path, tools: Tools) -> None:
+    torch, own = windows_torch(tmp_path), own_wheel(tmp_path, mark=stamp())
+    uv = FakeUv([package(torch), package(own)])
+    plan = a_plan()
+    built = built_from(plan, own, tools, CompiledAgainst(**TORCH))
+    with pytest.raises(InputError, match="compiled against another torch wheel") as caught:
+        lock(plan, built, replace(tools, uv=uv))  # type: ignore[arg-type]
+    assert "--torch-index" in (caught.value.hint or "")
