@@ -49,7 +49,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "recipe": "tiny",
         "release": "1.0",
         "modules": ["check_things"],
-        "features": ["ops"],
+        "features": [],
         "settings": {},
     }
     (tmp_path / "suite.json").write_text(json.dumps(suite), "utf-8")
@@ -77,6 +77,23 @@ def test_every_outcome_is_recorded(harness: ModuleType, tmp_path: Path) -> None:
     assert document["running"] is None
     assert document["checks"][0]["values"] == {"answer": 42}
     assert document["checks"][0]["files"] == [{"path": "picture.png", "caption": "a picture"}]
+
+
+def test_a_wheel_built_without_ops_has_not_the_features_of_ops(
+    harness: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "site-packages" / "tiny-1.0+pt2.13.0.noops.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "wheelferry.json").write_text('{"ops": false}', "utf-8")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    described = json.loads((tmp_path / "suite.json").read_text("utf-8"))
+    described |= {"distribution": "tiny", "features": ["wings"], "ops_features": ["wings"]}
+    (tmp_path / "suite.json").write_text(json.dumps(described), "utf-8")
+    harness.main(["--out", str(tmp_path / "out")])
+    document = json.loads((tmp_path / "out" / "smoke.json").read_text("utf-8"))
+    reasons = {item["title"]: item["reason"] for item in document["checks"] if item["status"] == "skipped"}
+    assert reasons["passes"] == "this wheel, built without them, has no ops"
+    assert reasons["lacks a feature"] == "this wheel, built without them, has no wings"
 
 
 def test_one_check_alone(harness: ModuleType, tmp_path: Path) -> None:
