@@ -12,9 +12,10 @@ from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
 from wheelferry.lock import LockedWheel
 from wheelferry.manifest import DeviceCode, File, TargetEntry
-from wheelferry.metadata import WheelInfo
+from wheelferry.metadata import WheelInfo, path_length
 from wheelferry.targets import Target
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
@@ -40,12 +41,15 @@ class Code(Enum):
     PLATFORM = "a wheel does not fit the target"
     PYTHON = "a wheel does not allow the target's Python"
     REQUIREMENT = "a requirement is not satisfied inside the bundle"
+    UNREQUIRED = "a wheel that nothing on the target requires"
     TORCH = "the built wheel is not tied to the torch of the lock"
     OPS = "a compiled module is missing"
     CUDA = "code for a GPU that the target promises is missing"
     BUILDS = "torch and torchvision are of different builds"
     GLIBC = "a compiled module needs a newer glibc than the target has"
     LIBRARY = "a compiled module needs a library that nobody brings"
+    MACHINE = "a compiled module is not for the target's system and processor"
+    PATH_LENGTH = "a file's path would be too long for Windows"
     SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
     INSTALL = "the installation failed"
     NETWORK = "the sandbox could reach a network"
@@ -66,6 +70,17 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.message} [{self.code.name}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """What is all right on some clients or in most uses only: the file concerned, and why."""
+
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
 
 
 def compare_files(listed: Iterable[File], found: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
@@ -166,18 +181,77 @@ def unsatisfied(
             if not _wanted(requirement, environment, extra):
                 continue
             needed = canonicalize_name(requirement.name)
-            found = infos.get(needed)
-            if found is None:
-                message = f"requires {requirement}, which is not in the bundle"
+            missing = _missing(requirement, infos)
+            if missing:
+                message = f"requires {requirement}, {missing}"
                 yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
+            if needed not in infos:
                 continue
-            if not requirement.specifier.contains(found.version, prereleases=True):
-                message = f"requires {requirement}, the bundle has {needed} {found.version}"
-                yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
             for wanted in requirement.extras:
                 if (needed, wanted) not in seen:
                     seen.add((needed, wanted))
                     todo.append((needed, wanted))
+
+
+def _missing(requirement: Requirement, infos: Mapping[NormalizedName, WheelInfo]) -> str | None:
+    """Why the wheels do not satisfy a requirement; None when they do."""
+    needed = canonicalize_name(requirement.name)
+    found = infos.get(needed)
+    if found is None:
+        return "which is not in the bundle"
+    if not requirement.specifier.contains(found.version, prereleases=True):
+        return f"the bundle has {needed} {found.version}"
+    return None
+
+
+def check_requested(
+    entry: TargetEntry,
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    project: NormalizedName,
+) -> Iterator[Problem]:
+    """What was asked for against what is there: nothing missing, and no wheel that nothing requires.
+
+    The wheels of a target are the built `project`, what was requested beside it, and what these require on
+    the target. Older bundles do not say what was requested: nothing is known of theirs.
+    """
+    if not entry.requested:
+        return
+    environment = entry.target.marker_environment
+    roots = [Requirement(project), *map(Requirement, entry.requested)]
+    roots = [root for root in roots if _wanted(root, environment, "")]
+    for root in roots[1:]:
+        missing = _missing(root, infos)
+        if missing:
+            message = f"{root} was asked for, {missing}"
+            yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
+    for name in sorted(set(infos) - reached(roots, infos, environment)):
+        elsewhere = [
+            f"{other} requires it where {requirement.marker}"
+            for other, info in sorted(infos.items())
+            for requirement in info.requires
+            if canonicalize_name(requirement.name) == name and requirement.marker
+        ]
+        reason = f" ({elsewhere[0]})" if elsewhere else ""
+        message = f"nothing requires it on {entry.target.name}{reason}"
+        yield Problem(code=Code.UNREQUIRED, file=paths[name], message=message)
+
+
+def reached(
+    roots: Iterable[Requirement], infos: Mapping[NormalizedName, WheelInfo], environment: Mapping[str, str]
+) -> set[NormalizedName]:
+    """The wheels that `roots` name, and those that these require, extras followed."""
+    todo = [(canonicalize_name(root.name), extra) for root in roots for extra in ("", *root.extras)]
+    seen = set(todo)
+    while todo:
+        name, extra = todo.pop()
+        for requirement in infos[name].requires if name in infos else ():
+            if _wanted(requirement, environment, extra):
+                needed = canonicalize_name(requirement.name)
+                new = {(needed, wanted) for wanted in ("", *requirement.extras)} - seen
+                seen |= new
+                todo += new
+    return {name for name, _ in seen if name in infos}
 
 
 def _wanted(requirement: Requirement, environment: Mapping[str, str], extra: str) -> bool:
@@ -188,6 +262,70 @@ def _wanted(requirement: Requirement, environment: Mapping[str, str], extra: str
         return with_extra
     # without the extra it was already followed as a plain requirement
     return with_extra and not requirement.marker.evaluate({**environment, "extra": ""})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongestPath:
+    """That of a Windows target's paths which the system's limit meets first.
+
+    `path` is the file's in the wheel (or archive) `file`; `characters` counts it below a prefix of `prefix`
+    characters, as an installation there would have it.
+    """
+
+    target: str
+    file: str
+    path: str
+    characters: int
+    prefix: int
+
+    def __str__(self) -> str:
+        most = WINDOWS_LIMIT - 1
+        return f"{self.characters} of {most} characters below a folder of {self.prefix} ({self.path})"
+
+
+def longest_path(entry: TargetEntry, wheels: Mapping[str, WheelInfo], prefix: int) -> LongestPath:
+    """The longest path of an installation below a Windows folder of `prefix` characters.
+
+    Its environment lies there as the client's installer makes it, with the wheels in it.
+    """
+    taken = WINDOWS_LIMIT - 1 - windows_room(0) + prefix
+    found = [
+        (path_length(member, windows=True), file, member)
+        for file, info in wheels.items()
+        for member in info.files
+    ]
+    if entry.runtime is not None:
+        found.append((entry.runtime.footprint.longest_path, entry.runtime.path, "its longest path"))
+    length, file, member = max(found, default=(0, "", ""))
+    return LongestPath(
+        target=entry.target.name, file=file, path=member, characters=taken + length, prefix=prefix
+    )
+
+
+def check_path_lengths(entry: TargetEntry, wheels: Mapping[str, WheelInfo], prefix: int) -> Iterator[Problem]:
+    """Every wheel (and a carried Python) with files that Windows would not take below such a prefix.
+
+    MAX_PATH is 260 characters with the closing NUL (learn.microsoft.com, "Maximum Path Length Limitation").
+    """
+    for file, info in wheels.items():
+        lengths = {member: path_length(member, windows=True) for member in info.files}
+        too_long = [member for member in info.files if lengths[member] > windows_room(prefix)]
+        if too_long:
+            worst = max(too_long, key=lambda member: lengths[member])
+            others = f", as would {len(too_long) - 1} more" if len(too_long) > 1 else ""
+            yield _too_long(file, f"{worst} would be", lengths[worst], prefix, others)
+    if entry.runtime is not None and entry.runtime.footprint.longest_path > windows_room(prefix):
+        length = entry.runtime.footprint.longest_path
+        yield _too_long(entry.runtime.path, "its longest path would be", length, prefix, "")
+
+
+def _too_long(file: str, subject: str, length: int, prefix: int, others: str) -> Problem:
+    over = length - windows_room(prefix)
+    message = (
+        f"{subject} {over} characters longer than Windows takes below a folder of {prefix}{others}; "
+        f"folders of {prefix - over} and less are all right"
+    )
+    return Problem(code=Code.PATH_LENGTH, file=file, message=message)
 
 
 def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: Target) -> Iterator[Problem]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from wheelferry.errors import InputError
 from wheelferry.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
@@ -65,8 +67,9 @@ class TargetEntry:
     """One target of a bundle: its lock files, the wheel that was built for it, what installs it.
 
     `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
-    `plan` is the digest of what the recipe said for the target. `footprint` is that of all its wheels,
-    `uv` and `pip` are the bundle's paths of the installers' own wheels. Older bundles lack some of these.
+    `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
+    for beside the project. `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of
+    the installers' own wheels. Older bundles lack some of these.
     """
 
     target: Target
@@ -76,6 +79,7 @@ class TargetEntry:
     extensions: tuple[str, ...]
     cuda: DeviceCode | None = None
     plan: str = ""
+    requested: tuple[str, ...] = ()
     footprint: Footprint | None = None
     uv: str = ""
     pip: str = ""
@@ -89,7 +93,7 @@ class TargetEntry:
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)
-        for name in ("cuda", "plan", "footprint", "uv", "pip", "runtime"):
+        for name in ("cuda", "plan", "requested", "footprint", "uv", "pip", "runtime"):
             if not document[name]:
                 del document[name]
         return document
@@ -204,6 +208,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         extensions=_texts(data["extensions"]),
         cuda=_device_code(data["cuda"]) if "cuda" in data else None,
         plan=_text(data.get("plan", "")),
+        requested=_requirements(data.get("requested", [])),
         footprint=_footprint(data["footprint"]) if "footprint" in data else None,
         uv=_inside(data["uv"]) if "uv" in data else "",
         pip=_inside(data["pip"]) if "pip" in data else "",
@@ -253,6 +258,13 @@ def _texts(values: object) -> tuple[str, ...]:
     if not isinstance(values, list):
         raise TypeError(f"{values!r} is not a list")
     return tuple(_text(value) for value in values)
+
+
+def _requirements(values: object) -> tuple[str, ...]:
+    texts = _texts(values)
+    for text in texts:
+        Requirement(text)  # InvalidRequirement is a ValueError
+    return texts
 
 
 def _text(value: object) -> str:

@@ -22,7 +22,7 @@ from packaging.version import Version
 from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.files import CHUNK, contained
 from wheelferry.manifest import Footprint
-from wheelferry.metadata import STAMP, WheelInfo
+from wheelferry.metadata import STAMP, WheelInfo, path_length
 from wheelferry.process import Runner
 
 # What zipfile, zlib and the metadata parsers raise for bytes that are not a wheel.
@@ -82,10 +82,10 @@ def unpacked_size(path: Path) -> int:
         return 0
 
 
-def footprint(wheels: Iterable[Path]) -> Footprint:
+def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:
     """What `wheels` take once they are installed, by what their archives say; byte code not counted.
 
-    The longest path counts from the environment's folder, with the deepest of the usual layouts.
+    The longest path counts from the environment's folder, as `path_length` counts it.
     """
     size, files, longest = 0, 0, 0
     for wheel in wheels:
@@ -93,8 +93,8 @@ def footprint(wheels: Iterable[Path]) -> Footprint:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         size += sum(entry.file_size for entry in entries)
         files += len(entries)
-        longest = max([longest, *(len(entry.filename) for entry in entries)])
-    return Footprint(bytes=size, files=files, longest_path=longest + len("lib/python3.99/site-packages/"))
+        longest = max([longest, *(path_length(entry.filename, windows=windows) for entry in entries)])
+    return Footprint(bytes=size, files=files, longest_path=longest)
 
 
 def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:

@@ -21,6 +21,16 @@ def verify(
             metavar="DIR", help="Folder for the report, for a bundle that is read-only. Default: in it."
         ),
     ] = None,
+    prefix_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Length of the folder that Windows clients install to: no path may get too long below it. "
+            "Default: that of the installer's own choice, with a user name of 20 characters. "
+            "0: do not check, for clients with long paths switched on.",
+        ),
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -46,6 +56,7 @@ def verify(
         only=target,
         report_folder=report,
         command=command_line(),
+        prefix_length=prefix_length,
     )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

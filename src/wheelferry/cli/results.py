@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from wheelferry.catalog import load_recipe, shipped_names
+from wheelferry.checks import LongestPath
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
 from wheelferry.files import human_size, write_atomic
@@ -63,6 +64,10 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         print_line(f"problem: {problem}")
     for line in report.not_run:
         print_line(f"not run: {line}")
+    for note in report.static.facts.get("notes", ()):
+        print_line(f"note: {note}")
+    for path in report.static.facts.get("longest_paths", ()):
+        print_line(f"longest path: {path['target']}: {LongestPath(**path)}")
     if report.targets and not report.isolated and not report.not_run:
         print_line("note: not cut off from the network on this machine")
     print_line(f"report: {folder / 'report.html'}")

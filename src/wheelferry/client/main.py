@@ -162,11 +162,13 @@ def default_prefix(recipe):
     """A folder of the user's own that needs no rights: where other programs keep their data."""
     if os.name == "posix":
         base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+        folder = "wheelferry"
     else:
         base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
+        folder = preflight.WINDOWS_FOLDER
     if base.startswith("~"):
         raise BadInput("this account has no home folder", hint="name a folder with --prefix DIR")
-    return os.path.join(base, "wheelferry", recipe)
+    return os.path.join(base, folder, recipe)
 
 
 def _install(bundle, options, console):

@@ -33,6 +33,10 @@ CUDA_DRIVERS = (
 # Where an environment lies below its prefix; 9999 stands for its number.
 ENVIRONMENT = "envs/9999"
 WINDOWS_LIMIT = 260  # MAX_PATH, the closing NUL included
+# What holds the environments in %LOCALAPPDATA%: short, because torch's licence files leave little room.
+WINDOWS_FOLDER = "wf"
+# Of a user with the longest name that Windows' accounts can have.
+_LOCAL_APP_DATA = ntpath.join("C:\\Users", "x" * 20, "AppData", "Local")
 LINUX_LIMIT = 4096  # PATH_MAX, the closing NUL included
 SHEBANG_LIMIT = 127  # of kernels before 5.1
 USUAL_NAME = 255
@@ -100,6 +104,16 @@ class Request:
     without_gpu: bool = False
     installer: str = "uv"
     needs: Optional[Needs] = None
+
+
+def usual_windows_prefix(recipe):
+    """The prefix that an installation gets on Windows when nobody names one, at its longest."""
+    return ntpath.join(_LOCAL_APP_DATA, WINDOWS_FOLDER, recipe)
+
+
+def windows_room(taken):
+    """How many characters Windows leaves a path beside `taken` others and the environment's own folder."""
+    return WINDOWS_LIMIT - 1 - taken - len("\\" + ENVIRONMENT + "\\")
 
 
 def needs(bundle, target, request, profile=None):
@@ -569,14 +583,15 @@ def _paths(profile, request):
 
 
 def _windows_paths(profile, prefix, longest):
-    inside = len("\\" + ENVIRONMENT + "\\") + longest
-    length = len(prefix.rstrip("\\")) + inside
-    if length < WINDOWS_LIMIT:
+    given = len(prefix.rstrip("\\"))
+    over = longest - windows_room(given)
+    length = WINDOWS_LIMIT - 1 + over
+    if over <= 0:
         yield Finding("path-length", OK, "the longest path will have %d characters" % length)
     elif profile["long_paths"]:
         yield Finding("path-length", OK, "long paths are switched on (%d characters needed)" % length)
     else:
-        room = WINDOWS_LIMIT - 1 - inside
+        room = windows_room(longest)
         shorter = "choose a prefix of at most %d characters, as in %s" % (room, ntpath.join("C:\\", "wf"))
         allow = "let an administrator set LongPathsEnabled"
         yield Finding(

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from wheelferry import __version__
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
@@ -149,11 +151,25 @@ def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> T
         plan=plan_digest(
             plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
         ),
-        footprint=footprint([work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels]),
+        requested=_requested(cell.built.cell.requirements),
+        footprint=footprint(
+            [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
+            windows=cell.lock.target.is_windows,
+        ),
         uv=f"tools/{kit.uv.filename}",
         pip=f"tools/{kit.pip.filename}",
         runtime=kit.python.runtime if kit.python else None,
     )
+
+
+def _requested(requirements: Iterable[str]) -> tuple[str, ...]:
+    """What was asked for beside the project itself, without the address of any: it may be of this machine."""
+    found = []
+    for text in requirements:
+        requirement = Requirement(text)
+        requirement.url = None
+        found.append(str(requirement))
+    return tuple(found)
 
 
 def requirements_name(target: Target, *, single: bool) -> str:

@@ -1,28 +1,27 @@
 """Static verification: everything that can be said about a bundle by reading it, on any machine."""
 
 import json
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry import checks
-from wheelferry.checks import Code, Problem
+from wheelferry.checks import Code, LongestPath, Note, Problem
+from wheelferry.client.preflight import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, sha256_file
 from wheelferry.lock import LockedWheel, parse_pylock, parse_requirements
 from wheelferry.manifest import NAME, REPORT, Manifest, TargetEntry, is_untouched, parse_manifest
 from wheelferry.metadata import WheelInfo, filename_parts
 from wheelferry.parallel import in_threads
-from wheelferry.platforms import linux
-from wheelferry.targets import glibc_minor
+from wheelferry.platforms import windows
+from wheelferry.stages.binaries import PeFiles, check_device_code, check_elf, check_pe, read_pe_files
 from wheelferry.tools import Tools
-from wheelferry.wheels import DIFFERS, UNREADABLE, read_wheel, record_problems, unpacked_size
+from wheelferry.wheels import DIFFERS, read_wheel, record_problems, unpacked_size
 
 REPORT_FILES = f"{REPORT}/files.json"
 
@@ -31,7 +30,9 @@ REPORT_FILES = f"{REPORT}/files.json"
 class Opened:
     """A bundle whose files were hashed: manifest, hash by path, and wheels read by path.
 
-    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
+    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it. For
+    Windows targets, `binaries` are the DLLs of the wheels by the wheel's path, `longest_paths` one of each
+    target, `notes` what works on some clients only.
     """
 
     root: Path
@@ -39,6 +40,17 @@ class Opened:
     hashes: dict[str, str]
     wheels: dict[str, WheelInfo]
     published_so: tuple[str, ...] = ()
+    binaries: Mapping[str, PeFiles] = field(default_factory=dict)
+    longest_paths: tuple[LongestPath, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Limits:
+    """The length of the folder that Windows clients install to, and whether paths must fit below it."""
+
+    prefix: int
+    checked: bool
 
 
 def open_bundle(root: Path) -> tuple[Manifest, str]:
@@ -56,8 +68,13 @@ def open_bundle(root: Path) -> tuple[Manifest, str]:
     return parse_manifest(text), text
 
 
-def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem]]:
+def verify_static(
+    root: Path, tools: Tools, *, prefix_length: int | None = None
+) -> tuple[Opened | None, list[Problem]]:
     """Check everything that reading can check; returns what was read, and every problem found.
+
+    `prefix_length` is the length of the folder that Windows clients install to, by default that of the one
+    which the installer takes for the longest user name; 0 leaves the length of paths unchecked.
 
     A manifest that cannot be read is a problem too, and then there is nothing else to return.
     """
@@ -84,12 +101,22 @@ def verify_static(root: Path, tools: Tools) -> tuple[Opened | None, list[Problem
         hashes=hashes,
         wheels=wheels,
         published_so=tuple(f"{p.file}: {p.message}" for p in published),
+        binaries=_read_binaries(root, manifest, wheels, tools),
     )
     locked: set[str] = set()
-    for entry in manifest.targets:
-        problems += _check_target(opened, entry, locked)
+    usual = len(usual_windows_prefix(manifest.recipe))
+    limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
+    findings = [
+        finding for entry in manifest.targets for finding in _check_target(opened, entry, locked, limits)
+    ]
+    problems += [finding for finding in findings if isinstance(finding, Problem)]
     for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
         problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
+    opened = replace(
+        opened,
+        notes=tuple(dict.fromkeys(finding for finding in findings if isinstance(finding, Note))),
+        longest_paths=tuple(finding for finding in findings if isinstance(finding, LongestPath)),
+    )
     return opened, list(dict.fromkeys(problems))
 
 
@@ -151,6 +178,20 @@ def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, 
     return wheels, problems
 
 
+def _read_binaries(
+    root: Path, manifest: Manifest, wheels: Mapping[str, WheelInfo], tools: Tools
+) -> dict[str, PeFiles]:
+    """The DLLs of all wheels, read once for all targets; nothing in a bundle without Windows targets."""
+    if not any(map(_is_for_windows, manifest.targets)):
+        return {}
+    having = [path for path, info in wheels.items() if any(map(windows.is_binary, info.files))]
+    return read_pe_files(root, having, tools)
+
+
+def _is_for_windows(entry: TargetEntry) -> bool:
+    return entry.target.platform.startswith("win")
+
+
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
     """Whether a problem is how the index has the file, so that it is told but not held against the bundle.
 
@@ -164,7 +205,9 @@ def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
     return published and problem.code is Code.RECORD and problem.message.endswith(DIFFERS)
 
 
-def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Iterator[Problem]:
+def _check_target(
+    opened: Opened, entry: TargetEntry, locked: set[str], limits: _Limits
+) -> Iterator[Problem | Note | LongestPath]:
     """All that concerns one target: its lock files, its wheels' fit, its closure, its compiled modules."""
     try:
         pins = parse_requirements((opened.root / entry.requirements).read_text("utf-8"))
@@ -206,7 +249,15 @@ def _check_target(opened: Opened, entry: TargetEntry, locked: set[str]) -> Itera
         yield from checks.check_wheel(wheel, info, tags)
         yield from checks.check_fit(path, info, tags, entry.target)
     yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
+    project = canonicalize_name(opened.manifest.distribution)
+    yield from checks.check_requested(entry, infos, paths, project)
     yield from _check_built(opened, entry, infos, paths, pylock)
+    if _is_for_windows(entry):
+        yield from check_pe(entry, infos, paths, opened.binaries)
+        wheels = {paths[name]: info for name, info in infos.items()}
+        yield checks.longest_path(entry, wheels, limits.prefix)
+        if limits.checked:
+            yield from checks.check_path_lengths(entry, wheels, limits.prefix)
 
 
 def _check_built(
@@ -241,8 +292,10 @@ def _check_built(
     yield from _check_same_build(infos, paths)
     for module in checks.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
-    if glibc_minor(entry.target.platform) is not None:
-        yield from _check_binaries(opened.root / path, path, entry, infos.values())
+    if _is_for_windows(entry):
+        yield from check_device_code(opened.root / path, path, entry)
+    else:
+        yield from check_elf(opened.root / path, path, entry, infos.values())
 
 
 def _check_same_build(
@@ -254,49 +307,3 @@ def _check_same_build(
         reason = checks.mixed_builds(pair[0], pair[1])
         if reason:
             yield Problem(code=Code.BUILDS, file=paths[vision], message=reason)
-
-
-def _check_binaries(
-    wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo]
-) -> Iterator[Problem]:
-    """Symbol versions, needed libraries and search paths of the ELF files in a built wheel."""
-    from elftools.common.exceptions import ELFError
-
-    limit = glibc_minor(entry.target.platform) or 0
-    arch = entry.target.platform.split("_", 3)[-1]
-    brought = {name.rsplit("/", 1)[-1] for info in infos for name in info.files}
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            members = {name: archive.read(name) for name in archive.namelist() if linux.is_binary(name)}
-        facts = {name: linux.read_elf(BytesIO(data)) for name, data in members.items()}
-    except (ELFError, *UNREADABLE) as error:
-        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
-        return
-    if entry.cuda is not None:
-        found = {
-            module: (facts[name].device_images, members[name])
-            for module in entry.cuda.modules
-            for name in checks.extension_files(members, module, entry.target)
-        }
-        for message in checks.missing_device_code(entry.cuda, found):
-            yield Problem(code=Code.CUDA, file=path, message=message)
-    for name, fact in facts.items():
-        policy = linux.policy_for(fact.symbol_versions, arch)
-        if policy.glibc_minor is None or policy.glibc_minor > limit:
-            yield Problem(
-                code=Code.GLIBC,
-                file=path,
-                message=f"{name} is {policy.tag}, the target {entry.target.platform}",
-            )
-        for library in fact.needed:
-            if (
-                library not in policy.system_libraries
-                and library not in brought
-                and not library.startswith("ld-linux")
-            ):
-                yield Problem(
-                    code=Code.LIBRARY, file=path, message=f"{name} needs {library}, which no wheel brings"
-                )
-        outside = [p for value in fact.search_paths for p in value.split(":") if not p.startswith("$ORIGIN")]
-        if outside:
-            yield Problem(code=Code.SEARCH_PATH, file=path, message=f"{name} looks into {', '.join(outside)}")

@@ -6,6 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from wheelferry.checks import Code, Problem
@@ -30,10 +31,12 @@ def verify(
     only: str | None = None,
     report_folder: Path | None = None,
     command: str | None = None,
+    prefix_length: int | None = None,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
-    `command` is the command line to name in the report.
+    `command` is the command line to name in the report, `prefix_length` the length of the folder that
+    Windows clients install to (see `verify_static`).
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -42,7 +45,7 @@ def verify(
     """
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     started = time.perf_counter()
-    opened, problems = verify_static(root, tools)
+    opened, problems = verify_static(root, tools, prefix_length=prefix_length)
     static = LevelResult(
         level=Level.STATIC,
         seconds=time.perf_counter() - started,
@@ -86,6 +89,8 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "wheels": len(opened.wheels),
         "targets": [entry.target.name for entry in opened.manifest.targets],
         "published_so": list(opened.published_so),
+        "longest_paths": [asdict(path) for path in opened.longest_paths],
+        "notes": [str(note) for note in opened.notes],
     }
 
 

@@ -1,0 +1,275 @@
+"""What is special about Windows: what a PE file imports, and which DLLs are there without any wheel.
+
+Windows looks for the DLLs that a module imports in the module's own folder, in folders that a package added
+(``os.add_dll_directory``), beside the program of the process, and in System32; it does not look at PATH when
+Python loads a module (docs.python.org, "os.add_dll_directory", since 3.8).
+"""
+
+import mmap
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wheelferry.cuda import device_images, version_of
+from wheelferry.targets import Target
+
+if TYPE_CHECKING:
+    import pefile
+
+# Machine types of PE files: learn.microsoft.com, "PE Format", Machine Types.
+AMD64 = 0x8664
+_MACHINES = {AMD64: "amd64", 0x14C: "x86", 0xAA64: "arm64", 0x1C4: "arm"}
+
+# Data directories: learn.microsoft.com, "PE Format", Optional Header Data Directories.
+_EXPORTS, _IMPORTS, _DELAYED_IMPORTS, _CLR = 0, 1, 13, 14
+
+# Where nvcc puts GPU code: .nv_fatbin, cut to the eight characters that a section's name may have.
+_DEVICE_CODE = b".nv_fatb"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeFacts:
+    """What one PE file is and asks of its surroundings.
+
+    `imports` are the DLLs that Windows loads together with it, `delayed` those that it loads at the first
+    call into them, both as the file spells them. `managed` files are of .NET, which runs them on any
+    processor.
+    """
+
+    machine: int
+    imports: tuple[str, ...] = ()
+    delayed: tuple[str, ...] = ()
+    managed: bool = False
+
+    @property
+    def fits_amd64(self) -> bool:
+        """Whether a 64-bit Python on an amd64 processor can load it."""
+        return self.machine == AMD64 or self.managed
+
+    @property
+    def machine_name(self) -> str:
+        """``arm64``; a number for a machine that nobody here has heard of."""
+        return _MACHINES.get(self.machine, hex(self.machine))
+
+
+def read_pe(data: bytes | mmap.mmap) -> PeFacts:
+    """Machine and imports of a PE file; raises ValueError for bytes that are none.
+
+    Nothing but the headers and the names of the imported DLLs is read.
+    """
+    pe = _open(data)
+    pe.parse_data_directories(directories=[_IMPORTS, _DELAYED_IMPORTS], import_dllnames_only=True)
+    return PeFacts(
+        machine=pe.FILE_HEADER.Machine,
+        imports=_dll_names(pe, _IMPORTS, "DIRECTORY_ENTRY_IMPORT"),
+        delayed=_dll_names(pe, _DELAYED_IMPORTS, "DIRECTORY_ENTRY_DELAY_IMPORT"),
+        managed=_has_directory(pe, _CLR),
+    )
+
+
+def read_exports(data: bytes | mmap.mmap) -> tuple[str, ...]:
+    """The names that a DLL exports, in its own order; raises ValueError for bytes that are no PE file."""
+    pe = _open(data)
+    pe.parse_data_directories(directories=[_EXPORTS])
+    table = getattr(pe, "DIRECTORY_ENTRY_EXPORT", None)
+    symbols = table.symbols if table is not None else ()
+    return tuple(symbol.name.decode("ascii", "replace") for symbol in symbols if symbol.name)
+
+
+def read_device_images(data: bytes | mmap.mmap) -> frozenset[str]:
+    """The GPU code in a PE file, as `cuda.device_images` names it; ValueError for bytes that are none."""
+    sections = [s for s in _open(data).sections if s.Name.rstrip(b"\0") == _DEVICE_CODE]
+    return frozenset(image for section in sections for image in device_images(section.get_data()))
+
+
+def _open(data: bytes | mmap.mmap) -> "pefile.PE":
+    import pefile
+
+    try:
+        return pefile.PE(data=data, fast_load=True)
+    except pefile.PEFormatError as error:
+        raise ValueError(f"no PE file: {error.value}") from None
+
+
+def _has_directory(pe: "pefile.PE", number: int) -> bool:
+    directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
+    return len(directories) > number and bool(directories[number].VirtualAddress)
+
+
+def _dll_names(pe: "pefile.PE", number: int, attribute: str) -> tuple[str, ...]:
+    """The DLLs of an import table. pefile leaves out a table that it cannot read: that is no empty one."""
+    entries: Iterable[Any] | None = getattr(pe, attribute, None)
+    if entries is None:
+        if _has_directory(pe, number):
+            raise ValueError("its table of imported DLLs cannot be read")
+        return ()
+    return tuple(entry.dll.decode("ascii", "replace") for entry in entries)
+
+
+def is_binary(name: str) -> bool:
+    """Whether a file name is a DLL's or an extension module's; programs (.exe) import nothing into Python."""
+    return name.lower().endswith((".dll", ".pyd"))
+
+
+# A DLL that says in its name or folder that it is for another processor is data: debuggers carry the one
+# that they put into a 32-bit process.
+_FOREIGN = re.compile(r"(?:^|[/_.-])(x86(?!_64)|i[3-6]86|arm64|aarch64)(?=[/_.-])", re.IGNORECASE)
+
+
+def is_foreign_data(name: str) -> bool:
+    """Whether a DLL's path says that it is meant for another processor. A module (.pyd) is never data."""
+    return name.lower().endswith(".dll") and _FOREIGN.search(name) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provided:
+    """Why a DLL need not be in a bundle. `note` says where it is missing all the same."""
+
+    reason: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Group:
+    provided: Provided
+    names: frozenset[str]
+
+
+def _group(reason: str, names: str, *, note: str = "") -> _Group:
+    full = (name if "." in name else f"{name}.dll" for name in names.split())
+    return _Group(provided=Provided(reason=reason, note=note), names=frozenset(full))
+
+
+_MEDIA = "Windows N editions and Windows Server have it only with the Media Feature Pack or Media Foundation"
+
+# What a bare Windows 10 brings. Each API's page on learn.microsoft.com names its DLL and the first Windows
+# that has it; all of these are older than Windows 10, or came with it. Of the redistributable packages of
+# Visual C++ none is among them.
+_WINDOWS = (
+    _group(
+        "the Win32 API's base, loaded into almost every process",
+        "ntdll kernel32 kernelbase advapi32 sechost rpcrt4 user32 win32u gdi32 gdi32full combase shcore "
+        "version psapi userenv profapi powrprof",
+    ),
+    _group(
+        "C runtimes: msvcrt is Windows' own, ucrtbase comes with Windows 10 (Universal CRT deployment)",
+        "msvcrt ucrtbase msvcp_win",
+    ),
+    _group(
+        "COM, OLE and the shell",
+        "ole32 oleaut32 oleacc oledlg shell32 shlwapi propsys urlmon xmllite mscoree",
+    ),
+    _group(
+        "windows, controls and drawing of the desktop",
+        "comctl32 comdlg32 uxtheme dwmapi imm32 msctf msimg32 usp10 gdiplus windowscodecs dcomp",
+    ),
+    _group(
+        "networks",
+        "ws2_32 wsock32 mswsock iphlpapi dnsapi winhttp wininet webio httpapi wldap32 mpr netapi32 netutils "
+        "rasapi32 wlanapi fwpuclnt nsi dhcpcsvc",
+    ),
+    _group(
+        "security, accounts and directories",
+        "bcrypt bcryptprimitives ncrypt crypt32 cryptbase cryptsp cryptui wintrust msasn1 secur32 sspicli "
+        "credui authz aclui activeds adsldpc ntdsapi samcli wkscli srvcli dsrole logoncli sfc",
+    ),
+    _group(
+        "devices, power, sessions, services and performance counters",
+        "setupapi cfgmgr32 devobj newdev hid winusb bluetoothapis bthprops.cpl winscard wtsapi32 winsta pdh "
+        "loadperf wevtapi tdh ktmw32 virtdisk fltlib rstrtmgr",
+    ),
+    _group("debugging and error reports", "dbghelp dbgcore imagehlp wer"),
+    _group("printing", "winspool.drv"),
+    _group("archives, installation and search", "cabinet lz32 msi query esent"),
+    _group("databases through ODBC", "odbc32 odbccp32"),
+    _group(
+        "Direct3D, DXGI, OpenGL and what compiles shaders (d3dcompiler_47 is Windows' own since 8.1)",
+        "d2d1 dwrite d3d9 d3d10 d3d10_1 d3d11 d3d12 dxgi dxva2 d3dcompiler_47 ddraw opengl32 glu32",
+    ),
+    _group(
+        "sound, video for Windows and game controllers",
+        "winmm avrt dsound dinput8 xinput1_4 xinput9_1_0 mmdevapi avicap32 avifil32 msvfw32 msacm32",
+    ),
+    _group(
+        "Media Foundation",
+        "mf mfplat mfreadwrite mfplay mfcore evr wmvcore wmasf",
+        note=_MEDIA,
+    ),
+)  # fmt: skip
+_BY_NAME = {name: group.provided for group in _WINDOWS for name in group.names}
+
+# API sets are names that Windows maps to DLLs of its own while it loads; those of the Universal CRT begin
+# with api-ms-win-crt (learn.microsoft.com, "Windows API sets").
+_API_SET = re.compile(r"(?:api|ext)-ms-[a-z0-9-]+\.dll")
+
+_DRIVER = _group("the driver of an NVIDIA GPU", "nvcuda nvml nvapi64 nvcuvid nvencodeapi64")
+
+# python311.dll, and python3.dll, which passes the stable ABI on to it.
+_PYTHON = re.compile(r"python3(\d*)(?:t|_d)*\.dll")
+
+# The runtime of Visual C++, which is not part of Windows.
+_VISUAL_CPP = re.compile(r"(?:vcruntime|msvcp|concrt|vccorlib|vcomp|vcamp)\d[\w.]*\.dll")
+VISUAL_CPP_WHEEL = "msvc-runtime"
+
+
+def provided(dll: str, target: Target) -> Provided | None:
+    """What has `dll` on every client of `target` without any wheel; None when a wheel must bring it."""
+    name = dll.lower()
+    if name in (f"python{target.interpreter[2:]}.dll", "python3.dll"):
+        return Provided(reason="the interpreter")
+    if _API_SET.fullmatch(name):
+        return Provided(reason="an API set of Windows")
+    if name in _DRIVER.names and version_of(target.backend) is not None:
+        return _DRIVER.provided
+    return _BY_NAME.get(name)
+
+
+def is_pythons(dll: str) -> bool:
+    """Whether `dll` is the library of some Python 3: never taken from a wheel, whoever carries a copy."""
+    return _PYTHON.fullmatch(dll.lower()) is not None
+
+
+def is_visual_cpp(dll: str) -> bool:
+    """Whether `dll` belongs to the runtime of Visual C++, which the wheel msvc-runtime carries."""
+    return _VISUAL_CPP.fullmatch(dll.lower()) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gap:
+    distribution: str
+    folder: str
+    dll: str
+    reason: str
+
+
+# Published wheels that lack a DLL for a part of theirs that only an application of its own uses.
+_GAPS = (
+    _Gap(
+        distribution="pywin32",
+        folder="pythonwin/",
+        dll="mfc140u.dll",
+        reason="the Pythonwin editor and its toolkit win32ui do not start; build 312 left the file out "
+        "(mhammond/pywin32#2776)",
+    ),
+)
+
+
+def known_gap(distribution: str, member: str, dll: str) -> str | None:
+    """What does not work because a published wheel lacks `dll` for `member`; None for an unknown case."""
+    for gap in _GAPS:
+        if (gap.distribution, gap.dll) == (distribution, dll.lower()) and member.startswith(gap.folder):
+            return gap.reason
+    return None
+
+
+def beside_the_program(member: str) -> bool:
+    """Whether a wheel's member lands in the environment's own folder or among its scripts.
+
+    That is where msvc-runtime puts its DLLs, for the whole environment.
+    """
+    folder, _, inside = member.partition("/")
+    parts = inside.split("/")
+    if not folder.endswith(".data"):
+        return False
+    return parts[:-1] in (["data"], ["data", "Scripts"], ["scripts"])
