@@ -206,8 +206,16 @@ def pack_bundle(
     kit: Kit | None = None,
     more: Iterable[LockedWheel] = (),
 ) -> Path:
-    """Synthesise wheels in `made` and pack them to `out`, and `more` with them, with the real pack stage."""
-    plan = make_plan(located.recipe, "1.0", targets, cuda_architectures=cuda_architectures, assets=assets)
+    """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for."""
+    more = list(more)
+    plan = make_plan(
+        located.recipe,
+        "1.0",
+        targets,
+        cuda_architectures=cuda_architectures,
+        assets=assets,
+        extra_requirements=[wheel.name for wheel in more],
+    )
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
     kits = {cell.lock.target: kit or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)

@@ -86,6 +86,19 @@ def test_an_import_table_that_leads_nowhere_is_not_an_empty_one() -> None:
         read_pe(bytes(data))
 
 
+def test_a_name_that_leads_nowhere() -> None:
+    data = bytearray(pe_file(["c10.dll"]))
+    name = data.index(b"c10.dll")
+    data[name] = 0
+    with pytest.raises(ValueError, match="leads nowhere"):
+        read_pe(bytes(data))
+
+
+def test_any_number_of_delayed_imports() -> None:
+    names = tuple(f"lib{number}.dll" for number in range(9000))
+    assert read_pe(pe_file(["KERNEL32.dll"], names)).delayed == names
+
+
 # ---- what is there without a wheel ----
 
 

@@ -7,9 +7,11 @@ Python loads a module (docs.python.org, "os.add_dll_directory", since 3.8).
 
 import mmap
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from wheelferry.cuda import device_images, version_of
 from wheelferry.targets import Target
@@ -23,6 +25,11 @@ _MACHINES = {AMD64: "amd64", 0x14C: "x86", 0xAA64: "arm64", 0x1C4: "arm"}
 
 # Data directories: learn.microsoft.com, "PE Format", Optional Header Data Directories.
 _EXPORTS, _IMPORTS, _DELAYED_IMPORTS, _CLR = 0, 1, 13, 14
+
+# Rows of the import table and of that of delayed imports ("PE Format", Import Directory Table, Delay-Load
+# Directory Table); a row without a name ends them.
+_IMPORT_ROW = struct.Struct("<IIIII")
+_DELAYED_ROW = struct.Struct("<IIIIIIII")
 
 # Where nvcc puts GPU code: .nv_fatbin, cut to the eight characters that a section's name may have.
 _DEVICE_CODE = b".nv_fatb"
@@ -59,12 +66,11 @@ def read_pe(data: bytes | mmap.mmap) -> PeFacts:
     Nothing but the headers and the names of the imported DLLs is read.
     """
     pe = _open(data)
-    pe.parse_data_directories(directories=[_IMPORTS, _DELAYED_IMPORTS], import_dllnames_only=True)
     return PeFacts(
         machine=pe.FILE_HEADER.Machine,
-        imports=_dll_names(pe, _IMPORTS, "DIRECTORY_ENTRY_IMPORT"),
-        delayed=_dll_names(pe, _DELAYED_IMPORTS, "DIRECTORY_ENTRY_DELAY_IMPORT"),
-        managed=_has_directory(pe, _CLR),
+        imports=tuple(_dll_names(pe, _IMPORTS, _IMPORT_ROW, name=3)),
+        delayed=tuple(_dll_names(pe, _DELAYED_IMPORTS, _DELAYED_ROW, name=1)),
+        managed=_address_of(pe, _CLR) != 0,
     )
 
 
@@ -92,19 +98,33 @@ def _open(data: bytes | mmap.mmap) -> "pefile.PE":
         raise ValueError(f"no PE file: {error.value}") from None
 
 
-def _has_directory(pe: "pefile.PE", number: int) -> bool:
+def _address_of(pe: "pefile.PE", directory: int) -> int:
+    """Where a data directory lies in memory, 0 for none."""
     directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
-    return len(directories) > number and bool(directories[number].VirtualAddress)
+    return int(directories[directory].VirtualAddress) if len(directories) > directory else 0
 
 
-def _dll_names(pe: "pefile.PE", number: int, attribute: str) -> tuple[str, ...]:
-    """The DLLs of an import table. pefile leaves out a table that it cannot read: that is no empty one."""
-    entries: Iterable[Any] | None = getattr(pe, attribute, None)
-    if entries is None:
-        if _has_directory(pe, number):
-            raise ValueError("its table of imported DLLs cannot be read")
-        return ()
-    return tuple(entry.dll.decode("ascii", "replace") for entry in entries)
+def _dll_names(pe: "pefile.PE", directory: int, row: struct.Struct, *, name: int) -> Iterator[str]:
+    """The DLLs of an import table, in whose rows the field `name` leads to the DLL's name.
+
+    pefile's own reader of delayed imports goes through every function, and leaves the rest out where it has
+    seen 8192 of them: MKL's DLLs have more.
+    """
+    import pefile
+
+    address = _address_of(pe, directory)
+    try:
+        while address:
+            leads_to = row.unpack(pe.get_data(address, row.size))[name]
+            if leads_to == 0:
+                return
+            dll = pe.get_string_at_rva(leads_to)
+            if not dll:
+                raise ValueError("its table of imported DLLs leads nowhere")
+            yield dll.decode("ascii", "replace")
+            address += row.size
+    except (pefile.PEFormatError, struct.error):
+        raise ValueError("its table of imported DLLs cannot be read") from None
 
 
 def is_binary(name: str) -> bool:
@@ -238,19 +258,50 @@ def is_visual_cpp(dll: str) -> bool:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Gap:
     distribution: str
-    folder: str
-    dll: str
+    members: str  # a pattern of fnmatch
+    dlls: frozenset[str]
     reason: str
 
 
-# Published wheels that lack a DLL for a part of theirs that only an application of its own uses.
+# Published wheels that lack a DLL for an optional part of theirs, which is all that does not work then. Seen
+# in the wheels themselves: pywin32 312, intel-openmp 2021.4.0, mkl 2021.4.0, tbb 2021.4.0, numba 0.68.1.
 _GAPS = (
     _Gap(
         distribution="pywin32",
-        folder="pythonwin/",
-        dll="mfc140u.dll",
+        members="pythonwin/*",
+        dlls=frozenset({"mfc140u.dll"}),
         reason="the Pythonwin editor and its toolkit win32ui do not start; build 312 left the file out "
         "(mhammond/pywin32#2776)",
+    ),
+    _Gap(
+        distribution="intel-openmp",
+        members="*/omptarget.rtl.*",
+        dlls=frozenset({"ze_loader.dll", "opencl.dll"}),
+        reason="OpenMP on an Intel GPU, whose driver brings the file",
+    ),
+    _Gap(
+        distribution="mkl",
+        members="*/mkl_blacs_*",
+        dlls=frozenset({"impi.dll", "mpich2mpi.dll", "msmpi.dll"}),
+        reason="MKL's functions for clusters, which use the MPI that is installed there",
+    ),
+    _Gap(
+        distribution="mkl",
+        members="*/mkl_pgi_thread.*",
+        dlls=frozenset({"pgc.dll", "pgf90.dll", "pgmath.dll"}),
+        reason="MKL's threads for programs of the PGI compilers, which bring these files",
+    ),
+    _Gap(
+        distribution="tbb",
+        members="*/tbbbind*",
+        dlls=frozenset({"libhwloc-5.dll", "libhwloc-15.dll"}),
+        reason="binding threads to NUMA nodes, which TBB does without",
+    ),
+    _Gap(
+        distribution="numba",
+        members="numba/np/ufunc/tbbpool.*",
+        dlls=frozenset({"tbb12.dll"}),
+        reason="numba's threads through TBB, in the place of its own, for those who also have tbb",
     ),
 )
 
@@ -258,7 +309,7 @@ _GAPS = (
 def known_gap(distribution: str, member: str, dll: str) -> str | None:
     """What does not work because a published wheel lacks `dll` for `member`; None for an unknown case."""
     for gap in _GAPS:
-        if (gap.distribution, gap.dll) == (distribution, dll.lower()) and member.startswith(gap.folder):
+        if distribution == gap.distribution and dll.lower() in gap.dlls and fnmatchcase(member, gap.members):
             return gap.reason
     return None
 
