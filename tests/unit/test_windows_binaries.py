@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_a_pe_file_says_what_it_imports() -> None:
     assert facts.delayed == ("dbghelp.dll",)
     assert facts.fits_amd64
     assert facts.machine_name == "amd64"
+
+
+@pytest.mark.parametrize(
+    ("program", "machine"), [("t64.exe", "amd64"), ("t64-arm.exe", "arm64"), ("t32.exe", "x86")]
+)
+def test_what_a_real_linker_writes(program: str, machine: str) -> None:
+    """pip brings launchers made with Visual C++ for three processors."""
+    launchers = Path(str(distribution("pip").locate_file("pip/_vendor/distlib")))
+    facts = read_pe((launchers / program).read_bytes())
+    assert facts.machine_name == machine
+    assert {dll.lower() for dll in facts.imports} >= {"kernel32.dll", "shlwapi.dll"}
+    assert facts.delayed == ()
 
 
 @pytest.mark.parametrize(("machine", "name"), [(X86, "x86"), (ARM64, "arm64"), (0x1234, "0x1234")])
@@ -336,6 +349,38 @@ def test_a_dll_may_come_from_what_the_wheel_requires(packed: Callable[..., Path]
     wheels["leaf"]["requires"] = ["twig[fast]"]
     wheels["twig"] = {"version": "1.0", "requires": ["torch; extra == 'fast'"]}
     assert named(packed(wheels), tools) == []
+
+
+def test_a_dll_is_found_in_any_spelling_of_its_file(packed: Callable[..., Path], tools: Tools) -> None:
+    wheels = sound_wheels()
+    lacks(wheels, "torch", "torch/lib/libomp.dll")
+    holds(wheels, "torch", "torch/lib/LibOMP.DLL", pe_file())
+    assert named(packed(wheels), tools) == []
+
+
+def test_what_an_extra_requires_was_asked_for(packed: Callable[..., Path], tools: Tools) -> None:
+    wheels = sound_wheels()
+    wheels["leaf"]["requires"] = ["twig; extra == 'fast'"]
+    wheels["twig"] = {"version": "1.0"}
+    assert named(packed(wheels, extra=["msvc-runtime", "leaf[fast]"]), tools) == []
+
+
+def test_what_only_an_extra_requires_was_not(packed: Callable[..., Path], tools: Tools) -> None:
+    wheels = sound_wheels()
+    wheels["leaf"]["requires"] = ["twig; extra == 'fast'"]
+    wheels["twig"] = {"version": "1.0"}
+    (message,) = named(packed(wheels), tools)
+    assert message.endswith('(leaf requires it where extra == "fast") [UNREQUIRED]')
+
+
+def test_what_was_asked_for_in_another_version(packed: Callable[..., Path], tools: Tools) -> None:
+    (message,) = named(packed(sound_wheels(), extra=["msvc-runtime>=14.45"]), tools)
+    assert "msvc-runtime>=14.45 was asked for, the bundle has msvc-runtime 14.44 [REQUIREMENT]" in message
+
+
+def test_what_was_asked_for_elsewhere(packed: Callable[..., Path], tools: Tools) -> None:
+    extra = ["msvc-runtime", "uvloop; sys_platform == 'linux'"]
+    assert named(packed(sound_wheels(), extra=extra), tools) == []
 
 
 def test_a_carried_copy_of_pythons_library_serves_nobody(packed: Callable[..., Path], tools: Tools) -> None:
