@@ -12,8 +12,7 @@ from wheelferry.interpreters import Interpreter
 from wheelferry.lock import Lock, LockedWheel
 from wheelferry.plan import make_plan
 from wheelferry.recipe import parse_recipe
-from wheelferry.source import Source
-from wheelferry.stages.build import Built
+from wheelferry.stages.build import Built, CompiledAgainst
 from wheelferry.stages.equip import Kit
 from wheelferry.stages.pack import Locked, pack
 from wheelferry.store import Entry, Store
@@ -72,7 +71,7 @@ def pack_windows(
     wheels: Mapping[str, Wheel],
     *,
     target: Target = WINDOWS,
-    extra: Iterable[str] = ("msvc-runtime",),
+    extra: Iterable[str] = (),
     architectures: Iterable[str] = (),
 ) -> Path:
     """A bundle of these wheels, with everything that it says of itself in agreement with them."""
@@ -94,19 +93,17 @@ def pack_windows(
         environment_key="none",
         cell=cell,
         wheel=Entry(sha256=project.sha256, filename=project.filename, size=project.size),
-        torch=made["torch"],
-        key="0" * 64,
+        torch=CompiledAgainst(version="2.13.0", sha256=made["torch"].sha256),
         cuda_architectures=cell.cuda.architectures if cell.cuda else (),
         interpreter=Interpreter(path=Path("python"), version="3.11", headers=Path("include")),
     )
     everything = sorted((*made.values(), project), key=lambda wheel: wheel.name)
     cells = [Locked(built=built, lock=Lock(target=target, wheels=tuple(everything)))]
-    source = Source(location=located.folder, identity="0" * 64, epoch=0, kind="folder")
     kit = Kit(
         uv=_locked(folder / "kit", "uv", {"version": "0.9.0"}, tools.store),
         pip=_locked(folder / "kit", "pip", {"version": "26.0"}, tools.store),
     )
-    pack(plan, found, source, cells, folder / "bundle", tools, kits={target: kit})
+    pack(plan, found, "0" * 64, cells, folder / "bundle", tools, kits={target: kit})
     return folder / "bundle"
 
 

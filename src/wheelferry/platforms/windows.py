@@ -230,7 +230,6 @@ _PYTHON = re.compile(r"python3(\d*)(?:t|_d)*\.dll")
 
 # The runtime of Visual C++, which is not part of Windows.
 _VISUAL_CPP = re.compile(r"(?:vcruntime|msvcp|concrt|vccorlib|vcomp|vcamp)\d[\w.]*\.dll")
-VISUAL_CPP_WHEEL = "msvc-runtime"
 
 
 def provided(dll: str, target: Target) -> Provided | None:

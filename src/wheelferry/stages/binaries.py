@@ -18,6 +18,7 @@ from wheelferry.files import CHUNK
 from wheelferry.manifest import TargetEntry
 from wheelferry.metadata import WheelInfo
 from wheelferry.parallel import in_threads
+from wheelferry.plan import WINDOWS_RUNTIME
 from wheelferry.platforms import linux, windows
 from wheelferry.platforms.windows import PeFacts
 from wheelferry.targets import Target, glibc_minor
@@ -174,7 +175,7 @@ class _Where:
         if having:
             return f"which only {', '.join(sorted(having))} brings, and {name} does not require that"
         if windows.is_visual_cpp(key):
-            return f"which no wheel brings ({windows.VISUAL_CPP_WHEEL} would)"
+            return f"which no wheel brings ({WINDOWS_RUNTIME} would)"
         return "which no wheel brings and Windows has not"
 
     def _required(self, name: NormalizedName) -> set[NormalizedName]:

@@ -182,14 +182,10 @@ def _read_binaries(
     root: Path, manifest: Manifest, wheels: Mapping[str, WheelInfo], tools: Tools
 ) -> dict[str, PeFiles]:
     """The DLLs of all wheels, read once for all targets; nothing in a bundle without Windows targets."""
-    if not any(map(_is_for_windows, manifest.targets)):
+    if not any(entry.target.is_windows for entry in manifest.targets):
         return {}
     having = [path for path, info in wheels.items() if any(map(windows.is_binary, info.files))]
     return read_pe_files(root, having, tools)
-
-
-def _is_for_windows(entry: TargetEntry) -> bool:
-    return entry.target.platform.startswith("win")
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
@@ -252,7 +248,7 @@ def _check_target(
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
     yield from _check_built(opened, entry, infos, paths, pylock)
-    if _is_for_windows(entry):
+    if entry.target.is_windows:
         yield from check_pe(entry, infos, paths, opened.binaries)
         wheels = {paths[name]: info for name, info in infos.items()}
         yield checks.longest_path(entry, wheels, limits.prefix)
@@ -292,7 +288,7 @@ def _check_built(
     yield from _check_same_build(infos, paths)
     for module in checks.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
-    if _is_for_windows(entry):
+    if entry.target.is_windows:
         yield from check_device_code(opened.root / path, path, entry)
     else:
         yield from check_elf(opened.root / path, path, entry, infos.values())
