@@ -1,7 +1,7 @@
 """Windows DLLs made by hand: the least that has a machine, import tables, exports and sections."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 AMD64, X86, ARM64 = 0x8664, 0x14C, 0xAA64
 
@@ -15,7 +15,7 @@ _BY_ORDINAL = 1 << 63
 
 
 def pe_file(
-    imports: Iterable[str] = ("KERNEL32.dll",),
+    imports: Iterable[str] | Mapping[str, Iterable[str]] = ("KERNEL32.dll",),
     delayed: Iterable[str] = (),
     *,
     machine: int = AMD64,
@@ -23,11 +23,15 @@ def pe_file(
     managed: bool = False,
     device_code: bytes = b"",
 ) -> bytes:
-    """A DLL that imports function 1 of each of `imports`, and of each of `delayed` at its first call."""
+    """A DLL that imports function 1 of each of `imports`, and of each of `delayed` at its first call.
+
+    A mapping says which functions, by their names.
+    """
     tables = _Tables()
     directories = [(0, 0)] * _DIRECTORIES
-    if names := list(imports):
-        rows = [tables.import_row(name) for name in names]
+    if imports:
+        functions = imports if isinstance(imports, Mapping) else dict.fromkeys(imports, ())
+        rows = [tables.import_row(name, functions[name]) for name in functions]
         directories[1] = tables.add(b"".join(rows) + bytes(_IMPORT.size))
     if names := list(delayed):
         rows = [tables.delayed_row(name) for name in names]
@@ -59,12 +63,16 @@ class _Tables:
         """The address of a text that ends with a NUL."""
         return self.add(text.encode("ascii") + b"\0")[0]
 
-    def _thunks(self) -> int:
-        return self.add(struct.pack("<QQ", _BY_ORDINAL | 1, 0))[0]
+    def _thunks(self, functions: Iterable[str] = ()) -> int:
+        # a name stands behind two bytes that hint at its place among the exports
+        named = [self.add(b"\0\0" + name.encode("ascii") + b"\0")[0] for name in functions]
+        thunks = named or [_BY_ORDINAL | 1]
+        return self.add(struct.pack(f"<{len(thunks) + 1}Q", *thunks, 0))[0]
 
-    def import_row(self, dll: str) -> bytes:
+    def import_row(self, dll: str, functions: Iterable[str]) -> bytes:
         """A row of the import table."""
-        return _IMPORT.pack(self._thunks(), 0, 0, self.text(dll), self._thunks())
+        names = list(functions)
+        return _IMPORT.pack(self._thunks(names), 0, 0, self.text(dll), self._thunks(names))
 
     def delayed_row(self, dll: str) -> bytes:
         """A row of the table of delayed imports, whose first field says that it has addresses from 0 on."""

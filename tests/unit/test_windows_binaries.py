@@ -11,7 +11,7 @@ import pytest
 from conftest import EMPTY_ELF, fat_binary
 from pefiles import ARM64, X86, pe_file
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.checks import Problem, check_path_lengths, longest_path
+from wheelferry.checks import Code, Problem, check_path_lengths, longest_path
 from wheelferry.client import preflight
 from wheelferry.errors import InputError
 from wheelferry.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
@@ -22,6 +22,7 @@ from wheelferry.platforms.windows import (
     provided,
     read_device_images,
     read_exports,
+    read_functions,
     read_pe,
 )
 from wheelferry.stages.static import verify_static
@@ -73,6 +74,39 @@ def test_dotnet_runs_on_any_processor() -> None:
 def test_exports() -> None:
     assert read_exports(pe_file(exports=["alpha", "beta"])) == ("alpha", "beta")
     assert read_exports(pe_file()) == ()
+
+
+def test_every_export_is_read() -> None:
+    names = [f"?function{number}@@YAXXZ" for number in range(20_000)]
+    assert read_exports(pe_file(exports=names)) == tuple(names)
+
+
+def test_functions_are_read_by_dll() -> None:
+    data = pe_file({"torch_cpu.dll": ["?f@@YAXXZ", "g"], "c10.dll": ["h"], "KERNEL32.dll": []})
+    assert read_functions(data) == {
+        "torch_cpu.dll": {"?f@@YAXXZ", "g"},
+        "c10.dll": {"h"},
+        "kernel32.dll": frozenset(),
+    }
+
+
+def test_a_module_that_calls_what_this_torch_does_not_have(
+    tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    wheels = sound_wheels()
+    exports = ["?empty@at@@", "?zeros@at@@"]
+    wheels["torch"]["files"]["torch/lib/torch_cpu.dll"] = pe_file(
+        ["c10.dll", "libomp.dll", "KERNEL32.dll"], exports=exports
+    )
+    module = {"python311.dll": [], "Torch_CPU.dll": ["?empty@at@@"]}
+    wheels["tiny"]["files"] = {"tiny/_C.cp311-win_amd64.pyd": pe_file(module)}
+    sound = pack_windows(tmp_path / "sound", tools, located, wheels)
+    assert verify_static(sound, tools)[1] == []
+    module["Torch_CPU.dll"] = ["?empty@at@@", "?empty@at@@YA_OLD", "?sort@at@@"]
+    wheels["tiny"]["files"] = {"tiny/_C.cp311-win_amd64.pyd": pe_file(module)}
+    (problem,) = verify_static(pack_windows(tmp_path / "other", tools, located, wheels), tools)[1]
+    assert (problem.code, problem.file) == (Code.TORCH, f"wheelhouse/tiny-{TINY_VERSION}-{TAG}.whl")
+    assert "calls ?empty@at@@YA_OLD (and 1 more), which torch_cpu.dll of" in problem.message
 
 
 def test_device_code() -> None:

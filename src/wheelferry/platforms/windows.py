@@ -30,6 +30,7 @@ _EXPORTS, _IMPORTS, _DELAYED_IMPORTS, _CLR = 0, 1, 13, 14
 # Directory Table); a row without a name ends them.
 _IMPORT_ROW = struct.Struct("<IIIII")
 _DELAYED_ROW = struct.Struct("<IIIIIIII")
+_EXPORT_TABLE = struct.Struct("<IIHHIIIIIII")
 
 # Where nvcc puts GPU code: .nv_fatbin, cut to the eight characters that a section's name may have.
 _DEVICE_CODE = b".nv_fatb"
@@ -75,12 +76,42 @@ def read_pe(data: bytes | mmap.mmap) -> PeFacts:
 
 
 def read_exports(data: bytes | mmap.mmap) -> tuple[str, ...]:
-    """The names that a DLL exports, in its own order; raises ValueError for bytes that are no PE file."""
+    """The names that a DLL exports, in its own order; raises ValueError for bytes that are no PE file.
+
+    pefile's own reader stops at 8192 names, and torch_cpu.dll has several times that.
+    """
     pe = _open(data)
-    pe.parse_data_directories(directories=[_EXPORTS])
-    table = getattr(pe, "DIRECTORY_ENTRY_EXPORT", None)
-    symbols = table.symbols if table is not None else ()
-    return tuple(symbol.name.decode("ascii", "replace") for symbol in symbols if symbol.name)
+    address = _address_of(pe, _EXPORTS)
+    if not address:
+        return ()
+    try:
+        table = _EXPORT_TABLE.unpack(pe.get_data(address, _EXPORT_TABLE.size))
+        count, names = table[7], table[9]
+        places = struct.unpack(f"<{count}I", pe.get_data(names, 4 * count))
+        return tuple(_text(pe, data, place) for place in places)
+    except (struct.error, ValueError):
+        raise ValueError("its table of exports cannot be read") from None
+
+
+def _text(pe: "pefile.PE", data: bytes | mmap.mmap, address: int) -> str:
+    """The text at an address, up to its NUL; ValueError where it has none."""
+    start = pe.get_offset_from_rva(address)
+    end = data.find(b"\0", start)
+    if end < 0:
+        raise ValueError("a name has no end")
+    return data[start:end].decode("ascii", "replace")
+
+
+def read_functions(data: bytes | mmap.mmap) -> dict[str, frozenset[str]]:
+    """The functions that a module imports by name, by DLL in lower case; ValueError for no PE file."""
+    pe = _open(data)
+    pe.parse_data_directories(directories=[_IMPORTS])
+    found: dict[str, frozenset[str]] = {}
+    for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", ()):
+        names = frozenset(item.name.decode("ascii", "replace") for item in entry.imports if item.name)
+        dll = entry.dll.decode("ascii", "replace").lower()
+        found[dll] = found.get(dll, frozenset()) | names
+    return found
 
 
 def read_device_images(data: bytes | mmap.mmap) -> frozenset[str]:

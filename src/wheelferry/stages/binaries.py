@@ -4,10 +4,11 @@ import mmap
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
@@ -24,6 +25,8 @@ from wheelferry.platforms.windows import PeFacts
 from wheelferry.targets import Target, glibc_minor
 from wheelferry.tools import Tools
 from wheelferry.wheels import UNREADABLE
+
+Read = TypeVar("Read")
 
 
 def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo]) -> Iterator[Problem]:
@@ -105,7 +108,7 @@ def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
         with zipfile.ZipFile(wheel) as archive:
             for member in filter(windows.is_binary, archive.namelist()):
                 try:
-                    facts[member] = _read_member(archive, member, work)
+                    facts[member] = _read_member(archive, member, work, windows.read_pe)
                 except UNREADABLE as error:
                     unreadable[member] = str(error)
     except UNREADABLE as error:
@@ -113,13 +116,16 @@ def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
     return PeFiles(facts=facts, unreadable=unreadable)
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, work: Path) -> PeFacts:
+def _read_member(
+    archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]
+) -> Read:
+    """`read` on a member that lies unpacked for as long."""
     with tempfile.TemporaryFile(dir=work) as unpacked:
         with archive.open(member) as stream:
             shutil.copyfileobj(stream, unpacked, CHUNK)
         unpacked.flush()
         with mmap.mmap(unpacked.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return windows.read_pe(data)
+            return read(data)
 
 
 def check_pe(
@@ -135,7 +141,8 @@ def check_pe(
     the driver's. Names are compared without regard to case. What this cannot know: whether a package adds
     the folder of its DLLs to those where Windows looks, whether the program lies where msvc-runtime's DLLs
     are (that of a virtual environment starts the one of the Python it was made from), whether a DLL exports
-    what is called, and what is loaded by name while the program runs (ctypes, LoadLibrary).
+    what is called (of the built wheel `check_functions` knows), and what is loaded by name
+    while the program runs (ctypes, LoadLibrary).
     """
     own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
     where = _Where(entry.target, infos, own)
@@ -225,6 +232,39 @@ def _name_lacking(
             yield Problem(code=Code.LIBRARY, file=path, message=f"{_list(blamed)} {text}")
         else:
             yield Note(file=path, message=f"{_list(blamed)} {text}: {gap}")
+
+
+def check_functions(
+    root: Path, built: str, torch: str, files: Mapping[str, PeFiles], tools: Tools
+) -> Iterator[Problem]:
+    """Whether torch's DLLs export every function that the compiled modules of the wheel `built` call.
+
+    C++ names hold the types of their arguments: a module that was compiled against another torch, or with
+    another compiler, calls functions that this one does not have.
+    """
+    dlls = {member.rsplit("/", 1)[-1].lower(): member for member in _members(files, torch)}
+    modules = _members(files, built)
+    try:
+        with zipfile.ZipFile(root / built) as archive:
+            called = {name: windows.read_functions(archive.read(name)) for name in modules}
+        wanted = {dll for functions in called.values() for dll in functions if dll in dlls}
+        with tools.store.workspace("exports") as work, zipfile.ZipFile(root / torch) as archive:
+            exported = {
+                dll: frozenset(_read_member(archive, dlls[dll], work, windows.read_exports)) for dll in wanted
+            }
+    except UNREADABLE as error:
+        yield Problem(code=Code.OPS, file=built, message=f"a compiled module is unreadable: {error}")
+        return
+    for module, functions in called.items():
+        for dll in sorted(wanted & set(functions)):
+            missing = sorted(functions[dll] - exported[dll])
+            if missing:
+                message = f"{module} calls {_list(missing)}, which {dll} of {torch} does not have"
+                yield Problem(code=Code.TORCH, file=built, message=message)
+
+
+def _members(files: Mapping[str, PeFiles], wheel: str) -> Iterable[str]:
+    return files[wheel].facts if wheel in files else ()
 
 
 def check_device_code(wheel: Path, path: str, entry: TargetEntry) -> Iterator[Problem]:

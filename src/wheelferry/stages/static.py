@@ -19,7 +19,14 @@ from wheelferry.manifest import NAME, REPORT, Manifest, TargetEntry, is_untouche
 from wheelferry.metadata import WheelInfo, filename_parts
 from wheelferry.parallel import in_threads
 from wheelferry.platforms import windows
-from wheelferry.stages.binaries import PeFiles, check_device_code, check_elf, check_pe, read_pe_files
+from wheelferry.stages.binaries import (
+    PeFiles,
+    check_device_code,
+    check_elf,
+    check_functions,
+    check_pe,
+    read_pe_files,
+)
 from wheelferry.tools import Tools
 from wheelferry.wheels import DIFFERS, read_wheel, record_problems, unpacked_size
 
@@ -107,7 +114,9 @@ def verify_static(
     usual = len(usual_windows_prefix(manifest.recipe))
     limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
     findings = [
-        finding for entry in manifest.targets for finding in _check_target(opened, entry, locked, limits)
+        finding
+        for entry in manifest.targets
+        for finding in _check_target(opened, entry, locked, limits, tools)
     ]
     problems += [finding for finding in findings if isinstance(finding, Problem)]
     for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
@@ -202,7 +211,7 @@ def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
 
 
 def _check_target(
-    opened: Opened, entry: TargetEntry, locked: set[str], limits: _Limits
+    opened: Opened, entry: TargetEntry, locked: set[str], limits: _Limits, tools: Tools
 ) -> Iterator[Problem | Note | LongestPath]:
     """All that concerns one target: its lock files, its wheels' fit, its closure, its compiled modules."""
     try:
@@ -247,7 +256,7 @@ def _check_target(
     yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
-    yield from _check_built(opened, entry, infos, paths, pylock)
+    yield from _check_built(opened, entry, infos, paths, pylock, tools)
     if entry.target.is_windows:
         yield from check_pe(entry, infos, paths, opened.binaries)
         wheels = {paths[name]: info for name, info in infos.items()}
@@ -262,6 +271,7 @@ def _check_built(
     infos: dict[NormalizedName, WheelInfo],
     paths: dict[NormalizedName, str],
     pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+    tools: Tools,
 ) -> Iterator[Problem]:
     """The wheel built here: tied to the lock's torch, compiled modules there, able to run on the target."""
     path = f"wheelhouse/{entry.built}"
@@ -290,6 +300,8 @@ def _check_built(
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if entry.target.is_windows:
         yield from check_device_code(opened.root / path, path, entry)
+        if torch in infos:
+            yield from check_functions(opened.root, path, paths[torch], opened.binaries, tools)
     else:
         yield from check_elf(opened.root / path, path, entry, infos.values())
 
