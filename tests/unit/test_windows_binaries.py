@@ -82,9 +82,10 @@ def test_every_export_is_read() -> None:
 
 
 def test_functions_are_read_by_dll() -> None:
-    data = pe_file({"torch_cpu.dll": ["?f@@YAXXZ", "g"], "c10.dll": ["h"], "KERNEL32.dll": []})
+    long = "?f@@" + "x" * 5000
+    data = pe_file({"torch_cpu.dll": [long, "g"], "c10.dll": ["h"], "KERNEL32.dll": []})
     assert read_functions(data) == {
-        "torch_cpu.dll": {"?f@@YAXXZ", "g"},
+        "torch_cpu.dll": {long, "g"},
         "c10.dll": {"h"},
         "kernel32.dll": frozenset(),
     }

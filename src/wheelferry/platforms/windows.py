@@ -30,6 +30,7 @@ _EXPORTS, _IMPORTS, _DELAYED_IMPORTS, _CLR = 0, 1, 13, 14
 # Directory Table); a row without a name ends them.
 _IMPORT_ROW = struct.Struct("<IIIII")
 _DELAYED_ROW = struct.Struct("<IIIIIIII")
+_BY_ORDINAL = 1 << 63
 _EXPORT_TABLE = struct.Struct("<IIHHIIIIIII")
 
 # Where nvcc puts GPU code: .nv_fatbin, cut to the eight characters that a section's name may have.
@@ -103,15 +104,31 @@ def _text(pe: "pefile.PE", data: bytes | mmap.mmap, address: int) -> str:
 
 
 def read_functions(data: bytes | mmap.mmap) -> dict[str, frozenset[str]]:
-    """The functions that a module imports by name, by DLL in lower case; ValueError for no PE file."""
+    """The functions that an amd64 module imports by name, by DLL in lower case; ValueError for no PE file.
+
+    pefile's own reader cuts names at 512 characters; those of C++ can be longer.
+    """
     pe = _open(data)
-    pe.parse_data_directories(directories=[_IMPORTS])
     found: dict[str, frozenset[str]] = {}
-    for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", ()):
-        names = frozenset(item.name.decode("ascii", "replace") for item in entry.imports if item.name)
-        dll = entry.dll.decode("ascii", "replace").lower()
-        found[dll] = found.get(dll, frozenset()) | names
+    try:
+        for row in _rows(pe, _IMPORTS, _IMPORT_ROW):
+            dll = _text(pe, data, row[3]).lower()
+            names = frozenset(_imported_names(pe, data, row[0] or row[4]))
+            found[dll] = found.get(dll, frozenset()) | names
+    except struct.error:
+        raise ValueError("its table of imported DLLs cannot be read") from None
     return found
+
+
+def _imported_names(pe: "pefile.PE", data: bytes | mmap.mmap, address: int) -> Iterator[str]:
+    """The names in a table of imported functions; those that are imported by their number have none."""
+    while True:
+        (entry,) = struct.unpack("<Q", pe.get_data(address, 8))
+        if entry == 0:
+            return
+        if not entry & _BY_ORDINAL:
+            yield _text(pe, data, entry + 2)  # behind a hint of two bytes
+        address += 8
 
 
 def read_device_images(data: bytes | mmap.mmap) -> frozenset[str]:
@@ -143,19 +160,27 @@ def _dll_names(pe: "pefile.PE", directory: int, row: struct.Struct, *, name: int
     """
     import pefile
 
-    address = _address_of(pe, directory)
     try:
-        while address:
-            leads_to = row.unpack(pe.get_data(address, row.size))[name]
-            if leads_to == 0:
+        for entry in _rows(pe, directory, row):
+            if entry[name] == 0:
                 return
-            dll = pe.get_string_at_rva(leads_to)
+            dll = pe.get_string_at_rva(entry[name])
             if not dll:
                 raise ValueError("its table of imported DLLs leads nowhere")
             yield dll.decode("ascii", "replace")
-            address += row.size
     except (pefile.PEFormatError, struct.error):
         raise ValueError("its table of imported DLLs cannot be read") from None
+
+
+def _rows(pe: "pefile.PE", directory: int, row: struct.Struct) -> Iterator[tuple[int, ...]]:
+    """The rows of a table of imported DLLs up to the one of zeros; struct.error where the file ends."""
+    address = _address_of(pe, directory)
+    while address:
+        entry = row.unpack(pe.get_data(address, row.size))
+        if not any(entry):
+            return
+        yield entry
+        address += row.size
 
 
 def is_binary(name: str) -> bool:
