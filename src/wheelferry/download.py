@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -17,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from wheelferry.errors import IntegrityError, MissingError
 from wheelferry.files import CHUNK, require_space
 from wheelferry.index import IndexSettings
-from wheelferry.parallel import in_threads
+from wheelferry.parallel import WAKE_SECONDS, in_threads
 from wheelferry.progress import Progress, Task
 from wheelferry.store import Entry, Store
 
@@ -100,11 +101,13 @@ def _in_parallel(transfer: "_Transfer", downloads: list[Download]) -> dict[str, 
     with ThreadPoolExecutor(max_workers=CONNECTIONS) as pool:
         futures = {pool.submit(transfer.fetch, download): download for download in downloads}
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failures = [error for future in done if (error := future.exception())]
-            for error in failures:
-                if not isinstance(error, _Stopped):
-                    raise error
+            waiting = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, timeout=WAKE_SECONDS, return_when=FIRST_EXCEPTION)
+                failures = [error for future in done if (error := future.exception())]
+                for error in failures:
+                    if not isinstance(error, _Stopped):
+                        raise error
         finally:
             transfer.stop.set()
             pool.shutdown(cancel_futures=True)
@@ -246,7 +249,11 @@ class _Transfer:
 
 def _local_path(url: str) -> Path | None:
     parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+    if parts.scheme != "file":
+        return None
+    # the host of a file: URL is that of a Windows share: file://server/share/x is \\\\server\\share\\x
+    share = f"//{parts.netloc}" if os.name == "nt" and parts.netloc not in ("", "localhost") else ""
+    return Path(url2pathname(share + parts.path))
 
 
 def _hash_of_part(part: Path) -> tuple["hashlib._Hash", int]:

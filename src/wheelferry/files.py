@@ -5,13 +5,18 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wheelferry.errors import IntegrityError, MissingError
 
 CHUNK = 1 << 20
+_ON_WINDOWS = os.name == "nt"
+# Seconds between attempts to rename, on Windows, a file that a virus scanner or an indexer has just opened.
+_RENAME_PAUSES = (0.02, 0.1, 0.4, 1.0)
 
 
 def sha256_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> str:
@@ -58,10 +63,33 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             stream.write(raw)
         # mkstemp makes private files; what is written here is meant to be read
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def rename(source: Path, destination: Path) -> None:
+    """Rename a file or folder over what is there; Windows refuses while somebody has either open."""
+    for pause in _RENAME_PAUSES if _ON_WINDOWS else ():
+        try:
+            source.replace(destination)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    source.replace(destination)
+
+
+def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all in it; read-only files too, such as git's, which Windows does not delete."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        for path in files_below(folder):
+            if not path.is_symlink() and not path.stat().st_mode & stat.S_IWUSR:
+                path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
@@ -79,7 +107,7 @@ def copy_aside(source: Path, destination: Path) -> None:
     temporary = destination.with_name(f".{destination.name}.part")
     try:
         shutil.copyfile(source, temporary)
-        temporary.replace(destination)
+        rename(temporary, destination)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -95,7 +123,7 @@ def folder_aside(final: Path) -> Iterator[Path]:
         yield temporary
         _swap(temporary, final)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_tree(temporary, ignore_errors=True)
         raise
 
 
@@ -103,15 +131,15 @@ def _swap(new: Path, final: Path) -> None:
     """Rename `new` to `final`; a folder already there is moved away first and removed afterwards."""
     old = new.with_name(new.name + ".old")
     if final.exists():
-        final.rename(old)
+        rename(final, old)
     try:
-        new.rename(final)
+        rename(new, final)
     except BaseException:
         if old.exists():
-            old.rename(final)
+            rename(old, final)
         raise
     if old.exists():
-        shutil.rmtree(old)
+        remove_tree(old)
 
 
 def contained(root: Path, relative: str) -> Path:

@@ -89,7 +89,8 @@ def read_pip_configuration(run: Runner) -> IndexSettings:
     result = run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
         step="read pip's configuration",
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        # UTF-8: on Windows a path in the configuration may have letters that the code page has not
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUTF8": "1"},
         error=InputError,
         hint="correct pip's configuration (pip config debug shows its files)",
     )

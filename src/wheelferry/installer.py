@@ -28,4 +28,6 @@ def write_pyz(path: Path) -> None:
         sources[f"wheelferry/client/{source.name}"] = source.read_text("utf-8")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, text in sources.items():
-            archive.writestr(zipfile.ZipInfo(name), text)
+            entry = zipfile.ZipInfo(name)
+            entry.create_system = 3  # Unix, whoever makes it: the same bytes on Windows
+            archive.writestr(entry, text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wheelferry.client.profile import windows_candidates
 from wheelferry.errors import MissingError
 from wheelferry.process import Runner
 from wheelferry.targets import Target
@@ -16,6 +17,7 @@ from wheelferry.targets import Target
 _ASK = """
 import json, platform, sys, sysconfig
 print(json.dumps({
+    "platform": sysconfig.get_platform(),
     "implementation": platform.python_implementation(),
     "version": platform.python_version(),
     "headers": sysconfig.get_paths()["include"],
@@ -42,10 +44,16 @@ class Interpreter:
         return (self.headers / "Python.h").is_file()
 
 
+def program_in(environment: Path) -> Path:
+    """The python program of a virtual environment on this machine."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 def find_interpreter(python: str, run: Runner, *, uv: Path | None = None) -> Interpreter:
     """The first working CPython `python` (``3.12``), one with headers if there is any.
 
-    Looks at the running interpreter, PATH, pyenv's folder and what uv has installed.
+    Looks at the running interpreter, PATH, pyenv's folder and what uv has installed; on Windows also
+    where the launcher ``py`` and the usual installers put them.
     Raises MissingError when there is none.
     """
     found: list[Interpreter] = []
@@ -77,7 +85,9 @@ def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
         answer = json.loads(result.output)
     except json.JSONDecodeError:
         return None
-    if answer["implementation"] != "CPython":
+    # a Python for 32 bits or for ARM runs on Windows too, but not with the wheels of win_amd64
+    foreign = answer["platform"].startswith("win") and answer["platform"] != "win-amd64"
+    if answer["implementation"] != "CPython" or foreign:
         return None
     return Interpreter(
         path=path, version=answer["version"], headers=Path(answer["headers"]), compile=answer["compile"]
@@ -87,17 +97,10 @@ def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
 def _candidates(python: str, run: Runner, uv: Path | None) -> Iterator[Path]:
     if platform.python_version().startswith(python + "."):
         # not a virtual environment's own program, which goes away with it
-        base = Path(sys.base_prefix) / "bin" / f"python{python}"
+        base = Path(sys.base_prefix) / ("python.exe" if os.name == "nt" else f"bin/python{python}")
         if base.exists():
             yield base
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        program = shutil.which(f"python{python}", path=folder)
-        if program:
-            yield Path(program)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    if pyenv.is_dir():
-        for version in sorted(pyenv.glob(f"{python}.*"), reverse=True):
-            yield version / "bin" / f"python{python}"
+    yield from _on_windows(run) if os.name == "nt" else _on_path_and_pyenv(python)
     if uv is not None:
         result = run(
             [uv, "python", "find", "--managed-python", "--no-python-downloads", python],
@@ -118,6 +121,30 @@ def is_own_platform(target: Target) -> bool:
 def default_platform() -> str:
     """What this machine runs, as --platform takes it."""
     return "win_amd64" if sys.platform == "win32" else f"linux_{platform.machine()}"
+
+
+def _on_path_and_pyenv(python: str) -> Iterator[Path]:
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        program = shutil.which(f"python{python}", path=folder)
+        if program:
+            yield Path(program)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    if pyenv.is_dir():
+        for version in sorted(pyenv.glob(f"{python}.*"), reverse=True):
+            yield version / "bin" / f"python{python}"
+
+
+def _on_windows(run: Runner) -> Iterator[Path]:
+    """Every python.exe in the usual places: its name does not say which Python it is."""
+
+    def ask(command: list[str], _seconds: float) -> tuple[int, str]:
+        try:
+            done = run(command, step=f"ask {command[0]}", check=False)
+        except MissingError:  # no launcher
+            return 127, ""
+        return done.returncode, done.output
+
+    yield from map(Path, windows_candidates(ask, os.environ))
 
 
 def host_glibc_minor() -> int | None:

@@ -12,7 +12,7 @@ import uv as uv_package
 
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.index import IndexSettings
-from wheelferry.interpreters import Interpreter
+from wheelferry.interpreters import Interpreter, program_in
 from wheelferry.process import Runner
 from wheelferry.targets import Target
 
@@ -129,7 +129,7 @@ class Uv:
             env=environment,
             log=log,
         )
-        python = folder / "bin" / "python"
+        python = program_in(folder)
         listing = folder / "wheels.txt"
         listing.write_text("".join(f"{path.as_uri()}\n" for path in wheels), "utf-8")
         self.run(

@@ -73,7 +73,8 @@ def open_sandbox(home: Path, run: Runner) -> Sandbox:
             evidence = json.loads(probe.output)
             return Sandbox(prefix=prefix, kind=kind, isolated=True, evidence=evidence, home=home, run=run)
         reasons.append(probe.output.strip())
-    reason = "; ".join(reasons) or "this system has no unshare program"
+    without = "Windows has none" if os.name == "nt" else "this system has no unshare program"
+    reason = "; ".join(reasons) or without
     return Sandbox(prefix=(), kind="none", isolated=False, evidence={"reason": reason}, home=home, run=run)
 
 
@@ -90,8 +91,9 @@ def _candidates() -> list[tuple[tuple[str, ...], str]]:
 
 def clean_environment(home: Path) -> dict[str, str]:
     """The environment of an untouched account: nothing of the caller's but the system's PATH."""
+    system = _windows_account(home) if os.name == "nt" else {"PATH": "/usr/local/bin:/usr/bin:/bin"}
     values = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **system,
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
         "LANG": "C.UTF-8",
@@ -104,3 +106,18 @@ def clean_environment(home: Path) -> dict[str, str]:
     if "OMP_NUM_THREADS" in os.environ:
         values["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
     return values
+
+
+# What programs need from Windows itself; without SYSTEMROOT not even a socket can be opened.
+_OF_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS",
+               "PROCESSOR_ARCHITECTURE", "OS")  # fmt: skip
+
+
+def _windows_account(home: Path) -> dict[str, str]:
+    root = os.environ.get("SYSTEMROOT", r"C:\Windows")
+    values = {name: os.environ[name] for name in _OF_WINDOWS if name in os.environ}
+    values["PATH"] = os.pathsep.join((rf"{root}\System32", root))
+    values |= dict.fromkeys(("USERPROFILE", "APPDATA", "LOCALAPPDATA"), str(home))
+    values |= dict.fromkeys(("TEMP", "TMP"), str(home / "tmp"))
+    # else what the tools print in the code page of the machine would be read as UTF-8
+    return {**values, "PYTHONUTF8": "1"}

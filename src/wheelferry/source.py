@@ -13,13 +13,16 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.files import contained, sha256_file, tree_hash, write_atomic
+from wheelferry.files import contained, remove_tree, rename, sha256_file, tree_hash, write_atomic
 from wheelferry.process import Runner
 from wheelferry.recipe import Release, Substitution
 from wheelferry.store import Store
 
 # git must neither ask for a password on a terminal nor read a hook or filter from the user's set-up
 _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# Git for Windows is installed with core.autocrlf=true, which would write other bytes than the commit has,
+# and refuses paths of 260 characters unless told otherwise.
+_GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
 # What tarfile raises for bytes that are not an archive, and for members that it refuses to unpack.
 _UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -48,11 +51,11 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Runn
     with store.lock(clone.name):
         if not _has_commit(clone, commit, run):
             if clone.exists():
-                shutil.rmtree(clone)
+                remove_tree(clone)
             with store.workspace("clone") as work:
                 _fetch(name, release, git_url, work / "clone.git", run)
                 store.sources.mkdir(parents=True, exist_ok=True)
-                (work / "clone.git").replace(clone)
+                rename(work / "clone.git", clone)
     epoch = _git(run, clone, "show", "-s", "--format=%ct", commit, step=f"read the date of {commit}")
     return Source(location=clone, identity=commit, epoch=int(epoch), kind="git")
 
@@ -138,8 +141,8 @@ def _unpack_sdist(archive: Path, destination: Path) -> None:
             stream.extractall(aside, filter="data")
     except _UNREADABLE as error:
         raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
-    (aside / top).rename(destination)
-    shutil.rmtree(aside)
+    rename(aside / top, destination)
+    remove_tree(aside)
 
 
 def _export_commit(source: Source, destination: Path, run: Runner) -> None:
@@ -187,7 +190,7 @@ def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> N
         _fetch_commit(name, release, url, clone, run)
         return
     result = run(
-        ["git", "clone", "--quiet", "--bare", "--depth", "1", "--branch", release.tag, url, clone],
+        [*_GIT, "clone", "--quiet", "--bare", "--depth", "1", "--branch", release.tag, url, clone],
         step=f"clone {url}",
         env={**os.environ, **_GIT_ENVIRONMENT},
         check=False,
@@ -209,9 +212,9 @@ def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> N
 
 def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
     environment = {**os.environ, **_GIT_ENVIRONMENT}
-    run(["git", "init", "--quiet", "--bare", clone], step="make a clone", env=environment, hint="install git")
+    run([*_GIT, "init", "--quiet", "--bare", clone], step="make a clone", env=environment, hint="install git")
     result = run(
-        ["git", f"--git-dir={clone}", "fetch", "--quiet", "--depth", "1", url, release.commit or ""],
+        [*_GIT, f"--git-dir={clone}", "fetch", "--quiet", "--depth", "1", url, release.commit or ""],
         step=f"fetch {url}",
         env=environment,
         check=False,
@@ -236,7 +239,7 @@ def _has_commit(clone: Path, commit: str, run: Runner) -> bool:
     if not clone.is_dir():
         return False
     result = run(
-        ["git", f"--git-dir={clone}", "cat-file", "-e", f"{commit}^{{tree}}"],
+        [*_GIT, f"--git-dir={clone}", "cat-file", "-e", f"{commit}^{{tree}}"],
         step="look into the clone",
         check=False,
         hint="install git",
@@ -246,7 +249,7 @@ def _has_commit(clone: Path, commit: str, run: Runner) -> bool:
 
 def _git(run: Runner, clone: Path, *arguments: str, step: str) -> str:
     result = run(
-        ["git", f"--git-dir={clone}", *arguments],
+        [*_GIT, f"--git-dir={clone}", *arguments],
         step=step,
         env={**os.environ, **_GIT_ENVIRONMENT},
         error=MissingError,

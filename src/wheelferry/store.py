@@ -23,7 +23,8 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from wheelferry.errors import IntegrityError
-from wheelferry.files import link_or_copy, sha256_file, write_atomic
+from wheelferry.files import link_or_copy, remove_tree, rename, sha256_file, write_atomic
+from wheelferry.process import is_running
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,14 +102,15 @@ class Store:
         """Move `source`, whose hash was just taken, to its place; read-only from then on."""
         final = self.path(sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
-        source.chmod(0o444)
+        _protect(source)
         try:
-            source.replace(final)
-        except OSError:  # another file system
-            copy = final.with_name(f".{final.name}.{os.getpid()}.part")
-            shutil.copyfile(source, copy)
-            copy.chmod(0o444)
-            copy.replace(final)
+            rename(source, final)
+        except OSError:  # another file system; or, on Windows, somebody is reading this very object
+            if not final.is_file() or sha256_file(final) != sha256:
+                copy = final.with_name(f".{final.name}.{os.getpid()}.part")
+                shutil.copyfile(source, copy)
+                _protect(copy)
+                rename(copy, final)
             source.unlink()
         return final
 
@@ -178,7 +180,7 @@ class Store:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder, ignore_errors=True)
 
     def log_path(self, name: str) -> Path:
         """A new log file, named for its purpose and the time."""
@@ -224,13 +226,19 @@ class Store:
             for path in list(folder.iterdir()) if folder.is_dir() else ():
                 if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
                     freed += _size_below(path)
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    remove_tree(path) if path.is_dir() else path.unlink()
         return freed
 
     def _object_files(self) -> Iterator[Path]:
         if self.objects.is_dir():
             for folder in sorted(self.objects.iterdir()):
                 yield from (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+
+
+def _protect(path: Path) -> None:
+    """Make an object read-only; not on Windows, where nobody could then delete any of its names."""
+    if os.name == "posix":
+        path.chmod(0o444)
 
 
 def _is_plain(path: Path) -> bool:
@@ -253,12 +261,4 @@ def _size_below(path: Path) -> int:
 def _belongs_to_live_process(path: Path) -> bool:
     """Whether the process whose number is in a scratch folder's or log's name still runs."""
     numbers = [int(part) for part in path.name.split("-") if part.isdigit() and len(part) < 8]
-    for number in numbers:
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            continue
-        except PermissionError:
-            return True
-        return True
-    return False
+    return any(map(is_running, numbers))

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.client.profile import memory
 from wheelferry.index import IndexSettings
 from wheelferry.process import Runner
 from wheelferry.progress import Progress
@@ -34,7 +35,5 @@ CXX_MEMORY = 2_000_000_000
 def default_jobs(*, memory_each: int = CXX_MEMORY) -> int:
     """One job a core, at most one for each `memory_each` bytes of the machine's memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(1, min(cores, memory // memory_each))
-    return cores
+    known = memory()
+    return max(1, min(cores, known // memory_each)) if known else cores

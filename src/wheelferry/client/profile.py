@@ -69,13 +69,13 @@ def collect(folders=(), programs=(), run=None, environ=None, search=True):
         "glibc": None if WINDOWS else glibc_version(run),
         "loader": None if WINDOWS else _has_loader(),
         "cpu": _cpu(),
-        "memory": _memory(),
+        "memory": memory(),
         "pythons": find_pythons(run, environ, programs, search),
         "nvidia": find_nvidia(
             run, _nvidia_smi(environ), read_text("/proc/driver/nvidia/version"), _nvidia_cards()
         ),
         "vc_runtime": _vc_runtime(environ),
-        "long_paths": _long_paths(),
+        "long_paths": long_paths(),
         "environment": hostile_variables(environ),
         "configuration": configuration_files(environ),
         "folders": [look_at_folder(folder, run) for folder in folders],
@@ -189,7 +189,7 @@ def _windows_cpu():
     if sys.platform != "win32":
         return "", None
     key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
-    model = str(_registry("HKEY_LOCAL_MACHINE", key, "ProcessorNameString") or "").strip()
+    model = str(registry("HKEY_LOCAL_MACHINE", key, "ProcessorNameString") or "").strip()
     has = ctypes.windll.kernel32.IsProcessorFeaturePresent
     if sys.getwindowsversion().build < 19041 or _machine(os.environ).upper() != "AMD64":
         return model, None  # before Windows 10 2004 it does not know of SSSE3 and later
@@ -200,7 +200,7 @@ def _windows_cpu():
     return model, 4
 
 
-def _memory():
+def memory():
     """Bytes of main memory; None where the system does not say."""
     if sys.platform == "win32":
         # MEMORYSTATUSEX: two 32-bit numbers, the second being the load, then seven 64-bit ones
@@ -220,15 +220,15 @@ def _vc_runtime(environ):
     return [name for name in VC_RUNTIME if os.path.isfile(os.path.join(folder, name))]
 
 
-def _long_paths():
+def long_paths():
     """Whether Windows lets programs use paths of 260 characters and more; None off Windows."""
     if not WINDOWS:
         return None
     key = r"SYSTEM\CurrentControlSet\Control\FileSystem"
-    return _registry("HKEY_LOCAL_MACHINE", key, "LongPathsEnabled") == 1
+    return registry("HKEY_LOCAL_MACHINE", key, "LongPathsEnabled") == 1
 
 
-def _registry(root, key, name):
+def registry(root, key, name):
     """A value of Windows' registry; None when it is not there."""
     if sys.platform != "win32":
         return None
@@ -311,7 +311,7 @@ def _numbers(version):
 def candidate_pythons(run, environ):
     """Programs that may be a Python, each once."""
     found: dict[str, str] = {}
-    for path in _windows_candidates(run, environ) if WINDOWS else _posix_candidates(environ):
+    for path in windows_candidates(run, environ) if WINDOWS else _posix_candidates(environ):
         real = os.path.realpath(path)
         # a link in a virtual environment leads to the Python that it was made of; but what a link of
         # another name leads to may be a program that looks at the name it was called by
@@ -346,7 +346,8 @@ def _posix_candidates(environ):
                 yield path
 
 
-def _windows_candidates(run, environ):
+def windows_candidates(run, environ):
+    """The python.exe of the launcher, of PATH, and of the places where installers put them."""
     home = environ.get("USERPROFILE") or os.path.expanduser("~")
     status, output = run(["py", "-0p"], PATIENCE)
     if status == 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from wheelferry.errors import WheelferryError
+from wheelferry.parallel import result_of
 from wheelferry.plan import Cell, Plan
 from wheelferry.process import Group
 from wheelferry.progress import Labelled
@@ -104,7 +105,7 @@ def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, too
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         futures = [(prepared.cell, pool.submit(compile_one, prepared)) for prepared in cells]
-        return _each(futures, lambda _, future: future.result())
+        return _each(futures, lambda _, future: result_of(future))
     except BaseException:
         group.end()
         raise

@@ -151,7 +151,7 @@ def _zip(tree: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files_below(tree):
             entry = zipfile.ZipInfo(file.relative_to(tree).as_posix())
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system, entry.compress_type = 3, zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
 
 
