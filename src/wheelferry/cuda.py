@@ -23,6 +23,17 @@ _GCC_LIMITS = (
     ((12, 8), 15), ((13, 0), 16),
 )  # fmt: skip
 
+# The oldest cl that nvcc of a CUDA release accepts on Windows, and the first that it refuses, by first CUDA
+# release. Source: crt/host_config.h in NVIDIA's own wheels for Windows, read for 11.7 to 13.5; before that
+# the toolkits' installation guides (Visual Studio 2022 from 11.6 on).
+_MSVC_RANGES = (
+    ((10, 1), (19, 10), (19, 30)), ((11, 6), (19, 10), (19, 40)), ((12, 4), (19, 10), (19, 50)),
+    ((13, 0), (19, 20), (19, 50)), ((13, 2), (19, 20), (19, 60)),
+)  # fmt: skip
+# Visual Studio 2022 became 19.40 with its update 17.10. Its standard library wants CUDA 12.4 then, and nvcc
+# before that a cl before 19.40; both can be told to let it pass, which no later Visual Studio bears.
+_STUDIO_2022 = ((19, 40), (19, 50))
+
 _FATBIN_MAGIC = 0xBA55ED50
 _FATBIN_HEADER = struct.Struct("<IHHQ")  # magic, version, header size, size of the entries
 _FATBIN_ENTRY = struct.Struct(
@@ -47,13 +58,19 @@ class Cuda:
         """Whether PyPI has a compiler of this version."""
         return parse_version(self.version)[0] >= FIRST_ON_PYPI
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Requirements for the compiler and for the headers that torch's own requirements do not bring."""
+    def packages(self, *, windows: bool = False) -> tuple[str, ...]:
+        """Requirements for the compiler and for the headers that torch's own requirements do not bring.
+
+        torch for Windows has its CUDA libraries inside, without the headers that its own headers include.
+        """
         parts = ("nvcc", "crt", "cccl", "runtime")
-        return (
+        compiler = (
             *(f"nvidia-cuda-{part}=={self.version}.*" for part in parts),
             f"nvidia-nvvm=={self.version}.*",
+        )
+        # the libraries have numbers of their own, which the toolkit's package knows
+        return (
+            (*compiler, f"cuda-toolkit[cublas,cusolver,cusparse]=={self.version}.*") if windows else compiler
         )
 
 
@@ -127,6 +144,28 @@ def gcc_limit(version: str) -> int | None:
     """The first GCC that nvcc of CUDA `version` refuses; None when it is older than the table."""
     known = [limit for first, limit in _GCC_LIMITS if first <= parse_version(version)]
     return known[-1] if known else None
+
+
+def msvc_range(version: str, *, lenient: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The oldest cl that CUDA `version` accepts and the first that it refuses, as (19, 40).
+
+    With `lenient`, refused is what it also refuses when it is told to be lenient (`msvc_wanted_flags`).
+    """
+    known = [(low, high) for first, low, high in _MSVC_RANGES if first <= parse_version(version)]
+    low, high = known[-1] if known else _MSVC_RANGES[0][1:]
+    return low, _STUDIO_2022[1] if lenient and high == _STUDIO_2022[0] else high
+
+
+def msvc_wanted_flags(version: str, compiler: tuple[int, int]) -> tuple[str, ...]:
+    """What nvcc of CUDA `version` must be told to work with that cl.
+
+    CUDA 13's own headers want the preprocessor that follows the standard (CCCL 3.0's release notes).
+    """
+    if parse_version(version) >= (13, 0):
+        return ("-Xcompiler", "/Zc:preprocessor")
+    if compiler >= msvc_range(version)[1]:
+        return ("-allow-unsupported-compiler", "-D_ALLOW_COMPILER_AND_STL_VERSION_MISMATCH")
+    return ()
 
 
 def device_images(section: bytes) -> set[str]:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from wheelferry.errors import IntegrityError, MissingError
 
@@ -145,7 +145,9 @@ def _swap(new: Path, final: Path) -> None:
 def contained(root: Path, relative: str) -> Path:
     """`root / relative`, or IntegrityError when that would leave `root`."""
     path = root / relative
-    if Path(relative).is_absolute() or ".." in Path(relative).parts or "\\" in relative:
+    # by the rules of both systems: on Windows /x leads to the top of the drive, and c:x to another
+    rooted = relative.startswith("/") or PureWindowsPath(relative).drive
+    if rooted or ".." in Path(relative).parts or "\\" in relative:
         raise IntegrityError(f"{relative!r} does not stay inside {root}")
     return path
 

@@ -88,6 +88,10 @@ def run(
             )
         except FileNotFoundError:
             raise MissingError(f"{step}: program not found: {arguments[0]}", hint=hint) from None
+        except OSError as error:  # not executable; on Windows, a program of another system
+            raise MissingError(
+                f"{step}: {arguments[0]} does not start: {error.strerror}", hint=hint
+            ) from None
         lines = _follow(process, sink, on_start, on_line)
     if check and process.returncode != 0:
         raise error(_failure(step, process.returncode, lines, log), hint=hint)

@@ -4,6 +4,7 @@ import gzip
 import lzma
 import os
 import posixpath
+import re
 import shutil
 import tarfile
 import zlib
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.files import contained, remove_tree, rename, sha256_file, tree_hash, write_atomic
+from wheelferry.files import contained, files_below, remove_tree, rename, sha256_file, tree_hash, write_atomic
 from wheelferry.process import Runner
 from wheelferry.recipe import Release, Substitution
 from wheelferry.store import Store
@@ -23,6 +24,8 @@ _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # Git for Windows is installed with core.autocrlf=true, which would write other bytes than the commit has,
 # and refuses paths of 260 characters unless told otherwise.
 _GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
+# Names that mean devices on Windows, in every folder and with every ending.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
 # What tarfile raises for bytes that are not an archive, and for members that it refuses to unpack.
 _UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -122,8 +125,55 @@ def _link_target(member: tarfile.TarInfo) -> Iterator[str]:
         yield member.linkname
 
 
+def longest_path(source: Source, run: Runner) -> int:
+    """How many characters the longest path below the source's folder has."""
+    return max(map(len, _names(source, run)), default=0)
+
+
+def _names(source: Source, run: Runner) -> list[str]:
+    """The paths of all files of a source, from its folder on."""
+    if source.kind == "folder":
+        return [path.relative_to(source.location).as_posix() for path in files_below(source.location)]
+    if source.kind == "sdist":
+        with tarfile.open(source.location) as stream:
+            return [member.name.partition("/")[2] for member in stream.getmembers()]
+    listing = _git(
+        run, source.location, "ls-tree", "-r", "-z", "--name-only", source.identity, step="list the source"
+    )
+    return [name for name in listing.split("\0") if name]
+
+
+def unfit_for_windows(names: Iterable[str]) -> list[str]:
+    """Those of `names` that Windows cannot hold, or not beside one another, each with the reason.
+
+    Source: learn.microsoft.com, "Naming Files, Paths, and Namespaces". Windows does not complain: ``nul``
+    is thrown away, ``readme`` and ``README`` become one file.
+    """
+    found = []
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        for part in name.split("/"):
+            if part.split(".")[0].rstrip().upper() in _DEVICES:
+                found.append(f"{name}: {part} is a device")
+            elif part != part.rstrip(" .") or re.search(r'[<>:"|?*\\\x00-\x1f]', part):
+                found.append(f"{name}: not a name on Windows")
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            found.append(f"{name}: the same name as {other}")
+    return found
+
+
 def export(source: Source, destination: Path, run: Runner) -> None:
-    """Write the source tree, and nothing else, to the new folder `destination`."""
+    """Write the source tree, and nothing else, to the new folder `destination`.
+
+    Raises InputError on Windows for a tree that has names that Windows cannot hold.
+    """
+    unfit = unfit_for_windows(_names(source, run)) if os.name == "nt" else []
+    if unfit:
+        raise InputError(
+            "the source has files that Windows cannot hold:\n" + "\n".join(unfit),
+            hint="build this release on Linux",
+        )
     if source.kind == "folder":
         shutil.copytree(source.location, destination, ignore=shutil.ignore_patterns("__pycache__"))
     elif source.kind == "sdist":

@@ -22,7 +22,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from wheelferry.errors import IntegrityError
+from wheelferry.errors import IntegrityError, MissingError
 from wheelferry.files import link_or_copy, remove_tree, rename, sha256_file, write_atomic
 from wheelferry.process import is_running
 
@@ -166,17 +166,15 @@ class Store:
             lock.release()
 
     @contextlib.contextmanager
-    def workspace(self, purpose: str, *, plain_path: bool = False) -> Iterator[Path]:
+    def workspace(self, purpose: str, *, plain_path: bool = False, room: int | None = None) -> Iterator[Path]:
         """A scratch folder on the store's file system, removed at the end whatever happens.
 
         With `plain_path` its name has no white space and only ASCII, in the system's temporary
         folder if need be: compiler flags are split at spaces, and no quoting survives setuptools.
+        With `room` its path has at most so many characters, at the top of the drive if need be; raises
+        MissingError where no such folder can be made.
         """
-        work = self.root / "work"
-        if plain_path and not _is_plain(work):
-            work = Path(tempfile.gettempdir())
-        work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=work))
+        folder = _scratch(self.root / "work", purpose, plain_path=plain_path, room=room)
         try:
             yield folder
         finally:
@@ -239,6 +237,29 @@ def _protect(path: Path) -> None:
     """Make an object read-only; not on Windows, where nobody could then delete any of its names."""
     if os.name == "posix":
         path.chmod(0o444)
+
+
+def _scratch(work: Path, purpose: str, *, plain_path: bool, room: int | None) -> Path:
+    """A new folder in `work`, or elsewhere if its path would not do."""
+    candidates = [work, Path(tempfile.gettempdir()), Path(work.anchor)]
+    name = f"{purpose}-{os.getpid()}-"
+    for parent in candidates:
+        # mkdtemp adds eight characters
+        fits = room is None or len(str(parent / name)) + 8 <= room
+        if parent.parent == parent:
+            name = "wf-"  # beside other people's folders, and as short as can be
+            fits = room is None or len(str(parent / name)) + 8 <= room
+        if not fits or (plain_path and not _is_plain(parent)):
+            continue
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=name, dir=parent))
+        except PermissionError:
+            continue
+    raise MissingError(
+        f"no folder for the build: its path may have {room} characters, without spaces and in ASCII",
+        hint="set WHEELFERRY_CACHE to a folder with a short and plain name (on Windows, C:\\wf for example)",
+    )
 
 
 def _is_plain(path: Path) -> bool:

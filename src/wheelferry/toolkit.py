@@ -1,5 +1,6 @@
 """The CUDA toolkit of a build: the user's own, or put together from wheels in the build environment."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from wheelferry.cuda import FIRST_ON_PYPI, Cuda, gcc_limit, parse_version
 from wheelferry.errors import MissingError
 from wheelferry.process import Runner
 from wheelferry.progress import Progress
+
+_NVCC = "nvcc.exe" if os.name == "nt" else "nvcc"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +70,7 @@ def toolkit_version(home: Path, run: Runner) -> str:
 
 
 def _nvcc_text(home: Path, run: Runner) -> str:
-    nvcc = home / "bin" / "nvcc"
+    nvcc = home / "bin" / _NVCC
     return run(
         [nvcc, "--version"],
         step=f"ask {nvcc} for its version",
@@ -80,9 +83,12 @@ def assembled_toolkit(cuda: Cuda, environment: Path, folder: Path) -> Toolkit:
     """A toolkit in `folder` made of links into the wheels installed in `environment`.
 
     The wheels have all of it, but no ``lib64`` and no ``libcudart.so`` without a number, which
-    compilers and linkers look for.
+    compilers and linkers look for. Those for Windows lie as a toolkit does, ``lib/x64`` included.
     """
     major = parse_version(cuda.version)[0]
+    on_windows = list(environment.glob(f"Lib/site-packages/nvidia/cu{major}/bin/nvcc.exe"))
+    if on_windows:
+        return Toolkit(home=on_windows[0].parents[1], identity=f"CUDA {cuda.version} of PyPI")
     found = list(environment.glob(f"lib/python*/site-packages/nvidia/cu{major}/bin/nvcc"))
     if not found:
         raise MissingError(

@@ -417,7 +417,7 @@ def test_evidence_that_says_too_little_is_refused_with_a_way_out(
 def test_a_bundle_from_before_plan_digests_needs_a_persons_word(bundle: Path, located: LocatedRecipe) -> None:
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     older = replace(manifest, targets=tuple(replace(entry, plan="") for entry in manifest.targets))
-    (bundle / NAME).write_text(older.to_text(), "utf-8")
+    (bundle / NAME).write_text(older.to_text(), "utf-8", newline="\n")
     write_report(bundle)
     with pytest.raises(InputError, match="does not say what the recipe said") as caught:
         record([bundle], located)

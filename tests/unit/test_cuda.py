@@ -62,7 +62,7 @@ def test_limits_of_compilers_follow_the_release() -> None:
 def test_a_compiler_comes_from_pypi_from_13_on() -> None:
     assert Cuda(version="13.0").on_pypi
     assert not Cuda(version="12.8").on_pypi
-    assert "nvidia-cuda-nvcc==13.0.*" in Cuda(version="13.0").packages
+    assert "nvidia-cuda-nvcc==13.0.*" in Cuda(version="13.0").packages()
 
 
 def test_a_fat_binary_names_its_images() -> None:

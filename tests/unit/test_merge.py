@@ -46,7 +46,8 @@ def reseal(root: Path, **changes: object) -> None:
         for name, data in contents(root).items()
         if name != "bundle.json"
     ]
-    (root / "bundle.json").write_text(replace(manifest, files=tuple(files), **changes).to_text(), "utf-8")  # type: ignore[arg-type]
+    sealed = replace(manifest, files=tuple(files), **changes)  # type: ignore[arg-type]
+    (root / "bundle.json").write_text(sealed.to_text(), "utf-8", newline="\n")
 
 
 def overwrite(path: Path, data: bytes) -> None:

@@ -176,7 +176,7 @@ def reseal(bundle: Path, *, built: str | None = None) -> None:
     values = {name: getattr(manifest, name) for name in manifest.__dataclass_fields__}
     fields = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
     values["targets"] = (type(entry)(**{**fields, "built": built or entry.built}),)
-    (bundle / NAME).write_text(Manifest(**{**values, "files": files}).to_text(), "utf-8")
+    (bundle / NAME).write_text(Manifest(**{**values, "files": files}).to_text(), "utf-8", newline="\n")
 
 
 def tiny(folder: Path, backend: str = "cpu", **changes: object) -> Path:
@@ -313,7 +313,7 @@ def made_here(bundle: Path, wheel: str) -> None:
     """Let the manifest say that `wheel` was built here from an sdist."""
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     origins = {**manifest.origins, Path(wheel).name: "https://index.example/leaf-1.5.tar.gz"}
-    (bundle / NAME).write_text(replace(manifest, origins=origins).to_text(), "utf-8")
+    (bundle / NAME).write_text(replace(manifest, origins=origins).to_text(), "utf-8", newline="\n")
 
 
 def test_a_tag_that_the_wheel_itself_does_not_state(bundle: Path, tools: Tools) -> None:
@@ -407,6 +407,6 @@ def test_a_manifest_from_before_plan_digests_is_still_whole(bundle: Path, tools:
     (entry,) = manifest.targets
     assert len(entry.plan) == 64
     older = replace(manifest, targets=(replace(entry, plan=""),))
-    (bundle / NAME).write_text(older.to_text(), "utf-8")
+    (bundle / NAME).write_text(older.to_text(), "utf-8", newline="\n")
     assert '"plan"' not in (bundle / NAME).read_text("utf-8")
     assert found(bundle, tools) == set()

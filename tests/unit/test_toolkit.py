@@ -1,5 +1,6 @@
 """CUDA toolkits: which are accepted, and what is said of the others. Outputs are those of the real tools."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Machine:
         self.nvcc, self.compiler, self.number = nvcc, compiler, number
 
     def __call__(self, command: Sequence[str | Path], **options: Any) -> Completed:
-        program, argument = Path(command[0]).name, command[1]
+        program, argument = Path(command[0]).stem, command[1]
         if program == "nvcc":
             if not self.nvcc:
                 raise MissingError("program not found", hint=options["hint"])
@@ -60,7 +61,7 @@ def test_no_toolkit_says_what_would_do() -> None:
 def test_a_folder_that_is_no_toolkit() -> None:
     with pytest.raises(MissingError) as caught:
         given_toolkit(Cuda(version="12.6"), Path("/opt/x"), Machine(), Silent())
-    assert "/opt/x must be a CUDA toolkit" in (caught.value.hint or "")
+    assert f"{Path('/opt/x')} must be a CUDA toolkit" in (caught.value.hint or "")
 
 
 def test_another_major_version_is_refused_with_those_that_fit() -> None:
@@ -96,6 +97,18 @@ def test_the_host_compiler_must_suit_nvcc(version: str, machine: Machine, refuse
     assert "g++-11" in (caught.value.hint or "")
 
 
+def test_the_wheels_for_windows_are_a_toolkit_as_they_lie(tmp_path: Path) -> None:
+    """Their layout is that of nvidia-cuda-nvcc and nvidia-cuda-runtime 13.0 for win_amd64."""
+    home = tmp_path / "env/Lib/site-packages/nvidia/cu13"
+    for name in ("bin/nvcc.exe", "bin/x86_64/cudart64_13.dll", "include/cuda.h", "lib/x64/cudart.lib"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    toolkit = assembled_toolkit(Cuda(version="13.0"), tmp_path / "env", tmp_path / "cuda")
+    assert toolkit.home == home
+    assert not (tmp_path / "cuda").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows no links are needed, nor always allowed")
 def test_a_toolkit_is_assembled_from_wheels(tmp_path: Path) -> None:
     wheels = tmp_path / "env/lib/python3.12/site-packages/nvidia/cu13"
     for name in (

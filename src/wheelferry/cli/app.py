@@ -1,6 +1,7 @@
 """The command line: registration, and the one place where errors become messages and exit codes."""
 
 import errno
+import io
 import signal
 import sys
 from types import FrameType
@@ -86,6 +87,10 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; every error of ours ends here with its own exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # into a pipe on Windows goes the code page, which lacks some of what we print
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGINT, _on_signal)
     signal.signal(signal.SIGTERM, _on_signal)
     try:

@@ -1,6 +1,5 @@
 """The client's one place that starts processes: logged, in a clean environment, ended with their children."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -95,14 +94,7 @@ def must_run(command, step, env, log, **options):
 
 
 def end_with_children(process):
-    """Stop `process` and all it started: politely first, after five seconds by force.
-
-    Windows knows no polite way for programs without a window, and no children but by their parent's number.
-    """
-    if os.name == "nt":
-        command = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
-        with contextlib.suppress(OSError):  # without the program, what can be ended is ended below
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    """Stop `process` and all it started: politely first, after five seconds by force."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         try:
             if os.name == "posix":

@@ -25,22 +25,23 @@ from wheelferry.lock import (
     choose_files,
 )
 from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
-from wheelferry.platforms import linux
+from wheelferry.platforms import native
+from wheelferry.platforms.native import Compiler
 from wheelferry.progress import Task
-from wheelferry.source import Source, export, substitute
+from wheelferry.source import Source, export, longest_path, substitute
 from wheelferry.stages.finish import finish_wheel
 from wheelferry.stages.populate import populate
 from wheelferry.stand_in import place_stand_in, stand_in_identity
 from wheelferry.store import Entry
 from wheelferry.targets import DEFAULT_BACKEND, Target, parse_platform
-from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit, require_host_compiler
+from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit
 from wheelferry.tools import Tools, default_jobs
 from wheelferry.wheels import read_wheel, torch_cuda
 
 # Variables that would decide what is built without being part of the build's key.
 _NOT_INHERITED = (
     "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "NVCC_", "TORCH_CUDA", "FORCE_CUDA",
-    "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED",
+    "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED", "_CL_", "_LINK_",
 )  # fmt: skip
 # What one nvcc over torch's headers takes: its cicc was seen at 1.1 GB, the cc1plus beside it at 1.4 GB.
 NVCC_MEMORY = 4_000_000_000
@@ -81,6 +82,7 @@ class Prepared:
     environment: tuple[LockedWheel, ...]
     interpreter: Interpreter
     toolkit: Toolkit | None
+    compiler: Compiler | None
 
     @property
     def torch(self) -> CompiledAgainst | None:
@@ -98,8 +100,8 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
     tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
+    compiler = _find_compiler(cell, interpreter, tools)
     toolkit = _find_toolkit(cell, tools)
-    toolchain = _identify_toolchain(cell, interpreter, toolkit, tools)
     requirements = _environment_requirements(cell, toolkit)
     known_as = environment_key(plan, cell, requirements, interpreter, tools)
     environment = _lock_environment(plan, cell, requirements, interpreter, tools, known_as=known_as)
@@ -108,7 +110,7 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=toolchain,
+        toolchain=_toolchain_identity(interpreter, compiler, toolkit),
     )
     prepared = Prepared(
         cell=cell,
@@ -117,6 +119,7 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         environment=environment,
         interpreter=interpreter,
         toolkit=toolkit,
+        compiler=compiler,
     )
     if cell.ops:
         check_torch_build(cell, by_name(environment)[NormalizedName("torch")], tools)
@@ -148,30 +151,30 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
     )
 
 
-def _identify_toolchain(cell: Cell, interpreter: Interpreter, toolkit: Toolkit | None, tools: Tools) -> str:
-    """Everything that compiles, as one text; raises MissingError when some of it is not there."""
+def _find_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> Compiler | None:
+    """The compiler for the cell's ops, None without ops; MissingError when they cannot be compiled."""
     if not cell.ops:
-        return f"CPython {interpreter.version}; {stand_in_identity()}"
+        return None
     if not interpreter.can_compile:
         raise MissingError(
             f"{interpreter.path} has no Python.h in {interpreter.headers}",
             hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
         )
-    return "; ".join(
-        (
-            f"CPython {interpreter.version} {dict(interpreter.compile)}",
-            linux.toolchain_identity(tools.run),
-            linux.portable_identity(),
-            *([toolkit.identity] if toolkit else []),
-        )
-    )
+    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
+
+
+def _toolchain_identity(interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None) -> str:
+    """Everything that compiles, as one text."""
+    if compiler is None:
+        return f"CPython {interpreter.version}; {stand_in_identity()}"
+    parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
+    return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
 
 
 def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
     """The user's CUDA toolkit where the cell needs one; None for no CUDA, or for a compiler from PyPI."""
     if cell.cuda is None:
         return None
-    require_host_compiler(cell.cuda, linux.find_compiler(), tools.run)
     if cell.cuda.on_pypi and tools.cuda_home is None:
         return None
     variable = os.environ.get("CUDA_HOME")
@@ -182,7 +185,7 @@ def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
 def _environment_requirements(cell: Cell, toolkit: Toolkit | None) -> tuple[str, ...]:
     if cell.cuda is None or toolkit is not None:
         return cell.build_requires
-    return (*cell.build_requires, *cell.cuda.packages)
+    return (*cell.build_requires, *cell.cuda.packages(windows=cell.target.is_windows))
 
 
 def check_torch_build(cell: Cell, torch: LockedWheel, tools: Tools) -> None:
@@ -278,7 +281,8 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
     log = tools.store.log_path(
         f"build-{plan.recipe.name}-{plan.release_name}-{cell.target.name}".replace("/", "_")
     )
-    with tools.store.workspace("build", plain_path=True) as work:
+    room = native.workspace_room(longest_path(source, tools.run)) if cell.ops else None
+    with tools.store.workspace("build", plain_path=True, room=room and room - len("/source")) as work:
         # unpacked, a wheel takes about twice its size
         require_space(work, 2 * sum(wheel.size for wheel in environment), purpose="the build environment")
         tree = work / "source"
@@ -286,7 +290,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         substitute(tree, cell.substitutions)
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
-        variables = _build_variables(cell, source, work, python, interpreter, tools)
+        variables = _build_variables(prepared, source, work, python, tools)
         if not cell.ops:
             variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
         cuda = cell.cuda and replace(
@@ -294,7 +298,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         )
         if cuda:
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
-            variables |= _cuda_variables(cuda, toolkit, variables, tools)
+            variables |= _cuda_variables(cuda, toolkit, prepared.compiler, variables, tools)
         with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
             raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
         return finish_wheel(
@@ -322,15 +326,18 @@ def _make_environment(
 
 
 def _build_variables(
-    cell: Cell, source: Source, work: Path, python: Path, interpreter: Interpreter, tools: Tools
+    prepared: Prepared, source: Source, work: Path, python: Path, tools: Tools
 ) -> dict[str, str]:
     """The whole environment of the build: the user's, less what would leak in, plus ours."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    cell, compiler = prepared.cell, prepared.compiler
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     prefixes = {work / "source": "source", work / "env": "env"}
+    if compiler is not None:
+        configured = prepared.interpreter.compile
+        variables |= native.compile_environment(compiler, work, prefixes, configured, tools.run)
     return {
-        **inherited,
-        **(linux.compile_environment(work, prefixes, interpreter.compile, tools.run) if cell.ops else {}),
-        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        **variables,
+        "PATH": f"{python.parent}{os.pathsep}{variables.get('PATH', '')}",
         "SOURCE_DATE_EPOCH": str(source.epoch),
         "MAX_JOBS": str(tools.jobs),
         "PYTHONHASHSEED": "0",
@@ -342,17 +349,15 @@ def _build_variables(
 
 
 def _cuda_variables(
-    cuda: Cuda, toolkit: Toolkit, variables: Mapping[str, str], tools: Tools
+    cuda: Cuda, toolkit: Toolkit, compiler: Compiler | None, variables: Mapping[str, str], tools: Tools
 ) -> dict[str, str]:
     """What makes torch's build extension compile for CUDA, on a machine without a GPU too."""
-    maps = [word for word in variables["CXXFLAGS"].split() if word.startswith("-ffile-prefix-map=")]
+    if compiler is None:
+        raise InputError("CUDA ops are asked for, and no ops", hint="leave --without-ops or --backend away")
     return {
-        "CUDA_HOME": str(toolkit.home),
-        "PATH": f"{toolkit.home / 'bin'}{os.pathsep}{variables['PATH']}",
+        **native.cuda_environment(compiler, toolkit, variables),
         "FORCE_CUDA": "1",
         "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
-        "NVCC_PREPEND_FLAGS": f"-ccbin {linux.find_compiler()}",
-        "NVCC_APPEND_FLAGS": " ".join(f"-Xcompiler {word}" for word in maps),
         "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),
     }
 

@@ -9,17 +9,20 @@ from tempfile import TemporaryDirectory
 
 import requests
 
+from wheelferry.client.profile import long_paths
 from wheelferry.cuda import Cuda
 from wheelferry.errors import MissingError
 from wheelferry.files import human_size
 from wheelferry.interpreters import find_interpreter, host_glibc_minor
-from wheelferry.platforms import linux
+from wheelferry.platforms import native
 from wheelferry.sandbox import open_sandbox
-from wheelferry.toolkit import require_host_compiler, toolkit_version
+from wheelferry.toolkit import toolkit_version
 from wheelferry.tools import Tools
 
 # A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
 COMFORTABLE_SPACE = 15_000_000_000
+# Any compiler does for it: what a newer torch wants is said when one is asked for.
+_ANY_TORCH = "1.8.0"
 PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
 
 
@@ -45,19 +48,19 @@ def examine(tools: Tools) -> list[Finding]:
         _disk,
         _sandbox,
     )
-    return [look(tools) for look in looks]
+    return [*(look(tools) for look in looks), *([_long_paths()] if native.ON_WINDOWS else [])]
 
 
 def _compiler(tools: Tools) -> Finding:
     try:
-        seen = linux.toolchain_identity(tools.run)
+        seen = native.find_compiler(tools.run, torch=_ANY_TORCH, cuda=None).identity
     except MissingError as error:
         return Finding(
             subject="C++ compiler", good=False, blocking=True, seen=str(error), advice=error.hint or ""
         )
-    return Finding(
-        subject="C++ compiler", good=True, blocking=False, seen=f"{seen}; glibc 2.{host_glibc_minor()}"
-    )
+    if not native.ON_WINDOWS:
+        seen += f"; glibc 2.{host_glibc_minor()}"
+    return Finding(subject="C++ compiler", good=True, blocking=False, seen=seen)
 
 
 def _cuda(tools: Tools) -> Finding:
@@ -66,7 +69,7 @@ def _cuda(tools: Tools) -> Finding:
     newest = Cuda(version="13.0")
     home = tools.cuda_home or (Path(os.environ["CUDA_HOME"]) if os.environ.get("CUDA_HOME") else None)
     try:
-        require_host_compiler(newest, linux.find_compiler(), tools.run)
+        native.find_compiler(tools.run, torch=_ANY_TORCH, cuda=newest)
         seen = "CUDA 13 and later: compiler from PyPI"
         if home is not None:
             seen += f"; {home}: CUDA {toolkit_version(home, tools.run)}"
@@ -152,6 +155,20 @@ def _disk(tools: Tools) -> Finding:
         advice=""
         if good
         else f"a CUDA torch wants {human_size(COMFORTABLE_SPACE)}; set WHEELFERRY_CACHE to a larger disk",
+    )
+
+
+def _long_paths() -> Finding:
+    allowed = bool(long_paths())
+    return Finding(
+        subject="long paths",
+        good=allowed,
+        blocking=False,
+        seen="allowed" if allowed else "Windows ends paths at 260 characters",
+        advice=""
+        if allowed
+        else "builds use a short folder by themselves; to install torch below a long one, set "
+        r"LongPathsEnabled to 1 in HKLM\SYSTEM\CurrentControlSet\Control\FileSystem",
     )
 
 
