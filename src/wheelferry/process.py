@@ -88,9 +88,9 @@ def run(
             )
         except FileNotFoundError:
             raise MissingError(f"{step}: program not found: {arguments[0]}", hint=hint) from None
-        except OSError as error:  # not executable; on Windows, a program of another system
+        except OSError as refusal:  # not executable; on Windows, a program of another system
             raise MissingError(
-                f"{step}: {arguments[0]} does not start: {error.strerror}", hint=hint
+                f"{step}: {arguments[0]} does not start: {refusal.strerror}", hint=hint
             ) from None
         lines = _follow(process, sink, on_start, on_line)
     if check and process.returncode != 0:

@@ -198,10 +198,11 @@ def test_what_nvcc_accepts_is_what_its_headers_say(
 
 
 def test_the_environment_is_what_the_batch_file_changes() -> None:
-    before = {"Path": r"C:\Windows", "TEMP": r"C:\T", "COMSPEC": r"C:\Windows\cmd.exe"}
+    before = {"Path": r"C:\Windows", "PROMPT": "", "TEMP": r"C:\T", "COMSPEC": r"C:\Windows\cmd.exe"}
     after = {
         "PATH": r"C:\VS\bin;C:\Windows", "TEMP": r"C:\T", "COMSPEC": r"C:\Windows\cmd.exe",
         "INCLUDE": r"C:\VS\Jürgen\include",
+        "PROMPT": "$P$G",
         "WHEELFERRY_SETUP": '"C:\\VS\\VC\\Auxiliary\\Build\\vcvarsall.bat"',
     }  # fmt: skip
     machine = Machine(loaded=after)

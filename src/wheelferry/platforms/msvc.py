@@ -281,7 +281,9 @@ def changes(output: str, before: Mapping[str, str], *, step: str, hint: str) -> 
         raise MissingError(f"{step}: it printed no environment:\n{output.strip()[-800:]}", hint=hint)
     known = {name.upper(): value for name, value in before.items()}
     after = json.loads(line.removeprefix(_MARK))
-    return {name.upper(): value for name, value in after.items() if known.get(name.upper()) != value}
+    changed = {name.upper(): value for name, value in after.items() if known.get(name.upper()) != value}
+    changed.pop("PROMPT", None)  # cmd's own
+    return changed
 
 
 def _find_on_path(program: str, environ: Mapping[str, str]) -> Path | None:
