@@ -24,6 +24,7 @@ _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # Git for Windows is installed with core.autocrlf=true, which would write other bytes than the commit has,
 # and refuses paths of 260 characters unless told otherwise.
 _GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
+ON_WINDOWS = os.name == "nt"
 # Names that mean devices on Windows, in every folder and with every ending.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
@@ -168,7 +169,7 @@ def export(source: Source, destination: Path, run: Runner) -> None:
 
     Raises InputError on Windows for a tree that has names that Windows cannot hold.
     """
-    unfit = unfit_for_windows(_names(source, run)) if os.name == "nt" else []
+    unfit = unfit_for_windows(_names(source, run)) if ON_WINDOWS else []
     if unfit:
         raise InputError(
             "the source has files that Windows cannot hold:\n" + "\n".join(unfit),
