@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,8 @@ class Uv:
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
         for name in only_binary:
             command += ["--only-binary", name]
-        if interpreter is not None:
-            command += ["--python", interpreter.path]
+        # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place
+        command += ["--python", interpreter.path if interpreter is not None else sys.executable]
         environment = self._environment()
         if find_links is not None:
             folders = [str(find_links), *self.index.find_links]

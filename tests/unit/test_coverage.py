@@ -339,7 +339,7 @@ def test_a_bundle_without_ops_says_nothing_about_a_cell(bundle: Path, located: L
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     (entry,) = manifest.targets
     without = replace(manifest, targets=(replace(entry, extensions=()),))
-    (bundle / NAME).write_text(without.to_text(), "utf-8")
+    (bundle / NAME).write_text(without.to_text(), "utf-8", newline="\n")
     write_report(bundle)
     with pytest.raises(InputError, match="without the compiled ops"):
         record([bundle], located)

@@ -174,7 +174,7 @@ def test_jobs_follow_cores_and_memory() -> None:
 def test_the_environment_of_an_untouched_account_starts_python(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     code = "import os,socket,tempfile;socket.socket().close();print(tempfile.gettempdir());print('\\u2192')"
-    done = run([sys.executable, "-I", "-c", code], step="ask", env=clean_environment(tmp_path))
+    done = run([sys.executable, "-c", code], step="ask", env=clean_environment(tmp_path))
     folder, arrow = done.output.splitlines()
     assert os.path.realpath(folder) == os.path.realpath(tmp_path / "tmp")
     assert arrow == "→"

@@ -5,6 +5,7 @@ import shutil
 import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -57,6 +58,11 @@ def read_elf(stream: BinaryIO) -> ElfFacts:
     return ElfFacts(
         symbol_versions=_versions(elf), needed=tuple(needed), search_paths=tuple(paths), device_images=images
     )
+
+
+def read_device_images(data: bytes) -> frozenset[str]:
+    """The GPU code in an ELF file, as `cuda.device_images` names it."""
+    return read_elf(BytesIO(data)).device_images
 
 
 def _versions(elf: "ELFFile") -> dict[str, tuple[str, ...]]:

@@ -332,11 +332,6 @@ def compile_environment(
     }
 
 
-def is_binary(name: str) -> bool:
-    """Whether a file name is that of a Python module or library of Windows."""
-    return name.lower().endswith((".pyd", ".dll"))
-
-
 def room(longest: int) -> int:
     """How long the path of a source tree may be, when its longest file below it has `longest` characters.
 

@@ -1,16 +1,15 @@
 """Finish: make a fresh wheel portable and honest: no host paths, the true tag, the torch it needs."""
 
-import shutil
 from collections.abc import Iterable
-from io import BytesIO
 from pathlib import Path
 
 from wheelferry.checks import extension_files, missing_device_code, missing_extensions
 from wheelferry.errors import BuildError
+from wheelferry.files import remove_tree
 from wheelferry.manifest import DeviceCode
 from wheelferry.metadata import filename_parts
 from wheelferry.plan import Cell
-from wheelferry.platforms import linux
+from wheelferry.platforms import linux, windows
 from wheelferry.store import Entry
 from wheelferry.targets import Target, glibc_minor
 from wheelferry.tools import Tools
@@ -62,7 +61,8 @@ def _require_device_code(tree: Path, cuda: DeviceCode, target: Target, *, name: 
     for module in cuda.modules:
         for file in extension_files(files, module, target):
             data = (tree / file).read_bytes()
-            found[module] = (linux.read_elf(BytesIO(data)).device_images, data)
+            read = windows.read_device_images if target.is_windows else linux.read_device_images
+            found[module] = (read(data), data)
     problems = list(missing_device_code(cuda, found))
     if problems:
         raise BuildError(
@@ -74,20 +74,40 @@ def _require_device_code(tree: Path, cuda: DeviceCode, target: Target, *, name: 
 def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: Tools, *, epoch: int) -> Path:
     """Pack an unpacked wheel with the platform tag that its binaries satisfy.
 
-    Raises BuildError when they need a newer glibc than the target promises.
+    Raises BuildError when they need a newer glibc than the target promises, or another processor.
     """
-    binaries = [path for path in tree.rglob("*") if path.is_file() and linux.is_binary(path.name)]
-    if binaries:
-        arch = target.platform.split("_", 3)[-1]
-        for binary in binaries:
-            linux.remove_search_paths(binary, tools.run)
-        facts = {}
-        for binary in binaries:
-            with binary.open("rb") as stream:
-                facts[binary.relative_to(tree).as_posix()] = linux.read_elf(stream)
-        policy = linux.policy_for({v for f in facts.values() for v in f.symbol_versions}, arch)
-        linux.check_portable(facts, policy, limit=glibc_minor(target.platform) or 0, name=name)
-        retag(tree, policy.tag)
+    files = [path for path in tree.rglob("*") if path.is_file()]
+    if target.is_windows:
+        _require_amd64([path for path in files if windows.is_binary(path.name)], name)
+    else:
+        _make_portable([path for path in files if linux.is_binary(path.name)], tree, name, target, tools)
     wheel = pack(tree, out, tools.run, epoch=epoch)
-    shutil.rmtree(tree)
+    remove_tree(tree)
     return wheel
+
+
+def _require_amd64(binaries: Iterable[Path], name: str) -> None:
+    """Raise BuildError for modules of another processor; a Windows module has no search path to remove."""
+    for binary in binaries:
+        facts = windows.read_pe(binary.read_bytes())
+        if not facts.fits_amd64:
+            raise BuildError(
+                f"{name}: {binary.name} is for {facts.machine_name}, not for amd64",
+                hint="build from an ordinary prompt, or from the x64 Native Tools Command Prompt",
+            )
+
+
+def _make_portable(binaries: list[Path], tree: Path, name: str, target: Target, tools: Tools) -> None:
+    """Remove host folders from the modules, and give the wheel the oldest manylinux tag that they satisfy."""
+    if not binaries:
+        return
+    arch = target.platform.split("_", 3)[-1]
+    for binary in binaries:
+        linux.remove_search_paths(binary, tools.run)
+    facts = {}
+    for binary in binaries:
+        with binary.open("rb") as stream:
+            facts[binary.relative_to(tree).as_posix()] = linux.read_elf(stream)
+    policy = linux.policy_for({v for f in facts.values() for v in f.symbol_versions}, arch)
+    linux.check_portable(facts, policy, limit=glibc_minor(target.platform) or 0, name=name)
+    retag(tree, policy.tag)
