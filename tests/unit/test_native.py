@@ -113,6 +113,13 @@ def test_a_module_for_another_processor_is_named(tmp_path: Path, tools: Tools) -
         repack_for_target(tmp_path / "tree", tmp_path / "out", "tiny.whl", TARGET, packer, epoch=0)
 
 
+def test_a_module_for_another_system_is_named(tmp_path: Path, tools: Tools) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "_C.pyd").write_bytes(b"\x7fELF" + bytes(100))
+    with pytest.raises(BuildError, match=r"_C\.pyd is no module for Windows"):
+        repack_for_target(tmp_path / "tree", tmp_path / "out", "tiny.whl", TARGET, tools, epoch=0)
+
+
 def test_gpu_code_is_looked_for_in_windows_modules(tmp_path: Path) -> None:
     module = tmp_path / "tiny" / "_C.pyd"
     module.parent.mkdir(parents=True)

@@ -89,7 +89,10 @@ def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: T
 def _require_amd64(binaries: Iterable[Path], name: str) -> None:
     """Raise BuildError for modules of another processor; a Windows module has no search path to remove."""
     for binary in binaries:
-        facts = windows.read_pe(binary.read_bytes())
+        try:
+            facts = windows.read_pe(binary.read_bytes())
+        except ValueError as error:
+            raise BuildError(f"{name}: {binary.name} is no module for Windows: {error}") from None
         if not facts.fits_amd64:
             raise BuildError(
                 f"{name}: {binary.name} is for {facts.machine_name}, not for amd64",
