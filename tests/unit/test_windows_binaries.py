@@ -366,7 +366,7 @@ def forget_requests(bundle: Path) -> None:
     """Make it a bundle from before manifests said what was asked for."""
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     older = replace(manifest, targets=(replace(manifest.targets[0], requested=()),))
-    (bundle / NAME).write_text(older.to_text(), "utf-8")
+    (bundle / NAME).write_text(older.to_text(), "utf-8", newline="\n")
     assert '"requested"' not in (bundle / NAME).read_text("utf-8")
 
 
