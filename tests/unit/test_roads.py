@@ -239,6 +239,7 @@ def test_a_wheel_of_somebody_else_is_tied_to_the_torch_that_ships(tmp_path: Path
     said = json.loads(info.stamp or b"{}")
     assert said["torch"]["sha256"] == built.torch.sha256  # type: ignore[union-attr]
     assert "built elsewhere" in said["given"]
+    assert "tiny_dlls.pth" in info.files
 
 
 # ------------------------------------------------------------------------------------------------ the lock

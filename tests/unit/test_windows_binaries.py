@@ -1,10 +1,12 @@
 """Static verification of Windows bundles: what their DLLs need, how long their paths are, what is in them."""
 
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +26,7 @@ from wheelferry.platforms.windows import (
     read_exports,
     read_functions,
     read_pe,
+    write_dll_hook,
 )
 from wheelferry.stages.static import verify_static
 from wheelferry.tools import Tools
@@ -34,6 +37,23 @@ TORCH = f"wheelhouse/torch-2.13.0-{TAG}.whl"
 TINY = f"wheelhouse/tiny-{TINY_VERSION}-{TAG}.whl"
 LEAF = "wheelhouse/leaf-1.5-py3-none-any.whl"
 MODULE = "tiny/_C.cp311-win_amd64.pyd"
+
+
+def test_the_runtime_of_visual_cpp_is_made_known_at_each_start(tmp_path: Path) -> None:
+    write_dll_hook(tmp_path, "tiny")
+    (line,) = (tmp_path / "tiny_dlls.pth").read_text("ascii").splitlines()
+    scripts = tmp_path / "Scripts"
+    scripts.mkdir()
+    added: list[str] = []
+    newer = SimpleNamespace(path=os.path, pathsep=";", environ={"PATH": "C:"}, add_dll_directory=added.append)
+    older = SimpleNamespace(path=os.path, pathsep=";", environ={"PATH": "C:"})
+    for fake in (newer, older):
+        python = {"os": fake, "sys": SimpleNamespace(prefix=str(tmp_path))}
+        assert line.startswith("import os, sys; ")  # else `site` would take it for a folder
+        exec(line.removeprefix("import os, sys; "), python)  # noqa: S102 -- as `site` does
+    assert added == [str(scripts)]
+    assert newer.environ["PATH"] == "C:"
+    assert older.environ["PATH"] == f"{scripts};C:"
 
 
 # ---- reading PE files ----

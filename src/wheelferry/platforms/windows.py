@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelferry.cuda import device_images, version_of
@@ -181,6 +182,24 @@ def _rows(pe: "pefile.PE", directory: int, row: struct.Struct) -> Iterator[tuple
             return
         yield entry
         address += row.size
+
+
+# Windows looks for DLLs beside python.exe, but that of a virtual environment only starts the one which the
+# environment was made from: what a wheel put beside it is not found. Python 3.7 goes by PATH instead.
+_HOOK = (
+    "import os, sys; scripts = os.path.join(sys.prefix, 'Scripts'); "
+    "os.add_dll_directory(scripts) if hasattr(os, 'add_dll_directory') and os.path.isdir(scripts) "
+    "else os.environ.update(PATH=scripts + os.pathsep + os.environ.get('PATH', ''))\n"
+)
+
+
+def write_dll_hook(tree: Path, distribution: str) -> None:
+    """Let an unpacked wheel tell Windows, at each start of Python, where the runtime of Visual C++ lies.
+
+    The wheel msvc-runtime installs it among the environment's scripts. A line of a ``.pth`` file that begins
+    with ``import`` is run by Python itself (docs.python.org, "site").
+    """
+    (tree / f"{distribution}_dlls.pth").write_text(_HOOK, "ascii", newline="\n")
 
 
 def is_binary(name: str) -> bool:

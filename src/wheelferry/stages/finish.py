@@ -45,6 +45,8 @@ def finish_wheel(
     if not cell.ops:
         # pure, but for this target alone: its torch, and what it requires, would not fit another
         set_tag(tree, f"{cell.target.interpreter}-none-{cell.target.platform}")
+    if cell.target.is_windows:
+        windows.write_dll_hook(tree, filename_parts(raw.name)[0])
     amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)
     wheel = repack_for_target(tree, out / "packed", raw.name, cell.target, tools, epoch=epoch)
     if filename_parts(wheel.name)[2].isdisjoint(cell.target.tags):

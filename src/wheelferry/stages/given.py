@@ -10,8 +10,9 @@ from wheelferry.checks import missing_extensions
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import LockedWheel, choose_files
-from wheelferry.metadata import STAMP
+from wheelferry.metadata import STAMP, filename_parts
 from wheelferry.plan import Cell, Plan, required_modules
+from wheelferry.platforms import windows
 from wheelferry.stages.build import Built, CompiledAgainst, check_torch_build
 from wheelferry.stages.populate import populate
 from wheelferry.tools import Tools
@@ -102,8 +103,10 @@ def _make_stamp(plan: Plan, cell: Cell, torch: LockedWheel) -> Mapping[str, Any]
 
 
 def _tie(wheel: Path, cell: Cell, stamp: Mapping[str, Any], work: Path, tools: Tools) -> Path:
-    """Version, torch requirement and stamp put into a wheel that lacks them."""
+    """Version, torch requirement, stamp and hook put into a wheel that lacks them."""
     unpack(wheel, work / "tree")
+    if cell.target.is_windows:
+        windows.write_dll_hook(work / "tree", filename_parts(wheel.name)[0])
     text = (json.dumps(stamp, indent=1, sort_keys=True) + "\n").encode()
     amend_metadata(
         work / "tree", version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=text
