@@ -38,7 +38,11 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelResult:
-    """One level on one target: how long it took, what it found, and why it did not run if it did not."""
+    """One level on one target: how long it took, what it found, and why it did not run if it did not.
+
+    `not_tried` is what could not be tried because of the machine that ran it, each with the reason: it is
+    neither proven nor a problem.
+    """
 
     level: Level
     seconds: float
@@ -46,6 +50,7 @@ class LevelResult:
     checks: tuple[Check, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     not_run: str | None = None
+    not_tried: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -55,11 +60,15 @@ class LevelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetResult:
-    """All levels above static on one target, and the sandbox they ran in."""
+    """All levels above static on one target, the sandbox they ran in, and what ran them.
+
+    `runner` is ``this machine``, or ``Wine 8.0`` where Windows is played; None when nothing ran.
+    """
 
     target: str
     levels: tuple[LevelResult, ...]
     isolation: Mapping[str, Any] = field(default_factory=dict)
+    runner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +102,16 @@ class Report:
         )
 
     @property
+    def not_tried(self) -> tuple[str, ...]:
+        """What could not be tried because of the machine that ran it, with the reason."""
+        return tuple(
+            f"{target.target}: {level.level.name.lower()}: {line}"
+            for target in self.targets
+            for level in target.levels
+            for line in level.not_tried
+        )
+
+    @property
     def passed(self) -> bool:
         """Whether every level that was asked for ran on every target and found nothing wrong."""
         return not self.problems and not self.not_run
@@ -123,10 +142,12 @@ class Report:
             "skipped": self.skipped,
             "problems": [_problem(problem) for problem in self.problems],
             "not_run": list(self.not_run),
+            "not_tried": list(self.not_tried),
             "static": _level(self.static),
             "targets": [
                 {
                     "target": target.target,
+                    "runner": target.runner,
                     "isolation": dict(target.isolation),
                     "levels": [_level(level) for level in target.levels],
                 }
@@ -170,6 +191,7 @@ def _level(result: LevelResult) -> dict[str, Any]:
         "level": result.level.name.lower(),
         "passed": result.passed,
         "not_run": result.not_run,
+        "not_tried": list(result.not_tried),
         "seconds": round(result.seconds, 1),
         "facts": dict(result.facts),
         "problems": [_problem(problem) for problem in result.problems],

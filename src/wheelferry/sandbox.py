@@ -18,7 +18,8 @@ _ENTRY = Path(__file__).with_name("isolated.py")
 class Sandbox:
     """Runs commands cut off from the network, with a clean HOME and no caches.
 
-    `isolated` is whether a namespace could be had; `evidence` is what was seen from inside.
+    `isolated` is whether a namespace could be had; `evidence` is what was seen from inside. `loader` is
+    what starts a foreign program there, which reads a path of this machine as `spell` writes it.
     """
 
     prefix: tuple[str, ...]
@@ -27,7 +28,9 @@ class Sandbox:
     evidence: Mapping[str, Any]
     home: Path
     run: Runner
-    extra_environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    loader: tuple[str, ...] = ()
+    spell: Callable[[Path], str] = str
 
     def __call__(
         self,
@@ -39,12 +42,13 @@ class Sandbox:
         on_line: Callable[[str], None] | None = None,
         check: bool = True,
     ) -> Completed:
-        """Run `command` inside; see `process.run`."""
+        """Run `command` inside; see `process.run`. What is a Path in it names a file of this machine."""
+        arguments = [self.spell(part) if isinstance(part, Path) else part for part in command]
         return self.run(
-            [*self.prefix, *command],
+            [*self.prefix, *self.loader, *arguments],
             step=step,
             cwd=cwd or self.home,
-            env={**clean_environment(self.home), **self.extra_environment},
+            env=self.environment or clean_environment(self.home),
             log=log,
             on_line=on_line,
             check=check,

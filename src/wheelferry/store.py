@@ -6,6 +6,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
     partial/abcd….part   downloads under way, continued after an interruption
     keys/<kind>/<key>    JSON: which object a build key or an sdist gave
     sources/             git clones
+    machines/            what a Windows is played with: a Python for it, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
 
@@ -58,6 +59,7 @@ class Store:
         self.partial = root / "partial"
         self.sources = root / "sources"
         self.logs = root / "logs"
+        self.machines = root / "machines"
         self._hashed: dict[str, tuple[int, int, int]] = {}
 
     def path(self, sha256: str) -> Path:
@@ -220,7 +222,13 @@ class Store:
             if status.st_nlink == 1 and status.st_mtime <= limit:
                 freed += status.st_size
                 path.unlink()
-        for folder in (self.partial, self.root / "work", self.logs, self.root / "keys" / "environment"):
+        for folder in (
+            self.partial,
+            self.root / "work",
+            self.logs,
+            self.machines,
+            self.root / "keys" / "environment",
+        ):
             for path in list(folder.iterdir()) if folder.is_dir() else ():
                 if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
                     freed += _size_below(path)

@@ -15,6 +15,7 @@ from wheelferry.manifest import Asset, File, Manifest
 from wheelferry.process import run
 from wheelferry.sandbox import Sandbox
 from wheelferry.stages.install import install_assets
+from wheelferry.stages.machine import Machine
 from wheelferry.tools import Tools
 
 
@@ -97,8 +98,9 @@ def verify(bundle: Bundle, env: Path, tools: Tools) -> tuple[dict[str, str], dic
     home = env.parent / "home"
     (home / "tmp").mkdir(parents=True)
     sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=home, run=run)
+    machine = Machine(runner="this machine", sandbox=sandbox, base=Path(sys.executable))
     facts: dict[str, object] = {}
-    problems = install_assets(Path(bundle.root), env, sandbox, env.parent / "log", facts, tools)
+    problems = install_assets(Path(bundle.root), env, machine, env.parent / "log", facts, tools)
     assert {problem.code for problem in problems} <= {Code.ASSET}
     return {problem.file: problem.message for problem in problems}, facts
 

@@ -19,12 +19,14 @@ from wheelferry.cli.options import (
     Quiet,
     Reference,
     RequirementFile,
+    RunnerOption,
     Runtime,
     Source,
     Torch,
     TorchIndex,
     Verbose,
     Wheel,
+    WindowsPython,
     With,
     WithoutOps,
 )
@@ -102,6 +104,8 @@ def bundle(
     runtime: Runtime = None,
     asset: Asset = None,
     level: Level = LevelName.train,
+    runner: RunnerOption = None,
+    windows_python: WindowsPython = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
         bool,
@@ -121,6 +125,7 @@ def bundle(
     from wheelferry.cli.session import command_line, open_tools, plan_from_options, warn_of_client
     from wheelferry.stages.assets import require_files
     from wheelferry.stages.bundle import bundle as run_bundle
+    from wheelferry.stages.machine import Runner
 
     located, chosen = plan_from_options(
         reference,
@@ -151,6 +156,8 @@ def bundle(
         runtimes=runtime or (),
         wheels=wheel or (),
         command=command_line(),
+        runner=Runner(runner.value) if runner else None,
+        windows_python=windows_python,
     )
     show_bundle(result, as_json=json)
     if profile is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wheelferry.cli.bundling import Level, LevelName
-from wheelferry.cli.options import Json, Quiet, Verbose
+from wheelferry.cli.options import Json, Quiet, RunnerOption, Verbose, WindowsPython
 
 
 def verify(
@@ -15,6 +15,8 @@ def verify(
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this target of the bundle.")
     ] = None,
+    runner: RunnerOption = None,
+    windows_python: WindowsPython = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -38,11 +40,13 @@ def verify(
     """Prove a bundle; exit 1 if anything is wrong with it.
 
     static reads every byte; install installs with plain pip and no network; smoke runs the recipe's
-    checks; train runs a short training. The report is left in the bundle's report folder.
+    checks; train runs a short training. Targets for Windows are run with --runner wine. The report is
+    left in the bundle's report folder.
     """
     from wheelferry.cli.results import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools
     from wheelferry.report import Level as ReportLevel
+    from wheelferry.stages.machine import Runner
     from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
 
@@ -57,6 +61,8 @@ def verify(
         report_folder=report,
         command=command_line(),
         prefix_length=prefix_length,
+        runner=Runner(runner.value) if runner else None,
+        windows_python=windows_python,
     )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

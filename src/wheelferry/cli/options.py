@@ -1,9 +1,17 @@
 """The options that several commands share, each written once."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class RunnerName(StrEnum):
+    """What runs the targets that this machine cannot run by itself."""
+
+    wine = "wine"
+
 
 Reference = Annotated[
     str,
@@ -73,6 +81,23 @@ Wheel = Annotated[
     typer.Option(
         metavar="FILE",
         help="A wheel that was built elsewhere, of the project or of a dependency; repeatable.",
+    ),
+]
+RunnerOption = Annotated[
+    RunnerName | None,
+    typer.Option(
+        "--runner",
+        help="What runs the targets for Windows on Linux: wine. Without it they are only read.",
+        show_default=False,
+    ),
+]
+WindowsPython = Annotated[
+    Path | None,
+    typer.Option(
+        "--windows-python",
+        metavar="DIR|FILE",
+        help="The Windows CPython to run them with: a folder or an archive. Default: the one that the bundle "
+        "carries, else one made of packages.",
     ),
 ]
 Source = Annotated[

@@ -51,18 +51,19 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         print_json(report.to_json())
         return
     levels = [
-        ("static", "", report.static),
-        *((lv.level.name.lower(), t.target, lv) for t in report.targets for lv in t.levels),
+        ("static", "", None, report.static),
+        *((lv.level.name.lower(), t.target, t.runner, lv) for t in report.targets for lv in t.levels),
     ]
-    for name, target, level in levels:
+    for name, target, runner, level in levels:
         outcome = "not run" if level.not_run else "passed" if level.passed else "FAILED"
         skipped = sum(check.status == "skipped" for check in level.checks)
         checks = f", {len(level.checks)} checks" if level.checks else ""
         checks += f" ({skipped} skipped)" if skipped else ""
-        print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}".rstrip())
+        by = f"  ({runner})" if runner and runner != "this machine" else ""
+        print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}{by}".rstrip())
     for problem in report.problems:
         print_line(f"problem: {problem}")
-    for line in report.not_run:
+    for line in (*report.not_run, *report.not_tried):
         print_line(f"not run: {line}")
     for note in report.static.facts.get("notes", ()):
         print_line(f"note: {note}")

@@ -123,7 +123,7 @@ def _write_hook(variables, identity, env):
 
 def _site_packages(env):
     """The environment's folder of packages, relative to it with forward slashes."""
-    place = "Lib" if os.name == "nt" else os.path.join("lib", "python3.*")
-    for found in glob.glob(os.path.join(glob.escape(env), place, "site-packages")):
-        return os.path.relpath(found, env).replace(os.sep, "/")
+    for place in ("Lib", os.path.join("lib", "python3.*")):  # an environment of Windows, or another
+        for found in glob.glob(os.path.join(glob.escape(env), place, "site-packages")):
+            return os.path.relpath(found, env).replace(os.sep, "/")
     raise InstallFailed("%s is no Python environment: it has no site-packages" % env)

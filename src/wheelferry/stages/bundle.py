@@ -12,6 +12,7 @@ from wheelferry.stages.assets import carry_assets
 from wheelferry.stages.cells import Outcome, lock_cells
 from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
+from wheelferry.stages.machine import Runner, require_wine
 from wheelferry.stages.pack import Locked, check_output, pack
 from wheelferry.stages.roads import choose_roads
 from wheelferry.stages.verify import verify
@@ -43,15 +44,19 @@ def bundle(
     runtimes: Sequence[str] = (),
     wheels: Sequence[Path] = (),
     command: str | None = None,
+    runner: Runner | None = None,
+    windows_python: Path | None = None,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
     `equip` takes them; `wheels` are those that were built elsewhere. `command` is the command line to name
-    in the report.
+    in the report, `runner` and `windows_python` are as `verify` takes them.
     """
     check_output(out)
+    if runner is Runner.WINE and level:
+        require_wine(tools)
     roads = choose_roads(plan, wheels)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     kits = equip([cell.target for cell in plan.cells], runtimes, tools)
@@ -62,5 +67,7 @@ def bundle(
         locked.raise_failures()
     commit = release.identity if release else plan.release.pin
     manifest = pack(plan, located, commit, locked.done, out, tools, kits=kits, assets=assets)
-    report = verify(out, level, tools, command=command) if level is not None else None
+    report = None
+    if level is not None:
+        report = verify(out, level, tools, command=command, runner=runner, windows_python=windows_python)
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

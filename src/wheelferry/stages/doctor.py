@@ -16,6 +16,7 @@ from wheelferry.files import human_size
 from wheelferry.interpreters import find_interpreter, host_glibc_minor
 from wheelferry.platforms import native
 from wheelferry.sandbox import open_sandbox
+from wheelferry.stages.machine import SETUP, require_wine
 from wheelferry.toolkit import toolkit_version
 from wheelferry.tools import Tools
 
@@ -47,6 +48,7 @@ def examine(tools: Tools) -> list[Finding]:
         _index,
         _disk,
         _sandbox,
+        _wine,
     )
     return [*(look(tools) for look in looks), *([_long_paths()] if native.ON_WINDOWS else [])]
 
@@ -170,6 +172,18 @@ def _long_paths() -> Finding:
         else "builds use a short folder by themselves; to install torch below a long one, set "
         r"LongPathsEnabled to 1 in HKLM\SYSTEM\CurrentControlSet\Control\FileSystem",
     )
+
+
+def _wine(tools: Tools) -> Finding:
+    """What --runner wine needs; without it bundles for Windows can be made, and read, but not tried."""
+    try:
+        wine, compiler = require_wine(tools)
+    except MissingError as error:
+        return Finding(
+            subject="Wine", good=False, blocking=False, seen=str(error), advice=f"for --runner wine: {SETUP}"
+        )
+    seen = f"{wine.version}; mingw-w64 GCC {compiler.version}: --runner wine tries bundles for Windows"
+    return Finding(subject="Wine", good=True, blocking=False, seen=seen)
 
 
 def _sandbox(tools: Tools) -> Finding:

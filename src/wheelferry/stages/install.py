@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -13,20 +14,26 @@ from wheelferry.checks import Code, Problem
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import open_bundle
 from wheelferry.client.errors import Stop
-from wheelferry.interpreters import Interpreter
 from wheelferry.lock import parse_requirements
 from wheelferry.manifest import TargetEntry
 from wheelferry.report import Check, Level
-from wheelferry.sandbox import Sandbox
+from wheelferry.stages.machine import Machine
 from wheelferry.tools import Tools
 
+LACKING = "lacking.json"
 _SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
-# function is no module but a library of ops, which its package gives to torch: so does this.
+# function is no module but a library of ops, which its package gives to torch: so does this. With each
+# failure come the binaries that could not be loaded on the way to it.
 INSPECT = """
 import importlib, json, sys, traceback
+def binaries(error):
+    while error is not None:
+        if getattr(error, "path", None):
+            yield error.path
+        error = error.__cause__ or error.__context__
 def bring(name):
     try:
         importlib.import_module(name)
@@ -39,8 +46,8 @@ failed = {}
 for name in sys.argv[1:]:
     try:
         bring(name)
-    except BaseException:
-        failed[name] = traceback.format_exc()
+    except BaseException as error:
+        failed[name] = [traceback.format_exc(), list(binaries(error))]
 print("\\n@@" + json.dumps(failed))
 """
 
@@ -58,20 +65,21 @@ print("\\n@@" + json.dumps([
 
 
 def install(
-    root: Path, entry: TargetEntry, interpreter: Interpreter, env: Path, sandbox: Sandbox, tools: Tools
-) -> tuple[list[Problem], dict[str, object]]:
+    root: Path, entry: TargetEntry, env: Path, machine: Machine, tools: Tools
+) -> tuple[list[Problem], list[str], dict[str, object]]:
     """Install one target with plain pip, offline, into the new environment `env`; check and import.
 
-    Returns the problems found, and facts: versions, seconds for each step, size of the environment.
+    Returns the problems found, what the machine cannot try, and facts: versions, seconds for each step,
+    size of the environment.
     """
     log = env.parent / "report" / "install.log"
-    python = env / "bin" / "python"
-    facts: dict[str, object] = {"python": interpreter.version}
+    sandbox, python = machine.sandbox, machine.python(env)
+    facts: dict[str, object] = dict(machine.facts)
     pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
     with tools.progress.task("make a fresh environment"):
-        made = sandbox([interpreter.path, "-m", "venv", env], step="venv", log=log, check=False)
+        made = sandbox([machine.base, "-m", "venv", env], step="venv", log=log, check=False)
         if made.returncode != 0:
-            return [_problem(Code.INSTALL, entry, "python -m venv failed", made.output)], facts
+            return [_problem(Code.INSTALL, entry, "python -m venv failed", made.output)], [], facts
         facts["pip"] = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output.split(
             " from "
         )[0]
@@ -96,7 +104,7 @@ def install(
         )  # fmt: skip
     facts["install_seconds"] = round(time.perf_counter() - started, 1)
     if installed.returncode != 0:
-        return [_problem(Code.INSTALL, entry, "pip install failed", installed.output)], facts
+        return [_problem(Code.INSTALL, entry, "pip install failed", installed.output)], [], facts
     problems = []
     with tools.progress.task("pip check"):
         checked = sandbox([python, "-m", "pip", "check"], step="pip check", log=log, check=False)
@@ -105,14 +113,14 @@ def install(
             Problem(code=Code.CONFLICT, file=entry.requirements, message=line)
             for line in checked.output.strip().splitlines()
         ]
-    problems += install_assets(root, env, sandbox, log, facts, tools)
+    problems += install_assets(root, env, machine, log, facts, tools)
     with tools.progress.task("import"):
-        problems += _inspect(root, entry, python, sandbox, log, facts)
-    return problems, facts
+        failed, not_tried = _inspect(root, entry, env, machine, log, facts)
+    return problems + failed, not_tried, facts
 
 
 def install_assets(
-    root: Path, env: Path, sandbox: Sandbox, log: Path, facts: dict[str, object], tools: Tools
+    root: Path, env: Path, machine: Machine, log: Path, facts: dict[str, object], tools: Tools
 ) -> list[Problem]:
     """Place the bundle's weights and data as the client's installer does, and look whether they are found.
 
@@ -132,8 +140,8 @@ def install_assets(
         for name, variable in bundle.asset_variables.items()
     }
     facts["assets"] = sum(map(len, wanted.values()))
-    command: list[str | Path] = [env / "bin" / "python", "-c", LOOK, json.dumps(wanted)]
-    looked = sandbox(command, step="look for weights and data", log=log, check=False)
+    command: list[str | Path] = [machine.python(env), "-c", LOOK, json.dumps(wanted)]
+    looked = machine.sandbox(command, step="look for weights and data", log=log, check=False)
     _, marker, answer = looked.output.rpartition("\n@@")
     if looked.returncode != 0 or not marker:
         return [Problem(code=Code.ASSET, file=ASSETS, message=f"Python does not start:\n{looked.output}")]
@@ -144,23 +152,27 @@ def install_assets(
 
 
 def _inspect(
-    root: Path, entry: TargetEntry, python: Path, sandbox: Sandbox, log: Path, facts: dict[str, object]
-) -> list[Problem]:
+    root: Path, entry: TargetEntry, env: Path, machine: Machine, log: Path, facts: dict[str, object]
+) -> tuple[list[Problem], list[str]]:
     """Import the recipe's modules; compare what is installed with the lock."""
+    sandbox, python = machine.sandbox, machine.python(env)
     suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
     modules = [*suite["imports"], *entry.extensions]
     result = sandbox([python, "-c", INSPECT, *modules], step="import", log=log, check=False)
     _, marker, answer = result.output.rpartition("\n@@")
     if result.returncode != 0 or not marker:
-        return [
-            _problem(
-                Code.IMPORT, entry, f"importing {', '.join(modules)} ended the interpreter", result.output
-            )
-        ]
-    problems = [
-        Problem(code=Code.IMPORT, file=name, message=trace.strip().splitlines()[-1])
-        for name, trace in json.loads(answer).items()
-    ]
+        message = f"importing {', '.join(modules)} ended the interpreter"
+        return [_problem(Code.IMPORT, entry, message, result.output)], []
+    problems, not_tried = [], []
+    failed = json.loads(answer)
+    lacking = _spelled(machine.lacking(env), machine) if failed else {}
+    for name, (trace, binaries) in failed.items():
+        reasons = [lacking[binary.lower()] for binary in binaries if binary.lower() in lacking]
+        if reasons:
+            not_tried.append(f"import {name}: {reasons[0]}")
+        else:
+            message = trace.strip().splitlines()[-1]
+            problems.append(Problem(code=Code.IMPORT, file=name, message=message))
     listed = sandbox([python, "-m", "pip", "list", "--format", "freeze"], step="pip list", log=log).output
     installed = dict(line.strip().split("==", 1) for line in listed.splitlines() if "==" in line)
     facts["installed"] = installed
@@ -170,13 +182,21 @@ def _inspect(
         if versions.get(name) != str(version):
             message = f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed"
             problems.append(Problem(code=Code.INSTALL, file=entry.requirements, message=message))
-    return problems
+    return problems, not_tried
+
+
+def _spelled(lacking: Mapping[Path, str], machine: Machine) -> dict[str, str]:
+    """The binaries that the machine cannot load, as its Python names them, in small letters."""
+    return {machine.sandbox.spell(path).lower(): reason for path, reason in lacking.items()}
 
 
 def run_suite(
-    root: Path, level: Level, env: Path, out: Path, sandbox: Sandbox, tools: Tools
-) -> tuple[list[Problem], tuple[Check, ...]]:
-    """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`."""
+    root: Path, level: Level, env: Path, out: Path, machine: Machine, tools: Tools
+) -> tuple[list[Problem], list[str], tuple[Check, ...]]:
+    """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
+
+    Returns the problems found, what the machine cannot try, and every check.
+    """
     name = level.name.lower()
     out.mkdir(parents=True, exist_ok=True)
     suite = env.parent / "suite"
@@ -191,14 +211,21 @@ def run_suite(
                 task.total(int(match[2]), done=int(match[1]) - 1)
                 task.detail(match[3])
 
-        ended = sandbox(
-            [env / "bin" / "python", suite / "harness.py", "--level", name, "--out", out],
+        lacking = _spelled(machine.lacking(env), machine)
+        (out.parent / LACKING).write_text(json.dumps(lacking), "utf-8")
+        ended = machine.sandbox(
+            [
+                machine.python(env), suite / "harness.py", "--level", name, "--out", out,
+                "--lacking", out.parent / LACKING,
+            ],
             step=f"{name} suite",
             log=out / "suite.log",
             on_line=listen,
             check=False,
-        )
-    return read_results(out / f"{name}.json", level, ended.returncode, ended.output)
+        )  # fmt: skip
+    problems, checks = read_results(out / f"{name}.json", level, ended.returncode, ended.output)
+    beyond = [check for check in checks if check.status == "skipped" and check.reason in lacking.values()]
+    return problems, [f"{check.title}: {check.reason}" for check in beyond], checks
 
 
 def read_results(

@@ -12,14 +12,12 @@ from pathlib import Path
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, MissingError
 from wheelferry.files import contained, folder_aside, require_space, sha256_file
-from wheelferry.interpreters import find_interpreter, host_glibc_minor
 from wheelferry.manifest import REPORT, Manifest, TargetEntry
 from wheelferry.page import render_page
 from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
-from wheelferry.sandbox import Sandbox, open_sandbox
 from wheelferry.stages.install import install, run_suite
+from wheelferry.stages.machine import Machine, Runner, cannot_run, open_machine, require_wine
 from wheelferry.stages.static import REPORT_FILES, Opened, verify_static
-from wheelferry.targets import Target, glibc_minor, platform_tags
 from wheelferry.tools import Tools
 
 
@@ -32,17 +30,22 @@ def verify(
     report_folder: Path | None = None,
     command: str | None = None,
     prefix_length: int | None = None,
+    runner: Runner | None = None,
+    windows_python: Path | None = None,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
     `command` is the command line to name in the report, `prefix_length` the length of the folder that
-    Windows clients install to (see `verify_static`).
+    Windows clients install to (see `verify_static`). `runner` runs the targets that this machine cannot
+    run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
     static level found problems or the target cannot run on this machine. Raises InputError when
-    `root` is no bundle.
+    `root` is no bundle, MissingError when `runner` is not on this machine.
     """
+    if runner is Runner.WINE and level > Level.STATIC:
+        require_wine(tools)
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     started = time.perf_counter()
     opened, problems = verify_static(root, tools, prefix_length=prefix_length)
@@ -56,7 +59,10 @@ def verify(
     with tools.store.workspace("verify") as work:
         if opened is not None and level > Level.STATIC:
             selected = _select(opened.manifest, only)
-            results += [_verify_target(root, entry, level, static, work, tools) for entry in selected]
+            results += [
+                _verify_target(root, entry, level, static, work, tools, runner, windows_python)
+                for entry in selected
+            ]
         report = Report(
             bundle=root.resolve().name,
             digest=opened.manifest.digest if opened else None,
@@ -102,49 +108,63 @@ def _select(manifest: Manifest, only: str | None) -> Iterable[TargetEntry]:
 
 
 def _verify_target(
-    root: Path, entry: TargetEntry, level: Level, static: LevelResult, work: Path, tools: Tools
+    root: Path,
+    entry: TargetEntry,
+    level: Level,
+    static: LevelResult,
+    work: Path,
+    tools: Tools,
+    runner: Runner | None,
+    windows_python: Path | None,
 ) -> TargetResult:
-    """The levels above static on one target; the first that fails ends the row."""
+    """The levels above static on one target, on the machine that runs it."""
     wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
-    reason = "the static level found problems" if static.problems else _cannot_run_here(entry.target)
-    if reason is not None:
-        results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
-        return TargetResult(target=entry.target.name, levels=tuple(results))
-    folder = work / entry.target.name
-    sandbox = open_sandbox(folder / "home", tools.run)
-    if not sandbox.isolated:
-        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
-    results = []
+    reason = "the static level found problems" if static.problems else cannot_run(entry.target, runner)
+    if reason is None:
+        folder = work / entry.target.name
+        try:
+            with open_machine(root, entry, folder, tools, windows_python=windows_python) as machine:
+                return _run_levels(wanted, root, entry, folder, machine, tools)
+        except MissingError as error:
+            reason = str(error)
+    results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
+    return TargetResult(target=entry.target.name, levels=tuple(results))
+
+
+def _run_levels(
+    wanted: Iterable[Level], root: Path, entry: TargetEntry, folder: Path, machine: Machine, tools: Tools
+) -> TargetResult:
+    """One level after the other; the first that fails ends the row."""
+    results: list[LevelResult] = []
     for lv in wanted:
         if results and not results[-1].passed:
             reason = f"the {results[-1].level.name.lower()} level failed"
             results.append(LevelResult(level=lv, seconds=0.0, not_run=reason))
         else:
-            results.append(_run_level(lv, root, entry, folder, sandbox, tools))
+            results.append(_run_level(lv, root, entry, folder, machine, tools))
+    sandbox = machine.sandbox
     isolation = {"isolated": sandbox.isolated, "kind": sandbox.kind, "evidence": dict(sandbox.evidence)}
-    return TargetResult(target=entry.target.name, levels=tuple(results), isolation=isolation)
+    return TargetResult(
+        target=entry.target.name, levels=tuple(results), isolation=isolation, runner=machine.runner
+    )
 
 
 def _run_level(
-    level: Level, root: Path, entry: TargetEntry, folder: Path, sandbox: Sandbox, tools: Tools
+    level: Level, root: Path, entry: TargetEntry, folder: Path, machine: Machine, tools: Tools
 ) -> LevelResult:
     started = time.perf_counter()
     if level is Level.INSTALL:
-        try:
-            interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
-        except MissingError as error:
-            return LevelResult(level=level, seconds=0.0, not_run=str(error))
         size = sum(file.stat().st_size for file in (root / "wheelhouse").glob("*.whl"))
         carried = sum(file.stat().st_size for file in (root / "assets").rglob("*") if file.is_file())
         require_space(folder, 2 * (size + carried), purpose="the test installation")
-        problems, facts = install(root, entry, interpreter, folder / "env", sandbox, tools)
-        if sandbox.reaches_network:
-            message = f"seen from inside: {json.dumps(dict(sandbox.evidence))}"
+        problems, not_tried, facts = install(root, entry, folder / "env", machine, tools)
+        if machine.sandbox.reaches_network:
+            message = f"seen from inside: {json.dumps(dict(machine.sandbox.evidence))}"
             problems.append(Problem(code=Code.NETWORK, file=entry.target.name, message=message))
         checks: tuple[Check, ...] = ()
     else:
         out = folder / REPORT / level.name.lower()
-        problems, checks = run_suite(root, level, folder / "env", out, sandbox, tools)
+        problems, not_tried, checks = run_suite(root, level, folder / "env", out, machine, tools)
         facts = {}
     return LevelResult(
         level=level,
@@ -152,19 +172,8 @@ def _run_level(
         problems=tuple(problems),
         checks=checks,
         facts=facts,
+        not_tried=tuple(not_tried),
     )
-
-
-def _cannot_run_here(target: Target) -> str | None:
-    """Why the target's wheels cannot be installed on this machine; None when they can."""
-    minor = host_glibc_minor()
-    if not target.platform.startswith("manylinux"):
-        return f"{target.platform} does not run on this machine"
-    if not target.platform.endswith(platform.machine()):
-        return f"{target.platform} does not run on {platform.machine()}"
-    if minor is None or target.platform not in platform_tags(f"manylinux_2_{minor}_{platform.machine()}"):
-        return f"the target needs glibc 2.{glibc_minor(target.platform)}, this machine has 2.{minor}"
-    return None
 
 
 def _host() -> dict[str, object]:

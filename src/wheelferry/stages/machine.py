@@ -1,0 +1,186 @@
+"""The machine that a target is proven on: this one, or the Windows that Wine gives it."""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from wheelferry.errors import MissingError
+from wheelferry.files import files_below, folder_aside
+from wheelferry.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.manifest import TargetEntry
+from wheelferry.platforms.wine import (
+    SETUP,
+    Compiler,
+    Wine,
+    copy_prefix,
+    find_compiler,
+    find_wine,
+    lacking,
+    make_prefix,
+    prefix_key,
+    read_imports,
+    serving,
+    windows_path,
+    wine_environment,
+)
+from wheelferry.sandbox import Sandbox, open_sandbox
+from wheelferry.stages.winpython import bring_python
+from wheelferry.targets import Target, glibc_minor, platform_tags
+from wheelferry.tools import Tools
+
+
+class Runner(StrEnum):
+    """What runs a target that this machine cannot run by itself."""
+
+    WINE = "wine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where a target is installed and tried.
+
+    `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
+    environments are made with, `program` where such an environment has its own. `lacking` tells which of
+    an environment's binaries the machine itself cannot load although the target's can, and why, by the
+    binary's absolute path.
+    """
+
+    runner: str
+    sandbox: Sandbox
+    base: Path
+    program: str = "bin/python"
+    facts: Mapping[str, object] = field(default_factory=dict)
+    lacking: Callable[[Path], Mapping[Path, str]] = lambda _: {}
+
+    def python(self, env: Path) -> Path:
+        """The program of the environment `env`."""
+        return env / self.program
+
+
+def cannot_run(target: Target, runner: Runner | None) -> str | None:
+    """Why the target's wheels cannot be tried on this machine with `runner`; None when they can."""
+    minor = host_glibc_minor()
+    machine = platform.machine()
+    if target.is_windows:
+        if runner is Runner.WINE and machine != "x86_64":
+            return f"Wine runs {target.platform} on x86_64, this machine is {machine}"
+        return None if runner is Runner.WINE else f"{target.platform} does not run here; try --runner wine"
+    if not target.platform.startswith("manylinux"):
+        return f"{target.platform} does not run on this machine"
+    if not target.platform.endswith(machine):
+        return f"{target.platform} does not run on {machine}"
+    if minor is None or target.platform not in platform_tags(f"manylinux_2_{minor}_{machine}"):
+        return f"the target needs glibc 2.{glibc_minor(target.platform)}, this machine has 2.{minor}"
+    return None
+
+
+@contextlib.contextmanager
+def open_machine(
+    root: Path, entry: TargetEntry, work: Path, tools: Tools, *, windows_python: Path | None = None
+) -> Iterator[Machine]:
+    """The machine for one target of the bundle in `root`, with a sandbox and nothing else of its own.
+
+    Everything lies below `work`; nothing of it runs on when the context ends. Raises MissingError when this
+    machine lacks the target's Python or what runs it.
+    """
+    sandbox = open_sandbox(work / "home", tools.run)
+    if not sandbox.isolated:
+        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
+    if not entry.target.is_windows:
+        interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
+        facts = {"python": interpreter.version}
+        yield Machine(runner="this machine", sandbox=sandbox, base=interpreter.path, facts=facts)
+        return
+    wine, compiler = require_wine(tools)
+    python = bring_python(root, entry, windows_python, compiler, work, tools)
+    environment = wine_environment(work / "wine", sandbox.home, os.environ.get("OMP_NUM_THREADS"))
+    inside = replace(sandbox, environment=environment, loader=(str(wine.loader),), spell=windows_path)
+    with serving(wine, environment, tools.run):
+        _bring_prefix(work / "wine", wine, compiler, inside, tools)
+        system = work / "wine" / "drive_c" / "windows" / "system32"
+        version, evidence = _ask(inside, python.program, work / "report" / "install.log", tools)
+        inside = replace(inside, evidence={**sandbox.evidence, **evidence})
+        yield Machine(
+            runner=f"Wine {wine.version}",
+            sandbox=inside,
+            base=python.program,
+            program="Scripts/python.exe",
+            facts={"python": version, "python_origin": python.origin},
+            lacking=lambda env: _lacking(env, python.folder, system, wine),
+        )
+
+
+def require_wine(tools: Tools) -> tuple[Wine, Compiler]:
+    """Wine and the compiler for what it lacks; MissingError names the command that installs them."""
+    return find_wine(tools.run), find_compiler(tools.run)
+
+
+def _bring_prefix(prefix: Path, wine: Wine, compiler: Compiler, sandbox: Sandbox, tools: Tools) -> None:
+    """A fresh drive C and registry at `prefix`, from the store after the first time."""
+    # whose Windows it is: in a user namespace everybody is root
+    account = f"{sandbox.kind} {os.environ.get('USER', '')} {os.getuid()}"
+    name = f"wine{wine.version}-{prefix_key(wine, compiler, account)}"
+    template = tools.store.machines / name
+    with tools.store.lock(name):
+        if not template.is_dir():
+            log = tools.store.log_path("wine")
+            with tools.progress.task("make Wine's Windows"), folder_aside(template) as aside:
+                environment = {**sandbox.environment, "WINEPREFIX": str(aside)}
+                with serving(wine, environment, tools.run):
+                    make_prefix(aside, wine, compiler, replace(sandbox, environment=environment), log)
+    with tools.progress.task("copy Wine's Windows"):
+        copy_prefix(template, prefix)
+
+
+_ASK = """
+import json, platform, socket
+def attempt(host):
+    try:
+        socket.create_connection((host, 443), timeout=2).close()
+    except OSError as error:
+        return "%s: %s" % (type(error).__name__, error)
+    return "connected"
+print("\\n@@" + json.dumps([
+    platform.python_version(), platform.platform(),
+    {"Windows' %s:443" % host: attempt(host) for host in ("1.1.1.1", "pypi.org")},
+]))
+"""
+
+
+def _ask(
+    sandbox: Sandbox, program: Path, log: Path, tools: Tools
+) -> tuple[str, dict[str, Mapping[str, object]]]:
+    """The Windows Python's version, and whether Windows finds a network: Wine's server opens its sockets."""
+    with tools.progress.task("start the Windows Python"):
+        answer = sandbox([program, "-c", _ASK], step="ask the Windows Python", log=log, check=False)
+    _, marker, text = answer.output.rpartition("\n@@")
+    if answer.returncode != 0 or not marker:
+        raise MissingError(
+            f"the Windows Python {program} does not start under Wine:\n{answer.output.strip()[-800:]}",
+            hint="give another with --windows-python DIR|FILE",
+        )
+    version, _, connections = json.loads(text)
+    return version, {"connections": {**sandbox.evidence.get("connections", {}), **connections}}
+
+
+def _lacking(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, str]:
+    """Binaries of the environment that this Wine cannot load, with the reason."""
+    packages = env / "Lib" / "site-packages"
+    own = [path for path in files_below(packages) if path.suffix.lower() in (".pyd", ".dll")]
+    binaries = {path.relative_to(packages).as_posix(): read_imports(path) for path in own}
+    beside = {path.name.lower() for path in files_below(base) if path.suffix.lower() in (".dll", ".pyd")}
+    known = {path.name.lower() for path in system.iterdir()} | beside
+
+    def has(library: str) -> bool:
+        # sets of Windows' functions, which Wine resolves by a table of its own
+        return library.lower() in known or library.lower().startswith("api-ms-")
+
+    return {packages / name: reason for name, reason in lacking(binaries, has, wine.version).items()}
+
+
+__all__ = ["SETUP", "Machine", "Runner", "cannot_run", "open_machine", "require_wine"]
