@@ -96,6 +96,42 @@ def test_a_wheel_built_without_ops_has_not_the_features_of_ops(
     assert reasons["lacks a feature"] == "this wheel, built without them, has no wings"
 
 
+UNLOADABLE = """
+from harness import check
+
+@check("needs films")
+def films(context):
+    try:
+        raise ImportError("DLL load failed", path="Z:/Lib/Films.pyd")
+    except ImportError as error:
+        raise RuntimeError("no films") from error
+
+@check("passes")
+def passes(context):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("unloadable", "status", "reason"),
+    [
+        ({"z:/lib/films.pyd": "Wine: no mf.dll"}, "skipped", "Wine: no mf.dll"),
+        ({"z:/lib/other.pyd": "Wine: no mf.dll"}, "failed", "RuntimeError: no films"),
+    ],
+)
+def test_a_check_that_ends_at_what_the_machine_cannot_load_is_no_failure(
+    harness: ModuleType, tmp_path: Path, unloadable: dict[str, str], status: str, reason: str
+) -> None:
+    (tmp_path / "check_things.py").write_text(UNLOADABLE, "utf-8")
+    (tmp_path / "unloadable.json").write_text(json.dumps(unloadable), "utf-8")
+    harness.main(["--out", str(tmp_path / "out"), "--unloadable", str(tmp_path / "unloadable.json")])
+    document = json.loads((tmp_path / "out" / "smoke.json").read_text("utf-8"))
+    assert [(item["status"], item["reason"]) for item in document["checks"]] == [
+        (status, reason),
+        ("passed", None),
+    ]
+
+
 def test_one_check_alone(harness: ModuleType, tmp_path: Path) -> None:
     assert harness.main(["--out", str(tmp_path / "out"), "--only", "check_things.passes"]) == 0
 

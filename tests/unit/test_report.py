@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,25 @@ def test_only_what_ran_and_found_nothing_passes() -> None:
 )
 def test_the_kept_command_names_no_folder_and_no_secret(arguments: list[str], shown: str) -> None:
     assert shown_command(arguments) == shown
+
+
+def test_what_the_machine_could_not_try_is_said_and_no_problem(tmp_path: Path) -> None:
+    seen = report((), level(Level.INSTALL, not_tried=("import cv2: Wine: no mf.dll",)))
+    assert seen.passed
+    assert seen.not_tried == ("cp311-x: install: import cv2: Wine: no mf.dll",)
+    assert json.loads(seen.to_text())["not_tried"] == list(seen.not_tried)
+    page = render_page(seen, tmp_path)
+    assert "cp311-x: install: import cv2: Wine: no mf.dll" in page
+    assert "<h2>Not run</h2>" in page
+    assert "<h2>Not run</h2>" not in render_page(report((), level(Level.INSTALL)), tmp_path)
+
+
+def test_the_page_says_what_ran_a_target(tmp_path: Path) -> None:
+    seen = report((), level(Level.INSTALL))
+    (target,) = seen.targets
+    assert "Run by: Wine 8.0" in render_page(
+        replace(seen, targets=(replace(target, runner="Wine 8.0"),)), tmp_path
+    )
 
 
 def test_json_holds_every_problem_with_its_code() -> None:

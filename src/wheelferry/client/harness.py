@@ -127,10 +127,10 @@ def read_stamp(distribution):
     return {}
 
 
-def run(suite, level, out, only=(), lacking=None):
+def run(suite, level, out, only=(), unloadable=None):
     """Run every registered check of `level` and return the result document (also written to `out`).
 
-    `lacking` maps binaries (paths in small letters) that this machine cannot load to the reason: a check
+    `unloadable` maps binaries (paths in small letters) that this machine cannot load to the reason: a check
     that ends at one of them is skipped.
     """
     os.makedirs(out, exist_ok=True)
@@ -149,7 +149,7 @@ def run(suite, level, out, only=(), lacking=None):
         document["running"] = item.name
         _write(document, out)
         print("[%d/%d] %s ..." % (number, len(selected), item.title), flush=True)
-        result = _run_one(item, suite, out, lacking or {})
+        result = _run_one(item, suite, out, unloadable or {})
         print(
             "[%d/%d] %s: %s (%.1f s)"
             % (number, len(selected), item.title, result["status"], result["seconds"])
@@ -160,7 +160,7 @@ def run(suite, level, out, only=(), lacking=None):
     return document
 
 
-def _run_one(item, suite, out, lacking):
+def _run_one(item, suite, out, unloadable):
     build = read_stamp(suite.get("distribution", ""))
     features = set(suite.get("features", ())) | {OPS}
     lacking = set(suite.get("ops_features", ())) | {OPS} if build.get("ops") is False else set()
@@ -177,7 +177,7 @@ def _run_one(item, suite, out, lacking):
         except Skip as skipped:
             status, reason = "skipped", str(skipped)
         except Exception as error:  # a check may fail in any way; the failure is what is reported
-            beyond = [lacking[path] for path in _binaries(error) if path in lacking]
+            beyond = [unloadable[path] for path in _binaries(error) if path in unloadable]
             status, reason, trace = "failed", "%s: %s" % (type(error).__name__, error), traceback.format_exc()
             if beyond:
                 status, reason, trace = "skipped", beyond[0], None
@@ -216,17 +216,17 @@ def main(argv=None):
     parser.add_argument("--level", choices=LEVELS, default="smoke")
     parser.add_argument("--out", default="smoke-report", help="folder for results and pictures")
     parser.add_argument("--only", action="append", default=[], help="run only this check (module.function)")
-    parser.add_argument("--lacking", help="JSON: binaries that this machine cannot load, with the reason")
+    parser.add_argument("--unloadable", help="JSON: binaries that this machine cannot load, with the reason")
     arguments = parser.parse_args(argv)
     out = os.path.abspath(arguments.out)
     suite = load(os.path.dirname(os.path.abspath(__file__)))
     with contextlib.suppress(AttributeError):  # streams may be replaced by objects without reconfigure
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    lacking = {}
-    if arguments.lacking:
-        with open(arguments.lacking, encoding="utf-8") as stream:
-            lacking = json.load(stream)
-    document = run(suite, arguments.level, out, arguments.only, lacking)
+    unloadable = {}
+    if arguments.unloadable:
+        with open(arguments.unloadable, encoding="utf-8") as stream:
+            unloadable = json.load(stream)
+    document = run(suite, arguments.level, out, arguments.only, unloadable)
     statuses = [result["status"] for result in document["checks"]]
     print("%d passed, %d failed, %d skipped" % tuple(map(statuses.count, ("passed", "failed", "skipped"))))
     return 0 if "passed" in statuses and "failed" not in statuses else 1

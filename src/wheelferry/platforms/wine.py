@@ -172,6 +172,17 @@ def serving(wine: Wine, environment: Mapping[str, str], run: Runner) -> Iterator
         yield
     finally:
         run([wine.server, "-k"], step="end Wine", env=environment, check=False)
+        _remove_socket(Path(environment["WINEPREFIX"]))
+
+
+def _remove_socket(prefix: Path) -> None:
+    """Debian's server listens in a folder that the file ``wineserver`` names, and leaves it behind."""
+    noted = prefix / "wineserver"
+    if noted.is_file():
+        name = noted.read_text("ascii").strip()
+        if re.fullmatch(r"wine-\w+", name):
+            shutil.rmtree(Path("/tmp") / name, ignore_errors=True)  # noqa: S108 -- its place without TMPDIR
+        noted.unlink()
 
 
 def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> None:
@@ -185,16 +196,16 @@ def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> 
     if _SIGNATURE not in data[:128]:
         raise BuildError(f"{own} is not Wine's own", hint="remove the prefix")
     (system / f"{_OWN}.dll").write_bytes(data.replace(_SIGNATURE, b"x" * len(_SIGNATURE), 1))
-    definition = system.parent / "temp" / "ucrtbase.def"
-    definition.write_text(_definition(exported(own)), "ascii")
-    ours = definition.with_suffix(".dll")
+    listing = system.parent / "temp" / "ucrtbase.def"
+    listing.write_text(definition(exported(own)), "ascii")
+    ours = listing.with_suffix(".dll")
     run(
-        [compiler.program, "-shared", "-O2", "-static-libgcc", "-s", "-o", ours, _PASSING, definition],
+        [compiler.program, "-shared", "-O2", "-static-libgcc", "-s", "-o", ours, _PASSING, listing],
         step="compile ucrtbase.dll",
         log=log,
     )
     ours.replace(own)
-    definition.unlink()
+    listing.unlink()
 
 
 def exported(library: Path) -> list[tuple[str, int]]:
@@ -203,11 +214,11 @@ def exported(library: Path) -> list[tuple[str, int]]:
 
     with contextlib.closing(pefile.PE(str(library), fast_load=True)) as image:
         image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXPORT"]])
-        symbols = image.DIRECTORY_ENTRY_EXPORT.symbols
+        symbols = getattr(image, "DIRECTORY_ENTRY_EXPORT").symbols  # noqa: B009 -- set by parse_data_directories
         return [(symbol.name.decode("ascii"), symbol.ordinal) for symbol in symbols if symbol.name]
 
 
-def _definition(exports: Iterable[tuple[str, int]]) -> str:
+def definition(exports: Iterable[tuple[str, int]]) -> str:
     """A linker's .def file: the complex functions from what is linked, the rest passed on."""
     lines = ["LIBRARY ucrtbase.dll", "EXPORTS"]
     for name, ordinal in exports:
@@ -216,7 +227,9 @@ def _definition(exports: Iterable[tuple[str, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def lacking(binaries: Mapping[str, Iterable[str]], has: Callable[[str], bool], wine: str) -> dict[str, str]:
+def unloadable(
+    binaries: Mapping[str, Iterable[str]], has: Callable[[str], bool], wine: str
+) -> dict[str, str]:
     """Binaries that this Wine cannot load, with the reason; by the names that `binaries` has.
 
     `binaries` maps the relative path of each .pyd and .dll of an environment to the DLLs it imports. A DLL

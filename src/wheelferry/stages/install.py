@@ -20,7 +20,7 @@ from wheelferry.report import Check, Level
 from wheelferry.stages.machine import Machine
 from wheelferry.tools import Tools
 
-LACKING = "lacking.json"
+UNLOADABLE = "unloadable.json"
 _SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
@@ -165,9 +165,9 @@ def _inspect(
         return [_problem(Code.IMPORT, entry, message, result.output)], []
     problems, not_tried = [], []
     failed = json.loads(answer)
-    lacking = _spelled(machine.lacking(env), machine) if failed else {}
+    unloadable = _spelled(machine.unloadable(env), machine) if failed else {}
     for name, (trace, binaries) in failed.items():
-        reasons = [lacking[binary.lower()] for binary in binaries if binary.lower() in lacking]
+        reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
         if reasons:
             not_tried.append(f"import {name}: {reasons[0]}")
         else:
@@ -185,9 +185,9 @@ def _inspect(
     return problems, not_tried
 
 
-def _spelled(lacking: Mapping[Path, str], machine: Machine) -> dict[str, str]:
+def _spelled(unloadable: Mapping[Path, str], machine: Machine) -> dict[str, str]:
     """The binaries that the machine cannot load, as its Python names them, in small letters."""
-    return {machine.sandbox.spell(path).lower(): reason for path, reason in lacking.items()}
+    return {machine.sandbox.spell(path).lower(): reason for path, reason in unloadable.items()}
 
 
 def run_suite(
@@ -211,20 +211,20 @@ def run_suite(
                 task.total(int(match[2]), done=int(match[1]) - 1)
                 task.detail(match[3])
 
-        lacking = _spelled(machine.lacking(env), machine)
-        (out.parent / LACKING).write_text(json.dumps(lacking), "utf-8")
+        unloadable = _spelled(machine.unloadable(env), machine)
+        options: list[str | Path] = []
+        if unloadable:  # the harness of an older bundle does not know the option
+            (out.parent / UNLOADABLE).write_text(json.dumps(unloadable), "utf-8")
+            options = ["--unloadable", out.parent / UNLOADABLE]
         ended = machine.sandbox(
-            [
-                machine.python(env), suite / "harness.py", "--level", name, "--out", out,
-                "--lacking", out.parent / LACKING,
-            ],
+            [machine.python(env), suite / "harness.py", "--level", name, "--out", out, *options],
             step=f"{name} suite",
             log=out / "suite.log",
             on_line=listen,
             check=False,
-        )  # fmt: skip
+        )
     problems, checks = read_results(out / f"{name}.json", level, ended.returncode, ended.output)
-    beyond = [check for check in checks if check.status == "skipped" and check.reason in lacking.values()]
+    beyond = [check for check in checks if check.status == "skipped" and check.reason in unloadable.values()]
     return problems, [f"{check.title}: {check.reason}" for check in beyond], checks
 
 

@@ -1,6 +1,7 @@
 """The machine that a target is proven on: this one, or the Windows that Wine gives it."""
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -20,11 +21,11 @@ from wheelferry.platforms.wine import (
     copy_prefix,
     find_compiler,
     find_wine,
-    lacking,
     make_prefix,
     prefix_key,
     read_imports,
     serving,
+    unloadable,
     windows_path,
     wine_environment,
 )
@@ -45,7 +46,7 @@ class Machine:
     """Where a target is installed and tried.
 
     `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
-    environments are made with, `program` where such an environment has its own. `lacking` tells which of
+    environments are made with, `program` where such an environment has its own. `unloadable` tells which of
     an environment's binaries the machine itself cannot load although the target's can, and why, by the
     binary's absolute path.
     """
@@ -55,7 +56,7 @@ class Machine:
     base: Path
     program: str = "bin/python"
     facts: Mapping[str, object] = field(default_factory=dict)
-    lacking: Callable[[Path], Mapping[Path, str]] = lambda _: {}
+    unloadable: Callable[[Path], Mapping[Path, str]] = lambda _: {}
 
     def python(self, env: Path) -> Path:
         """The program of the environment `env`."""
@@ -111,7 +112,7 @@ def open_machine(
             base=python.program,
             program="Scripts/python.exe",
             facts={"python": version, "python_origin": python.origin},
-            lacking=lambda env: _lacking(env, python.folder, system, wine),
+            unloadable=functools.cache(lambda env: _unloadable(env, python.folder, system, wine)),
         )
 
 
@@ -168,7 +169,7 @@ def _ask(
     return version, {"connections": {**sandbox.evidence.get("connections", {}), **connections}}
 
 
-def _lacking(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, str]:
+def _unloadable(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, str]:
     """Binaries of the environment that this Wine cannot load, with the reason."""
     packages = env / "Lib" / "site-packages"
     own = [path for path in files_below(packages) if path.suffix.lower() in (".pyd", ".dll")]
@@ -180,7 +181,7 @@ def _lacking(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, str]
         # sets of Windows' functions, which Wine resolves by a table of its own
         return library.lower() in known or library.lower().startswith("api-ms-")
 
-    return {packages / name: reason for name, reason in lacking(binaries, has, wine.version).items()}
+    return {packages / name: reason for name, reason in unloadable(binaries, has, wine.version).items()}
 
 
 __all__ = ["SETUP", "Machine", "Runner", "cannot_run", "open_machine", "require_wine"]

@@ -1,0 +1,190 @@
+"""The sample project's Windows bundle, made on Linux and run by a Windows Python under Wine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import TARGET
+from ferry import Ferry
+from wheelferry.cli.session import open_tools
+from wheelferry.errors import MissingError
+from wheelferry.files import tree_hash
+from wheelferry.interpreters import find_interpreter
+from wheelferry.manifest import TargetEntry
+from wheelferry.platforms.wine import find_compiler, find_wine
+from wheelferry.process import run
+from wheelferry.stages.machine import open_machine
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+
+PYTHON = "3.11"
+TORCH = "2.13.0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wine() -> None:
+    """Wine and mingw-w64; where `.ci/run` has installed them, their absence is a failure."""
+    try:
+        find_wine(run)
+        find_compiler(run)
+    except MissingError as error:
+        if os.environ.get("WHEELFERRY_TESTS_NEED_WINE"):
+            raise
+        pytest.skip(f"{error}; {error.hint}")
+
+
+@pytest.fixture(scope="module")
+def bundle(ferry: Ferry) -> Path:
+    """A packed bundle for Windows in a folder whose name has a space and a letter beyond ASCII."""
+    out = ferry.cache.parent / "w ü"
+    target = ["--platform", "win_amd64", "--python", PYTHON, "--torch", TORCH, "--without-ops"]
+    ferry("bundle", "sample@1.0", *target, "--no-verify", "--out", out)
+    return out
+
+
+def test_all_levels_pass_under_a_windows_python_without_a_network(ferry: Ferry, bundle: Path) -> None:
+    report = json.loads(ferry("verify", bundle, "--runner", "wine", "--json"))
+    assert report["passed"]
+    (target,) = report["targets"]
+    assert target["runner"].startswith("Wine ")
+    levels = {level["level"]: level for level in target["levels"]}
+    assert {name: level["passed"] for name, level in levels.items()} == {
+        "install": True,
+        "smoke": True,
+        "train": True,
+    }
+    facts = levels["install"]["facts"]
+    assert facts["python"].startswith(f"{PYTHON}.")
+    assert facts["python_origin"].startswith("assembled")
+    assert "colorama" in facts["installed"] or "msvc-runtime" in facts["installed"]
+    smoke = {check["name"]: check["status"] for check in levels["smoke"]["checks"]}
+    assert "passed" in smoke.values()
+    (train,) = levels["train"]["checks"]
+    assert train["status"] == "passed"
+    isolation = target["isolation"]
+    if isolation["isolated"]:
+        seen = isolation["evidence"]["connections"]
+        assert {name for name in seen if name.startswith("Windows")} != set()
+        assert "connected" not in seen.values()
+
+
+def test_without_a_runner_the_target_is_read_but_not_run(ferry: Ferry, bundle: Path) -> None:
+    said = ferry("verify", bundle, status=3)
+    assert "not run: cp311-win_amd64-torch2_13_0-" in said
+    assert "try --runner wine" in said
+
+
+def test_a_python_of_another_version_is_refused(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
+    for name in ("python.exe", "python312.dll"):
+        (tmp_path / name).write_bytes(b"MZ")
+    given = ["--runner", "wine", "--windows-python", tmp_path]
+    assert "is Python 3.12" in ferry("verify", bundle, *given, status=2)
+
+
+def test_ctrl_c_leaves_no_wine_and_no_mess(ferry: Ferry, bundle: Path) -> None:
+    before = tree_hash(bundle)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wheelferry", "verify", bundle, "--runner", "wine", "--level", "install"],
+        env=ferry.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "start the Windows Python" in line:
+            break
+    time.sleep(3)  # the environment is being made
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, "".join(seen) + process.stdout.read()
+    process.stdout.close()
+    time.sleep(1)
+    assert wine_processes(ferry.cache) == []
+    assert list((ferry.cache / "work").glob("verify-*")) == []
+    assert tree_hash(bundle) == before
+
+
+def wine_processes(cache: Path) -> list[str]:
+    """Command lines of programs of Wine whose prefix is in `cache`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"WINEPREFIX={cache}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.12", "3.13"])
+def test_a_python_of_other_versions_is_assembled(
+    python: str, ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each starts, and has the modules that installing and training need."""
+    monkeypatch.setenv("WHEELFERRY_CACHE", str(ferry.cache))
+    tools = open_tools(quiet=True)
+    try:
+        find_interpreter(python, tools.run, uv=tools.uv.program)
+    except MissingError as error:
+        pytest.skip(f"its standard library would be that of this machine's: {error}")
+    entry = TargetEntry(
+        target=replace(TARGET, python=python, platform="win_amd64"),
+        requirements="",
+        pylock="",
+        built="",
+        extensions=(),
+    )
+    code = (
+        "import bz2, ctypes, hashlib, lzma, multiprocessing, socket, sqlite3, ssl, venv;"
+        "print(ssl.OPENSSL_VERSION, sqlite3.connect(':memory:').execute('select 6 * 7').fetchone())"
+    )
+    with open_machine(tmp_path, entry, tmp_path / "work", tools) as machine:
+        assert str(machine.facts["python"]).startswith(f"{python}.")
+        done = machine.sandbox([machine.base, "-c", code], step="import", log=tmp_path / "log", check=False)
+    assert done.returncode == 0, done.output
+    assert "OpenSSL" in done.output
+    assert "(42,)" in done.output
+
+
+def test_wine_computes_with_complex_numbers(
+    ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Wine's own ucrtbase lacks is there, and exits and streams are passed on."""
+    monkeypatch.setenv("WHEELFERRY_CACHE", str(ferry.cache))
+    entry = TargetEntry(
+        target=replace(TARGET, python=PYTHON, platform="win_amd64"),
+        requirements="",
+        pylock="",
+        built="",
+        extensions=(),
+    )
+    script = tmp_path / "with a space ü.py"
+    script.write_text(COMPLEX, "utf-8")
+    with open_machine(tmp_path, entry, tmp_path / "work", open_tools(quiet=True)) as machine:
+        done = machine.sandbox([machine.base, script], step="compute", log=tmp_path / "log", check=False)
+    assert (done.returncode, done.output) == (42, "(0.0, 2.0) (0.0, 3.0) 5.0\n")
+
+
+# A complex float is eight bytes in a register, a complex double is passed by reference.
+COMPLEX = """
+import ctypes, struct, sys
+library = ctypes.CDLL("ucrtbase")
+library.csqrtf.restype, library.csqrtf.argtypes = ctypes.c_uint64, [ctypes.c_uint64]
+(packed,) = struct.unpack("Q", struct.pack("ff", -4, 0))
+class Double(ctypes.Structure):
+    _fields_ = [("real", ctypes.c_double), ("imag", ctypes.c_double)]
+library.csqrt.restype, library.csqrt.argtypes = Double, [Double]
+library.cabs.restype, library.cabs.argtypes = ctypes.c_double, [Double]
+root = library.csqrt(Double(-9, 0))
+print(struct.unpack("ff", struct.pack("Q", library.csqrtf(packed))), (root.real, root.imag), library.cabs(Double(3, 4)))
+sys.exit(42)
+"""

@@ -1,0 +1,116 @@
+"""The install level on a machine that lacks something: what is a problem, and what was not tried."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import TARGET, pack_bundle
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.errors import MissingError
+from wheelferry.lock import parse_requirements
+from wheelferry.manifest import parse_manifest
+from wheelferry.process import Completed
+from wheelferry.report import Level, LevelResult
+from wheelferry.sandbox import Sandbox
+from wheelferry.stages import install as stage
+from wheelferry.stages import verify as verify_stage
+from wheelferry.stages.machine import Machine, Runner
+from wheelferry.tools import Tools
+
+LOST = Path("/env/Lib/site-packages/films/films.pyd")
+
+
+def machine(tmp_path: Path, answers: Mapping[str, str], unloadable: Mapping[Path, str]) -> Machine:
+    """One whose Python gives canned answers by step."""
+
+    def run(command: Sequence[str | Path], *, step: str, **_: Any) -> Completed:
+        return Completed(returncode=0, output=answers[step])
+
+    sandbox = Sandbox(prefix=(), kind="", isolated=True, evidence={}, home=tmp_path, run=run)
+    return Machine(runner="Wine 8.0", sandbox=sandbox, base=Path("python"), unloadable=lambda _: unloadable)
+
+
+@pytest.mark.parametrize(
+    ("unloadable", "problems", "not_tried"),
+    [
+        ({LOST: "Wine: no mf.dll"}, [], ["import tiny: Wine: no mf.dll"]),
+        ({LOST.with_name("other.pyd"): "Wine: no mf.dll"}, ["ImportError: DLL load failed"], []),
+        ({}, ["ImportError: DLL load failed"], []),
+    ],
+)
+def test_only_an_import_that_ends_at_such_a_binary_is_not_tried(
+    bundle: Path, tmp_path: Path, unloadable: Mapping[Path, str], problems: list[str], not_tried: list[str]
+) -> None:
+    manifest = parse_manifest((bundle / "bundle.json").read_text("utf-8"))
+    (entry,) = manifest.targets
+    trace = "Traceback\nImportError: DLL load failed"
+    answers = {
+        "import": "\n@@" + json.dumps({"tiny": [trace, [str(LOST)]]}),
+        "pip list": "".join(
+            f"{name}=={version}\n"
+            for name, (version, _) in parse_requirements(
+                (bundle / entry.requirements).read_text("utf-8")
+            ).items()
+        ),
+    }
+    one = machine(tmp_path, answers, unloadable)
+    found, beyond = stage._inspect(bundle, entry, Path("/env"), one, tmp_path / "log", {})
+    assert [problem.message for problem in found] == problems
+    assert beyond == not_tried
+
+
+def test_the_inspection_names_the_binaries_behind_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "films.py").write_text(
+        "try:\n    raise ImportError('DLL load failed', path='C:/films.pyd')\n"
+        "except ImportError as error:\n    raise RuntimeError('no films') from error\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.argv", ["-c", "films", "json"])
+    exec(stage.INSPECT, {})  # noqa: S102 -- what the target's Python runs
+    failed = json.loads(capsys.readouterr().out.rpartition("\n@@")[2])
+    assert list(failed) == ["films"]
+    trace, binaries = failed["films"]
+    assert trace.strip().endswith("RuntimeError: no films")
+    assert binaries == ["C:/films.pyd"]
+
+
+def test_a_missing_runner_is_said_before_anything_is_read(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: Tools) -> None:
+        raise MissingError("Wine is not on this machine")
+
+    monkeypatch.setattr(verify_stage, "require_wine", missing)
+    with pytest.raises(MissingError, match="Wine is not on this machine"):
+        verify_stage.verify(tmp_path, Level.INSTALL, tools, runner=Runner.WINE)
+
+
+def test_a_target_for_windows_is_only_read_without_a_runner(
+    tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    bundle = pack_bundle(tmp_path / "bundle", tmp_path / "made", tools, located)
+    path = bundle / "bundle.json"
+    manifest = parse_manifest(path.read_text("utf-8"))
+    (entry,) = manifest.targets
+    windows = replace(entry, target=replace(TARGET, platform="win_amd64"))
+    result = verify_stage._verify_target(
+        bundle,
+        windows,
+        Level.SMOKE,
+        LevelResult(level=Level.STATIC, seconds=0),
+        tmp_path / "work",
+        tools,
+        None,
+        None,
+    )
+    assert [level.not_run for level in result.levels] == [
+        "win_amd64 does not run here; try --runner wine"
+    ] * 2
+    assert result.runner is None
