@@ -84,8 +84,8 @@ def test_without_a_runner_the_target_is_read_but_not_run(ferry: Ferry, bundle: P
 def test_a_python_of_another_version_is_refused(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
     for name in ("python.exe", "python312.dll"):
         (tmp_path / name).write_bytes(b"MZ")
-    given = ["--runner", "wine", "--windows-python", tmp_path]
-    assert "is Python 3.12" in ferry("verify", bundle, *given, status=2)
+    said = ferry("verify", bundle, "--runner", "wine", "--windows-python", tmp_path, status=2)
+    assert "is Python 3.12" in said
 
 
 def test_ctrl_c_leaves_no_wine_and_no_mess(ferry: Ferry, bundle: Path) -> None:
@@ -125,7 +125,7 @@ def wine_processes(cache: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.8", "3.13"])
 def test_a_python_of_other_versions_is_assembled(
     python: str, ferry: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +185,7 @@ class Double(ctypes.Structure):
 library.csqrt.restype, library.csqrt.argtypes = Double, [Double]
 library.cabs.restype, library.cabs.argtypes = ctypes.c_double, [Double]
 root = library.csqrt(Double(-9, 0))
-print(struct.unpack("ff", struct.pack("Q", library.csqrtf(packed))), (root.real, root.imag), library.cabs(Double(3, 4)))
+print(struct.unpack("ff", struct.pack("Q", library.csqrtf(packed))), (root.real, root.imag),
+    library.cabs(Double(3, 4)))
 sys.exit(42)
 """

@@ -99,7 +99,7 @@ def test_nothing_of_the_callers_environment_gets_in(monkeypatch: pytest.MonkeyPa
 def test_wine_starts_nothing_beside_the_program() -> None:
     rules = wine_environment(Path("/p"), Path("/h"))["WINEDLLOVERRIDES"].split(";")
     off = {name for rule in rules if rule.endswith("=") for name in rule[:-1].split(",")}
-    assert off == {"mscoree", "mshtml", "winemenubuilder.exe", "winedbg.exe"}
+    assert off == {"mscoree", "mshtml", "winemenubuilder.exe", "winedbg.exe", "wbemprox"}
 
 
 def test_wine_is_found_on_path_with_its_version(programs: Path) -> None:

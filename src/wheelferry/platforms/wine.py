@@ -28,7 +28,8 @@ _VERSION = re.compile(r"wine-(\S+)")
 
 # No mono and no browser (both would be downloaded), no menu entries in the user's HOME, and no debugger: it
 # is started for each program that crashes and would, where it crashes itself, start itself without end.
-_OFF = ("mscoree", "mshtml", "winemenubuilder.exe", "winedbg.exe")
+# No WMI: at Wine's answers Python 3.12's `platform` ends; without it, that asks elsewhere.
+_OFF = ("mscoree", "mshtml", "winemenubuilder.exe", "winedbg.exe", "wbemprox")
 
 # Wine 8's ucrtbase ends the program when one of these is called; torch does when it is imported.
 _COMPLEX_NAMES = (
@@ -112,6 +113,8 @@ def wine_environment(prefix: Path, home: Path, cpus: str | None = None) -> dict[
         "KMP_AFFINITY": "disabled",
         "PIP_CONFIG_FILE": "nul",
         "PIP_NO_CACHE_DIR": "1",
+        # half of an installation's time here, and nothing that the bundle brings
+        "PIP_COMPILE": "0",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PYTHONNOUSERSITE": "1",
         "MPLBACKEND": "Agg",
