@@ -6,6 +6,7 @@ made once, from Wine's own files, and then copied for each use.
 
 import contextlib
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path, PurePath
 
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.files import files_below, link_or_copy, sha256_file
+from wheelferry.platforms.windows import read_exports, read_pe
 from wheelferry.process import Runner
 from wheelferry.sandbox import Sandbox
 
@@ -211,22 +213,17 @@ def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> 
     listing.unlink()
 
 
-def exported(library: Path) -> list[tuple[str, int]]:
-    """Name and ordinal of everything that a DLL exports by name."""
-    import pefile
-
-    with contextlib.closing(pefile.PE(str(library), fast_load=True)) as image:
-        image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXPORT"]])
-        symbols = getattr(image, "DIRECTORY_ENTRY_EXPORT").symbols  # noqa: B009 -- set by parse_data_directories
-        return [(symbol.name.decode("ascii"), symbol.ordinal) for symbol in symbols if symbol.name]
+def exported(library: Path) -> tuple[str, ...]:
+    """The names that a DLL exports."""
+    return read_exports(library.read_bytes())
 
 
-def definition(exports: Iterable[tuple[str, int]]) -> str:
+def definition(exports: Iterable[str]) -> str:
     """A linker's .def file: the complex functions from what is linked, the rest passed on."""
     lines = ["LIBRARY ucrtbase.dll", "EXPORTS"]
-    for name, ordinal in exports:
+    for name in exports:
         source = "" if name in _COMPLEX else f' = {_OWN}."{name}"'
-        lines.append(f'  "{name}"{source} @{ordinal}')
+        lines.append(f'  "{name}"{source}')
     return "\n".join(lines) + "\n"
 
 
@@ -258,10 +255,10 @@ def unloadable(
         reasons.update(further)
 
 
-def read_imports(path: Path) -> list[str]:
+def read_imports(path: Path) -> tuple[str, ...]:
     """The DLLs that a Windows binary must have to be loaded (not those that it loads when first needed)."""
-    import pefile
-
-    with contextlib.closing(pefile.PE(str(path), fast_load=True)) as image:
-        image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
-        return [entry.dll.decode("ascii") for entry in getattr(image, "DIRECTORY_ENTRY_IMPORT", ())]
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read_pe(data).imports
+    except ValueError:
+        return ()  # empty, or a file that only has such a name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wheelferry.errors import MissingError
 from wheelferry.files import files_below, folder_aside
-from wheelferry.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.interpreters import find_interpreter, host_glibc_minor, is_own_platform, program_in
 from wheelferry.manifest import TargetEntry
 from wheelferry.platforms.wine import (
     SETUP,
@@ -46,7 +46,7 @@ class Machine:
     """Where a target is installed and tried.
 
     `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
-    environments are made with, `program` where such an environment has its own. `unloadable` tells which of
+    environments are made with, `python` gives the program of such an environment. `unloadable` tells which of
     an environment's binaries the machine itself cannot load although the target's can, and why, by the
     binary's absolute path.
     """
@@ -54,19 +54,17 @@ class Machine:
     runner: str
     sandbox: Sandbox
     base: Path
-    program: str = "bin/python"
+    python: Callable[[Path], Path] = program_in
     facts: Mapping[str, object] = field(default_factory=dict)
     unloadable: Callable[[Path], Mapping[Path, str]] = lambda _: {}
-
-    def python(self, env: Path) -> Path:
-        """The program of the environment `env`."""
-        return env / self.program
 
 
 def cannot_run(target: Target, runner: Runner | None) -> str | None:
     """Why the target's wheels cannot be tried on this machine with `runner`; None when they can."""
     minor = host_glibc_minor()
     machine = platform.machine()
+    if target.is_windows and is_own_platform(target):
+        return None
     if target.is_windows:
         if runner is Runner.WINE and machine != "x86_64":
             return f"Wine runs {target.platform} on x86_64, this machine is {machine}"
@@ -92,7 +90,7 @@ def open_machine(
     sandbox = open_sandbox(work / "home", tools.run)
     if not sandbox.isolated:
         tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
-    if not entry.target.is_windows:
+    if is_own_platform(entry.target):
         interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
         facts = {"python": interpreter.version}
         yield Machine(runner="this machine", sandbox=sandbox, base=interpreter.path, facts=facts)
@@ -110,7 +108,7 @@ def open_machine(
             runner=f"Wine {wine.version}",
             sandbox=inside,
             base=python.program,
-            program="Scripts/python.exe",
+            python=lambda env: env / "Scripts" / "python.exe",
             facts={"python": version, "python_origin": python.origin},
             unloadable=functools.cache(lambda env: _unloadable(env, python.folder, system, wine)),
         )

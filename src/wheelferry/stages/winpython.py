@@ -240,8 +240,7 @@ def _make_stable_library(library: Path, path: Path, compiler: Compiler, tools: T
     """python3.dll, which abi3 extensions import: every name is passed on to python3NN.dll."""
     with tools.store.workspace("python3") as work:
         definition = work / "python3.def"
-        names = [name for name, _ in exported(library)]
-        passed_on = [f'  "{name}" = {library.stem}."{name}"' for name in names]
+        passed_on = [f'  "{name}" = {library.stem}."{name}"' for name in exported(library)]
         definition.write_text("\n".join(["LIBRARY python3.dll", "EXPORTS", *passed_on]) + "\n", "ascii")
         tools.run(
             [
