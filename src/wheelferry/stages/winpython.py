@@ -72,10 +72,12 @@ def bring_python(
     for it cannot be had.
     """
     if given is not None:
-        return WindowsPython(program=_take(given, entry.target, work, tools), origin="genuine, given")
+        return WindowsPython(
+            program=_take(given, entry.target, work, tools), origin="given with --windows-python"
+        )
     if entry.runtime is not None:
         program = _unpack(root / entry.runtime.path, work, tools) / entry.runtime.program
-        return WindowsPython(program=program, origin="genuine, the one that the bundle carries")
+        return WindowsPython(program=program, origin="carried by the bundle")
     return _assemble(entry.target, compiler, tools)
 
 
