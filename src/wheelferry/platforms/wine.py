@@ -25,6 +25,11 @@ SETUP = "apt-get install --no-install-recommends wine64 g++-mingw-w64-x86-64-pos
 
 _PACKAGED = ("/usr/lib/wine", "/usr/lib/x86_64-linux-gnu/wine", "/opt/wine-stable/bin")
 _COMPILERS = ("x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-gcc-posix", "x86_64-w64-mingw32-gcc-win32")
+# Wine brings a runtime of Visual C++, a bare Windows does not: with it, a bundle without one would pass.
+_VISUAL_CPP = (
+    "concrt140", "msvcp140", "msvcp140_1", "msvcp140_2", "msvcp140_atomic_wait", "msvcp140_codecvt_ids",
+    "vcamp140", "vccorlib140", "vcomp140", "vcruntime140", "vcruntime140_1", "vcruntime140_threads",
+)  # fmt: skip
 _PASSING = Path(__file__).with_name("passing.c")
 _VERSION = re.compile(r"wine-(\S+)")
 
@@ -44,7 +49,7 @@ _OWN = "ucrtw"  # what Wine's own ucrtbase is called in our prefixes
 _SIGNATURE = b"Wine builtin DLL"
 
 # Raise it when the same Wine and compiler would give another prefix.
-_PREFIX_FORMAT = 1
+_PREFIX_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,8 @@ def wine_environment(prefix: Path, home: Path, cpus: str | None = None) -> dict[
     """The environment that a program in the prefix starts with; the Windows side of it is the prefix's own.
 
     `cpus` is how many threads OpenMP may use (default: its own choice). What is set for Python is what the
-    sandbox sets on any system; what is set for OpenMP is what Wine lacks: its NUMA call.
+    sandbox sets on any system; what is set for OpenMP is what Wine lacks: its NUMA call. The runtime of
+    Visual C++ is loaded from the wheels alone.
     """
     values = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -111,7 +117,7 @@ def wine_environment(prefix: Path, home: Path, cpus: str | None = None) -> dict[
         "WINEPREFIX": str(prefix),
         "WINEARCH": "win64",
         "WINEDEBUG": "-all",
-        "WINEDLLOVERRIDES": f"{','.join(_OFF)}=;ucrtbase=n,b;{_OWN}=n",
+        "WINEDLLOVERRIDES": f"{','.join(_OFF)}=;{','.join(_VISUAL_CPP)}=n;ucrtbase=n,b;{_OWN}=n",
         "KMP_AFFINITY": "disabled",
         "PIP_CONFIG_FILE": "nul",
         "PIP_NO_CACHE_DIR": "1",
@@ -149,6 +155,8 @@ def make_prefix(prefix: Path, wine: Wine, compiler: Compiler, sandbox: Sandbox, 
     for link in [path for path in files_below(prefix / "drive_c" / "users") if path.is_symlink()]:
         link.unlink()
         link.mkdir()
+    for name in _VISUAL_CPP:
+        (prefix / "drive_c" / "windows" / "system32" / f"{name}.dll").unlink(missing_ok=True)
     _exchange_ucrt(prefix / "drive_c" / "windows" / "system32", compiler, sandbox.run, log)
 
 

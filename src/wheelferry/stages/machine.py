@@ -172,7 +172,8 @@ def _unloadable(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, s
     packages = env / "Lib" / "site-packages"
     own = [path for path in files_below(packages) if path.suffix.lower() in (".pyd", ".dll")]
     binaries = {path.relative_to(packages).as_posix(): read_imports(path) for path in own}
-    beside = {path.name.lower() for path in files_below(base) if path.suffix.lower() in (".dll", ".pyd")}
+    places = [*files_below(base), *(env / "Scripts").iterdir()]  # msvc-runtime's lie among the scripts
+    beside = {path.name.lower() for path in places if path.suffix.lower() in (".dll", ".pyd")}
     known = {path.name.lower() for path in system.iterdir()} | beside
 
     def has(library: str) -> bool:
