@@ -33,7 +33,7 @@ def with_gradients(function, *inputs):
     return [output] + [leaf.grad for leaf in leaves]
 
 
-@check("CUDA operators: compiled in when, and only when, the wheel was built to have them")
+@check("CUDA operators: compiled in when, and only when, the wheel was built to have them", needs=["ops"])
 def cuda_as_built(context):
     from detectron2 import _C
 
@@ -46,7 +46,7 @@ def cuda_as_built(context):
     expect(compiled == stated, "the wheel says CUDA %s, its operators %s" % (stated, found))
 
 
-@check("CUDA operators: rotated IoU and NMS equal those of the CPU", needs=["rotated"])
+@check("CUDA operators: rotated IoU and NMS equal those of the CPU", needs=["ops", "rotated"])
 def cuda_rotated_boxes(context):
     from detectron2.layers import nms_rotated
     from detectron2.layers.rotated_boxes import pairwise_iou_rotated
@@ -70,7 +70,9 @@ def cuda_rotated_boxes(context):
         context.value("kept of %d" % count, len(kept))
 
 
-@check("CUDA operators: rotated RoIAlign, forward and backward, equals that of the CPU", needs=["rotated"])
+@check(
+    "CUDA operators: rotated RoIAlign, forward and backward, equals that of the CPU", needs=["ops", "rotated"]
+)
 def cuda_roi_align_rotated(context):
     from detectron2.layers import ROIAlignRotated
 
@@ -83,7 +85,7 @@ def cuda_roi_align_rotated(context):
         agree(context, name, one, other)
 
 
-@check("CUDA operators: RoIAlign, forward and backward, equals that of the CPU")
+@check("CUDA operators: RoIAlign, forward and backward, equals that of the CPU", needs=["ops"])
 def cuda_roi_align(context):
     from detectron2.layers import ROIAlign
 
@@ -101,7 +103,10 @@ def cuda_roi_align(context):
         agree(context, name, one, other)
 
 
-@check("CUDA operators: deformable convolution, plain and modulated, equals torchvision's on the CPU")
+@check(
+    "CUDA operators: deformable convolution, plain and modulated, equals torchvision's on the CPU",
+    needs=["ops"],
+)
 def cuda_deform_conv(context):
     from detectron2.layers.deform_conv import deform_conv, modulated_deform_conv
     from torchvision.ops import deform_conv2d
