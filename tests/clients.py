@@ -16,6 +16,7 @@ from wheelferry.store import Store
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
+WINDOWS = Target(python="3.11", platform="win_amd64", torch="2.13.0", backend="default")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _GLIBC = platform.libc_ver()[1].replace(".", "_")
 HERE = Target(
@@ -47,15 +48,16 @@ def pack_client_bundle(
     target: Target = HERE,
     runtime: Path | None = None,
     files: Mapping[str, bytes] | None = None,
+    kit: Kit | None = None,
 ) -> Path:
-    """A bundle for this very machine. `files` are those of one more package, called cargo."""
+    """A bundle for this very machine, or with a `kit` for another; `files` are those of one more package, cargo."""
     (located.folder / "tiny" / "smoke" / "check_tiny.py").write_text(CHECKS, "utf-8")
     made = out.with_name(f"{out.name}-made")
     version = f"1.{len(files or {})}"
     contents = {f"cargo/{name}": data for name, data in (files or {}).items()}
     cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
-    python = take_archive(runtime, tools) if runtime else None
-    kit = make_kit(made / "kit", tools.store, python)
+    if kit is None:
+        kit = make_kit(made / "kit", tools.store, take_archive(runtime, tools) if runtime else None)
     return pack_bundle(out, made, tools, located, targets=[target], kit=kit, more=[cargo])
 
 

@@ -232,24 +232,29 @@ def _kit(made: Path, store: Store) -> Kit:
     )
 
 
+# Of torch, and of what is built against it.
+_MANYLINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
+
+
 def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel]) -> Locked:
     """Torch, a leaf, its twig, and the project built against that torch, for one target."""
     python = cell.target.interpreter
     number = python.removeprefix("cp")
-    torch = locked(
-        write_wheel(made, "torch", "2.13.0", tag=f"{python}-{python}-manylinux_2_28_x86_64"), store
-    )
+    windows = cell.target.platform == "win_amd64"
+    torch_platform, own_platform = ("win_amd64",) * 2 if windows else _MANYLINUX
+    torch = locked(write_wheel(made, "torch", "2.13.0", tag=f"{python}-{python}-{torch_platform}"), store)
     stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
     architectures = cell.cuda.architectures if cell.cuda else ()
     numbers = [int(name.replace(".", "")) for name in architectures]
     module = elf_with_device_code(*numbers) if cell.cuda else EMPTY_ELF
+    suffix = f"{python}-win_amd64.pyd" if windows else f"cpython-{number}-x86_64-linux-gnu.so"
     wheel = write_wheel(
         made,
         "tiny",
         cell.wheel_version,
         requires=["torch==2.13.0", "leaf>=1"],
-        tag=f"{python}-{python}-manylinux_2_17_x86_64",
-        files={f"tiny/_C.cpython-{number}-x86_64-linux-gnu.so": module},
+        tag=f"{python}-{python}-{own_platform}",
+        files={f"tiny/_C.{suffix}": module},
         stamp=stamp,
     )
     project = locked(wheel, store)

@@ -13,6 +13,7 @@ from wheelferry.client.archives import unpack_archive
 from wheelferry.client.bundle import CHUNK
 from wheelferry.client.distributions import sha256_of
 from wheelferry.client.errors import Damaged, InstallFailed
+from wheelferry.client.prefix import replace
 
 MODULE = "wheelferry_assets"  # what the hook is called in the environment
 
@@ -59,7 +60,7 @@ def _unpack(source, folder, aside):
     for parent, _, _ in os.walk(aside):
         os.makedirs(os.path.normpath(os.path.join(folder, os.path.relpath(parent, aside))), exist_ok=True)
     for name in content:
-        os.replace(_below(aside, name), _below(folder, name))
+        replace(_below(aside, name), _below(folder, name))
     shutil.rmtree(aside)
     return content
 
@@ -77,7 +78,7 @@ def _link_same(earlier, destination, size, sha256, on_bytes):
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
         os.link(earlier, part)
-        os.replace(part, destination)
+        replace(part, destination)
     except OSError:  # not there, on another disk, or a file system without links
         return False
     on_bytes(size)
@@ -96,7 +97,7 @@ def _copy(source, destination, sha256, on_bytes):
     if digest.hexdigest() != sha256:
         os.remove(part)
         raise Damaged("%s changed while it was read" % source, hint="check the disk that the bundle is on")
-    os.replace(part, destination)
+    replace(part, destination)
 
 
 def _write_hook(variables, identity, env):
@@ -117,7 +118,7 @@ def _write_hook(variables, identity, env):
         part = _below(env, name) + ".part"
         with open(part, "wb") as stream:
             stream.write(data)  # type: ignore[arg-type]  # our own source is always there
-        os.replace(part, _below(env, name))
+        replace(part, _below(env, name))
     return list(files)
 
 

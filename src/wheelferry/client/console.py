@@ -62,6 +62,7 @@ class Task(object):
         self.total = total
         self.done = 0
         self.shown = 0.0
+        self.width = 0  # of the line that is shown
         self.seconds = 0.0
         self.live = sys.stderr.isatty() and not console.quiet
 
@@ -82,7 +83,8 @@ class Task(object):
     def __exit__(self, kind, _error, _trace):
         self.seconds = round(time.monotonic() - self.started, 1)
         if self.live:
-            sys.stderr.write("\r\033[K")
+            self._renew("")
+            sys.stderr.write("\r")
         if kind is None:
             self.console.say("%s: %.1f s" % (self.title, self.seconds))
         else:
@@ -90,8 +92,13 @@ class Task(object):
 
     def _show(self, state):
         self.shown = time.monotonic()
-        sys.stderr.write("\r\033[K%s ...%s" % (self.title, state))
+        self._renew("%s ...%s" % (self.title, state))
+
+    def _renew(self, line):
+        # blanks, because consoles of Windows show escape sequences
+        sys.stderr.write("\r%s" % line.ljust(self.width))
         sys.stderr.flush()
+        self.width = len(line)
 
 
 class Log(object):

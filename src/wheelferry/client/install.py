@@ -87,7 +87,7 @@ def install(wish, prefix, console):
         before = prefix.current()
         environment = _reuse(wish, work) or _build(wish, work, before)
         _hand_over(wish, prefix, environment)
-        prefix.keep([environment, *_spare(prefix, environment, before)])
+        prefix.keep([environment, *_spare(prefix, environment, before)], console)
         return environment
 
 
@@ -157,7 +157,9 @@ def _build(wish, work, before):
         return work.prefix.complete(environment, receipt)
     except BaseException:
         work.finish()
-        work.prefix.discard(environment)
+        # what cannot be moved on Windows is swept away by the next run: it is marked as incomplete
+        with contextlib.suppress(PermissionError):
+            work.prefix.discard(environment)
         raise
 
 
@@ -277,7 +279,7 @@ def _hand_over(wish, prefix, environment):
     if places.INSTALLER in wish.bundle.files:
         aside = prefix.join(places.INSTALLER + ".part")
         shutil.copyfile(wish.bundle.path(places.INSTALLER), aside)
-        os.replace(aside, prefix.join(places.INSTALLER))
+        places.replace(aside, prefix.join(places.INSTALLER))
     write_launchers(prefix)
     current = prefix.current()
     if current is None or current.number != environment.number:
@@ -311,7 +313,7 @@ def verify_installed(prefix, levels, console):
     environment = prefix.current()
     if environment is None:
         raise NotPossibleHere("nothing is installed in %s" % prefix.root)
-    if os.access(environment.folder, os.W_OK):
+    if places.is_writable(environment.folder):
         with prefix.at_work(console) as lock:
             work = Work(prefix, lock, console)
             return environment, prove(environment.python, environment.folder, levels, work)

@@ -87,7 +87,7 @@ def check_existing(existing, target):
             "%s belongs to the system, which marks it as externally managed" % existing.folder,
             hint="install into a folder of its own with --prefix, or make a virtual environment",
         )
-    if not os.access(existing.site, os.W_OK):
+    if not places.is_writable(existing.site):
         raise NotPossibleHere(
             "%s cannot be written" % existing.site, hint="install into a folder of your own with --prefix"
         )

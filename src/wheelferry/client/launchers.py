@@ -3,7 +3,7 @@
 import os
 import shlex
 
-from wheelferry.client.prefix import write_atomic
+from wheelferry.client.prefix import UNINSTALLED, write_atomic
 
 # Variables that make a Python load what is not its own. Whoever needs one of them sets WHEELFERRY_KEEP_ENV.
 _UNSET = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -25,18 +25,34 @@ _OTHERWISE = '[ -x "$python" ] || python=python3\n'
 _WINDOWS = """\
 @echo off\r
 rem {what}\r
-setlocal\r
-set /p WHEELFERRY_ENV=<"%~dp0current.txt"\r
+setlocal EnableExtensions DisableDelayedExpansion\r
+set "WHEELFERRY_ENV="\r
+if exist "%~dp0current.txt" set /p WHEELFERRY_ENV=<"%~dp0current.txt"\r
 if not defined WHEELFERRY_KEEP_ENV set "PYTHONHOME="\r
 if not defined WHEELFERRY_KEEP_ENV set "PYTHONPATH="\r
-"%~dp0envs\\%WHEELFERRY_ENV%\\Scripts\\python.exe" {arguments}%*\r
+{rest}"""
+
+_RUN = """\
+"%~dp0envs\\%WHEELFERRY_ENV%\\Scripts\\python.exe" %*\r
 exit /b %ERRORLEVEL%\r
 """
 
-_PYTHON = (
-    "Runs the Python of the installed environment: ./python script.py; without arguments, interactively."
-)
-_MANAGE = "Looks after this installation: ./wheelferry --verify smoke, --rollback, --uninstall, --help."
+# The installer needs any Python, also where an uninstallation was killed that had removed ours. %~dp0 ends in
+# a backslash, which would escape the quote after it. While it uninstalls, Python moves what it runs from to a
+# folder that is removed here, and leaves this file alone: cmd reads it again after each line, so all that
+# comes after its removal stands in the same line.
+_RUN_INSTALLER = """\
+set "WHEELFERRY_FINISHES=1"\r
+set "WHEELFERRY_PYTHON=%~dp0envs\\%WHEELFERRY_ENV%\\Scripts\\python.exe"\r
+if not exist "%WHEELFERRY_PYTHON%" set "WHEELFERRY_PYTHON=python.exe"\r
+"%WHEELFERRY_PYTHON%" -I "%~dp0install.pyz" --prefix "%~dp0." %*\r
+set "WHEELFERRY_STATUS=%ERRORLEVEL%"\r
+if not exist "%~dp0{uninstalled}" exit /b %WHEELFERRY_STATUS%\r
+rd /s /q "%~dp0{uninstalled}" & del "%~f0" & rd "%~dp0." 2>nul & exit /b %WHEELFERRY_STATUS%\r
+"""
+
+_PYTHON = "Runs the Python of the installed environment: {run} script.py; without arguments, interactively."
+_MANAGE = "Looks after this installation: {run} --verify smoke, --rollback, --uninstall, --help."
 
 
 def write_launchers(prefix):
@@ -44,15 +60,28 @@ def write_launchers(prefix):
     if os.name == "posix":
         values = {"prefix": shlex.quote(prefix.root), "unset": " ".join(_UNSET)}
         manage = '-I "$prefix/install.pyz" --prefix "$prefix" '
-        plain = _POSIX.format(what=_PYTHON, arguments="", otherwise="", **values)
+        plain = _POSIX.format(what=_PYTHON.format(run="./python"), arguments="", otherwise="", **values)
         write_atomic(prefix.join("python"), plain, True)
         write_atomic(
             prefix.join("wheelferry"),
-            _POSIX.format(what=_MANAGE, arguments=manage, otherwise=_OTHERWISE, **values),
+            _POSIX.format(
+                what=_MANAGE.format(run="./wheelferry"), arguments=manage, otherwise=_OTHERWISE, **values
+            ),
             True,
         )
     else:
-        # %~dp0 ends in a backslash, which would escape the quote after it
-        manage = '-I "%~dp0install.pyz" --prefix "%~dp0." '
-        write_atomic(prefix.join("python.cmd"), _WINDOWS.format(what=_PYTHON, arguments=""))
-        write_atomic(prefix.join("wheelferry.cmd"), _WINDOWS.format(what=_MANAGE, arguments=manage))
+        finish = _RUN_INSTALLER.format(uninstalled=UNINSTALLED)
+        python = _WINDOWS.format(what=_PYTHON.format(run=".\\python"), rest=_RUN)
+        manage = _WINDOWS.format(what=_MANAGE.format(run=".\\wheelferry"), rest=finish)
+        for name, text in (("python.cmd", python), ("wheelferry.cmd", manage)):
+            if not _has(prefix.join(name), text):
+                write_atomic(prefix.join(name), text)
+
+
+def _has(path, text):
+    """Whether a file is that already: cmd may be in the middle of it."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read() == text.encode("ascii")
+    except FileNotFoundError:
+        return False

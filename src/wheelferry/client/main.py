@@ -18,9 +18,9 @@ from wheelferry.client.install import Wish, completed_earlier, install, rollback
 from wheelferry.client.into import check_existing, install_into, open_existing
 from wheelferry.client.options import PROGRAM, parse_options
 from wheelferry.client.packages import UV
-from wheelferry.client.prefix import LAUNCHERS, RECEIPT, Prefix
+from wheelferry.client.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
 from wheelferry.client.suite import LEVELS
-from wheelferry.client.uninstall import uninstall, uninstall_from
+from wheelferry.client.uninstall import finished_by_launcher, uninstall, uninstall_from
 
 # What the machine refuses, whatever was being done.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
@@ -31,9 +31,14 @@ def main(arguments=None, prog=PROGRAM):
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        # a Windows code page, or a name that is no text: what cannot be shown is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = parse_options(arguments, prog)
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    # Windows says SIGBREAK when the window is closed
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         # nohup ignores SIGHUP for us, and so it shall stay
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _stop)
@@ -44,9 +49,9 @@ def main(arguments=None, prog=PROGRAM):
     except OSError as error:
         return _end(_of_the_system(error, console), options, console)
     finally:
-        # install.sh started us from a Python that it unpacked there
+        # install.sh started us from a Python that it unpacked there; install.cmd removes its own
         scratch = os.environ.get("WHEELFERRY_SCRATCH")
-        if scratch:
+        if scratch and os.name == "posix":
             shutil.rmtree(scratch, ignore_errors=True)
     if options.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
@@ -155,6 +160,11 @@ def _uninstall(options, console):
             console.say("  %s" % name)
     else:
         console.say("removed: %s" % root)
+    rest = os.path.join(root, UNINSTALLED)
+    if os.path.isdir(rest) and not finished_by_launcher():
+        console.warn("%s stays: it holds what this very program runs from; delete it afterwards" % rest)
+    elif not existing and not left and os.path.isdir(root) and not os.path.isdir(rest):
+        console.say("the folder itself is empty and stays: a window or a program is open in it")
     return {"left": left}
 
 

@@ -9,6 +9,8 @@
     install.pyz install.log  the installer itself, and what it did
     .wheelferry.json .lock   whose folder this is, and who works in it
     .tmp-XXXX/               only while somebody does
+    .uninstalled/            Windows: what the program that uninstalled was running from; its launcher
+                             removes it, or the next run of the installer
 """
 
 import contextlib
@@ -18,8 +20,10 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from wheelferry.client.errors import BadInput, NotPossibleHere
 
@@ -32,11 +36,14 @@ LOG = "install.log"
 LOCK = ".lock"
 _ASIDE = ".part"
 _TMP = ".tmp-"
+UNINSTALLED = ".uninstalled"
 _TRIAL = ".wheelferry-probe-"  # what a probe that was killed may leave; see profile.py
 _INCOMPLETE = "incomplete"
 _POINTER = "current" if os.name == "posix" else "current.txt"
 # What `write_atomic` and `switch` write aside in the prefix; nothing else of that ending is ours.
 _WRITTEN_ASIDE = tuple(name + _ASIDE for name in (MARKER, INSTALLER, _POINTER, *LAUNCHERS))
+# Windows refuses to rename what a virus scanner is looking at. That takes moments.
+_RENAME_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOLCK))
 
 
@@ -85,7 +92,8 @@ class Prefix(object):
         if not os.path.isdir(self.root):
             raise BadInput("%s is not a folder" % self.root, hint="choose another --prefix")
         ours = {LOCK, MARKER + _ASIDE}
-        found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith((_TRIAL, _TMP)))
+        passing = (_TRIAL, _TMP, UNINSTALLED)
+        found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith(passing))
         if found:
             raise BadInput(
                 "%s holds something else than an installation: %s" % (self.root, ", ".join(found[:5])),
@@ -143,7 +151,7 @@ class Prefix(object):
             if os.name == "posix":
                 text = os.path.basename(os.readlink(self.join(_POINTER)))
             else:
-                with open(self.join(_POINTER), encoding="ascii") as stream:
+                with open(self.join(_POINTER), encoding="ascii", errors="replace") as stream:
                     text = stream.read().strip()
         except OSError:
             return None
@@ -157,10 +165,11 @@ class Prefix(object):
         if os.name == "posix":
             aside = self.join(_POINTER + _ASIDE)
             os.symlink(os.path.join("envs", str(environment.number)), aside)
-            os.replace(aside, self.join(_POINTER))
+            replace(aside, self.join(_POINTER))
             _sync_folder(self.root)
         else:
-            write_atomic(self.join(_POINTER), "%d\n" % environment.number)
+            # cmd reads it
+            write_atomic(self.join(_POINTER), "%d\r\n" % environment.number)
 
     def forget_current(self):
         """Remove the pointer: from then on nothing is installed here."""
@@ -176,19 +185,22 @@ class Prefix(object):
         write_atomic(os.path.join(made, _INCOMPLETE), "")
         folder = os.path.join(self.envs, str(number))
         os.makedirs(self.envs, exist_ok=True)
-        os.replace(made, folder)
+        replace(made, folder)
         return Environment(number, folder)
 
     def complete(self, environment, receipt):
         """Write the receipt once all else is on the disk: from then on the environment is one."""
-        sync(self.root)
+        sync(environment.folder)
         write_json(os.path.join(environment.folder, RECEIPT), receipt)
         os.unlink(os.path.join(environment.folder, _INCOMPLETE))
         return Environment(environment.number, environment.folder)
 
     def discard(self, environment):
-        """Take an environment out of the way at once, whatever is in it; the rest is done when it is."""
-        os.replace(environment.folder, os.path.join(self.tmp, "env-%d" % environment.number))
+        """Take an environment out of the way at once, whatever is in it; the rest is done when it is.
+
+        Raises PermissionError on Windows while a program runs from it, or has one of its files open.
+        """
+        replace(environment.folder, os.path.join(self.tmp, "env-%d" % environment.number))
 
     def leftover_bytes(self):
         """What the next run frees before it begins: what one that was killed left. 0 while one is at work."""
@@ -217,7 +229,7 @@ class Prefix(object):
     def _leftovers(self):
         """The folders that an installer which was killed left."""
         for name in os.listdir(self.root):
-            if name.startswith(_TMP):
+            if name.startswith((_TMP, UNINSTALLED)):
                 yield self.join(name)
         for environment in self.environments():
             if environment.receipt is None and os.path.exists(os.path.join(environment.folder, _INCOMPLETE)):
@@ -233,17 +245,28 @@ class Prefix(object):
             if os.path.lexists(path) and not os.path.isdir(path):
                 os.unlink(path)
 
-    def keep(self, environments):
-        """Take every complete environment but these away, and the carried Pythons that none of them uses."""
-        kept = {environment.number for environment in environments}
+    def keep(self, environments, console):
+        """Take every complete environment but these away, and the carried Pythons that none of them uses.
+
+        On Windows one that is in use stays, with its Python, until the next installation; that is told.
+        """
+        staying = list(environments)
         for environment in self.environments():
-            if environment.number not in kept and environment.receipt:
-                self.discard(environment)
-        used = {environment.receipt["python"]["runtime"] for environment in environments}
+            if environment.number not in [one.number for one in environments] and environment.receipt:
+                try:
+                    self.discard(environment)
+                except PermissionError:
+                    staying.append(environment)
+                    text = "environment %d is in use by a program and stays; the next installation removes it"
+                    console.warn(text % environment.number)
+        used = {environment.receipt["python"]["runtime"] for environment in staying}
         for name in self.carried_pythons():
             if name not in used:
-                # renamed: half a Python under its own name would be taken for a whole one
-                os.replace(os.path.join(self.runtimes, name), os.path.join(self.tmp, name))
+                try:
+                    # renamed: half a Python under its own name would be taken for a whole one
+                    replace(os.path.join(self.runtimes, name), os.path.join(self.tmp, name))
+                except PermissionError:
+                    console.warn("the Python %s is in use; the next installation removes it" % name)
 
     def carried_pythons(self):
         """The names of the folders below runtime/."""
@@ -277,11 +300,50 @@ def write_atomic(path, text, executable=False):
         os.fsync(stream.fileno())
     if executable:
         os.chmod(aside, 0o755)  # noqa: S103 -- for whoever may enter the folder
-    os.replace(aside, path)
+    replace(aside, path)
+
+
+def replace(source, destination):
+    """Rename as os.replace does; on Windows again and again while something else has one of the two open.
+
+    Raises PermissionError when that does not end within three seconds.
+    """
+    for seconds in _RENAME_WAITS if os.name == "nt" else ():
+        try:
+            os.replace(source, destination)
+        except PermissionError:
+            time.sleep(seconds)
+        else:
+            return
+    os.replace(source, destination)
+
+
+def unlimited(path, windows=os.name == "nt"):
+    """An absolute path in the form for which Windows has no limit of 260 characters; elsewhere as it is.
+
+    uv writes such paths into its cache, whatever the system's setting for long paths is.
+    """
+    if not windows or path.startswith("\\\\?\\"):
+        return path
+    return "\\\\?\\UNC" + path[1:] if path.startswith("\\\\") else "\\\\?\\" + path
+
+
+def is_writable(folder):
+    """Whether files can be made in a folder: on Windows found out by making one, for access() does not know."""
+    if os.name == "posix":
+        return os.access(folder, os.W_OK)
+    try:
+        handle, path = tempfile.mkstemp(prefix=_TRIAL, dir=folder)
+    except OSError:
+        return False
+    os.close(handle)
+    os.unlink(path)
+    return True
 
 
 def remove_tree(folder):
     """Remove a folder and all below it, read-only files too; an absent one is all right."""
+    folder = unlimited(os.path.abspath(folder))
     if os.path.islink(folder) or os.path.isfile(folder):
         os.unlink(folder)
     elif os.path.isdir(folder):
@@ -304,11 +366,15 @@ def _remove_or_tell(folder, console):
 
 
 def sync(folder):
-    """Let the system write to the disk of `folder` what is in memory; where it cannot be told to, nothing.
+    """Let the system write to the disk what of the files below `folder` is in memory.
 
-    Other disks, such as a network drive that does not answer, are left alone where the system can do that.
+    Linux is told to write all of that file system; other disks, such as a network drive that does not
+    answer, are left alone where the system can do that. Windows lets only administrators do that, so there
+    each file is flushed.
     """
     if os.name != "posix":
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(_flush, [os.path.join(folder, name) for name in list_files(folder)]))
         return
     libc = ctypes.CDLL(None)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -320,9 +386,42 @@ def sync(folder):
 
 
 def sync_until(stop, folder):
-    """Write to the disk again and again until the event `stop`: then little is left to wait for."""
+    """Write to the disk again and again until the event `stop`: then little is left to wait for.
+
+    Not on Windows, where files that are being written would be opened one by one.
+    """
     while not stop.wait(1.0):
-        sync(folder)
+        if os.name == "posix":
+            sync(folder)
+
+
+def _flush(path):
+    """Write a file's bytes to the disk; one that may not be written to was not written by us."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(unlimited(path), os.O_RDWR)
+        try:
+            _write_back(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_back(descriptor):
+    """Hand a file's bytes to the disk, which may still hold them in its own memory.
+
+    That is emptied once, by the fsync of the receipt: for each file it would take minutes on a hard disk.
+    """
+    if sys.platform != "win32":
+        os.fsync(descriptor)
+        return
+    import msvcrt
+
+    # since Windows 8; Wine 8 has it not
+    flush = getattr(ctypes.windll.ntdll, "NtFlushBuffersFileEx", None)
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
+    no_sync = ctypes.c_ulong(2)  # FLUSH_FLAGS_NO_SYNC of ntifs.h
+    state = (ctypes.c_void_p * 2)()  # IO_STATUS_BLOCK
+    if flush is None or flush(handle, no_sync, None, 0, state) != 0:
+        os.fsync(descriptor)
 
 
 def list_files(folder):

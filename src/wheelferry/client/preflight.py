@@ -54,6 +54,12 @@ _SHARED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "l
 _FAT = ("vfat", "msdos", "exfat", "fat", "fat16", "fat32")
 _VC_WHEEL = re.compile(r"(^|/)msvc_runtime-", re.IGNORECASE)
 _VC_NEEDED = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+# A drive or a share, then names; CON, NUL, COM1 and the like are devices, whatever their ending.
+_WINDOWS_NAME = re.compile(
+    r"""(?:[a-z]:|\\\\[^\\/<>:"|?*.][^\\/<>:"|?*]*\\[^\\/<>:"|?*]+)"""
+    r"""(?:\\(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.[^\\]*)?(?:\\|$))[^\\/<>:"|?*\x00-\x1f]*)*$""",
+    re.IGNORECASE,
+)
 _PLATFORMS = {"x86_64": ("linux-x86_64", "win-amd64"), "aarch64": ("linux-aarch64",)}
 
 
@@ -586,7 +592,12 @@ def _windows_paths(profile, prefix, longest):
     given = len(prefix.rstrip("\\"))
     over = longest - windows_room(given)
     length = WINDOWS_LIMIT - 1 + over
-    if over <= 0:
+    if not _WINDOWS_NAME.match(prefix):
+        text = "%s is no name for a folder on Windows" % prefix
+        yield Finding(
+            "path-length", PROBLEM, text, 'choose another --prefix, without any of <>:"|?* and device names'
+        )
+    elif over <= 0:
         yield Finding("path-length", OK, "the longest path will have %d characters" % length)
     elif profile["long_paths"]:
         yield Finding("path-length", OK, "long paths are switched on (%d characters needed)" % length)

@@ -1,8 +1,13 @@
 """The client's one place that starts processes: logged, in a clean environment, ended with their children."""
 
+import contextlib
+import ctypes
 import os
+import queue
 import signal
 import subprocess
+import sys
+import threading
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
@@ -18,6 +23,11 @@ def clean_environment(work, extra=()):
     home, temporary = os.path.join(work, "home"), os.path.join(work, "t")
     for folder in (home, temporary):
         os.makedirs(folder, exist_ok=True)
+    if os.name == "nt":
+        # where Windows programs look for a home
+        drive, path = os.path.splitdrive(home)
+        values.update(USERPROFILE=home, HOMEDRIVE=drive, HOMEPATH=path)
+        values.update(APPDATA=os.path.join(home, "Roaming"), LOCALAPPDATA=os.path.join(home, "Local"))
     values.update(
         HOME=home,
         XDG_CACHE_HOME=os.path.join(home, ".cache"),
@@ -44,7 +54,8 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
     """Run `command` and return (exit status, output); stdout and stderr are one, also written to `log`.
 
     The command inherits the file descriptors `held`: with the prefix's lock among them nobody else starts
-    in that prefix while an orphan of a killed installer is still at work.
+    in that prefix while an orphan of a killed installer is still at work. On Windows there are no orphans:
+    the command and all that it starts end when we do.
     """
     options = {}  # type: dict[str, Any]
     if os.name == "posix":
@@ -63,10 +74,11 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
     except OSError as error:
         log.write("%s\n" % error)
         return 127, "%s: %s" % (command[0], error.strerror)
+    job = _kill_with_us(process)
     lines = []
     stream = process.stdout  # type: Any
     try:
-        for raw in stream:
+        for raw in stream if os.name == "posix" else read_interruptibly(stream):
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             lines.append(line)
             log.write(line + "\n")
@@ -77,6 +89,8 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
         end_with_children(process)
         raise
     finally:
+        # on Windows first what may still hold the other end
+        _close_job(job)
         stream.close()
 
 
@@ -93,8 +107,63 @@ def must_run(command, step, env, log, **options):
     return output
 
 
+def read_interruptibly(stream):
+    """The lines of a pipe; unlike a plain read on Windows, Ctrl-C is heard while none comes."""
+    lines = queue.Queue()  # type: queue.Queue[Any]
+
+    def read():
+        for line in stream:
+            lines.put(line)
+        lines.put(None)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    while True:
+        try:
+            line = lines.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if line is None:
+            thread.join()
+            return
+        yield line
+
+
+def _kill_with_us(process):
+    """On Windows a job, closed by the system when we end, with which `process` and its children end too.
+
+    None elsewhere, and where `process` is in a job that allows no other.
+    """
+    if sys.platform != "win32":
+        return None
+    kernel32 = ctypes.WinDLL("kernel32")
+    kernel32.CreateJobObjectW.restype = ctypes.c_void_p
+    job = ctypes.c_void_p(kernel32.CreateJobObjectW(None, None))
+    # JOBOBJECT_EXTENDED_LIMIT_INFORMATION of winnt.h, 144 bytes; its LimitFlags are at 16
+    limits = (ctypes.c_uint32 * 36)()
+    limits[4] = 0x2000  # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+    size = ctypes.sizeof(limits) if sys.maxsize > 2**32 else 112
+    done = kernel32.SetInformationJobObject(job, 9, ctypes.byref(limits), size)
+    handle = ctypes.c_void_p(int(process._handle))
+    if done and kernel32.AssignProcessToJobObject(job, handle):
+        return job
+    _close_job(job)
+    return None
+
+
+def _close_job(job):
+    if sys.platform == "win32" and job is not None:
+        ctypes.WinDLL("kernel32").CloseHandle(job)
+
+
 def end_with_children(process):
     """Stop `process` and all it started: politely first, after five seconds by force."""
+    if os.name == "nt":
+        # as far as the job, if there is one, does not do it
+        taskkill = os.path.join(os.environ.get("SystemRoot", r"C:\Windows"), "System32", "taskkill.exe")
+        command = [taskkill, "/T", "/F", "/PID", str(process.pid)]
+        with contextlib.suppress(OSError):
+            subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         try:
             if os.name == "posix":

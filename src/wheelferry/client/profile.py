@@ -216,7 +216,9 @@ def _vc_runtime(environ):
     """Which DLLs of the Visual C++ runtime the system has; None off Windows."""
     if not WINDOWS:
         return None
-    folder = os.path.join(environ.get("SystemRoot", r"C:\Windows"), "System32")
+    # a 32-bit Python is shown other files under the name System32
+    place = "Sysnative" if environ.get("PROCESSOR_ARCHITEW6432") else "System32"
+    folder = os.path.join(environ.get("SystemRoot", r"C:\Windows"), place)
     return [name for name in VC_RUNTIME if os.path.isfile(os.path.join(folder, name))]
 
 
@@ -347,7 +349,11 @@ def _posix_candidates(environ):
 
 
 def windows_candidates(run, environ):
-    """The python.exe of the launcher, of PATH, and of the places where installers put them."""
+    """The python.exe that runs us, of the launcher, of PATH, and of the places where installers put them."""
+    # it may be in no usual place; install.cmd's goes when we end
+    scratch = environ.get("WHEELFERRY_SCRATCH")
+    if not (scratch and os.path.normcase(sys.base_prefix).startswith(os.path.normcase(scratch))):
+        yield os.path.join(sys.base_prefix, "python.exe")
     home = environ.get("USERPROFILE") or os.path.expanduser("~")
     status, output = run(["py", "-0p"], PATIENCE)
     if status == 0:
@@ -653,6 +659,8 @@ def _windows_disk(existing):
     )
     # not shutil.disk_usage, which says what is free on the disk and not what is left of our quota
     free = kernel32.GetDiskFreeSpaceExW(existing, ctypes.byref(ours), None, None)
+    if kernel32.GetDriveTypeW(volume.value) == 4:  # DRIVE_REMOTE: a share says NTFS, too
+        kind.value = "cifs"
     return {
         "device": volume.value.lower(),
         "free_bytes": ours.value if free else None,

@@ -5,7 +5,7 @@ import os
 
 from wheelferry.client.archives import unpack_archive
 from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import sync, write_listing
+from wheelferry.client.prefix import replace, sync, write_listing
 from wheelferry.client.processes import run
 
 _ASK = """
@@ -48,13 +48,13 @@ def unpack_runtime(bundle, target, prefix, env, log):
     answer = inspect_python(program, env, log) if os.path.isdir(folder) else None
     if answer is None:
         if os.path.isdir(folder):
-            os.replace(folder, os.path.join(prefix.tmp, "broken"))
+            replace(folder, os.path.join(prefix.tmp, "broken"))
         aside = os.path.join(prefix.tmp, "runtime")
         unpack_archive(bundle.path(runtime["path"]), aside)
         write_listing(aside)
         os.makedirs(prefix.runtimes, exist_ok=True)
-        sync(prefix.root)
-        os.replace(aside, folder)
+        sync(aside)
+        replace(aside, folder)
         answer = inspect_python(program, env, log)
     if answer is None:
         raise InstallFailed(

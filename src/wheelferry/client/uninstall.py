@@ -1,36 +1,54 @@
-"""Uninstalling: exactly what the installer wrote goes; what a person put there stays, and is named."""
+"""Uninstalling: exactly what the installer wrote goes; what a person put there stays, and is named.
+
+Windows removes no program that runs, and the one that uninstalls may run from the prefix. But it renames
+one: so what is in use moves to one folder, which the launcher removes when the program has ended.
+"""
 
 import contextlib
 import os
+import stat
 
 from wheelferry.client import prefix as places
 from wheelferry.client.errors import NotPossibleHere
 from wheelferry.client.prefix import FILES, RECEIPT, list_files, read_json, remove_tree
 
+WHEELFERRY_CMD = "wheelferry.cmd"
+
 
 def uninstall(prefix, console):
-    """Remove the installation in `prefix`; returns the files that are left, because they are not ours."""
+    """Remove the installation in `prefix`; returns the files that are left, because they are not ours.
+
+    Raises NotPossibleHere when some of ours stay because another program has them open (on Windows).
+    """
     if not prefix.is_ours:
         raise NotPossibleHere(
             "nothing is installed in %s" % prefix.root, hint="name the folder with --prefix"
         )
+    aside = prefix.join(places.UNINSTALLED)
     with prefix.at_work(console):
+        busy = []  # type: list[str]
         # what the launcher needs goes last, so that the same command goes on after being killed
         for environment in _last(prefix.environments(), prefix.current()):
             remove_tree(os.path.join(environment.folder, "report"))
-            _remove_listed(environment.folder, os.path.join(environment.folder, FILES))
+            busy += _remove_listed(environment.folder, aside)
             _remove(os.path.join(environment.folder, RECEIPT))
         for name in prefix.carried_pythons():
-            _remove_listed(os.path.join(prefix.runtimes, name), os.path.join(prefix.runtimes, name, FILES))
+            busy += _remove_listed(os.path.join(prefix.runtimes, name), aside)
+        _refuse_busy(busy, "--prefix", prefix.root)
         for folder in (prefix.envs, prefix.runtimes):
             _remove_empty(folder)
         prefix.forget_current()
         console.log.close()
-        for path in (*map(prefix.join, places.LAUNCHERS), prefix.log, prefix.join(places.INSTALLER)):
-            _remove(path)
+        for name in (*places.LAUNCHERS, places.LOG, places.INSTALLER):
+            if not (name == WHEELFERRY_CMD and finished_by_launcher()):
+                _remove(prefix.join(name))
         _remove(prefix.join(places.MARKER))
         work = os.path.relpath(prefix.tmp, prefix.root)
-        left = [name for name in list_files(prefix.root) if not name.startswith((places.LOCK, work))]
+        passing = [places.LOCK, work, places.UNINSTALLED]
+        if finished_by_launcher():
+            os.makedirs(aside, exist_ok=True)
+            passing.append(WHEELFERRY_CMD)
+        left = [name for name in list_files(prefix.root) if not name.startswith(tuple(passing))]
         if os.name == "posix":
             # while it is held; whoever waits for it sees that it is gone and starts anew
             _remove(prefix.join(places.LOCK))
@@ -38,6 +56,22 @@ def uninstall(prefix, console):
     with contextlib.suppress(OSError):
         os.rmdir(prefix.root)
     return left
+
+
+def finished_by_launcher():
+    """Whether wheelferry.cmd started us, which then removes the folder of what was in use, and itself."""
+    return bool(os.name == "nt" and os.environ.get("WHEELFERRY_FINISHES"))
+
+
+def _refuse_busy(busy, option, root):
+    """Raise NotPossibleHere when files of ours are in use; their list stays too, for the next attempt."""
+    if busy:
+        raise NotPossibleHere(
+            "%d files are in use by another program and stay:\n%s"
+            % (len(busy), "\n".join("  %s" % path for path in busy[:10])),
+            hint='end that program, then say once more, where the bundle lies: install.cmd %s "%s" --uninstall'
+            % (option, root),
+        )
 
 
 def _last(environments, current):
@@ -59,7 +93,8 @@ def uninstall_from(existing, console):
                 % existing.folder,
                 hint="install it again, then uninstall",
             )
-        names = _remove_listed(existing.folder, prefix.join(FILES))
+        names = _read_listing(prefix.join(FILES))
+        _refuse_busy(_remove_listed(existing.folder, None, prefix.join(FILES)), "--into", existing.folder)
         _remove_emptied(existing, names)
         for name, version in sorted(receipt["replaced"].items()):
             console.warn("%s %s was there before and does not come back" % (name, version))
@@ -69,25 +104,34 @@ def uninstall_from(existing, console):
     return []
 
 
-def _remove_listed(folder, listing):
-    """Remove the files below `folder` that `listing` names, and what Python and iopath made of them.
-
-    Returns the names. The list itself goes last.
-    """
+def _read_listing(listing):
     try:
         with open(listing, "rb") as stream:
-            names = os.fsdecode(stream.read()).split("\n")[:-1]
+            return os.fsdecode(stream.read()).split("\n")[:-1]
     except FileNotFoundError:
         return []
+
+
+def _remove_listed(folder, aside, listing=None):
+    """Remove the files below `folder` that are listed, and what Python and iopath made of them.
+
+    Returns those that are in use and could not be moved to the folder `aside` either. The list goes last,
+    when there are none.
+    """
+    listing = listing or os.path.join(folder, FILES)
+    names = _read_listing(listing)
     listed = set(names)
-    for name in names:
-        if name != FILES:
-            _remove(os.path.join(folder, *name.split("/")))
-    for name in list_files(folder):
+    busy = [name for name in names if name != FILES and not _remove(_below(folder, name), aside)]
+    for name in list_files(folder) if names else ():
         if _made_of(name) in listed:
-            _remove(os.path.join(folder, *name.split("/")))
-    _remove(listing)
-    return names
+            _remove(_below(folder, name), aside)
+    if not busy:
+        _remove(listing)
+    return [_below(folder, name) for name in busy]
+
+
+def _below(folder, name):
+    return os.path.join(folder, *name.split("/"))
 
 
 def _made_of(name):
@@ -100,10 +144,34 @@ def _made_of(name):
     return ""
 
 
-def _remove(path):
-    # what belongs to somebody else stays, and is told with the rest
-    with contextlib.suppress(FileNotFoundError, PermissionError):
+def _remove(path, aside=None):
+    """Remove a file; False when Windows does not let us, and it cannot be moved to the folder `aside` either.
+
+    Elsewhere what may not be removed belongs to somebody else: it stays, and is told with the rest.
+    """
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return os.name != "nt" or _remove_stubborn(path, aside)
+    return True
+
+
+def _remove_stubborn(path, aside):
+    """As `_remove`, for a file that is read-only, or a program or library that is loaded."""
+    try:
+        os.chmod(path, stat.S_IWRITE)
+        os.unlink(path)
+    except PermissionError:
+        if aside is None:
+            return False
+        try:
+            os.makedirs(aside, exist_ok=True)
+            os.replace(path, os.path.join(aside, "%d" % len(os.listdir(aside))))
+        except PermissionError:
+            return False
+    return True
 
 
 def _remove_emptied(existing, names):
