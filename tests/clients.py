@@ -50,7 +50,10 @@ def pack_client_bundle(
     files: Mapping[str, bytes] | None = None,
     kit: Kit | None = None,
 ) -> Path:
-    """A bundle for this very machine, or with a `kit` for another; `files` are those of one more package, cargo."""
+    """A bundle for this very machine, or for another with its `kit`.
+
+    `files` are those of one more package, called cargo.
+    """
     (located.folder / "tiny" / "smoke" / "check_tiny.py").write_text(CHECKS, "utf-8")
     made = out.with_name(f"{out.name}-made")
     version = f"1.{len(files or {})}"

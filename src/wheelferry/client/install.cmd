@@ -87,7 +87,8 @@ if not defined HASH (
     set "STATUS=3"
     exit /b
 )
-"%SYSTEM%\findstr.exe" /i /c:"%HASH%" <"%BUNDLE%bundle.json" >nul
+rem that it is the SHA-256 of one of the bundle's files says that nothing happened to it on its way
+"%SYSTEM%\find.exe" "%HASH%" <"%BUNDLE%bundle.json" >nul
 if not "%ERRORLEVEL%"=="0" (
     echo %SELF%: "%ARCHIVE%" is damaged 1>&2
     echo   -^> copy the bundle again from where it was made 1>&2
@@ -96,7 +97,9 @@ if not "%ERRORLEVEL%"=="0" (
 )
 if exist "%SCRATCH%" rd /s /q "%SCRATCH%"
 mkdir "%SCRATCH%"
-if exist "%SYSTEM%\tar.exe" "%SYSTEM%\tar.exe" -xf "%ARCHIVE%" -C "%SCRATCH%" >nul 2>&1
+if exist "%SYSTEM%\tar.exe" (
+    "%SYSTEM%\tar.exe" -xf "%ARCHIVE%" -C "%SCRATCH%" >nul 2>&1
+)
 call :find_python
 if defined RUN exit /b
 set "UNZIP=Expand-Archive -Force -LiteralPath $env:ARCHIVE -DestinationPath $env:SCRATCH"
@@ -125,7 +128,7 @@ for /f "skip=1 delims=" %%H in ('%SYSTEM%\certutil.exe -hashfile "%%ARCHIVE%%" S
 )
 call :check_hash
 if defined HASH exit /b
-set "ASK=(Get-FileHash -Algorithm SHA256 -LiteralPath $env:ARCHIVE).Hash"
+set "ASK=(Get-FileHash -Algorithm SHA256 -LiteralPath $env:ARCHIVE).Hash.ToLower()"
 for /f "delims=" %%H in ('powershell -NoProfile -ExecutionPolicy Bypass -Command "%%ASK%%" 2^>nul') do set "HASH=%%H"
 call :check_hash
 exit /b
@@ -133,7 +136,7 @@ exit /b
 :check_hash
 rem keeps HASH only if it is one: 64 hexadecimal digits
 if not defined HASH exit /b
-for /f "delims=0123456789abcdefABCDEF" %%X in ("%HASH%") do set "HASH="
+for /f "delims=0123456789abcdef" %%X in ("%HASH%") do set "HASH="
 if not defined HASH exit /b
 if "%HASH:~63,1%"=="" set "HASH="
 if defined HASH if not "%HASH:~64%"=="" set "HASH="

@@ -40,7 +40,7 @@ exit /b %ERRORLEVEL%\r
 # The installer needs any Python, also where an uninstallation was killed that had removed ours. %~dp0 ends in
 # a backslash, which would escape the quote after it. While it uninstalls, Python moves what it runs from to a
 # folder that is removed here, and leaves this file alone: cmd reads it again after each line, so all that
-# comes after its removal stands in the same line.
+# comes after its removal stands in the same line. Nobody removes the folder that a cmd is in.
 _RUN_INSTALLER = """\
 set "WHEELFERRY_FINISHES=1"\r
 set "WHEELFERRY_PYTHON=%~dp0envs\\%WHEELFERRY_ENV%\\Scripts\\python.exe"\r
@@ -48,7 +48,8 @@ if not exist "%WHEELFERRY_PYTHON%" set "WHEELFERRY_PYTHON=python.exe"\r
 "%WHEELFERRY_PYTHON%" -I "%~dp0install.pyz" --prefix "%~dp0." %*\r
 set "WHEELFERRY_STATUS=%ERRORLEVEL%"\r
 if not exist "%~dp0{uninstalled}" exit /b %WHEELFERRY_STATUS%\r
-rd /s /q "%~dp0{uninstalled}" & del "%~f0" & rd "%~dp0." 2>nul & exit /b %WHEELFERRY_STATUS%\r
+cd /d "%SystemRoot%" & rd /s /q "%~dp0{uninstalled}" & del "%~f0" & rd "%~dp0." 2>nul & \
+exit /b %WHEELFERRY_STATUS%\r
 """
 
 _PYTHON = "Runs the Python of the installed environment: {run} script.py; without arguments, interactively."
@@ -70,12 +71,18 @@ def write_launchers(prefix):
             True,
         )
     else:
-        finish = _RUN_INSTALLER.format(uninstalled=UNINSTALLED)
-        python = _WINDOWS.format(what=_PYTHON.format(run=".\\python"), rest=_RUN)
-        manage = _WINDOWS.format(what=_MANAGE.format(run=".\\wheelferry"), rest=finish)
-        for name, text in (("python.cmd", python), ("wheelferry.cmd", manage)):
+        for name, text in windows_launchers().items():
             if not _has(prefix.join(name), text):
                 write_atomic(prefix.join(name), text)
+
+
+def windows_launchers():
+    """The batch files that a prefix on Windows gets, by their names: the same for every prefix."""
+    finish = _RUN_INSTALLER.format(uninstalled=UNINSTALLED)
+    return {
+        "python.cmd": _WINDOWS.format(what=_PYTHON.format(run=".\\python"), rest=_RUN),
+        "wheelferry.cmd": _WINDOWS.format(what=_MANAGE.format(run=".\\wheelferry"), rest=finish),
+    }
 
 
 def _has(path, text):

@@ -329,7 +329,7 @@ def unlimited(path, windows=os.name == "nt"):
 
 
 def is_writable(folder):
-    """Whether files can be made in a folder: on Windows found out by making one, for access() does not know."""
+    """Whether files can be made in a folder. On Windows one is made: access() does not know."""
     if os.name == "posix":
         return os.access(folder, os.W_OK)
     try:

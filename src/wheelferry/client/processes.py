@@ -160,7 +160,7 @@ def end_with_children(process):
     """Stop `process` and all it started: politely first, after five seconds by force."""
     if os.name == "nt":
         # as far as the job, if there is one, does not do it
-        taskkill = os.path.join(os.environ.get("SystemRoot", r"C:\Windows"), "System32", "taskkill.exe")
+        taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
         command = [taskkill, "/T", "/F", "/PID", str(process.pid)]
         with contextlib.suppress(OSError):
             subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

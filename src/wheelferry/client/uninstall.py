@@ -69,7 +69,7 @@ def _refuse_busy(busy, option, root):
         raise NotPossibleHere(
             "%d files are in use by another program and stay:\n%s"
             % (len(busy), "\n".join("  %s" % path for path in busy[:10])),
-            hint='end that program, then say once more, where the bundle lies: install.cmd %s "%s" --uninstall'
+            hint='end that program, then say, where the bundle lies: install.cmd %s "%s" --uninstall'
             % (option, root),
         )
 
