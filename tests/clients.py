@@ -5,11 +5,13 @@ import platform
 import sys
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from conftest import locked, pack_bundle, write_wheel
+from conftest import RECIPE, locked, pack_bundle, write_wheel
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.lock import LockedWheel
+from wheelferry.recipe import parse_recipe
 from wheelferry.stages.equip import Kit
 from wheelferry.stages.runtime import Carried, take_archive
 from wheelferry.store import Store
@@ -38,6 +40,13 @@ def script(context):
     import cargo
     expect(callable(cargo.main), "cargo has no main")
 """
+
+
+def windows_recipe(located: LocatedRecipe) -> LocatedRecipe:
+    """The tests' recipe, with a torch that has wheels for Windows."""
+    entry = 'python = ">=3.10,<3.15"\n'
+    text = RECIPE.replace(entry, entry + entry.replace("python", "windows"), 1)
+    return replace(located, recipe=parse_recipe(text, file="tiny.toml"))
 
 
 def pack_client_bundle(

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from clients import WINDOWS, pack_client_bundle
+from clients import WINDOWS, pack_client_bundle, windows_recipe
 from conftest import RECIPE
 from ferry import Ferry
 from wheelferry.catalog import LocatedRecipe
@@ -79,10 +79,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sticks(tmp_path_factory: pytest.TempPathFactory, ferry: Ferry, python: Path) -> Sticks:
     folder = tmp_path_factory.mktemp("sticks")
     (folder / "recipes" / "tiny" / "smoke").mkdir(parents=True)
-    text = RECIPE.replace(
-        'python = ">=3.10,<3.15"\n', 'python = ">=3.10,<3.15"\nwindows = ">=3.10,<3.15"\n', 1
-    )
-    located = LocatedRecipe(recipe=parse_recipe(text, file="tiny.toml"), folder=folder / "recipes")
+    plain = LocatedRecipe(recipe=parse_recipe(RECIPE, file="tiny.toml"), folder=folder / "recipes")
+    located = windows_recipe(plain)
     index = read_pip_configuration(run)
     uv = Uv(program=find_uv(), run=run, index=index)
     tools = Tools(run=run, store=Store(ferry.cache), index=index, uv=uv, progress=Silent(), jobs=2)

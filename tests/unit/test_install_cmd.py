@@ -1,4 +1,4 @@
-"""install.cmd and the launchers for Windows as texts: cmd and PowerShell tell of a wrong one only when they get there."""
+"""install.cmd and the launchers for Windows as texts: cmd and PowerShell see a slip when they get there."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _LONGEST_LINE = 8191
 
 
 def launcher(name: str) -> str:
-    return launchers.windows_launchers()[name]
+    return str(launchers.windows_launchers()[name])
 
 
 def faults(parser: tree_sitter.Parser, text: str) -> list[str]:
@@ -35,7 +35,7 @@ def faults(parser: tree_sitter.Parser, text: str) -> list[str]:
 
 
 def powershell_texts(text: str) -> list[str]:
-    """What PowerShell is given: the quoted texts after -Command, with the variables of cmd in their places."""
+    """The quoted texts after -Command, with the variables of cmd in their places."""
     values = dict(re.findall(r'^ *set "(\w+)=(.*)"\r?$', text, re.MULTILINE))
     given = re.findall(r'-Command "([^"]*)"', text)
     return [re.sub(r"%+(\w+)%+", lambda match: values[match[1]], one) for one in given]

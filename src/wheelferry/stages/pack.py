@@ -30,7 +30,7 @@ _PROBE_README = """\
 This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
 
     sh install.sh --probe profile.json          on Linux
-    install.cmd --probe profile.json            on Windows
+    .\\install.cmd --probe profile.json          on Windows
 
 Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
 """
@@ -214,7 +214,11 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
 
     `known` holds the SHA-256, by path, of files that need not be hashed again.
     """
-    (work / README).write_text(_readme(manifest), "utf-8", newline="\n")
+    # the editor of Windows before release 1809 shows no others as line ends
+    windows = not manifest.targets or any(
+        entry.target.platform.startswith("win") for entry in manifest.targets
+    )
+    (work / README).write_text(_readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
     write_installer(work)
     files = []
     for path in files_below(work):
@@ -228,23 +232,22 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
 def _readme(manifest: Manifest) -> str:
     if not manifest.targets:
         return _PROBE_README
-    windows = any(entry.target.platform.startswith("win") for entry in manifest.targets)
+    systems = sorted({entry.target.platform.startswith("win") for entry in manifest.targets})
+    install = {
+        True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
+        False: "    sh install.sh          on Linux",
+    }
     lines = [
         f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
         "",
         "Install it, from this folder:",
         "",
-        *(["    install.cmd            on Windows"] if windows else []),
-        "    sh install.sh          on Linux",
+        *(install[windows] for windows in systems),
         "",
         "It says what it found on this machine and asks before it writes anything. --check only looks;",
         "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
         "",
-        "    ./python script.py             run a script in the installed environment",
-        "    ./wheelferry --verify train    prove it once more, with a short training run",
-        "    ./wheelferry --rollback        go back to the environment before the last installation",
-        "    ./wheelferry --uninstall       remove what was installed, and nothing else",
-        "",
+        *(line for windows in systems for line in _usage(".\\" if windows else "./")),
         "Or without the installer, in an environment of the right Python, one of",
         "",
     ]
@@ -266,3 +269,14 @@ def _readme(manifest: Manifest) -> str:
         "bundle.json lists every file with its size and SHA-256. `wheelferry verify .` checks all of it.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _usage(here: str) -> list[str]:
+    """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
+    return [
+        f"    {here}python script.py             run a script in the installed environment",
+        f"    {here}wheelferry --verify train    prove it once more, with a short training run",
+        f"    {here}wheelferry --rollback        go back to the environment before the last installation",
+        f"    {here}wheelferry --uninstall       remove what was installed, and nothing else",
+        "",
+    ]
