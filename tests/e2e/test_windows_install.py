@@ -122,6 +122,11 @@ def left_in_temp(windows: Windows) -> list[str]:
     return [path.name for path in found if not path.name.startswith("CMD")]
 
 
+def is_gone(folder: Path) -> bool:
+    """Whether nothing is left; an empty folder stays while a program is in it, such as the console of Wine."""
+    return not folder.exists() or not any(folder.iterdir())
+
+
 def test_a_windows_without_python_from_the_stick_to_the_uninstallation(
     windows: Windows, sticks: Sticks, with_python: dict[str, str]
 ) -> None:
@@ -162,7 +167,7 @@ def test_a_windows_without_python_from_the_stick_to_the_uninstallation(
 
     # by the Python that goes with it, in its own folder
     assert "removed: " in windows.batch(prefix, "wheelferry.cmd", "--uninstall", "--yes")
-    assert not prefix.exists()
+    assert is_gone(prefix)
 
 
 def test_powershell_does_what_certutil_and_tar_do_not(windows: Windows, sticks: Sticks) -> None:
@@ -226,7 +231,7 @@ def test_a_python_in_path_is_enough(
     assert json.loads(document)["python"]["program"].lower() == r"c:\standins\python\python.exe"
     assert {path.name: sha256_file(path) for path in stick.glob("*.*")} == before
     windows.batch(windows.drive / "by path", "wheelferry.cmd", "--uninstall", "--yes")
-    assert not (windows.drive / "by path").exists()
+    assert is_gone(windows.drive / "by path")
     for path in stick.rglob("*"):
         path.chmod(0o755)
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,16 @@ def test_folders_that_windows_has_no_name_for(prefix: str, possible: bool) -> No
     assert (finding.level != PROBLEM) == possible
 
 
-def test_the_python_that_runs_is_one_to_build_on_unless_install_cmd_unpacked_it(tmp_path: Path) -> None:
-    import sys
+def test_the_python_that_runs_is_one_to_build_on_unless_install_cmd_unpacked_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    (tmp_path / "python.exe").touch()
 
     def nothing(_arguments: list[str], _seconds: float) -> tuple[None, str]:
         return None, ""
 
-    own = os.path.join(sys.base_prefix, "python.exe")
+    own = str(tmp_path / "python.exe")
     environ = {"PATH": "", "USERPROFILE": str(tmp_path)}
     assert next(iter(_windows_candidates(nothing, environ))) == own
     environ["WHEELFERRY_SCRATCH"] = sys.base_prefix

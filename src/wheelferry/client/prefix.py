@@ -140,7 +140,10 @@ class Prefix(object):
         """All environments, oldest first, incomplete ones included."""
         try:
             names = os.listdir(self.envs)
-        except FileNotFoundError:
+        except OSError as error:
+            # the last is what Windows says of a name that cannot be
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
+                raise
             return []
         numbers = sorted(int(name) for name in names if name.isdigit())
         return [Environment(number, os.path.join(self.envs, str(number))) for number in numbers]

@@ -353,7 +353,9 @@ def windows_candidates(run, environ):
     # it may be in no usual place; install.cmd's goes when we end
     scratch = environ.get("WHEELFERRY_SCRATCH")
     if not (scratch and os.path.normcase(sys.base_prefix).startswith(os.path.normcase(scratch))):
-        yield os.path.join(sys.base_prefix, "python.exe")
+        own = os.path.join(sys.base_prefix, "python.exe")
+        if os.path.isfile(own):
+            yield own
     home = environ.get("USERPROFILE") or os.path.expanduser("~")
     status, output = run(["py", "-0p"], PATIENCE)
     if status == 0:
