@@ -15,7 +15,7 @@ from wheelferry.client import prefix as places
 from wheelferry.client.console import Console, Task
 from wheelferry.client.preflight import PROBLEM, Needs, Request, examine
 from wheelferry.client.processes import read_interruptibly
-from wheelferry.client.profile import _windows_candidates
+from wheelferry.client.profile import windows_candidates
 from wheelferry.tools import Tools
 
 
@@ -69,9 +69,9 @@ def test_the_python_that_runs_is_one_to_build_on_unless_install_cmd_unpacked_it(
 
     own = str(tmp_path / "python.exe")
     environ = {"PATH": "", "USERPROFILE": str(tmp_path)}
-    assert next(iter(_windows_candidates(nothing, environ))) == own
+    assert next(iter(windows_candidates(nothing, environ))) == own
     environ["WHEELFERRY_SCRATCH"] = sys.base_prefix
-    assert own not in list(_windows_candidates(nothing, environ))
+    assert own not in list(windows_candidates(nothing, environ))
 
 
 def test_lines_are_read_to_the_end_by_a_thread() -> None:

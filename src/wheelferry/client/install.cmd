@@ -74,7 +74,8 @@ goto end
 
 :end
 if defined SCRATCH if exist "%SCRATCH%" rd /s /q "%SCRATCH%"
-if "%~1"=="" call :stay_open
+rem without options somebody sits there, who may have clicked twice: the window would vanish with what it says
+if "%~1"=="" pause
 exit /b %STATUS%
 
 :unpack
@@ -140,11 +141,4 @@ for /f "delims=0123456789abcdef" %%X in ("%HASH%") do set "HASH="
 if not defined HASH exit /b
 if "%HASH:~63,1%"=="" set "HASH="
 if defined HASH if not "%HASH:~64%"=="" set "HASH="
-exit /b
-
-:stay_open
-rem after a double click the window would vanish, and what it says with it
-setlocal EnableDelayedExpansion
-set "LINE=!CMDCMDLINE:"=!"
-if /i not "!LINE:%SELF%=!"=="!LINE!" pause
 exit /b
