@@ -23,25 +23,20 @@ from ferry import Ferry
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.files import sha256_file
 from wheelferry.index import read_pip_configuration
+from wheelferry.manifest import parse_manifest
+from wheelferry.platforms.wine import find_compiler
 from wheelferry.process import run
 from wheelferry.progress import Silent
 from wheelferry.recipe import parse_recipe
 from wheelferry.resolver import Uv, find_uv
 from wheelferry.stages.equip import equip
+from wheelferry.stages.winpython import bring_python
 from wheelferry.store import Store
 from wheelferry.tools import Tools
 from winebox import COMPILER, LOADER, Windows, windows_path
 
 GIVEN = os.environ.get("WHEELFERRY_WINDOWS_PYTHON")
-_MISSING = [
-    name
-    for name, there in (
-        ("Wine", LOADER),
-        (COMPILER, shutil.which(COMPILER)),
-        ("WHEELFERRY_WINDOWS_PYTHON, the folder of a CPython 3.11 for Windows", GIVEN),
-    )
-    if not there
-]
+_MISSING = [name for name, there in (("Wine", LOADER), (COMPILER, shutil.which(COMPILER))) if not there]
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(600),
@@ -63,36 +58,53 @@ class Sticks:
     new: Path
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where bundles are made: a folder, the tests' recipe, the real tools."""
+
+    folder: Path
+    located: LocatedRecipe
+    tools: Tools
+
+    def pack(self, name: str, files: dict[str, bytes], runtimes: list[str]) -> Path:
+        kit = equip([WINDOWS], runtimes, self.tools)[WINDOWS]
+        out = self.folder / name
+        return pack_client_bundle(out, self.tools, self.located, target=WINDOWS, files=files, kit=kit)
+
+
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CPython for Windows as a zip archive, as --runtime takes it."""
-    archive = tmp_path_factory.mktemp("python") / "python.zip"
-    folder = Path(GIVEN or "")
+def place(tmp_path_factory: pytest.TempPathFactory, ferry: Ferry) -> Place:
+    folder = tmp_path_factory.mktemp("sticks")
+    (folder / "recipes" / "tiny" / "smoke").mkdir(parents=True)
+    plain = LocatedRecipe(recipe=parse_recipe(RECIPE, file="tiny.toml"), folder=folder / "recipes")
+    index = read_pip_configuration(run)
+    uv = Uv(program=find_uv(), run=run, index=index)
+    tools = Tools(run=run, store=Store(ferry.cache), index=index, uv=uv, progress=Silent(), jobs=2)
+    return Place(folder, windows_recipe(plain), tools)
+
+
+@pytest.fixture(scope="module")
+def new(place: Place) -> Path:
+    return place.pack("new", {"a": b"1", "b": b"2"}, [])
+
+
+@pytest.fixture(scope="module")
+def python(place: Place, new: Path) -> Path:
+    """A CPython for Windows as a zip archive, as --runtime takes it: the one given, or made of packages."""
+    (entry,) = parse_manifest((new / "bundle.json").read_text("utf-8")).targets
+    given = Path(GIVEN) if GIVEN else None
+    found = bring_python(new, entry, given, find_compiler(run), place.folder / "work", place.tools)
+    archive = place.folder / "python.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(found.folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                zipped.write(path, path.relative_to(folder).as_posix())
+                zipped.write(path, path.relative_to(found.folder).as_posix())
     return archive
 
 
 @pytest.fixture(scope="module")
-def sticks(tmp_path_factory: pytest.TempPathFactory, ferry: Ferry, python: Path) -> Sticks:
-    folder = tmp_path_factory.mktemp("sticks")
-    (folder / "recipes" / "tiny" / "smoke").mkdir(parents=True)
-    plain = LocatedRecipe(recipe=parse_recipe(RECIPE, file="tiny.toml"), folder=folder / "recipes")
-    located = windows_recipe(plain)
-    index = read_pip_configuration(run)
-    uv = Uv(program=find_uv(), run=run, index=index)
-    tools = Tools(run=run, store=Store(ferry.cache), index=index, uv=uv, progress=Silent(), jobs=2)
-    with_python = equip([WINDOWS], [str(python)], tools)[WINDOWS]
-    without = equip([WINDOWS], [], tools)[WINDOWS]
-    more = {"a": b"1", "b": b"2"}
-    return Sticks(
-        old=pack_client_bundle(
-            folder / STICK, tools, located, target=WINDOWS, files={"a": b"1"}, kit=with_python
-        ),
-        new=pack_client_bundle(folder / "new", tools, located, target=WINDOWS, files=more, kit=without),
-    )
+def sticks(place: Place, new: Path, python: Path) -> Sticks:
+    return Sticks(old=place.pack(STICK, {"a": b"1"}, [str(python)]), new=new)
 
 
 @pytest.fixture(scope="module")
