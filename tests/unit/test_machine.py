@@ -13,10 +13,12 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
 from wheelferry.lock import parse_requirements
 from wheelferry.manifest import parse_manifest
+from wheelferry.platforms.wine import Wine
 from wheelferry.process import Completed
 from wheelferry.report import Level, LevelResult
 from wheelferry.sandbox import Sandbox
 from wheelferry.stages import install as stage
+from wheelferry.stages import machine as machine_stage
 from wheelferry.stages import verify as verify_stage
 from wheelferry.stages.machine import Machine, Runner
 from wheelferry.tools import Tools
@@ -114,3 +116,29 @@ def test_a_target_for_windows_is_only_read_without_a_runner(
         "win_amd64 does not run here; try --runner wine"
     ] * 2
     assert result.runner is None
+
+
+def test_what_the_bundle_should_have_brought_is_not_laid_at_wines_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wine's folder of DLLs holds none of these; of two only is that Wine's lack."""
+    imports = {
+        "films.pyd": ("KERNEL32.dll", "MFPlat.DLL"),
+        "plain.pyd": ("msvcp140.dll", "python311.dll", "python3.dll", "api-ms-win-crt-heap-l1-1-0.dll"),
+        "lonely.pyd": ("libgone.dll",),
+        "gpu.pyd": ("nvcuda.dll",),
+    }
+    packages = tmp_path / "env" / "Lib" / "site-packages"
+    packages.mkdir(parents=True)
+    for name in imports:
+        (packages / name).write_bytes(b"MZ")
+    system = tmp_path / "system32"
+    system.mkdir()
+    (system / "Kernel32.dll").write_bytes(b"MZ")
+    monkeypatch.setattr(machine_stage, "read_imports", lambda path: imports[path.name])
+    wine = Wine(loader=Path("wine64"), server=Path("wineserver"), version="8.0")
+    for backend, lost in (("cpu", {"films.pyd"}), ("cu130", {"films.pyd", "gpu.pyd"})):
+        target = replace(TARGET, platform="win_amd64", backend=backend)
+        found = machine_stage._unloadable(tmp_path / "env", system, target, wine)
+        assert {path.name for path in found} == lost
+        assert found[packages / "films.pyd"] == "Wine: films.pyd needs MFPlat.DLL, which Wine 8.0 has not"

@@ -236,20 +236,21 @@ def definition(exports: Iterable[str]) -> str:
 
 
 def unloadable(
-    binaries: Mapping[str, Iterable[str]], has: Callable[[str], bool], wine: str
+    binaries: Mapping[str, Iterable[str]], lacks: Callable[[str], bool], wine: str
 ) -> dict[str, str]:
-    """Binaries that this Wine cannot load, with the reason; by the names that `binaries` has.
+    """Binaries that this Wine cannot load although Windows can, with the reason, by name.
 
-    `binaries` maps the relative path of each .pyd and .dll of an environment to the DLLs it imports. A DLL
-    that lies in the environment, under any path, is taken as found; `has` tells whether Wine has one. What
-    imports a binary that cannot be loaded cannot be loaded either.
+    `binaries` maps the relative path of each .pyd and .dll of an environment to the DLLs it imports; one
+    that lies in the environment, under any path, is taken as found. `lacks` tells whether a DLL is Windows'
+    own and Wine has it not: any other that is missing is the bundle's fault. What imports a binary that
+    cannot be loaded cannot be loaded either.
     """
     found = {PurePath(name).name.lower(): name for name in binaries}
     reasons = {
         name: f"Wine: {name} needs {library}, which Wine {wine} has not"
         for name, imports in binaries.items()
         for library in imports
-        if library.lower() not in found and not has(library)
+        if library.lower() not in found and lacks(library)
     }
     while True:
         further = {

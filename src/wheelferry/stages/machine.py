@@ -14,6 +14,7 @@ from wheelferry.errors import MissingError
 from wheelferry.files import files_below, folder_aside
 from wheelferry.interpreters import find_interpreter, host_glibc_minor, is_own_platform, program_in
 from wheelferry.manifest import TargetEntry
+from wheelferry.platforms.windows import is_pythons, provided
 from wheelferry.platforms.wine import (
     SETUP,
     Compiler,
@@ -110,7 +111,7 @@ def open_machine(
             base=python.program,
             python=lambda env: env / "Scripts" / "python.exe",
             facts={"python": version, "python_origin": python.origin},
-            unloadable=functools.cache(lambda env: _unloadable(env, python.folder, system, wine)),
+            unloadable=functools.cache(lambda env: _unloadable(env, system, entry.target, wine)),
         )
 
 
@@ -167,20 +168,19 @@ def _ask(
     return version, {"connections": {**sandbox.evidence.get("connections", {}), **connections}}
 
 
-def _unloadable(env: Path, base: Path, system: Path, wine: Wine) -> dict[Path, str]:
+def _unloadable(env: Path, system: Path, target: Target, wine: Wine) -> dict[Path, str]:
     """Binaries of the environment that this Wine cannot load, with the reason."""
     packages = env / "Lib" / "site-packages"
     own = [path for path in files_below(packages) if path.suffix.lower() in (".pyd", ".dll")]
     binaries = {path.relative_to(packages).as_posix(): read_imports(path) for path in own}
-    places = [*files_below(base), *(env / "Scripts").iterdir()]  # msvc-runtime's lie among the scripts
-    beside = {path.name.lower() for path in places if path.suffix.lower() in (".dll", ".pyd")}
-    known = {path.name.lower() for path in system.iterdir()} | beside
+    there = {path.name.lower() for path in system.iterdir()}
 
-    def has(library: str) -> bool:
-        # sets of Windows' functions, which Wine resolves by a table of its own
-        return library.lower() in known or library.lower().startswith("api-ms-")
+    def lacks(library: str) -> bool:
+        # sets of functions are resolved by a table of Wine's; Python's library comes with Python
+        elsewhere = is_pythons(library) or library.lower().startswith("api-ms-")
+        return not elsewhere and provided(library, target) is not None and library.lower() not in there
 
-    return {packages / name: reason for name, reason in unloadable(binaries, has, wine.version).items()}
+    return {packages / name: reason for name, reason in unloadable(binaries, lacks, wine.version).items()}
 
 
 __all__ = ["SETUP", "Machine", "Runner", "cannot_run", "open_machine", "require_wine"]
