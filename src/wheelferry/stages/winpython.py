@@ -49,15 +49,10 @@ _HOST_FILE = re.compile(r"^(config-3.*|_sysconfigdata.*|.*\.so)$")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowsPython:
-    """A CPython for Windows on this machine: its python.exe, its folder, and where it comes from."""
+    """A CPython for Windows on this machine: its python.exe, and where it comes from."""
 
     program: Path
     origin: str
-
-    @property
-    def folder(self) -> Path:
-        """Where its libraries lie."""
-        return self.program.parent
 
 
 def bring_python(
