@@ -96,9 +96,9 @@ def python(place: Place, new: Path) -> Path:
     found = bring_python(new, entry, given, find_compiler(run), place.folder / "work", place.tools)
     archive = place.folder / "python.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
-        for path in sorted(found.folder.rglob("*")):
+        for path in sorted(found.program.parent.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                zipped.write(path, path.relative_to(found.folder).as_posix())
+                zipped.write(path, path.relative_to(found.program.parent).as_posix())
     return archive
 
 
