@@ -1,0 +1,5 @@
+// Part of wheelferry's facade of torch: see wheelferry/at.h
+#pragma once
+#include <wheelferry/at.h>
+#include <wheelferry/library.h>
+#include <wheelferry/python.h>

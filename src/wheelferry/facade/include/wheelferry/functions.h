@@ -1,0 +1,351 @@
+// The functions of namespace at, and the methods of a tensor that call torch's operators.
+#pragma once
+
+#include <array>
+#include <cmath>
+
+#include <wheelferry/tensor.h>
+
+namespace wheelferry {
+
+using Tensors = ArrayRef<Tensor>;
+
+template <>
+struct Value<ArrayRef<Tensor>> {
+  static StableIValue give(ArrayRef<Tensor> tensors) {
+    return Value<std::vector<Tensor>>::give(tensors);
+  }
+};
+
+namespace abi {
+
+// A number as a tensor without dimensions, of the given type: the stable ABI has no Scalar.
+inline Tensor number(const Scalar& value, ScalarType type, Device device);
+
+} // namespace abi
+
+// ----------------------------------------------------------------------------- creation
+
+inline Tensor empty(
+    IntArrayRef sizes, const TensorOptions& options = {}, std::optional<MemoryFormat> format = std::nullopt) {
+  const auto layout = std::nullopt;
+  Tensor result = call<Tensor>(
+      "aten::empty", "memory_format", sizes, std::optional<ScalarType>(options.dtype()), layout,
+      std::optional<Device>(options.device()), std::optional<bool>(options.pinned_memory()),
+      format ? format : options.memory_format_opt());
+  if (options.requires_grad()) {
+    result.set_requires_grad(true);
+  }
+  return result;
+}
+
+inline Tensor empty_strided(IntArrayRef sizes, IntArrayRef strides, const TensorOptions& options = {}) {
+  TORCH_CHECK(sizes.size() == strides.size(), "empty_strided needs as many strides as sizes");
+  AtenTensorHandle raw = nullptr;
+  WHEELFERRY_CALL(
+      aoti_torch_empty_strided, static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+      abi::dtype_code(options.dtype()), abi::device_code(options.device().type()), options.device().index(),
+      &raw);
+  return Tensor(abi::steal(raw));
+}
+
+inline Tensor filled(IntArrayRef sizes, const TensorOptions& options, const Scalar& value) {
+  Tensor result = empty(sizes, options.requires_grad(false));
+  result.fill_(value);
+  return options.requires_grad() ? result.set_requires_grad(true) : result;
+}
+
+inline Tensor zeros(IntArrayRef sizes, const TensorOptions& options = {}) {
+  Tensor result = empty(sizes, options.requires_grad(false));
+  result.zero_();
+  return options.requires_grad() ? result.set_requires_grad(true) : result;
+}
+inline Tensor ones(IntArrayRef sizes, const TensorOptions& options = {}) {
+  return filled(sizes, options, 1);
+}
+inline Tensor full(IntArrayRef sizes, const Scalar& value, const TensorOptions& options) {
+  return filled(sizes, options, value);
+}
+// Without a type it is the number's: int64, bool or float32.
+inline Tensor full(IntArrayRef sizes, const Scalar& value) {
+  return filled(sizes, value.isFloatingPoint() ? ScalarType::Float : value.type(), value);
+}
+inline Tensor scalar_tensor(const Scalar& value, const TensorOptions& options = {}) {
+  return filled({}, options, value);
+}
+
+namespace abi {
+
+// The options of `like`, with what `asked` says instead.
+inline TensorOptions merged(const Tensor& like, const TensorOptions& asked) {
+  return like.options()
+      .dtype(asked.has_dtype() ? asked.dtype() : like.scalar_type())
+      .device(asked.has_device() ? asked.device() : like.device())
+      .requires_grad(asked.requires_grad());
+}
+
+} // namespace abi
+
+inline Tensor empty_like(
+    const Tensor& like, const TensorOptions& options = {}, std::optional<MemoryFormat> format = std::nullopt) {
+  const TensorOptions all = abi::merged(like, options);
+  Tensor result = call<Tensor>(
+      "aten::empty_like", "", like, std::optional<ScalarType>(all.dtype()), std::nullopt,
+      std::optional<Device>(all.device()), std::nullopt, format ? format : options.memory_format_opt());
+  return all.requires_grad() ? result.set_requires_grad(true) : result;
+}
+inline Tensor zeros_like(
+    const Tensor& like, const TensorOptions& options = {}, std::optional<MemoryFormat> format = std::nullopt) {
+  Tensor result = empty_like(like, options.requires_grad(false), format);
+  result.zero_();
+  return options.requires_grad() ? result.set_requires_grad(true) : result;
+}
+inline Tensor full_like(
+    const Tensor& like, const Scalar& value, const TensorOptions& options = {},
+    std::optional<MemoryFormat> format = std::nullopt) {
+  Tensor result = empty_like(like, options.requires_grad(false), format);
+  result.fill_(value);
+  return options.requires_grad() ? result.set_requires_grad(true) : result;
+}
+inline Tensor ones_like(
+    const Tensor& like, const TensorOptions& options = {}, std::optional<MemoryFormat> format = std::nullopt) {
+  return full_like(like, 1, options, format);
+}
+
+// Copies of the values, on the CPU: from a braced list, a vector or an array.
+template <typename T>
+Tensor tensor(ArrayRef<T> values, const TensorOptions& options) {
+  Tensor result = empty({static_cast<int64_t>(values.size())}, c10::CppTypeToScalarType<T>::value);
+  std::copy(values.begin(), values.end(), result.template data_ptr<T>());
+  result = result.to(options.dtype(options.has_dtype() ? options.dtype() : result.scalar_type()));
+  return options.requires_grad() ? result.set_requires_grad(true) : result;
+}
+template <typename T>
+Tensor tensor(const std::vector<T>& values, const TensorOptions& options = c10::CppTypeToScalarType<T>::value) {
+  return tensor(ArrayRef<T>(values), options);
+}
+template <typename T>
+Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = c10::CppTypeToScalarType<T>::value) {
+  return tensor(ArrayRef<T>(values), options);
+}
+
+// ------------------------------------------------------------------------------ numbers
+
+namespace abi {
+
+inline void store(void* data, ScalarType type, const Scalar& value) {
+  with_cpp_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    *static_cast<T*>(data) = value.isFloatingPoint() ? static_cast<T>(value.to<double>())
+                                                     : static_cast<T>(value.to<int64_t>());
+  });
+}
+
+inline Tensor number(const Scalar& value, ScalarType type, Device device) {
+  Tensor result = empty({}, type);
+  store(result.mutable_data(), type, value);
+  return device.is_cpu() ? result : result.to(device);
+}
+
+} // namespace abi
+
+template <typename Self>
+Scalar TensorMethods<Self>::item() const {
+  const int64_t count = numel();
+  TORCH_CHECK(
+      count == 1, "a Tensor with ", count, " elements cannot be converted to Scalar");
+  const ScalarType type = self().scalar_type();
+  if (!is_cpu()) {
+    return cpu().item();
+  }
+  const void* data = self().const_data();
+  return abi::with_cpp_type(type, [&](auto zero) { return Scalar(*static_cast<const decltype(zero)*>(data)); });
+}
+template <typename Self>
+template <typename T>
+T TensorMethods<Self>::item() const {
+  return item().template to<T>();
+}
+
+template <typename Self>
+const Self& TensorMethods<Self>::zero_() const {
+  WHEELFERRY_CALL(aoti_torch_zero_, Tensor(self().handle()).get());
+  return self();
+}
+template <typename Self>
+const Self& TensorMethods<Self>::fill_(const Scalar& value) const {
+  const ScalarType type = self().scalar_type();
+  if (self().dim() == 0 && is_cpu()) {
+    abi::store(self().mutable_data(), type, value);
+  } else {
+    call<Tensor>("aten::fill_", "Tensor", Tensor(self().handle()), abi::number(value, type, self().device()));
+  }
+  return self();
+}
+template <typename Self>
+const Self& TensorMethods<Self>::copy_(const Tensor& source, bool non_blocking) const {
+  call<Tensor>("aten::copy_", "", Tensor(self().handle()), source, non_blocking);
+  return self();
+}
+
+// --------------------------------------------------------------- methods by torch's operators
+
+#define WHEELFERRY_METHOD(result, signature, ...) \
+  template <typename Self>                        \
+  result TensorMethods<Self>::signature const {   \
+    const Tensor tensor(self().handle());         \
+    return call<result>(__VA_ARGS__);             \
+  }
+using TwoTensors = std::tuple<Tensor, Tensor>;
+
+WHEELFERRY_METHOD(Tensor, select(int64_t dim, int64_t index), "aten::select", "int", tensor, dim, index)
+WHEELFERRY_METHOD(
+    Tensor, narrow(int64_t dim, int64_t start, int64_t length), "aten::narrow", "", tensor, dim, start, length)
+WHEELFERRY_METHOD(
+    Tensor, slice(int64_t dim, std::optional<int64_t> start, std::optional<int64_t> end, int64_t step),
+    "aten::slice", "Tensor", tensor, dim, start, end, step)
+WHEELFERRY_METHOD(Tensor, view(IntArrayRef sizes), "aten::view", "", tensor, sizes)
+WHEELFERRY_METHOD(Tensor, view(ScalarType type), "aten::view", "dtype", tensor, type)
+WHEELFERRY_METHOD(Tensor, reshape(IntArrayRef sizes), "aten::reshape", "", tensor, sizes)
+WHEELFERRY_METHOD(
+    Tensor, expand(IntArrayRef sizes, bool implicit), "aten::expand", "", tensor, sizes, implicit)
+WHEELFERRY_METHOD(Tensor, permute(IntArrayRef dims), "aten::permute", "", tensor, dims)
+WHEELFERRY_METHOD(Tensor, transpose(int64_t a, int64_t b), "aten::transpose", "int", tensor, a, b)
+WHEELFERRY_METHOD(Tensor, t(), "aten::t", "", tensor)
+WHEELFERRY_METHOD(Tensor, squeeze(), "aten::squeeze", "", tensor)
+WHEELFERRY_METHOD(Tensor, squeeze(int64_t dim), "aten::squeeze", "dim", tensor, dim)
+WHEELFERRY_METHOD(Tensor, unsqueeze(int64_t dim), "aten::unsqueeze", "", tensor, dim)
+WHEELFERRY_METHOD(Tensor, flatten(int64_t first, int64_t last), "aten::flatten", "using_ints", tensor, first, last)
+WHEELFERRY_METHOD(Tensor, detach(), "aten::detach", "", tensor)
+WHEELFERRY_METHOD(Tensor, clone(std::optional<MemoryFormat> format), "aten::clone", "", tensor, format)
+WHEELFERRY_METHOD(
+    Tensor, to(ScalarType type, bool non_blocking, bool copy), "aten::to", "dtype", tensor, type, non_blocking,
+    copy, std::nullopt)
+WHEELFERRY_METHOD(
+    Tensor, to(Device device, ScalarType type, bool non_blocking, bool copy), "aten::to", "device", tensor,
+    device, type, non_blocking, copy, std::nullopt)
+WHEELFERRY_METHOD(TwoTensors, sort(int64_t dim, bool descending), "aten::sort", "", tensor, dim, descending)
+WHEELFERRY_METHOD(
+    TwoTensors, sort(std::optional<bool> stable, int64_t dim, bool descending), "aten::sort", "stable", tensor,
+    stable, dim, descending)
+WHEELFERRY_METHOD(Tensor, argsort(int64_t dim, bool descending), "aten::argsort", "", tensor, dim, descending)
+WHEELFERRY_METHOD(
+    TwoTensors, topk(int64_t k, int64_t dim, bool largest, bool sorted), "aten::topk", "", tensor, k, dim,
+    largest, sorted)
+WHEELFERRY_METHOD(
+    Tensor, index_select(int64_t dim, const Tensor& index), "aten::index_select", "", tensor, dim, index)
+WHEELFERRY_METHOD(Tensor, masked_select(const Tensor& mask), "aten::masked_select", "", tensor, mask)
+WHEELFERRY_METHOD(
+    Tensor, gather(int64_t dim, const Tensor& index), "aten::gather", "", tensor, dim, index, false)
+WHEELFERRY_METHOD(Tensor, nonzero(), "aten::nonzero", "", tensor)
+WHEELFERRY_METHOD(Tensor, sum(), "aten::sum", "", tensor, std::nullopt)
+WHEELFERRY_METHOD(
+    Tensor, sum(IntArrayRef dims, bool keepdim), "aten::sum", "dim_IntList", tensor,
+    std::optional<std::vector<int64_t>>(dims.vec()), keepdim, std::nullopt)
+WHEELFERRY_METHOD(Tensor, mean(), "aten::mean", "", tensor, std::nullopt)
+WHEELFERRY_METHOD(Tensor, max(), "aten::max", "", tensor)
+WHEELFERRY_METHOD(Tensor, min(), "aten::min", "", tensor)
+WHEELFERRY_METHOD(TwoTensors, max(int64_t dim, bool keepdim), "aten::max", "dim", tensor, dim, keepdim)
+WHEELFERRY_METHOD(TwoTensors, min(int64_t dim, bool keepdim), "aten::min", "dim", tensor, dim, keepdim)
+WHEELFERRY_METHOD(Tensor, cumsum(int64_t dim), "aten::cumsum", "", tensor, dim, std::nullopt)
+WHEELFERRY_METHOD(Tensor, abs(), "aten::abs", "", tensor)
+WHEELFERRY_METHOD(Tensor, exp(), "aten::exp", "", tensor)
+WHEELFERRY_METHOD(Tensor, log(), "aten::log", "", tensor)
+WHEELFERRY_METHOD(Tensor, sqrt(), "aten::sqrt", "", tensor)
+WHEELFERRY_METHOD(Tensor, sigmoid(), "aten::sigmoid", "", tensor)
+WHEELFERRY_METHOD(Tensor, mul(const Tensor& other), "aten::mul", "Tensor", tensor, other)
+WHEELFERRY_METHOD(Tensor, div(const Tensor& other), "aten::div", "Tensor", tensor, other)
+WHEELFERRY_METHOD(Tensor, matmul(const Tensor& other), "aten::matmul", "", tensor, other)
+#undef WHEELFERRY_METHOD
+
+template <typename Self>
+Tensor TensorMethods<Self>::contiguous(MemoryFormat format) const {
+  const Tensor tensor(self().handle());
+  if (format == MemoryFormat::Contiguous && tensor.is_contiguous()) {
+    return tensor;
+  }
+  return call<Tensor>("aten::contiguous", "", tensor, format);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::to(Device device, bool non_blocking, bool copy) const {
+  return to(device, self().scalar_type(), non_blocking, copy);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::to(TensorOptions options, bool non_blocking, bool copy) const {
+  return to(
+      options.device_opt().value_or(self().device()), options.dtype_opt().value_or(self().scalar_type()),
+      non_blocking, copy);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::to(const Tensor& other, bool non_blocking, bool copy) const {
+  return to(other.device(), other.scalar_type(), non_blocking, copy);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::type_as(const Tensor& other) const {
+  return to(other);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::toType(ScalarType type) const {
+  return to(type);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::cpu() const {
+  return to(Device(DeviceType::CPU));
+}
+template <typename Self>
+bool TensorMethods<Self>::is_same_size(const Tensor& other) const {
+  return self().sizes().equals(other.sizes());
+}
+template <typename Self>
+Tensor TensorMethods<Self>::new_empty(IntArrayRef sizes, TensorOptions options) const {
+  return empty(sizes, abi::merged(Tensor(self().handle()), options));
+}
+template <typename Self>
+Tensor TensorMethods<Self>::new_zeros(IntArrayRef sizes, TensorOptions options) const {
+  return zeros(sizes, abi::merged(Tensor(self().handle()), options));
+}
+template <typename Self>
+Tensor TensorMethods<Self>::new_ones(IntArrayRef sizes, TensorOptions options) const {
+  return ones(sizes, abi::merged(Tensor(self().handle()), options));
+}
+template <typename Self>
+Tensor TensorMethods<Self>::new_full(IntArrayRef sizes, const Scalar& value, TensorOptions options) const {
+  return full(sizes, value, abi::merged(Tensor(self().handle()), options));
+}
+
+inline Tensor Tensor::operator[](const Tensor& index) const {
+  TORCH_CHECK(
+      isIntegralType(index.scalar_type(), false) && index.dim() == 0,
+      "Can only index with tensors that are scalars (zero-dim) of integral type");
+  return select(0, index.item<int64_t>());
+}
+
+// ---------------------------------------------------------------------- functions of tensors
+
+inline Tensor cat(Tensors tensors, int64_t dim = 0) {
+  return call<Tensor>("aten::cat", "", tensors, dim);
+}
+inline Tensor stack(Tensors tensors, int64_t dim = 0) {
+  return call<Tensor>("aten::stack", "", tensors, dim);
+}
+inline Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  return call<Tensor>("aten::where", "self", condition, a, b);
+}
+inline std::vector<Tensor> where(const Tensor& condition) {
+  return call<std::vector<Tensor>>("aten::where", "", condition);
+}
+
+#define WHEELFERRY_FUNCTION(name)                                                      \
+  template <typename... Args>                                                          \
+  auto name(const Tensor& tensor, Args&&... args)                                      \
+      ->decltype(tensor.name(std::forward<Args>(args)...)) {                           \
+    return tensor.name(std::forward<Args>(args)...);                                   \
+  }
+#define WHEELFERRY_FUNCTIONS(_) \
+  _(select) _(narrow) _(slice) _(reshape) _(permute) _(transpose) _(squeeze) _(unsqueeze) _(flatten) _(clone) \
+  _(argsort) _(topk) _(index_select) _(masked_select) _(gather) _(nonzero) _(sum) _(mean) _(max) _(min) \
+  _(cumsum) _(abs) _(exp) _(log) _(sqrt) _(sigmoid) _(mul) _(div) _(matmul) _(sort)
+WHEELFERRY_FUNCTIONS(WHEELFERRY_FUNCTION)
+#undef WHEELFERRY_FUNCTION
+
+} // namespace wheelferry
