@@ -77,7 +77,6 @@
 #define WITH_PYMALLOC 1
 #define WITH_MIMALLOC 1
 #define DOUBLE_IS_LITTLE_ENDIAN_IEEE754 1
-#define PY_SSIZE_T_MAX 0x7fffffffffffffffLL
 #define RETSIGTYPE void
 #define COMPILER "[GCC]"
 

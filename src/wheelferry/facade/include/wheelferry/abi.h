@@ -34,7 +34,7 @@ __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
 }
 #endif
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 constexpr uint64_t kAbiVersion = 0x020a000000000000ULL;
 

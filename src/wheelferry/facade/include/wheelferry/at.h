@@ -32,7 +32,7 @@
 #include <utility>
 #include <vector>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 // No gradients are recorded while it lives.
 class NoGradGuard {

@@ -7,7 +7,7 @@
 
 #include <wheelferry/values.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 namespace abi {
 
 template <typename Result>

@@ -5,7 +5,7 @@
 
 #include <wheelferry/functions.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 struct TensorArg {
   const Tensor& tensor;

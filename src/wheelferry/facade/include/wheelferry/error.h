@@ -7,7 +7,14 @@
 #include <string>
 #include <utility>
 
-namespace wheelferry {
+// Two modules built with the facade share nothing, whatever the flags they were built with.
+#ifdef _WIN32
+#define WHEELFERRY_HIDDEN
+#else
+#define WHEELFERRY_HIDDEN __attribute__((visibility("hidden")))
+#endif
+
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 // c10::Error to sources. Ours has a name of its own because libtorch's differs in layout and
 // both could meet in one process.

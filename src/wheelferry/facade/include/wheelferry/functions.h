@@ -6,7 +6,7 @@
 
 #include <wheelferry/tensor.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 using Tensors = ArrayRef<Tensor>;
 

@@ -6,7 +6,7 @@
 
 #include <wheelferry/abi.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 // Null for an undefined tensor.
 using Handle = std::shared_ptr<AtenTensorOpaque>;

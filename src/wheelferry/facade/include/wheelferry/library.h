@@ -17,7 +17,7 @@
 #include <wheelferry/call.h>
 #include <wheelferry/functions.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 namespace library {
 
 // ----------------------------------------------------------------- the schema of a signature
@@ -218,6 +218,15 @@ Entry bind(Result (*function)(Params...)) {
   return take_slot({&Kernel<Result(Params...)>::run, reinterpret_cast<Erased>(function)});
 }
 
+template <typename Function>
+constexpr auto is_plain_lambda(int) -> decltype(+std::declval<const Function&>(), true) {
+  return true;
+}
+template <typename>
+constexpr bool is_plain_lambda(...) {
+  return false;
+}
+
 // &f, TORCH_FN(f) and lambdas without captures, as a pointer to a function.
 template <typename Function>
 auto pointer(const Function& function) {
@@ -225,7 +234,7 @@ auto pointer(const Function& function) {
     return function;
   } else {
     static_assert(
-        requires { +function; },
+        is_plain_lambda<Function>(0),
         "wheelferry's facade: an operator is registered by a function, &function, TORCH_FN(function) or a lambda "
         "without captures");
     return +function;

@@ -7,7 +7,7 @@
 
 #include <wheelferry/abi.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 inline int get_num_threads() {
   uint32_t threads = 0;

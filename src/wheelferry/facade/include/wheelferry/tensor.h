@@ -13,7 +13,7 @@
 #include <wheelferry/call.h>
 #include <wheelferry/missing.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 class Row;
 class Tensor;

@@ -18,7 +18,7 @@
 
 #include <wheelferry/abi.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 using c10::DeviceType;
 using c10::Layout;

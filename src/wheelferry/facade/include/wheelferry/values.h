@@ -16,7 +16,7 @@
 #include <wheelferry/handle.h>
 #include <wheelferry/types.h>
 
-namespace wheelferry {
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 template <typename T>
 struct Value {

@@ -5,7 +5,9 @@
 #include <iterator>
 #include <type_traits>
 
-namespace wheelferry {
+#include <wheelferry/error.h>
+
+namespace wheelferry WHEELFERRY_HIDDEN {
 
 template <typename Integer>
 class IntegerRange {
