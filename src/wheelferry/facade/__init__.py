@@ -15,6 +15,9 @@ FIRST_TORCH = Version("2.10")
 # The headers are C++17, those of torch 2.13 C++20; gnu: M_PI and its like are no standard C++.
 CXX_STANDARD = "-std=gnu++20"
 
+# Tells torch's headers which stable ABI is meant, and makes all others of torch refuse to be included.
+TARGET_MACRO = "-DTORCH_TARGET_VERSION=0x020a000000000000"
+
 
 def include_folder() -> Path:
     """What a compiler must search before torch's own ``include``."""

@@ -180,6 +180,7 @@ def _compile_flags(
     return [
         "-O3",
         facade.CXX_STANDARD,
+        facade.TARGET_MACRO,
         "-DNDEBUG",
         f"-DTORCH_EXTENSION_NAME={module}",
         *(f"-I{folder}" for folder in include),
