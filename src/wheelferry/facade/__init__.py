@@ -4,6 +4,7 @@ A module built so calls nothing of torch but C functions that stay. So it serves
 `FIRST_TORCH` on, and may come from another compiler than torch. docs/facade.md says what is covered.
 """
 
+import hashlib
 from pathlib import Path
 
 from packaging.version import Version
@@ -32,3 +33,12 @@ def windows_folder() -> Path:
 def serves(torch: Version) -> bool:
     """Whether a module built on the facade runs with that torch release."""
     return torch.release[:2] >= FIRST_TORCH.release[:2]
+
+
+def identity() -> str:
+    """A hash over its files: part of the key of what is built with it."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"facade {digest.hexdigest()[:16]}"

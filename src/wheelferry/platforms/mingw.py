@@ -133,6 +133,7 @@ def compile_module(
     root: Path,
     include: Sequence[Path] = (),
     macros: Mapping[str, str | None] | None = None,
+    flags: Sequence[str] = (),
     log: Path | None = None,
 ) -> Path:
     """Compile C++ `sources` to the extension `module` (``_C``) for one CPython; its path below `out`.
@@ -142,12 +143,15 @@ def compile_module(
     with the compiler's words, or when the module would import anything that a Windows with torch lacks.
     """
     work.mkdir(parents=True, exist_ok=True)
-    flags = _compile_flags(module=module, headers=python_headers, torch=torch, root=root, include=include)
-    flags += [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in (macros or {}).items()]
+    options = _compile_flags(module=module, headers=python_headers, torch=torch, root=root, include=include)
+    options += [
+        f"-D{name}" if value is None else f"-D{name}={value}" for name, value in (macros or {}).items()
+    ]
+    options += flags
     objects = [work / f"{number}-{source.stem}.o" for number, source in enumerate(sources)]
     for source, result in zip(sources, objects, strict=True):
         run(
-            [toolchain.compiler, *flags, "-c", source, "-o", result],
+            [toolchain.compiler, *options, "-c", source, "-o", result],
             step=f"compile {source.name} for Windows",
             log=log,
         )
@@ -156,9 +160,9 @@ def compile_module(
     result = out / f"{module}.cp{python[0]}{python[1]}-win_amd64.pyd"
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flag: nothing of
     # this machine or this minute stays in it
-    flags = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp"]
+    link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp"]
     run(
-        [toolchain.compiler, *flags, "-o", result, *objects, torch.library, library],
+        [toolchain.compiler, *link, "-o", result, *objects, torch.library, library],
         step=f"link {result.name} for Windows",
         log=log,
     )

@@ -4,14 +4,17 @@ import hashlib
 import json
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
+from wheelferry import crosscompile, facade
 from wheelferry.cuda import Cuda, backend_of, from_flags, version_of
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
@@ -25,12 +28,13 @@ from wheelferry.lock import (
     choose_files,
 )
 from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
-from wheelferry.platforms import native
+from wheelferry.platforms import mingw, native
 from wheelferry.platforms.native import Compiler
 from wheelferry.progress import Task
 from wheelferry.source import Source, export, longest_path, substitute
 from wheelferry.stages.finish import finish_wheel
 from wheelferry.stages.populate import populate
+from wheelferry.stages.roads import Road
 from wheelferry.stand_in import place_stand_in, stand_in_identity
 from wheelferry.store import Entry
 from wheelferry.targets import DEFAULT_BACKEND, Target, parse_platform
@@ -73,8 +77,26 @@ class Built:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cross:
+    """What compiles a cell's ops for Windows on Linux: mingw-w64, and a Windows torch to compile against."""
+
+    toolchain: mingw.Toolchain
+    torch: LockedWheel
+
+    @property
+    def identity(self) -> str:
+        """All of it, as one text."""
+        torch = f"torch {self.torch.version} {self.torch.sha256}"
+        return f"mingw-w64 {self.toolchain.version}; {facade.identity()}; {torch}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A cell that is ready to be compiled: its build environment is in the store, its key is known."""
+    """A cell that is ready to be compiled: its build environment is in the store, its key is known.
+
+    `compiler` is this machine's for itself, `cross` what compiles for Windows instead. With neither nothing
+    is compiled. Without `compiler` the environment has no torch, but a stand-in.
+    """
 
     cell: Cell
     key: str
@@ -83,15 +105,16 @@ class Prepared:
     interpreter: Interpreter
     toolkit: Toolkit | None
     compiler: Compiler | None
+    cross: Cross | None = None
 
     @property
     def torch(self) -> CompiledAgainst | None:
         """The torch to compile against and to ship; None when nothing is compiled."""
-        torch = by_name(self.environment).get(NormalizedName("torch"))
+        torch = self.cross.torch if self.cross else by_name(self.environment).get(NormalizedName("torch"))
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
-def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
+def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) -> Prepared:
     """Find what the machine must have, resolve the build environment and download it.
 
     Raises InputError for a torch of another build than asked for, MissingError without an interpreter, its
@@ -100,17 +123,25 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
     tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
-    compiler = _find_compiler(cell, interpreter, tools)
-    toolkit = _find_toolkit(cell, tools)
-    requirements = _environment_requirements(cell, toolkit)
-    known_as = environment_key(plan, cell, requirements, interpreter, tools)
-    environment = _lock_environment(plan, cell, requirements, interpreter, tools, known_as=known_as)
+    if cell.ops:
+        _require_headers(cell, interpreter)
+    compiler = toolkit = cross = None
+    if road is Road.NATIVE:
+        compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
+        toolkit = _find_toolkit(cell, tools)
+    elif road is Road.CROSS:
+        toolchain = mingw.find(tools.run)
+        cross = Cross(toolchain=toolchain, torch=find_torch(plan, cell, interpreter, tools))
+    target = cell.target if road is Road.NATIVE else _own_target(cell)
+    requirements = _environment_requirements(cell, road, toolkit)
+    known_as = environment_key(plan, cell, target, requirements, interpreter, tools)
+    environment = _lock_environment(plan, cell, target, requirements, interpreter, tools, known_as=known_as)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment},
-        toolchain=_toolchain_identity(interpreter, compiler, toolkit),
+        toolchain=_toolchain_identity(interpreter, compiler, toolkit, cross),
     )
     prepared = Prepared(
         cell=cell,
@@ -120,8 +151,9 @@ def prepare(plan: Plan, cell: Cell, source: Source, tools: Tools) -> Prepared:
         interpreter=interpreter,
         toolkit=toolkit,
         compiler=compiler,
+        cross=cross,
     )
-    if cell.ops:
+    if road is Road.NATIVE:
         check_torch_build(cell, by_name(environment)[NormalizedName("torch")], tools)
     return prepared
 
@@ -151,22 +183,22 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
     )
 
 
-def _find_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> Compiler | None:
-    """The compiler for the cell's ops, None without ops; MissingError when they cannot be compiled."""
-    if not cell.ops:
-        return None
+def _require_headers(cell: Cell, interpreter: Interpreter) -> None:
+    """Raise MissingError when nothing can be compiled for the interpreter."""
     if not interpreter.can_compile:
         raise MissingError(
             f"{interpreter.path} has no Python.h in {interpreter.headers}",
             hint=f"install its headers (Debian: apt-get install python{cell.target.python}-dev)",
         )
-    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
 
 
-def _toolchain_identity(interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None) -> str:
+def _toolchain_identity(
+    interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None, cross: Cross | None
+) -> str:
     """Everything that compiles, as one text."""
     if compiler is None:
-        return f"CPython {interpreter.version}; {stand_in_identity()}"
+        parts = [f"CPython {interpreter.version}", stand_in_identity()]
+        return "; ".join([*parts, *([cross.identity] if cross else [])])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
 
@@ -182,7 +214,9 @@ def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
     return given_toolkit(cell.cuda, home, tools.run, tools.progress)
 
 
-def _environment_requirements(cell: Cell, toolkit: Toolkit | None) -> tuple[str, ...]:
+def _environment_requirements(cell: Cell, road: Road, toolkit: Toolkit | None) -> tuple[str, ...]:
+    if road is not Road.NATIVE:
+        return tuple(text for text in cell.build_requires if Requirement(text).name != "torch")
     if cell.cuda is None or toolkit is not None:
         return cell.build_requires
     return (*cell.build_requires, *cell.cuda.packages(windows=cell.target.is_windows))
@@ -208,11 +242,16 @@ def check_torch_build(cell: Cell, torch: LockedWheel, tools: Tools) -> None:
 
 
 def environment_key(
-    plan: Plan, cell: Cell, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
+    plan: Plan,
+    cell: Cell,
+    target: Target,
+    requirements: tuple[str, ...],
+    interpreter: Interpreter,
+    tools: Tools,
 ) -> str:
     """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
     document = [
-        build_target(cell).name,
+        target.name,
         interpreter.version,
         requirements,
         cell.constraints,
@@ -226,6 +265,7 @@ def environment_key(
 def _lock_environment(
     plan: Plan,
     cell: Cell,
+    target: Target,
     requirements: tuple[str, ...],
     interpreter: Interpreter,
     tools: Tools,
@@ -240,21 +280,20 @@ def _lock_environment(
     remembered = tools.store.recall_text("environment", known_as)
     choices = choices_from_json(remembered) if remembered else ()
     if not choices or not all(choice.sha256 and tools.store.has(choice.sha256) for choice in choices):
-        choices = _resolve_environment(cell, requirements, interpreter, tools)
+        choices = _resolve_environment(cell, target, requirements, interpreter, tools)
         tools.store.remember_text("environment", known_as, choices_to_json(choices))
     return populate(
-        choices, build_target(cell), interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
+        choices, target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
     )
 
 
 def _resolve_environment(
-    cell: Cell, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
+    cell: Cell, target: Target, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
 ) -> tuple[Choice, ...]:
     with (
         tools.store.workspace("resolve") as work,
         tools.progress.task("resolve the build environment"),
     ):
-        target = build_target(cell)
         resolution = tools.uv.resolve(
             target,
             requirements=requirements,
@@ -267,13 +306,30 @@ def _resolve_environment(
         return choose_files(resolution, target, base=work)
 
 
-def build_target(cell: Cell) -> Target:
-    """The target that the build environment is for: where nothing is compiled, this machine itself."""
-    if cell.ops:
-        return cell.target
-    return replace(
-        cell.target, platform=parse_platform(default_platform(), host_glibc_minor=host_glibc_minor())
+def _own_target(cell: Cell) -> Target:
+    """This machine as a target: what a build environment is for that is only to run setup.py."""
+    own = parse_platform(default_platform(), host_glibc_minor=host_glibc_minor())
+    return replace(cell.target, platform=own)
+
+
+def find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> LockedWheel:
+    """The torch that the cell will ship, downloaded."""
+    with tools.store.workspace("resolve") as work, tools.progress.task("resolve torch"):
+        resolution = tools.uv.resolve(
+            cell.target,
+            requirements=[f"torch=={cell.target.torch}"],
+            constraints=cell.constraints,
+            find_links=None,
+            torch_index=cell.torch_index,
+            interpreter=interpreter,
+            work=work,
+        )
+        choices = [c for c in choose_files(resolution, cell.target, base=work) if c.name == "torch"]
+    (torch,) = populate(
+        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
     )
+    check_torch_build(cell, torch, tools)
+    return torch
 
 
 def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Entry:
@@ -281,7 +337,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
     log = tools.store.log_path(
         f"build-{plan.recipe.name}-{plan.release_name}-{cell.target.name}".replace("/", "_")
     )
-    room = native.workspace_room(longest_path(source, tools.run)) if cell.ops else None
+    room = native.workspace_room(longest_path(source, tools.run)) if prepared.compiler else None
     with tools.store.workspace("build", plain_path=True, room=room and room - len("/source")) as work:
         # unpacked, a wheel takes about twice its size
         require_space(work, 2 * sum(wheel.size for wheel in environment), purpose="the build environment")
@@ -291,8 +347,10 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
         variables = _build_variables(prepared, source, work, python, tools)
-        if not cell.ops:
+        if prepared.compiler is None:
             variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
+        if prepared.cross:
+            variables |= _cross_variables(prepared, prepared.cross, work, tools)
         cuda = cell.cuda and replace(
             cell.cuda, architectures=cell.cuda.architectures or _torch_architectures(python, tools)
         )
@@ -345,6 +403,28 @@ def _build_variables(
         "CUDA_VISIBLE_DEVICES": "",
         "FORCE_CUDA": "0",
         **dict(cell.environment),
+    }
+
+
+def _cross_variables(prepared: Prepared, cross: Cross, work: Path, tools: Tools) -> dict[str, str]:
+    """What makes the stand-in for torch compile for Windows."""
+    target = prepared.cell.target
+    version = (int(target.python.split(".")[0]), int(target.python.split(".")[1]))
+    wheel = work / cross.torch.filename
+    tools.store.place(cross.torch.sha256, wheel)
+    settings = crosscompile.Settings(
+        python=version,
+        python_headers=mingw.prepare_python_headers(prepared.interpreter.headers, work / "python"),
+        torch=mingw.unpack_torch(wheel, work / "windows-torch"),
+        toolchain=cross.toolchain,
+        root=work / "source",
+        work=work / "objects",
+    )
+    file = work / "cross.json"
+    crosscompile.write_settings(settings, file)
+    return {
+        "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", crosscompile.__name__, str(file)]),
+        "WHEELFERRY_EXT_SUFFIX": f".{target.interpreter}-win_amd64.pyd",
     }
 
 

@@ -57,7 +57,8 @@ def build_cells(plan: Plan, roads: Roads, source: Source | None, tools: Tools) -
     if source is None or not made:
         return given
     ready: Outcome[Prepared] = _each(
-        [(cell, cell) for cell in made], lambda _, cell: prepare(plan, cell, source, tools)
+        [(cell, cell) for cell in made],
+        lambda _, cell: prepare(plan, cell, roads.by_target[cell.target], source, tools),
     )
     tools.progress.stage(f"build {plan.title}")
     if len(ready.done) > 1:

@@ -42,6 +42,9 @@ def finish_wheel(
     unpack(raw, tree)
     if cuda is not None:
         _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
+    if cell.ops and cell.target.is_windows:
+        # setup.py may have run on Linux
+        set_tag(tree, f"{cell.target.interpreter}-{cell.target.interpreter}-{cell.target.platform}")
     if not cell.ops:
         # pure, but for this target alone: its torch, and what it requires, would not fit another
         set_tag(tree, f"{cell.target.interpreter}-none-{cell.target.platform}")

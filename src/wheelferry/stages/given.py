@@ -8,13 +8,12 @@ from typing import Any
 
 from wheelferry.checks import missing_extensions
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.interpreters import Interpreter, find_interpreter
-from wheelferry.lock import LockedWheel, choose_files
+from wheelferry.interpreters import find_interpreter
+from wheelferry.lock import LockedWheel
 from wheelferry.metadata import STAMP, filename_parts
 from wheelferry.plan import Cell, Plan, required_modules
 from wheelferry.platforms import windows
-from wheelferry.stages.build import Built, CompiledAgainst, check_torch_build
-from wheelferry.stages.populate import populate
+from wheelferry.stages.build import Built, CompiledAgainst, find_torch
 from wheelferry.tools import Tools
 from wheelferry.wheels import amend_metadata, pack, read_wheel, unpack
 
@@ -36,7 +35,7 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     if info.stamp is not None:
         stamp = _read_stamp(plan, path, info.stamp)
     else:
-        torch = _find_torch(plan, cell, interpreter, tools)
+        torch = find_torch(plan, cell, interpreter, tools)
         stamp = _make_stamp(plan, cell, torch)
     with tools.store.workspace("given") as work:
         copy = work / path.name
@@ -69,26 +68,6 @@ def _read_stamp(plan: Plan, path: Path, stamp: bytes) -> Mapping[str, Any]:
             hint="build it again from the release that the recipe pins",
         )
     return {**document, "torch": against}
-
-
-def _find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> LockedWheel:
-    """The torch that the cell will ship, downloaded."""
-    with tools.store.workspace("resolve") as work, tools.progress.task("resolve torch"):
-        resolution = tools.uv.resolve(
-            cell.target,
-            requirements=[f"torch=={cell.target.torch}"],
-            constraints=cell.constraints,
-            find_links=None,
-            torch_index=cell.torch_index,
-            interpreter=interpreter,
-            work=work,
-        )
-        choices = [c for c in choose_files(resolution, cell.target, base=work) if c.name == "torch"]
-    (torch,) = populate(
-        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
-    )
-    check_torch_build(cell, torch, tools)
-    return torch
 
 
 def _make_stamp(plan: Plan, cell: Cell, torch: LockedWheel) -> Mapping[str, Any]:

@@ -8,7 +8,9 @@ from enum import Enum
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
+from wheelferry import facade
 from wheelferry.errors import InputError
 from wheelferry.interpreters import is_own_platform
 from wheelferry.metadata import WheelInfo, filename_parts
@@ -23,6 +25,7 @@ class Road(Enum):
     GIVEN = "a wheel that the user has"
     PYTHON_ONLY = "built here, without compiled ops"
     NATIVE = "compiled here"
+    CROSS = "compiled here for Windows, on torch's stable ABI"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +63,7 @@ def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
     for path in dependencies:
         _require_use(plan, path)
     by_target = {cell.target: _road(cell, given) for cell in plan.cells}
-    _require_roads(by_target)
+    _require_roads([cell for cell in plan.cells if by_target[cell.target] is None])
     return Roads(
         by_target={target: road for target, road in by_target.items() if road},
         given=given,
@@ -108,15 +111,28 @@ def _road(cell: Cell, given: Mapping[Target, Path]) -> Road | None:
         return Road.GIVEN
     if not cell.ops:
         return Road.PYTHON_ONLY
-    return Road.NATIVE if is_own_platform(cell.target) else None
+    if is_own_platform(cell.target):
+        return Road.NATIVE
+    return Road.CROSS if _closed_for_cross(cell) is None else None
 
 
-def _require_roads(roads: Mapping[Target, Road | None]) -> None:
-    closed = [target.name for target, road in roads.items() if road is None]
+def _closed_for_cross(cell: Cell) -> str | None:
+    """Why the cell's ops cannot be compiled for Windows here; None when they can."""
+    if not cell.target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return f"this machine is {sys.platform}, {platform.machine()}"
+    if cell.cuda is not None:
+        return "CUDA ops for Windows need Windows"
+    if not facade.serves(Version(cell.target.torch)):
+        return f"for Windows they can be compiled on Linux from torch {facade.FIRST_TORCH} on"
+    return None
+
+
+def _require_roads(closed: Sequence[Cell]) -> None:
     if closed:
+        reasons = dict.fromkeys(filter(None, map(_closed_for_cross, closed)))
         raise InputError(
-            f"compiled ops for {', '.join(closed)} cannot be built on this machine ({sys.platform}, "
-            f"{platform.machine()})",
+            f"compiled ops for {', '.join(cell.target.name for cell in closed)} cannot be built on this "
+            f"machine: {'; '.join(reasons)}",
             hint="\n".join(
                 (
                     "any of these works:",

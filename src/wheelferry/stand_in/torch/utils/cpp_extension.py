@@ -1,7 +1,15 @@
-"""The names that a setup.py imports from torch; asked to compile, they say that this is no torch."""
+"""The names that a setup.py imports from torch; what they shall compile wheelferry compiles, or nobody.
 
+`WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles.
+`WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file.
+"""
+
+import json
+import os
+from pathlib import Path
 from typing import Any, NoReturn
 
+from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
 CUDA_HOME = None
@@ -9,29 +17,62 @@ ROCM_HOME = None
 
 
 class BuildExtension(build_ext):
-    """Builds a project that has no extension, and no other."""
+    """Hands each extension to wheelferry's compiler for another platform."""
 
     @classmethod
     def with_options(cls, **_options: Any) -> type["BuildExtension"]:
         """As in torch, where the options concern compilers."""
         return cls
 
+    def get_ext_filename(self, fullname: str) -> str:
+        """The module's file on the target."""
+        suffix = os.environ.get("WHEELFERRY_EXT_SUFFIX")
+        if suffix is None:
+            return str(super().get_ext_filename(fullname))
+        return str(Path(*fullname.split("."))) + suffix
+
     def build_extensions(self) -> None:
-        """Raise for any extension: nothing here can compile one."""
-        if self.extensions:
-            _refuse()
+        """Build what there is; no compiler of this machine is looked for."""
+        for extension in self.extensions:
+            self.build_extension(extension)
+
+    def build_extension(self, ext: Any) -> None:
+        """Write down what is asked for, and have it compiled."""
+        command = os.environ.get("WHEELFERRY_COMPILE")
+        if command is None:
+            _refuse(
+                "this build was asked to leave out compiled ops (--without-ops), but setup.py still has "
+                "extensions; the recipe's substitutions with without_ops = true should remove them"
+            )
+        flags = ext.extra_compile_args
+        request = {
+            "module": ext.name.rpartition(".")[2],
+            "sources": [str(Path(source).resolve()) for source in ext.sources],
+            "include": [str(Path(folder).resolve()) for folder in ext.include_dirs],
+            "macros": dict(ext.define_macros),
+            "flags": list(flags.get("cxx", ()) if isinstance(flags, dict) else flags),
+            "out": str(Path(self.get_ext_fullpath(ext.name)).resolve()),
+        }
+        folder = Path(self.build_temp).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{ext.name}.json"
+        path.write_text(json.dumps(request), "utf-8")
+        self.spawn([*json.loads(command), str(path)])
 
 
-def CppExtension(*_arguments: Any, **_options: Any) -> NoReturn:
-    """Raise: nothing here can compile an extension."""
-    _refuse()
+def CppExtension(name: str, sources: Any, **options: Any) -> Extension:
+    """An extension in C++."""
+    options.setdefault("language", "c++")
+    extra = options.pop("extra_compile_args", [])
+    extension = Extension(name, list(sources), **options)
+    extension.extra_compile_args = extra  # torch takes a mapping as well, setuptools does not
+    return extension
 
 
-CUDAExtension = CppExtension
+def CUDAExtension(*_arguments: Any, **_options: Any) -> NoReturn:
+    """Raise: CUDA code is not compiled for another platform."""
+    _refuse("CUDA ops cannot be compiled for another platform")
 
 
-def _refuse() -> NoReturn:
-    raise SystemExit(
-        "this build was asked to leave out compiled ops (--without-ops), but setup.py still has extensions; "
-        "the recipe's substitutions with without_ops = true should remove them"
-    )
+def _refuse(reason: str) -> NoReturn:
+    raise SystemExit(reason)
