@@ -66,8 +66,11 @@ def fix_platform(monkeypatch: pytest.MonkeyPatch, *, system: str) -> None:
 
 def test_another_platform_is_refused_with_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
-    with pytest.raises(InputError, match="compiled ops for cp311-win_amd64-torch2_13_0-default") as caught:
-        choose_roads(a_plan(WINDOWS, TARGET))
+    old = replace(WINDOWS, torch="2.9.1")
+    with pytest.raises(
+        InputError, match=r"compiled ops for cp311-win_amd64-torch2_9_1-default.*2\.10"
+    ) as caught:
+        choose_roads(a_plan(old, TARGET))
     assert TARGET.name not in str(caught.value)
     for way in ("--wheel FILE", "wheelferry merge", "--without-ops"):
         assert way in (caught.value.hint or "")
@@ -79,8 +82,28 @@ def test_a_machine_compiles_for_its_own_platform(
 ) -> None:
     fix_platform(monkeypatch, system=system)
     assert choose_roads(a_plan(own)).by_target == {own: Road.NATIVE}
-    with pytest.raises(InputError):
-        choose_roads(a_plan(other))
+    if system == "win32":
+        with pytest.raises(InputError, match="this machine is win32"):
+            choose_roads(a_plan(other))
+
+
+@pytest.mark.parametrize(("torch", "road"), [("2.10.0", Road.CROSS), ("2.13.0", Road.CROSS), ("2.9.1", None)])
+def test_linux_compiles_for_windows_where_the_stable_abi_suffices(
+    torch: str, road: Road | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    target = replace(WINDOWS, torch=torch)
+    if road is None:
+        with pytest.raises(InputError, match=r"from torch 2\.10 on"):
+            choose_roads(a_plan(target))
+    else:
+        assert choose_roads(a_plan(target)).by_target == {target: road}
+
+
+def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    with pytest.raises(InputError, match="CUDA ops for Windows need Windows"):
+        choose_roads(a_plan(replace(WINDOWS, backend="cu130")))
 
 
 def test_without_ops_no_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +117,10 @@ def test_given_wheels_take_the_place_of_builds(tmp_path: Path, monkeypatch: pyte
     fix_platform(monkeypatch, system="linux")
     wheel = own_wheel(tmp_path, mark=stamp())
     leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
-    chosen = choose_roads(a_plan(WINDOWS, TARGET), [wheel, leaf, wheel])
+    older = replace(WINDOWS, python="3.12")
+    chosen = choose_roads(a_plan(WINDOWS, TARGET, older), [wheel, leaf, wheel])
     assert chosen.given == {WINDOWS: wheel}
-    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE}
+    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE, older: Road.CROSS}
     assert chosen.dependencies == (leaf,)
     assert chosen.need_source
     assert not choose_roads(a_plan(), [wheel]).need_source

@@ -1,8 +1,10 @@
 """What setup.py asks torch before it builds, answered without torch; and a refusal to compile with it."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from wheelferry.stand_in import place_stand_in, stand_in_identity
@@ -18,14 +20,20 @@ setup(name="thing", ext_modules={extensions}, cmdclass={{"build_ext": {command}}
 """
 
 
-def build(folder: Path, *, extensions: str = "[]", command: str = "BuildExtension") -> tuple[int, str]:
+def build(
+    folder: Path,
+    *,
+    extensions: str = "[]",
+    command: str = "BuildExtension",
+    variables: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     folder.mkdir()
     path = place_stand_in(folder / "stand-in", "2.13.0")
     (folder / "setup.py").write_text(SETUP.format(extensions=extensions, command=command), "utf-8")
     done = subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build_ext", "--build-temp", "t", "--build-lib", "l"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(path)},
+        env={**os.environ, "PYTHONPATH": str(path), **(variables or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -40,16 +48,53 @@ def test_a_project_without_extensions_is_built(tmp_path: Path) -> None:
 
 
 def test_an_extension_is_refused(tmp_path: Path) -> None:
-    for number, extension in enumerate(
-        (
-            'CppExtension("thing._C", ["thing.cpp"])',
-            'CUDAExtension("thing._C", ["thing.cpp"])',
-            '__import__("setuptools").Extension("thing._C", ["thing.cpp"])',
-        )
-    ):
-        status, said = build(tmp_path / str(number), extensions=f"[{extension}]")
+    for number, extension in enumerate(("CppExtension", '__import__("setuptools").Extension')):
+        status, said = build(tmp_path / str(number), extensions=f'[{extension}("thing._C", ["thing.cpp"])]')
         assert status != 0
         assert "setup.py still has extensions" in said
+    status, said = build(tmp_path / "cuda", extensions='[CUDAExtension("thing._C", ["thing.cu"])]')
+    assert status != 0
+    assert "CUDA ops cannot be compiled for another platform" in said
+
+
+# Stands in for wheelferry's compiler: leaves what it was asked for in the place of the module.
+COMPILER = """
+import json, pathlib, sys
+request = json.loads(pathlib.Path(sys.argv[1]).read_text("utf-8"))
+pathlib.Path(request["out"]).write_text(json.dumps(request), "utf-8")
+"""
+EXTENSION = """[CppExtension(
+    "thing._C", ["csrc/a.cpp", "csrc/b.cpp"], include_dirs=["csrc"], define_macros=[("A", None), ("B", "2")],
+    extra_compile_args={"cxx": ["-O1"], "nvcc": ["-x"]},
+)]"""
+
+
+def test_what_setup_py_asks_for_reaches_the_compiler(tmp_path: Path) -> None:
+    (tmp_path / "compiler.py").write_text(COMPILER, "utf-8")
+    command = [sys.executable, str(tmp_path / "compiler.py")]
+    variables = {
+        "WHEELFERRY_COMPILE": json.dumps(command),
+        "WHEELFERRY_EXT_SUFFIX": ".cp311-win_amd64.pyd",
+    }
+    folder = tmp_path / "p ü"
+    status, said = build(folder, extensions=EXTENSION, variables=variables)
+    assert status == 0, said
+    module = folder / "l" / "thing" / "_C.cp311-win_amd64.pyd"
+    assert json.loads(module.read_text("utf-8")) == {
+        "module": "_C",
+        "sources": [str(folder / "csrc" / name) for name in ("a.cpp", "b.cpp")],
+        "include": [str(folder / "csrc")],
+        "macros": {"A": None, "B": "2"},
+        "flags": ["-O1"],
+        "out": str(module),
+    }
+
+
+def test_a_compiler_that_fails_ends_the_build(tmp_path: Path) -> None:
+    variables = {"WHEELFERRY_COMPILE": json.dumps([sys.executable, "-c", "raise SystemExit('no such op')"])}
+    status, said = build(tmp_path / "p", extensions=EXTENSION, variables=variables)
+    assert status != 0
+    assert "no such op" in said
 
 
 def test_the_identity_is_that_of_its_files() -> None:

@@ -44,6 +44,8 @@ class BuildExtension(build_ext):
                 "this build was asked to leave out compiled ops (--without-ops), but setup.py still has "
                 "extensions; the recipe's substitutions with without_ops = true should remove them"
             )
+        out = Path(self.get_ext_fullpath(ext.name)).resolve()
+        out.parent.mkdir(parents=True, exist_ok=True)
         flags = ext.extra_compile_args
         request = {
             "module": ext.name.rpartition(".")[2],
@@ -51,7 +53,7 @@ class BuildExtension(build_ext):
             "include": [str(Path(folder).resolve()) for folder in ext.include_dirs],
             "macros": dict(ext.define_macros),
             "flags": list(flags.get("cxx", ()) if isinstance(flags, dict) else flags),
-            "out": str(Path(self.get_ext_fullpath(ext.name)).resolve()),
+            "out": str(out),
         }
         folder = Path(self.build_temp).resolve()
         folder.mkdir(parents=True, exist_ok=True)
