@@ -1,4 +1,4 @@
-"""The process that a project's setup.py starts to compile for Windows: its settings, its request, its status."""
+"""The process that setup.py starts to compile for Windows: its settings, its request, its exit status."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
-from wheelferry import crosscompile
 from wheelferry.crosscompile import Settings, main, read_settings, write_settings
 from wheelferry.errors import BuildError
 from wheelferry.platforms import mingw
@@ -62,7 +61,7 @@ def test_the_module_lands_where_setup_py_expects_it(
         made.write_bytes(b"MZ")
         return made
 
-    monkeypatch.setattr(crosscompile.mingw, "compile_module", compile_module)
+    monkeypatch.setattr(mingw, "compile_module", compile_module)
     write_settings(settings, tmp_path / "s.json")
     assert main([str(tmp_path / "s.json"), str(request_file)]) == 0
     assert (tmp_path / "out" / "_C.cp311-win_amd64.pyd").read_bytes() == b"MZ"
@@ -82,7 +81,7 @@ def test_what_does_not_compile_is_told(
     def compile_module(**_: Any) -> Path:
         raise BuildError("a.cpp: the facade has no at::fft", hint="see docs/facade.md")
 
-    monkeypatch.setattr(crosscompile.mingw, "compile_module", compile_module)
+    monkeypatch.setattr(mingw, "compile_module", compile_module)
     write_settings(settings, tmp_path / "s.json")
     assert main([str(tmp_path / "s.json"), str(request_file)]) == 1
     assert capsys.readouterr().err.splitlines() == ["a.cpp: the facade has no at::fft", "see docs/facade.md"]
