@@ -1,6 +1,7 @@
 """Static verification of Windows bundles: what their DLLs need, how long their paths are, what is in them."""
 
 import os
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,6 +145,18 @@ def test_what_is_no_pe_file(data: bytes) -> None:
 def test_a_file_that_ends_before_its_tables() -> None:
     with pytest.raises(ValueError, match="imported DLLs cannot be read"):
         read_pe(pe_file()[:1024])
+
+
+def test_names_of_functions_that_lie_outside_the_file() -> None:
+    outside = struct.pack("<I", 0x7FFFFFF0)
+    exporting = pe_file([], exports=["one"])
+    name = struct.pack("<I", 0x1000 + exporting.index(b"one\0") - 0x400)
+    with pytest.raises(ValueError, match="table of exports cannot be read"):
+        read_exports(exporting.replace(name, outside))
+    importing = pe_file({"c10.dll": ["two"]})
+    name = struct.pack("<I", 0x1000 + importing.index(b"\0\0two\0") - 0x400)
+    with pytest.raises(ValueError, match="table of imported DLLs cannot be read"):
+        read_functions(importing.replace(name, outside))
 
 
 def test_an_import_table_that_leads_nowhere_is_not_an_empty_one() -> None:

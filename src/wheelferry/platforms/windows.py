@@ -82,6 +82,8 @@ def read_exports(data: bytes | mmap.mmap) -> tuple[str, ...]:
 
     pefile's own reader stops at 8192 names, and torch_cpu.dll has several times that.
     """
+    import pefile
+
     pe = _open(data)
     address = _address_of(pe, _EXPORTS)
     if not address:
@@ -91,7 +93,7 @@ def read_exports(data: bytes | mmap.mmap) -> tuple[str, ...]:
         count, names = table[7], table[9]
         places = struct.unpack(f"<{count}I", pe.get_data(names, 4 * count))
         return tuple(_text(pe, data, place) for place in places)
-    except (struct.error, ValueError):
+    except (pefile.PEFormatError, struct.error, ValueError):
         raise ValueError("its table of exports cannot be read") from None
 
 
@@ -109,6 +111,8 @@ def read_functions(data: bytes | mmap.mmap) -> dict[str, frozenset[str]]:
 
     pefile's own reader cuts names at 512 characters; those of C++ can be longer.
     """
+    import pefile
+
     pe = _open(data)
     found: dict[str, frozenset[str]] = {}
     try:
@@ -116,7 +120,7 @@ def read_functions(data: bytes | mmap.mmap) -> dict[str, frozenset[str]]:
             dll = _text(pe, data, row[3]).lower()
             names = frozenset(_imported_names(pe, data, row[0] or row[4]))
             found[dll] = found.get(dll, frozenset()) | names
-    except struct.error:
+    except (pefile.PEFormatError, struct.error, ValueError):
         raise ValueError("its table of imported DLLs cannot be read") from None
     return found
 
