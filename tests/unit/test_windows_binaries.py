@@ -489,6 +489,15 @@ def test_data_for_another_processor_is_noted(packed: Callable[..., Path], tools:
     assert notes(packed(wheels), tools) == [f"{LEAF}: leaf/attach_x86.dll is for x86, as its name says"]
 
 
+def test_a_dll_for_another_processor_serves_nobody(packed: Callable[..., Path], tools: Tools) -> None:
+    wheels = sound_wheels()
+    holds(wheels, "leaf", "leaf/_fast.cp311-win_amd64.pyd", pe_file(["helper.dll"]))
+    holds(wheels, "leaf", "leaf/x86/helper.dll", pe_file(["KERNEL32.dll"], machine=X86))
+    _, problems = verify_static(packed(wheels), tools)
+    assert [problem.code for problem in problems] == [Code.LIBRARY]
+    assert "needs helper.dll, which no wheel brings" in problems[0].message
+
+
 def test_a_known_gap_is_noted_and_nothing_beside_it(packed: Callable[..., Path], tools: Tools) -> None:
     wheels = sound_wheels()
     wheels["leaf"]["requires"] = ["pywin32"]

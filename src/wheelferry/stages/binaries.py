@@ -164,7 +164,9 @@ class _Where:
         self.brought: dict[str, set[NormalizedName]] = {}
         self.for_all: set[str] = set()
         for name, found in files.items():
-            for member in found.facts:
+            for member, facts in found.facts.items():
+                if not facts.fits_amd64 and windows.is_foreign_data(member):
+                    continue  # of any other that does not fit, its own processor is told
                 dll = member.rsplit("/", 1)[-1].lower()
                 self.brought.setdefault(dll, set()).add(name)
                 if windows.beside_the_program(member):
