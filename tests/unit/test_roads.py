@@ -15,6 +15,7 @@ from wheelferry.errors import BuildError, InputError, IntegrityError
 from wheelferry.interpreters import Interpreter
 from wheelferry.lock import Choice
 from wheelferry.plan import WINDOWS_RUNTIME, Plan, make_plan, plan_digest, required_modules
+from wheelferry.progress import Silent
 from wheelferry.recipe import Recipe, parse_recipe
 from wheelferry.stages import given, populate
 from wheelferry.stages.build import Built, CompiledAgainst
@@ -365,6 +366,36 @@ def test_given_dependencies_are_held_to(
     (asked,) = uv.asked
     assert "leaf==1.5" in asked["constraints"]
     assert "leaf==1.4" not in asked["constraints"]
+
+
+def test_the_index_does_not_take_the_place_of_a_given_dependency(tmp_path: Path, tools: Tools) -> None:
+    torch, own = windows_torch(tmp_path), own_wheel(tmp_path, mark=stamp())
+    leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-none-win_amd64")
+    better = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
+    plan = a_plan()
+    for chosen in (package(better), package(leaf).replace("file://", "https://index.example")):
+        uv = FakeUv([package(torch), chosen, package(own)])
+        built = built_from(plan, own, tools, None)
+        with pytest.raises(InputError, match=r"leaf-1\.5-cp311-none-win_amd64\.whl is given, but") as caught:
+            lock(plan, built, replace(tools, uv=uv), given=(leaf,))  # type: ignore[arg-type]
+        assert "1.5+here" in (caught.value.hint or "")
+
+
+def test_a_given_dependency_that_nothing_requires_is_named(tmp_path: Path, tools: Tools) -> None:
+    warned: list[str] = []
+
+    class Listener(Silent):
+        def warn(self, message: str) -> None:
+            warned.append(message)
+
+    torch, own = windows_torch(tmp_path), own_wheel(tmp_path, mark=stamp())
+    spare = write_wheel(tmp_path, "spare", "1.0")
+    uv = FakeUv([package(torch), package(own)])
+    plan = a_plan()
+    tools = replace(tools, uv=uv, progress=Listener())  # type: ignore[arg-type]
+    result = lock(plan, built_from(plan, own, tools, None), tools, given=(spare,))
+    assert [wheel.name for wheel in result.wheels] == ["tiny", "torch"]
+    assert warned == [f"--wheel {spare.name} is not used: nothing requires it on {WINDOWS.name}"]
 
 
 def test_a_given_wheel_and_the_index_must_mean_the_same_torch(tmp_path: Path, tools: Tools) -> None:

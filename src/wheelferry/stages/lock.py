@@ -1,7 +1,7 @@
 """Lock: one resolution for the target, every file of it in the store as a wheel."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -19,8 +19,9 @@ from wheelferry.tools import Tools
 def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:
     """The exact wheels for the built wheel's target: it, its torch, and the newest of all else that fits.
 
-    `given` are wheels of dependencies that the user has; they are taken where they fit. Raises InputError
-    when nothing fits, IntegrityError when the index would now give another torch than the one compiled
+    `given` are wheels of dependencies that the user has; they are taken where they fit, and one that nothing
+    requires is told. Raises InputError when nothing fits, or when the index's file would take the place of
+    one that was given, IntegrityError when the index would now give another torch than the one compiled
     against.
     """
     cell = built.cell
@@ -32,7 +33,7 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
         tools.store.place(built.wheel.sha256, links / built.wheel.filename)
         for path in fitting:
             shutil.copyfile(path, links / path.name)
-        wheels = _lock_wheels(plan, built, _pins(built, fitting), links, work, tools)
+        wheels = _lock_wheels(plan, built, fitting, links, work, tools)
     result = Lock(target=cell.target, wheels=wheels)
     _require_torch(built, result.wheel("torch"), tools)
     return result
@@ -50,10 +51,10 @@ def _pins(built: Built, given: Iterable[Path]) -> list[str]:
 
 
 def _lock_wheels(
-    plan: Plan, built: Built, pins: list[str], links: Path, work: Path, tools: Tools
+    plan: Plan, built: Built, given: Sequence[Path], links: Path, work: Path, tools: Tools
 ) -> tuple[LockedWheel, ...]:
     """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
-    cell = built.cell
+    cell, pins = built.cell, _pins(built, given)
     only_binary: dict[str, str] = {}
     while True:
         folder = work / f"uv{len(only_binary)}"
@@ -75,6 +76,7 @@ def _lock_wheels(
             raise
         choices = choose_files(resolution, cell.target, base=folder)
         require_same_build(choices)
+        _require_given(given, choices, cell, tools)
         tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
         try:
             return populate(
@@ -87,6 +89,22 @@ def _lock_wheels(
         except NeedsCompilerError as error:
             tools.progress.note(f"{error}; looking for a release that has a wheel")
             only_binary |= error.packages
+
+
+def _require_given(given: Iterable[Path], choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
+    """Raise InputError when another file is chosen than the one given; name those that nothing requires."""
+    chosen = {choice.name: choice for choice in choices}
+    for path in given:
+        name, version, _ = filename_parts(path.name)
+        choice = chosen.get(name)
+        if choice is None:
+            tools.progress.warn(f"--wheel {path.name} is not used: nothing requires it on {cell.target.name}")
+        elif (choice.filename, choice.url.partition(":")[0]) != (path.name, "file"):
+            raise InputError(
+                f"--wheel {path.name} is given, but the index's {choice.filename} would be taken: its "
+                f"tags are as good for {cell.target.name} or better",
+                hint=f"give the wheel a version of its own, such as {version.public}+here, or leave it away",
+            )
 
 
 def _no_wheel(packages: Mapping[str, str], cell: Cell, error: InputError) -> InputError:
