@@ -94,6 +94,23 @@ def test_a_missing_runner_is_said_before_anything_is_read(
         verify_stage.verify(tmp_path, Level.INSTALL, tools, runner=Runner.WINE)
 
 
+def test_what_is_missing_for_a_level_leaves_those_before_it_in_the_report(
+    bundle: Path, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_level(level: Level, *_: object) -> LevelResult:
+        if level is Level.SMOKE:
+            raise MissingError("no room for the suite")
+        return LevelResult(level=level, seconds=1.0)
+
+    monkeypatch.setattr(verify_stage, "_run_level", run_level)
+    (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
+    wanted = [Level.INSTALL, Level.SMOKE, Level.TRAIN]
+    one = machine(tmp_path, {}, {})
+    result = verify_stage._run_levels(wanted, bundle, entry, tmp_path, one, tools)
+    assert [level.passed for level in result.levels] == [True, False, False]
+    assert [level.not_run for level in result.levels][:2] == [None, "no room for the suite"]
+
+
 def test_a_target_for_windows_is_only_read_without_a_runner(
     tmp_path: Path, tools: Tools, located: LocatedRecipe
 ) -> None:

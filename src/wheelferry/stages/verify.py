@@ -141,7 +141,10 @@ def _run_levels(
             reason = f"the {results[-1].level.name.lower()} level failed"
             results.append(LevelResult(level=lv, seconds=0.0, not_run=reason))
         else:
-            results.append(_run_level(lv, root, entry, folder, machine, tools))
+            try:
+                results.append(_run_level(lv, root, entry, folder, machine, tools))
+            except MissingError as error:  # what the levels before it found stays
+                results.append(LevelResult(level=lv, seconds=0.0, not_run=str(error)))
     sandbox = machine.sandbox
     isolation = {"isolated": sandbox.isolated, "kind": sandbox.kind, "evidence": dict(sandbox.evidence)}
     return TargetResult(
