@@ -218,6 +218,30 @@ def test_a_wheel_without_its_compiled_module_is_refused(tmp_path: Path, tools: T
         take_wheel(plan, plan.cells[0], bare, tools)
 
 
+def test_a_wheel_for_other_gpus_than_asked_for_is_refused(tmp_path: Path, tools: Tools) -> None:
+    cuda = replace(WINDOWS, backend="cu130")
+
+    def taken(*architectures: str) -> tuple[str, ...]:
+        plan = make_plan(
+            recipe(), "1.0", [cuda], torch_index="https://torch.example", cuda_architectures=architectures
+        )
+        return take_wheel(plan, plan.cells[0], wheel, tools).cuda_architectures
+
+    mark = stamp(cuda={"architectures": ["8.6", "9.0+PTX"]})
+    wheel = own_wheel(tmp_path, version=f"{OURS}cu130", mark=mark)
+    assert taken() == ("8.6", "9.0+PTX")
+    assert taken("9.0") == ("8.6", "9.0+PTX")
+    with pytest.raises(InputError, match=r"compiled for 8\.6, 9\.0\+PTX, not for sm_120"):
+        taken("9.0", "12.0")
+
+
+@pytest.mark.parametrize("cuda", [["9.0"], {"architectures": 9}, "9.0"])
+def test_a_stamp_that_makes_no_sense(tmp_path: Path, tools: Tools, cuda: object) -> None:
+    plan = a_plan()
+    with pytest.raises(IntegrityError, match="makes no sense"):
+        take_wheel(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(cuda=cuda)), tools)
+
+
 class FakeUv:
     """Answers with resolutions of one package after another, and says what it was asked."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelferry.checks import missing_extensions
+from wheelferry.cuda import images_of
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.interpreters import find_interpreter
 from wheelferry.lock import LockedWheel
@@ -24,19 +25,30 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     One that wheelferry built stays as it is, byte for byte. To another one is added what ours have: the
     torch that it is tied to, a version that says so, and a stamp, which also says that the torch it was
     compiled against is only what the user says. Raises InputError for a wheel without the compiled modules,
-    IntegrityError for a stamp of another source.
+    or for one of ours that was compiled for other GPUs than asked for, IntegrityError for a stamp of another
+    source.
     """
     tools.progress.note(f"{path.name} is taken for {cell.target.name}")
     info = read_wheel(path)
+    asked = cell.cuda.architectures if cell.cuda else ()
     missing = list(missing_extensions(info, required_modules(plan.recipe, cell), cell.target))
     if missing:
         raise InputError(f"--wheel {path.name} has no compiled {', '.join(missing)}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     if info.stamp is not None:
         stamp = _read_stamp(plan, path, info.stamp)
+        made_for = tuple(stamp["architectures"])
+        lacking = [name for name in images_of(asked) if name not in images_of(made_for)]
+        if lacking:
+            raise InputError(
+                f"--wheel {path.name} was compiled for {', '.join(made_for) or 'no GPU'}, not for "
+                f"{', '.join(lacking)}",
+                hint="leave --cuda-arch away, or build the wheel for these too",
+            )
     else:
         torch = find_torch(plan, cell, interpreter, tools)
         stamp = _make_stamp(plan, cell, torch)
+        made_for = asked  # the user says so; verify looks
     with tools.store.workspace("given") as work:
         copy = work / path.name
         shutil.copyfile(path, copy)
@@ -49,7 +61,7 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
         wheel=entry,
         torch=CompiledAgainst(version=against["version"], sha256=against["sha256"]) if against else None,
         interpreter=interpreter,
-        cuda_architectures=tuple((stamp.get("cuda") or {}).get("architectures", ())),
+        cuda_architectures=made_for,
     )
 
 
@@ -60,14 +72,15 @@ def _read_stamp(plan: Plan, path: Path, stamp: bytes) -> Mapping[str, Any]:
         source, against = document["source"], document["torch"]
         if against is not None:
             against = {key: str(against[key]) for key in ("version", "sha256")}
-    except (ValueError, KeyError, TypeError) as error:
+        architectures = [str(name) for name in (document.get("cuda") or {}).get("architectures", ())]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"--wheel {path.name}: its {STAMP} makes no sense ({error})") from None
     if source != plan.release.pin:
         raise IntegrityError(
             f"--wheel {path.name} was built from {source}, {plan.title} is {plan.release.pin}",
             hint="build it again from the release that the recipe pins",
         )
-    return {**document, "torch": against}
+    return {**document, "torch": against, "architectures": architectures}
 
 
 def _make_stamp(plan: Plan, cell: Cell, torch: LockedWheel) -> Mapping[str, Any]:
