@@ -159,6 +159,17 @@ def test_two_wheels_for_one_target_are_one_too_many(tmp_path: Path) -> None:
         choose_roads(a_plan(), [one, other])
 
 
+def test_a_wheel_that_names_no_torch_serves_one_torch_alone(tmp_path: Path) -> None:
+    cuda = replace(WINDOWS, backend="cu130")
+    plan = make_plan(recipe(), "1.0", [WINDOWS, cuda], torch_index="https://torch.example/{backend}")
+    theirs = own_wheel(tmp_path, version="1.0")
+    with pytest.raises(InputError, match="does not say for which torch it was compiled") as caught:
+        choose_roads(plan, [theirs])
+    assert "wheelferry merge" in (caught.value.hint or "")
+    ours = [own_wheel(tmp_path, version=version, mark=stamp()) for version in (OURS, f"{OURS}cu130")]
+    assert choose_roads(plan, ours).given == dict(zip((WINDOWS, cuda), ours, strict=True))
+
+
 # ------------------------------------------------------------------------------------------ plans without ops
 
 

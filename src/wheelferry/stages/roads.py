@@ -83,6 +83,12 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
     if info.stamp is None:
         cells = [cell for cell in fitting if cell.ops and info.version.public == plan.release.version]
         wanted = plan.release.version
+        if len({(cell.target.torch, cell.target.backend) for cell in cells}) > 1:
+            names = ", ".join(cell.target.name for cell in cells)
+            raise InputError(
+                f"--wheel {path.name} fits {names}, and does not say for which torch it was compiled",
+                hint="make a bundle for the one it was compiled for; `wheelferry merge` adds the others",
+            )
     else:
         cells = [cell for cell in fitting if str(info.version) == cell.wheel_version]
         wanted = ", ".join(dict.fromkeys(cell.wheel_version for cell in fitting))
