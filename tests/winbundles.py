@@ -52,7 +52,10 @@ def sound_wheels() -> dict[str, Wheel]:
             "version": TINY_VERSION,
             "tag": TAG,
             "requires": ["torch==2.13.0", "leaf>=1"],
-            "files": {"tiny/_C.cp311-win_amd64.pyd": pe_file(["python311.dll", "c10.dll", "MSVCP140.dll"])},
+            "files": {
+                "tiny/_C.cp311-win_amd64.pyd": pe_file(["python311.dll", "c10.dll", "MSVCP140.dll"]),
+                "tiny_dlls.pth": b"import os\n",
+            },
         },
         "leaf": {"version": "1.5"},
         "colorama": {"version": "0.4.6"},

@@ -121,11 +121,11 @@ def test_a_module_that_calls_what_this_torch_does_not_have(
         ["c10.dll", "libomp.dll", "KERNEL32.dll"], exports=exports
     )
     module = {"python311.dll": [], "Torch_CPU.dll": ["?empty@at@@"]}
-    wheels["tiny"]["files"] = {"tiny/_C.cp311-win_amd64.pyd": pe_file(module)}
+    holds(wheels, "tiny", MODULE, pe_file(module))
     sound = pack_windows(tmp_path / "sound", tools, located, wheels)
     assert verify_static(sound, tools)[1] == []
     module["Torch_CPU.dll"] = ["?empty@at@@", "?empty@at@@YA_OLD", "?sort@at@@"]
-    wheels["tiny"]["files"] = {"tiny/_C.cp311-win_amd64.pyd": pe_file(module)}
+    holds(wheels, "tiny", MODULE, pe_file(module))
     (problem,) = verify_static(pack_windows(tmp_path / "other", tools, located, wheels), tools)[1]
     assert (problem.code, problem.file) == (Code.TORCH, f"wheelhouse/tiny-{TINY_VERSION}-{TAG}.whl")
     assert "calls ?empty@at@@YA_OLD (and 1 more), which torch_cpu.dll of" in problem.message
@@ -297,6 +297,12 @@ Fault = Callable[[Wheels], object]
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
+        pytest.param(
+            lambda wheels: lacks(wheels, "tiny", "tiny_dlls.pth"),
+            f"{TINY}: does not tell Windows where the runtime of Visual C++ lies: in a virtual environment torch "
+            "would not find it; an older wheelferry built it, build it again [LIBRARY]",
+            id="the hook left out",
+        ),
         pytest.param(
             lambda w: lacks(w, "torch", "torch/lib/libomp.dll"),
             f"{TORCH}: torch/lib/torch_cpu.dll needs libomp.dll, which no wheel brings and Windows has not "

@@ -203,7 +203,12 @@ def write_dll_hook(tree: Path, distribution: str) -> None:
     The wheel msvc-runtime installs it among the environment's scripts. A line of a ``.pth`` file that begins
     with ``import`` is run by Python itself (docs.python.org, "site").
     """
-    (tree / f"{distribution}_dlls.pth").write_text(_HOOK, "ascii", newline="\n")
+    (tree / dll_hook_name(distribution)).write_text(_HOOK, "ascii", newline="\n")
+
+
+def dll_hook_name(distribution: str) -> str:
+    """What `write_dll_hook` calls its file, at the top of the wheel."""
+    return f"{distribution}_dlls.pth"
 
 
 def is_binary(name: str) -> bool:

@@ -299,6 +299,12 @@ def _check_built(
     for module in checks.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if entry.target.is_windows:
+        if windows.dll_hook_name(info.name) not in info.files:
+            message = (
+                "does not tell Windows where the runtime of Visual C++ lies: in a virtual environment torch "
+                "would not find it; an older wheelferry built it, build it again"
+            )
+            yield Problem(code=Code.LIBRARY, file=path, message=message)
         yield from check_device_code(opened.root / path, path, entry)
         if torch in infos:
             yield from check_functions(opened.root, path, paths[torch], opened.binaries, tools)
