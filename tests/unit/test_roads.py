@@ -178,6 +178,14 @@ def test_only_a_release_that_is_of_use_without_ops_can_leave_them_out() -> None:
         a_plan(without_ops=True)
 
 
+def test_without_ops_there_is_nothing_to_compile_for_a_gpu() -> None:
+    cuda = replace(WINDOWS, backend="cu130")
+    options: dict[str, Any] = {"torch_index": "https://torch.example", "without_ops": True}
+    assert make_plan(recipe("optional"), "1.0", [cuda], **options).cells[0].cuda is None
+    with pytest.raises(InputError, match="CUDA architectures are given, and no ops"):
+        make_plan(recipe("optional"), "1.0", [cuda], cuda_architectures=["9.0"], **options)
+
+
 def test_a_cell_without_ops_differs_where_it_should() -> None:
     (with_ops,), (without,) = a_plan(ops="optional").cells, a_plan(ops="optional", without_ops=True).cells
     assert [s.without_ops for s in without.substitutions] == [True]
