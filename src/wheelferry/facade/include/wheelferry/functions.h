@@ -28,6 +28,9 @@ inline Tensor number(const Scalar& value, ScalarType type, Device device);
 
 inline Tensor empty(
     IntArrayRef sizes, const TensorOptions& options = {}, std::optional<MemoryFormat> format = std::nullopt) {
+  for (const int64_t size : sizes) {  // torch before 2.13 would say so on stderr only
+    TORCH_CHECK(size >= 0, "Trying to create tensor with negative dimension ", size, ": ", sizes);
+  }
   const auto layout = std::nullopt;
   Tensor result = call<Tensor>(
       "aten::empty", "memory_format", sizes, std::optional<ScalarType>(options.dtype()), layout,
@@ -342,10 +345,21 @@ inline std::vector<Tensor> where(const Tensor& condition) {
     return tensor.name(std::forward<Args>(args)...);                                   \
   }
 #define WHEELFERRY_FUNCTIONS(_) \
-  _(select) _(narrow) _(slice) _(reshape) _(permute) _(transpose) _(squeeze) _(unsqueeze) _(flatten) _(clone) \
+  _(select) _(narrow) _(slice) _(transpose) _(squeeze) _(unsqueeze) _(flatten) _(clone) \
   _(argsort) _(topk) _(index_select) _(masked_select) _(gather) _(nonzero) _(sum) _(mean) _(max) _(min) \
   _(cumsum) _(abs) _(exp) _(log) _(sqrt) _(sigmoid) _(mul) _(div) _(matmul) _(sort)
 WHEELFERRY_FUNCTIONS(WHEELFERRY_FUNCTION)
 #undef WHEELFERRY_FUNCTION
+
+// sizes in braces have no type that the templates above could take
+inline Tensor reshape(const Tensor& tensor, IntArrayRef sizes) {
+  return tensor.reshape(sizes);
+}
+inline Tensor permute(const Tensor& tensor, IntArrayRef dims) {
+  return tensor.permute(dims);
+}
+inline Tensor sum(const Tensor& tensor, IntArrayRef dims, bool keepdim = false) {
+  return tensor.sum(dims, keepdim);
+}
 
 } // namespace wheelferry

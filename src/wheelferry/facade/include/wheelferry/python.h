@@ -14,13 +14,14 @@ namespace wheelferry::python {
 struct Torch {
   pybind11::object tensor_class;
   pybind11::object to_pointer;
-  pybind11::object from_pointer;
+  pybind11::object from_pointers;
 
   Torch() {
     tensor_class = pybind11::module_::import("torch").attr("Tensor");
     const pybind11::object aoti = pybind11::module_::import("torch._C").attr("_aoti");
     to_pointer = aoti.attr("unsafe_alloc_void_ptr_from_tensor");
-    from_pointer = aoti.attr("alloc_tensor_by_stealing_from_void_ptr");
+    // not alloc_tensor_by_stealing_from_void_ptr, which keeps a reference for ever (seen in 2.10 and 2.13)
+    from_pointers = aoti.attr("alloc_tensors_by_stealing_from_void_ptrs");
   }
 
   static const Torch& instance() {
@@ -54,7 +55,10 @@ inline pybind11::object object_of(const Tensor& tensor) {
     (void)aoti_torch_delete_tensor_object(raw);
     throw pybind11::error_already_set();
   }
-  return Torch::instance().from_pointer(capsule);
+  pybind11::list capsules;
+  capsules.append(capsule);
+  const pybind11::list tensors = Torch::instance().from_pointers(capsules);
+  return tensors[0];
 }
 
 } // namespace wheelferry::python

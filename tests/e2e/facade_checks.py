@@ -1,0 +1,283 @@
+"""Compare the module made from facade_probe.cpp with torch: run by test_facade.py as `facade_checks.py MODULE`.
+
+It runs in an environment of its own that has torch, without pytest.
+"""
+
+import gc
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+
+def load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).name.split(".")[0], path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+probe: Any = load(sys.argv[1])
+ops: Any = torch.ops.facade_probe
+
+
+def same(name: str, got: Any, wanted: Any) -> None:
+    if isinstance(wanted, torch.Tensor):
+        assert got.dtype == wanted.dtype, (name, got.dtype, wanted.dtype)
+        assert got.shape == wanted.shape, (name, got.shape, wanted.shape)
+        assert torch.equal(got, wanted), (name, got, wanted)
+    else:
+        assert got == wanted, (name, got, wanted)
+
+
+def raises(kind: type[Exception], words: str, function: Callable[..., Any], *arguments: Any) -> None:
+    for _ in range(3):  # a handler that damages something shows it the next time
+        try:
+            function(*arguments)
+        except kind as error:
+            assert words in str(error), (words, str(error)[:300])
+        else:
+            raise AssertionError(f"{function} accepted {arguments}")
+
+
+def creation() -> None:
+    like = torch.arange(6.0).reshape(2, 3)
+    wanted = [
+        torch.zeros(2, 3),
+        torch.zeros(2, 3, dtype=torch.float64),
+        torch.ones(2, 1),
+        torch.full((2,), 7, dtype=torch.int32),
+        torch.full((2,), 1.5),
+        torch.full((1,), True),
+        torch.zeros_like(like),
+        torch.ones(2, 3, dtype=torch.int64),
+        torch.full_like(like, 2.5),
+        torch.full_like(like, 3),
+        torch.empty(0, dtype=torch.int64),
+        torch.tensor(4.0, dtype=torch.float64),
+        torch.zeros(4),
+        torch.full((2, 2), 9, dtype=torch.uint8),
+        torch.zeros(2, 3),
+        torch.tensor([1, 2, 3], dtype=torch.int32),
+        torch.tensor([0.5, 1.5], dtype=torch.float16),
+        torch.tensor(3.0, dtype=torch.float16),
+    ]
+    got = probe.created(like)
+    assert len(got) == len(wanted)
+    for number, (one, other) in enumerate(zip(got, wanted, strict=True)):
+        same(f"created {number}", one, other)
+    assert got[14].stride() == (1, 2)
+
+
+def description() -> None:
+    base = torch.arange(24.0).reshape(4, 6)
+    for t in (base, base[1:, ::2], base.t(), base[0, 0], base[:0], base.to(torch.int8)):
+        got = probe.described(t)
+        assert got.pop("cpu") and got.pop("same type")
+        assert got == {
+            "sizes": list(t.shape),
+            "strides": list(t.stride()),
+            "dim": t.dim(),
+            "numel": t.numel(),
+            "last": t.shape[-1] if t.dim() else -1,
+            "last stride": t.stride(-1) if t.dim() else -1,
+            "offset": t.storage_offset(),
+            "contiguous": t.is_contiguous(),
+            "bytes": t.numel() * t.element_size(),
+            "type": t.dtype,
+            "floating": t.is_floating_point(),
+            "text": "cpu cpu %s %s" % ("Float" if t.is_floating_point() else "Char", list(t.shape)),
+        }
+
+
+def rows() -> None:
+    for t in (torch.arange(5.0), torch.arange(24.0).reshape(2, 3, 4), torch.randn(6, 4)[::2, 1:]):
+        same("reversed", probe.rows_reversed(t), t.flip(0))
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool):
+        wanted = (torch.arange(7, dtype=torch.float64) / 2).to(dtype)
+        same("numbers", probe.numbers(count=7, like=torch.empty(0, dtype=dtype)), wanted)
+    t = torch.randn(4, 6, dtype=torch.float64)[::2, ::3]
+    assert probe.corner(t) == float(t[0, 0] + t[-1, -1] + t[0, 0])
+    assert probe.row_shape(t) == [1, 2, 3, 2, 1, 1]
+    raises(RuntimeError, "expected scalar type Double but found Float", probe.corner, t.float())
+    raises(RuntimeError, "out of bounds", probe.row_shape, t[:1])
+    raises(RuntimeError, "out of bounds", probe.corner, t[:0])
+
+
+def accessors() -> None:
+    numbers = torch.randn(5, 4) * 20
+    kinds = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16)
+    for dtype in (*kinds, torch.float32, torch.float64):
+        t = numbers.abs().to(dtype)[:, ::2]
+        same(str(dtype), probe.doubled(t), t + t)
+    same("none", probe.doubled(numbers[:0]), numbers[:0])
+    raises(RuntimeError, "\"doubled\" not implemented for 'Bool'", probe.doubled, numbers.bool())
+    raises(RuntimeError, "expected 2 dims but tensor has 1", probe.doubled, numbers[0])
+
+
+def operators() -> None:
+    generator = torch.Generator().manual_seed(1)
+    t, index = torch.randn(4, 4, generator=generator), torch.tensor([2, 0])
+    t[1, 1] = 0
+    got = probe.computed(t, index)
+    wanted = {
+        "sorted": t.sort(1, descending=True)[0],
+        "order": t.sort(1, descending=True)[1],
+        "stable": t.sort(dim=0, stable=True)[1],
+        "topk": t.topk(2, 1)[0],
+        "max": t.max(),
+        "max 1": t.max(1)[1],
+        "min": t.min(),
+        "argsort": t.argsort(0),
+        "narrow": t[:, 1:3],
+        "slice": t[1::2],
+        "slice end": t[:, :-1],
+        "select": t[:, 0],
+        "view": t.view(-1),
+        "reshape": t.t().reshape(-1, 2),
+        "permute": t.t(),
+        "transpose": t.t(),
+        "expand": t[None].expand(2, -1, -1),
+        "squeeze": t,
+        "flatten": t.flatten(),
+        "index_select": t[index],
+        "gather": t.gather(0, index[:, None].expand(-1, 4)),
+        "masked_select": t[t != 0],
+        "nonzero": t.nonzero(),
+        "sum": t.sum(),
+        "sum 1": t.sum(1, keepdim=True),
+        "mean": t.mean(),
+        "cumsum": t.cumsum(0),
+        "abs": t.abs(),
+        "exp": t.exp(),
+        "sigmoid": t.sigmoid(),
+        "mul": t * t,
+        "matmul": t @ t.t(),
+        "cat": torch.cat([t, t], 1),
+        "stack": t[:2],
+        "where": torch.where(t.bool(), t, t.exp()),
+        "half": t.half(),
+        "to": t.long(),
+        "clone": t,
+        "copy": t,
+        "at": t[2],
+    }
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        same(name, got[name], value)
+    assert got["narrow"].data_ptr() == t[:, 1:].data_ptr(), "a view is a view"
+    assert got["transpose"].is_contiguous()
+
+
+def arguments() -> None:
+    t = torch.ones(3, requires_grad=True)
+    assert probe.identity(t) is t
+    assert probe.undefined() is None
+    a, b = torch.ones(2), torch.nn.Parameter(torch.ones(1))
+    turned = probe.turned([a, b])
+    assert turned[0] is b and turned[1] is a
+    assert probe.maybe(None) == -1 and probe.maybe(a) == 2
+    assert probe.typed(torch.float16) is torch.float16
+    for wrong in (None, 1, "x", [a], {}, object()):
+        raises(TypeError, "incompatible function arguments", probe.identity, wrong)
+    raises(TypeError, "incompatible function arguments", probe.turned, [a, None])
+    raises(TypeError, "incompatible function arguments", probe.typed, "float32")
+
+
+def references() -> None:
+    """A tensor that went in and out is freed with its last name here."""
+    import weakref
+
+    for function in (probe.identity, lambda x: probe.turned([x])[0], ops.later, ops.on_cpu):
+        t = torch.ones(4)
+        before, seen = sys.getrefcount(t), weakref.ref(t)
+        for _ in range(10):
+            function(t)
+        assert sys.getrefcount(t) == before, function
+        del t
+        gc.collect()
+        assert seen() is None, function
+    raises(RuntimeError, "expected", probe.doubled, torch.ones(1))
+
+
+def argument_checks() -> None:
+    a = torch.ones(2, 3)
+    probe.checked(a, a.clone())
+    raises(RuntimeError, "argument #1 'a' to have the same type as tensor for argument #2 'b'", probe.checked, a, a.int())
+    raises(RuntimeError, "Expected 2-dimensional tensor, but got 1-dimensional", probe.checked, a[0], a[0])
+    raises(RuntimeError, "same size", probe.checked, a, a[:1])
+    raises(RuntimeError, "contiguous", probe.checked, a[:, :2], a[:, :2])
+
+
+def parallel() -> None:
+    assert probe.parallel_sum(100000, False) == sum(range(100000))
+    raises(RuntimeError, "failed in a part", probe.parallel_sum, 1000, True)
+
+
+def schemas() -> None:
+    wanted = {
+        "pair": "(Tensor _0, int _1) -> (Tensor _0, int _1)",
+        "fill": "(Tensor _0, float _1) -> ()",
+        "named": "(str _0, bool _1) -> str _0",
+        "lengths": "(Tensor[] _0, int[] _1) -> int[] _0",
+        "optional": "(Tensor? _0, int? _1, int[]? _2) -> float? _0",
+        "make": "(int[] _0, ScalarType _1, Device _2) -> Tensor _0",
+        "twice": "(Tensor _0) -> Tensor _0",
+        "later": "(Tensor _0) -> Tensor _0",
+        "with_schema": "(Tensor t, *, int n=3) -> (Tensor, int)",
+    }
+    for name, schema in wanted.items():
+        same(name, str(getattr(ops, name).default._schema), f"facade_probe::{name}{schema}")
+
+
+def calls() -> None:
+    t = torch.ones(2, 2)
+    copy, number = ops.pair(t, 5)
+    assert torch.equal(copy, t) and copy is not t and number == 7
+    assert ops.with_schema(t, n=4)[1] == 6 and ops.with_schema(t)[1] == 5
+    ops.fill(t, 2.5)
+    assert float(t.sum()) == 10
+    assert ops.named("é", True) == "é!" and ops.named("", False) == ""
+    assert ops.lengths([t, t[0]], [7, 8]) == [4, 2, 7, 8] and ops.lengths([], []) == []
+    for _ in range(100):
+        assert ops.optional(t, 3, [1, 2]) == 15 and ops.optional(None, 1, None) == 1
+        assert ops.optional(None, None, None) is None
+    same("make", ops.make([2, 3], torch.int16, torch.device("cpu")), torch.zeros(2, 3, dtype=torch.int16))
+    raises(RuntimeError, "negative dimension -1", ops.make, [-1], torch.int16, torch.device("cpu"))
+
+
+def gradients() -> None:
+    t = torch.ones(3, requires_grad=True)
+    assert ops.twice(t).requires_grad, "torch's operators inside see the gradient"
+    ops.twice(t).sum().backward()
+    same("grad", t.grad, torch.full((3,), 2.0))
+    with torch.no_grad():
+        assert not ops.twice(t).requires_grad
+    with torch.inference_mode():
+        assert ops.twice(torch.ones(3)).is_inference()
+
+
+def errors() -> None:
+    t = torch.ones(4)
+    raises(RuntimeError, "a standard exception", ops.throwing, t, 0)
+    raises(RuntimeError, "not a std::exception", ops.throwing, t, 1)
+    raises(RuntimeError, "an assertion", ops.throwing, t, 2)
+    raises(RuntimeError, "Expected kind != 3 to be true, but got false.", ops.throwing, t, 3)
+    raises(RuntimeError, "x" * 5000, ops.throwing, t, 4)
+    raises(RuntimeError, "", ops.throwing, t, 5)  # a view that cannot be; the words are torch's
+    raises(RuntimeError, "", ops.pair, t)
+    raises(NotImplementedError, "on_cpu", ops.on_cpu, t.to("meta"))
+
+
+for check in (
+    creation, description, rows, accessors, operators, arguments, references, argument_checks, parallel, schemas,
+    calls, gradients, errors,
+):  # fmt: skip
+    check()
+    print("ok", check.__name__, flush=True)
+print("all of torch", torch.__version__)
