@@ -351,6 +351,17 @@ inline std::vector<Tensor> where(const Tensor& condition) {
 WHEELFERRY_FUNCTIONS(WHEELFERRY_FUNCTION)
 #undef WHEELFERRY_FUNCTION
 
+template <typename T>
+constexpr bool is_tensor = std::is_base_of_v<Tensor, T> || std::is_base_of_v<Row, T>;
+WHEELFERRY_MISSING_OPERATORS
+
+// the numbers of a tensor, which torch prints
+template <typename T, std::enable_if_t<is_tensor<T>, int> = 0>
+std::ostream& operator<<(std::ostream& stream, const T&) {
+  static_assert(sizeof(T) == 0, "wheelferry's facade does not print tensors: print their sizes() or numbers");
+  return stream;
+}
+
 // sizes in braces have no type that the templates above could take
 inline Tensor reshape(const Tensor& tensor, IntArrayRef sizes) {
   return tensor.reshape(sizes);

@@ -18,6 +18,22 @@
     return Never();                                                                               \
   }
 
+// Between two operands of which one is a tensor.
+#define WHEELFERRY_NO_OPERATOR(sign)                                                              \
+  template <                                                                                      \
+      typename A, typename B,                                                                     \
+      std::enable_if_t<is_tensor<std::decay_t<A>> || is_tensor<std::decay_t<B>>, int> = 0>        \
+  Tensor operator sign(A&&, B&&) {                                                                \
+    static_assert(                                                                                \
+        sizeof(A) == 0, "wheelferry's facade does not cover operators between tensors: " #sign);  \
+    return Tensor();                                                                              \
+  }
+#define WHEELFERRY_MISSING_OPERATORS \
+  WHEELFERRY_NO_OPERATOR(+) WHEELFERRY_NO_OPERATOR(-) WHEELFERRY_NO_OPERATOR(*) WHEELFERRY_NO_OPERATOR(/) \
+  WHEELFERRY_NO_OPERATOR(<) WHEELFERRY_NO_OPERATOR(<=) WHEELFERRY_NO_OPERATOR(>) WHEELFERRY_NO_OPERATOR(>=) \
+  WHEELFERRY_NO_OPERATOR(==) WHEELFERRY_NO_OPERATOR(!=) WHEELFERRY_NO_OPERATOR(&) WHEELFERRY_NO_OPERATOR(|) \
+  WHEELFERRY_NO_OPERATOR(+=) WHEELFERRY_NO_OPERATOR(-=) WHEELFERRY_NO_OPERATOR(*=) WHEELFERRY_NO_OPERATOR(/=)
+
 #define WHEELFERRY_MISSING_METHODS \
   WHEELFERRY_NO_METHOD(abs_) WHEELFERRY_NO_METHOD(absolute) WHEELFERRY_NO_METHOD(absolute_) \
   WHEELFERRY_NO_METHOD(acos) WHEELFERRY_NO_METHOD(acos_) WHEELFERRY_NO_METHOD(acosh) \

@@ -1,0 +1,90 @@
+"""The facade with a real compiler and a real torch: facade_probe.cpp is compiled as if for torch itself."""
+
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from wheelferry import facade
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+HERE = Path(__file__).parent
+TORCH = "2.13.0"
+
+
+def run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with torch and nothing else."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=True)
+    done = run(home / "bin/python", "-m", "pip", "install", "-q", f"torch=={TORCH}", "numpy")
+    assert done.returncode == 0, done.stderr
+    return home / "bin/python"
+
+
+def compile_command(python: Path) -> list[str | Path]:
+    """g++ with the facade before torch's headers, and CPython's."""
+    code = "import sysconfig, torch; print(torch.__path__[0]); print(sysconfig.get_path('include'))"
+    torch, headers = run(python, "-c", code).stdout.splitlines()
+    options: list[str | Path] = [
+        "-fPIC",
+        facade.CXX_STANDARD,
+        facade.TARGET_MACRO,
+        "-DTORCH_EXTENSION_NAME=probe",
+    ]
+    warnings: list[str | Path] = ["-Wall", "-Wextra", "-Werror"]
+    folders: list[str | Path] = [
+        *(f"-I{facade.include_folder()}", "-isystem", f"{torch}/include", "-isystem", headers),
+        *(f"-L{torch}/lib", "-ltorch_cpu"),
+    ]
+    return ["g++", "-O1", *options, *warnings, *folders]
+
+
+def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
+    module = tmp_path / "probe.so"
+    built = run(*compile_command(python), "-shared", HERE / "facade_probe.cpp", "-o", module)
+    assert built.returncode == 0, built.stderr
+    done = run(python, HERE / "facade_checks.py", module)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"all of torch {TORCH}")
+    # of torch it takes C functions only, no mangled name of C++
+    needed = run("nm", "-D", "--undefined-only", module).stdout.split()
+    ours = [name for name in needed if "torch" in name or "3c10" in name or "2at" in name]
+    assert ours
+    assert [name for name in ours if not name.startswith(("aoti_torch_", "torch_"))] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("at::Tensor f(at::Tensor t) { return t.softmax(1); }", "does not cover at::Tensor::softmax"),
+        ("at::Tensor f(at::Tensor t) { return at::conv2d(t, t); }", "does not cover at::conv2d"),
+        ("at::Tensor f(at::Tensor t) { return t + t; }", "does not cover operators between tensors: +"),
+        ("void f(at::Tensor t) { std::cout << t; }", "does not print tensors"),
+        ('int f(at::Tensor t) { return 1; } TORCH_LIBRARY(x, m) { m.def("f", &f); }', "int and float are"),
+        ("void f(at::Tensor t) { auto x = t[0]; x = t; }", "declare it as at::Tensor"),
+        ("struct F : torch::autograd::Function<F> {};", "write the gradient in Python"),
+        ("#include <ATen/cuda/CUDAContext.h>", "has no <ATen/cuda/CUDAContext.h>"),
+        ("#include <ATen/native/CPUBlas.h>", "should not be included"),
+    ],
+)  # fmt: skip
+def test_what_is_not_covered_is_named(source: str, said: str, python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "source.cpp"
+    path.write_text(f"#include <torch/extension.h>\n{source}\n")
+    done = run(*compile_command(python), "-fsyntax-only", path)
+    assert done.returncode != 0
+    assert said in done.stderr, done.stderr
+
+
+def test_a_cuda_build_is_refused(python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "source.cpp"
+    path.write_text("#include <torch/extension.h>\n")
+    assert run(*compile_command(python), "-fsyntax-only", path).returncode == 0
+    done = run(*compile_command(python), "-DWITH_CUDA", "-fsyntax-only", path)
+    assert "build without WITH_CUDA" in done.stderr
