@@ -26,6 +26,7 @@ class Settings:
     toolchain: mingw.Toolchain
     root: Path
     work: Path
+    jobs: int = 1
 
 
 def write_settings(settings: Settings, path: Path) -> None:
@@ -51,6 +52,7 @@ def read_settings(path: Path) -> Settings:
         ),
         root=Path(found["root"]),
         work=Path(found["work"]),
+        jobs=int(found["jobs"]),
     )
 
 
@@ -58,6 +60,13 @@ def compile_request(settings: Settings, request: Path) -> Path:
     """Compile what setup.py asks for; the module's path. Raises BuildError when it does not compile."""
     wanted = json.loads(request.read_text("utf-8"))
     out = Path(wanted["out"])
+    done: list[Path] = []
+
+    def tell(source: Path) -> None:
+        done.append(source)
+        sys.stdout.write(f"[{len(done)}/{len(wanted['sources'])}] {source.name}\n")  # as ninja does
+        sys.stdout.flush()
+
     made = mingw.compile_module(
         sources=[Path(source) for source in wanted["sources"]],
         module=wanted["module"],
@@ -72,6 +81,8 @@ def compile_request(settings: Settings, request: Path) -> Path:
         include=[Path(folder) for folder in wanted["include"]],
         macros=wanted["macros"],
         flags=wanted["flags"],
+        jobs=settings.jobs,
+        on_compiled=tell,
     )
     if made != out:
         made.replace(out)

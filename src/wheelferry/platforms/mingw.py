@@ -9,7 +9,7 @@ over memory or takes it, facade/include/wheelferry/abi.h uses torch's own C libr
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from wheelferry import facade
 from wheelferry.errors import BuildError, InputError, MissingError
+from wheelferry.parallel import in_threads
 from wheelferry.platforms.windows import read_functions, read_pe
 from wheelferry.process import Runner
 
@@ -27,6 +28,10 @@ HINT = (
     "apt-get install g++-mingw-w64-x86-64-posix (Debian, Ubuntu); "
     "the package is mingw64-gcc-c++ on Fedora and mingw-w64-gcc on Arch"
 )
+
+# Where a DLL asks to lie in memory; left to itself, the linker takes a place from the path of its output.
+# Windows chooses another at each start anyway.
+_IMAGE_BASE = "-Wl,--image-base,0x180000000"
 
 # What a module may import: these, and the interpreter's DLL. `api-ms-win-crt-*` are ucrt's names, for a
 # mingw-w64 whose default C library it is.
@@ -134,12 +139,14 @@ def compile_module(
     include: Sequence[Path] = (),
     macros: Mapping[str, str | None] | None = None,
     flags: Sequence[str] = (),
+    jobs: int = 1,
+    on_compiled: Callable[[Path], None] = lambda _: None,
     log: Path | None = None,
 ) -> Path:
     """Compile C++ `sources` to the extension `module` (``_C``) for one CPython; its path below `out`.
 
     `root` is the project's folder: paths below it are all that the binary's messages show. `macros` with None
-    are defined without a value. The same inputs give the same bytes, wherever `work` lies. Raises BuildError
+    are defined without a value; `on_compiled` hears of each source, `jobs` of them at once. The same inputs give the same bytes, wherever `work` lies. Raises BuildError
     with the compiler's words, or when the module would import anything that a Windows with torch lacks.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -149,18 +156,20 @@ def compile_module(
     ]
     options += flags
     objects = [work / f"{number}-{source.stem}.o" for number, source in enumerate(sources)]
-    for source, result in zip(sources, objects, strict=True):
-        run(
-            [toolchain.compiler, *options, "-c", source, "-o", result],
-            step=f"compile {source.name} for Windows",
-            log=log,
-        )
+
+    def compile_one(pair: tuple[Path, Path]) -> None:
+        source, result = pair
+        command = [toolchain.compiler, *options, "-c", source, "-o", result]
+        run(command, step=f"compile {source.name} for Windows", log=log)
+        on_compiled(source)
+
+    in_threads(compile_one, list(zip(sources, objects, strict=True)), workers=jobs)
     library = _python_library(objects, python, toolchain=toolchain, run=run, work=work, log=log)
     out.mkdir(parents=True, exist_ok=True)
     result = out / f"{module}.cp{python[0]}{python[1]}-win_amd64.pyd"
-    # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flag: nothing of
+    # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
     # this machine or this minute stays in it
-    link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp"]
+    link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp", _IMAGE_BASE]
     run(
         [toolchain.compiler, *link, "-o", result, *objects, torch.library, library],
         step=f"link {result.name} for Windows",

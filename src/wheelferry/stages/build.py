@@ -419,6 +419,7 @@ def _cross_variables(prepared: Prepared, cross: Cross, work: Path, tools: Tools)
         toolchain=cross.toolchain,
         root=work / "source",
         work=work / "objects",
+        jobs=tools.jobs,
     )
     file = work / "cross.json"
     crosscompile.write_settings(settings, file)

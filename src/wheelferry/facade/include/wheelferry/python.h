@@ -8,7 +8,8 @@
 
 namespace py = pybind11;
 
-namespace wheelferry::python {
+namespace wheelferry WHEELFERRY_HIDDEN {
+namespace python {
 
 // Attributes of torch that the casters need, looked up once and kept for the process's life.
 struct Torch {
@@ -61,7 +62,8 @@ inline pybind11::object object_of(const Tensor& tensor) {
   return tensors[0];
 }
 
-} // namespace wheelferry::python
+} // namespace python
+} // namespace wheelferry
 
 namespace pybind11::detail {
 
