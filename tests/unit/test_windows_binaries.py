@@ -299,8 +299,8 @@ Fault = Callable[[Wheels], object]
     [
         pytest.param(
             lambda wheels: lacks(wheels, "tiny", "tiny_dlls.pth"),
-            f"{TINY}: does not tell Windows where the runtime of Visual C++ lies: in a virtual environment torch "
-            "would not find it; an older wheelferry built it, build it again [LIBRARY]",
+            f"{TINY}: does not tell Windows where the runtime of Visual C++ lies: in a virtual environment "
+            "torch would not find it; an older wheelferry built it, build it again [LIBRARY]",
             id="the hook left out",
         ),
         pytest.param(

@@ -146,8 +146,9 @@ def compile_module(
     """Compile C++ `sources` to the extension `module` (``_C``) for one CPython; its path below `out`.
 
     `root` is the project's folder: paths below it are all that the binary's messages show. `macros` with None
-    are defined without a value; `on_compiled` hears of each source, `jobs` of them at once. The same inputs give the same bytes, wherever `work` lies. Raises BuildError
-    with the compiler's words, or when the module would import anything that a Windows with torch lacks.
+    are defined without a value; `on_compiled` hears of each source, of which `jobs` are compiled at once. The
+    same inputs give the same bytes, wherever `work` lies. Raises BuildError with the compiler's words, or
+    when the module would import anything that a Windows with torch lacks.
     """
     work.mkdir(parents=True, exist_ok=True)
     options = _compile_flags(module=module, headers=python_headers, torch=torch, root=root, include=include)
@@ -159,7 +160,7 @@ def compile_module(
 
     def compile_one(pair: tuple[Path, Path]) -> None:
         source, result = pair
-        command = [toolchain.compiler, *options, "-c", source, "-o", result]
+        command: list[str | Path] = [toolchain.compiler, *options, "-c", source, "-o", result]
         run(command, step=f"compile {source.name} for Windows", log=log)
         on_compiled(source)
 
