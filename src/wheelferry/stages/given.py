@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelferry.checks import missing_extensions
+from wheelferry.client.preflight import image_for
 from wheelferry.cuda import images_of
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.interpreters import find_interpreter
@@ -25,7 +26,7 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     One that wheelferry built stays as it is, byte for byte. To another one is added what ours have: the
     torch that it is tied to, a version that says so, and a stamp, which also says that the torch it was
     compiled against is only what the user says. Raises InputError for a wheel without the compiled modules,
-    or for one of ours that was compiled for other GPUs than asked for, IntegrityError for a stamp of another
+    or for one of ours that does not run on a GPU that was asked for, IntegrityError for a stamp of another
     source.
     """
     tools.progress.note(f"{path.name} is taken for {cell.target.name}")
@@ -38,12 +39,14 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     if info.stamp is not None:
         stamp = _read_stamp(plan, path, info.stamp)
         made_for = tuple(stamp["architectures"])
-        lacking = [name for name in images_of(asked) if name not in images_of(made_for)]
+        # what runs there is enough: with --profile it is the client's GPU that is asked for
+        capabilities = [name.partition("+")[0].rstrip("af") for name in asked]
+        lacking = [name for name in capabilities if image_for(name, images_of(made_for)) is None]
         if lacking:
             raise InputError(
-                f"--wheel {path.name} was compiled for {', '.join(made_for) or 'no GPU'}, not for "
-                f"{', '.join(lacking)}",
-                hint="leave --cuda-arch away, or build the wheel for these too",
+                f"--wheel {path.name} was compiled for {', '.join(made_for) or 'no GPU'}, of which nothing "
+                f"runs on {', '.join(lacking)}",
+                hint="build the wheel for these too (--cuda-arch)",
             )
     else:
         torch = find_torch(plan, cell, interpreter, tools)
