@@ -172,8 +172,6 @@ def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
 
 def _check_choices(choices: _Choices, targets: Iterable[Target]) -> None:
     backends = {target.backend for target in targets}
-    if choices.architectures and choices.without_ops:
-        raise InputError("CUDA architectures are given, and no ops", hint="leave --cuda-arch away")
     if choices.architectures and not any(map(version_of, backends)):
         raise InputError(
             "CUDA architectures are given, but no target has a CUDA backend",

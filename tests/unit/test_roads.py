@@ -178,12 +178,18 @@ def test_only_a_release_that_is_of_use_without_ops_can_leave_them_out() -> None:
         a_plan(without_ops=True)
 
 
-def test_without_ops_there_is_nothing_to_compile_for_a_gpu() -> None:
+def test_the_gpus_of_a_profile_are_no_obstacle_to_a_build_without_ops() -> None:
+    """--profile fills in the client's GPU architectures, whatever is built for it."""
     cuda = replace(WINDOWS, backend="cu130")
-    options: dict[str, Any] = {"torch_index": "https://torch.example", "without_ops": True}
-    assert make_plan(recipe("optional"), "1.0", [cuda], **options).cells[0].cuda is None
-    with pytest.raises(InputError, match="CUDA architectures are given, and no ops"):
-        make_plan(recipe("optional"), "1.0", [cuda], cuda_architectures=["9.0"], **options)
+    plan = make_plan(
+        recipe("optional"),
+        "1.0",
+        [cuda],
+        torch_index="https://torch.example",
+        without_ops=True,
+        cuda_architectures=["9.0"],
+    )
+    assert plan.cells[0].cuda is None
 
 
 def test_a_cell_without_ops_differs_where_it_should() -> None:
