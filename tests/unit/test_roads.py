@@ -19,6 +19,7 @@ from wheelferry.progress import Silent
 from wheelferry.recipe import Recipe, parse_recipe
 from wheelferry.stages import given, populate
 from wheelferry.stages.build import Built, CompiledAgainst
+from wheelferry.stages.cells import Outcome
 from wheelferry.stages.given import take_wheel
 from wheelferry.stages.lock import lock
 from wheelferry.stages.populate import NeedsCompilerError
@@ -399,8 +400,15 @@ def test_on_the_machine_s_own_platform_a_failing_sdist_is_an_error(
     with pytest.raises(BuildError, match="no compiler"):
         populate.populate([choice], WINDOWS, PYTHON, tools)
     fix_platform(monkeypatch, system="linux")
-    with pytest.raises(NeedsCompilerError, match="leaf: the sdist needs a compiler for win_amd64"):
+    with pytest.raises(
+        NeedsCompilerError, match=r"cannot be built here for win_amd64: leaf \(no compiler\)"
+    ) as caught:
         populate.populate([choice], WINDOWS, PYTHON, tools)
+    assert caught.value.packages == {"leaf": "no compiler"}
+    # several targets' errors are told as one, of the first one's kind
+    cells = a_plan(WINDOWS, replace(WINDOWS, python="3.12")).cells
+    with pytest.raises(NeedsCompilerError, match="2 of 2 targets failed"):
+        Outcome(done=(), failed=tuple((cell, caught.value) for cell in cells)).raise_failures()
 
 
 def test_given_dependencies_are_held_to(

@@ -20,11 +20,16 @@ _SDIST_FORMAT = 2
 
 
 class NeedsCompilerError(InputError):
-    """Sdists that this machine cannot build for the target; `packages` says of each name why."""
+    """Sdists that this machine cannot build for the target; `packages` says of each name why.
 
-    def __init__(self, packages: Mapping[str, str], target: Target) -> None:
-        super().__init__(f"{', '.join(packages)}: the sdist needs a compiler for {target.platform}")
-        self.packages = packages
+    Most need a compiler for the target; the reason is what the build said, which can be something else.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, packages: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.packages = packages or {}
 
 
 def populate(
@@ -75,7 +80,11 @@ def _build_sdists(
                 raise
             needy[choice.name] = str(error)
     if needy:
-        raise NeedsCompilerError(needy, target)
+        firsts = {name: reason.strip().splitlines()[0].rstrip(":") for name, reason in needy.items()}
+        reasons = "; ".join(f"{name} ({first})" for name, first in firsts.items())
+        raise NeedsCompilerError(
+            f"sdists that cannot be built here for {target.platform}: {reasons}", packages=needy
+        )
     return built
 
 
