@@ -191,6 +191,8 @@ def test_any_number_of_delayed_imports() -> None:
         ("api-ms-win-crt-math-l1-1-0.dll", True),
         ("ext-ms-win-ntuser-window-l1-1-0.dll", True),
         ("d3dcompiler_47.dll", True),
+        ("Normaliz.dll", True),
+        ("mscms.dll", True),
         ("WINSPOOL.DRV", True),
         ("python311.dll", True),
         ("python3.dll", True),

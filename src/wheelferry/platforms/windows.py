@@ -266,17 +266,18 @@ _WINDOWS = (
     ),
     _group(
         "windows, controls and drawing of the desktop",
-        "comctl32 comdlg32 uxtheme dwmapi imm32 msctf msimg32 usp10 gdiplus windowscodecs dcomp",
+        "comctl32 comdlg32 uxtheme dwmapi imm32 msctf msimg32 usp10 gdiplus windowscodecs dcomp mscms",
     ),
     _group(
         "networks",
         "ws2_32 wsock32 mswsock iphlpapi dnsapi winhttp wininet webio httpapi wldap32 mpr netapi32 netutils "
-        "rasapi32 wlanapi fwpuclnt nsi dhcpcsvc",
+        "rasapi32 wlanapi fwpuclnt nsi dhcpcsvc normaliz mprapi",
     ),
     _group(
         "security, accounts and directories",
         "bcrypt bcryptprimitives ncrypt crypt32 cryptbase cryptsp cryptui wintrust msasn1 secur32 sspicli "
-        "credui authz aclui activeds adsldpc ntdsapi samcli wkscli srvcli dsrole logoncli sfc",
+        "credui authz aclui activeds adsldpc ntdsapi samcli wkscli srvcli dsrole logoncli sfc "
+        "security ntmarta",
     ),
     _group(
         "devices, power, sessions, services and performance counters",
