@@ -83,6 +83,23 @@ def test_the_inspection_names_the_binaries_behind_a_failure(
     assert binaries == ["C:/films.pyd"]
 
 
+def test_the_inspection_bears_errors_with_a_path_of_their_own_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings_of_it.py").write_text(
+        "import pathlib\n"
+        "class Bad(Exception):\n    path = pathlib.Path('settings.toml')\n"
+        "raise Bad('no key')\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.argv", ["-c", "settings_of_it"])
+    exec(stage.INSPECT, {})  # noqa: S102 -- what the target's Python runs
+    failed = json.loads(capsys.readouterr().out.rpartition("\n@@")[2])
+    assert failed["settings_of_it"][0].strip().endswith("Bad: no key")
+    assert failed["settings_of_it"][1] == []
+
+
 def test_a_missing_runner_is_said_before_anything_is_read(
     tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:

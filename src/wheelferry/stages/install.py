@@ -31,7 +31,7 @@ INSPECT = """
 import importlib, json, sys, traceback
 def binaries(error):
     while error is not None:
-        if getattr(error, "path", None):
+        if isinstance(error, ImportError) and error.path:
             yield error.path
         error = error.__cause__ or error.__context__
 def bring(name):
