@@ -144,6 +144,12 @@ def test_a_wheel_that_serves_no_target(
         choose_roads(a_plan(), [wheel])
 
 
+def test_without_ops_a_wheel_of_somebody_else_is_refused_with_the_reason(tmp_path: Path) -> None:
+    theirs = own_wheel(tmp_path, version="1.0")
+    with pytest.raises(InputError, match="with --without-ops only a wheel that wheelferry built so"):
+        choose_roads(a_plan(ops="optional", without_ops=True), [theirs])
+
+
 def test_dependencies_must_serve_a_target_too(tmp_path: Path) -> None:
     wheel = own_wheel(tmp_path, mark=stamp())
     leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp38-cp38-win_amd64")

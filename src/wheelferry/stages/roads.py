@@ -93,9 +93,11 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
         cells = [cell for cell in fitting if str(info.version) == cell.wheel_version]
         wanted = ", ".join(dict.fromkeys(cell.wheel_version for cell in fitting))
     if not cells:
+        reason = f"it is version {info.version}, wanted is {wanted}" if fitting else "its tags fit none"
+        if fitting and info.stamp is None and not any(cell.ops for cell in fitting):
+            reason = "with --without-ops only a wheel that wheelferry built so can be given"
         raise InputError(
-            f"--wheel {path.name} serves no target: "
-            + (f"it is version {info.version}, wanted is {wanted}" if fitting else "its tags fit none"),
+            f"--wheel {path.name} serves no target: {reason}",
             hint="its release, Python, platform and torch must be those of a target "
             f"({', '.join(cell.target.name for cell in plan.cells)})",
         )
