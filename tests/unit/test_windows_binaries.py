@@ -22,6 +22,7 @@ from wheelferry.metadata import installed_path, path_length
 from wheelferry.platforms.windows import (
     beside_the_program,
     is_foreign_data,
+    is_visual_cpp,
     provided,
     read_device_images,
     read_exports,
@@ -211,6 +212,22 @@ def test_any_number_of_delayed_imports() -> None:
 )
 def test_what_a_client_has_of_itself(dll: str, there: bool) -> None:
     assert (provided(dll, WINDOWS) is not None) is there
+
+
+@pytest.mark.parametrize(
+    ("dll", "carried"),
+    [
+        ("VCRUNTIME140.dll", True),
+        ("vcruntime140_1.dll", True),
+        ("msvcp140_atomic_wait.dll", True),
+        ("vcomp140.dll", True),
+        ("vcruntime140d.dll", False),
+        ("vcruntime140_1d.dll", False),
+        ("msvcp120.dll", False),
+    ],
+)
+def test_which_runtime_msvc_runtime_would_bring(dll: str, carried: bool) -> None:
+    assert is_visual_cpp(dll) is carried
 
 
 def test_the_drivers_dlls_count_for_cuda_targets() -> None:

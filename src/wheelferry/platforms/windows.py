@@ -313,8 +313,9 @@ _DRIVER = _group("the driver of an NVIDIA GPU", "nvcuda nvml nvapi64 nvcuvid nve
 # python311.dll, and python3.dll, which passes the stable ABI on to it.
 _PYTHON = re.compile(r"python3(\d*)(?:t|_d)*\.dll")
 
-# The runtime of Visual C++, which is not part of Windows.
-_VISUAL_CPP = re.compile(r"(?:vcruntime|msvcp|concrt|vccorlib|vcomp|vcamp)\d[\w.]*\.dll")
+# The runtime of Visual C++ 2015 and later, as msvc-runtime carries it: not those before it, nor that for
+# debugging (vcruntime140d.dll), which only Visual Studio has.
+_VISUAL_CPP = re.compile(r"(?:vcruntime|msvcp|concrt|vccorlib|vcomp|vcamp)140(?:_\w*[^\Wd])?\.dll")
 
 
 def provided(dll: str, target: Target) -> Provided | None:
