@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 
 from conftest import TARGET
+from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, MissingError
 from wheelferry.manifest import Footprint, Runtime, TargetEntry
+from wheelferry.plan import make_plan
 from wheelferry.platforms.wine import Compiler
+from wheelferry.stages import bundle as bundle_stage
 from wheelferry.stages import machine, winpython
 from wheelferry.stages.machine import Runner, cannot_run
-from wheelferry.stages.winpython import WindowsPython, bring_python, find_in_folder, shipped_files
+from wheelferry.stages.winpython import (
+    WindowsPython,
+    bring_python,
+    check_given,
+    find_in_folder,
+    shipped_files,
+)
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
@@ -77,6 +86,30 @@ def test_the_given_one_comes_before_the_bundles_own(tmp_path: Path, tools: Tools
 def test_what_is_given_must_be_there(tmp_path: Path, tools: Tools) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
         bring_python(tmp_path, entry(), tmp_path / "absent.zip", COMPILER, tmp_path, tools)
+
+
+def test_one_python_cannot_serve_two_targets(tmp_path: Path) -> None:
+    python_in(tmp_path)
+    linux = replace(WINDOWS, platform="manylinux_2_28_x86_64", python="3.12")
+    check_given(tmp_path, [WINDOWS, linux])
+    with pytest.raises(InputError, match=r"is Python 3\.11, .* needs 3\.12"):
+        check_given(tmp_path, [WINDOWS, replace(WINDOWS, python="3.12")])
+
+
+def test_a_bundle_is_not_made_for_a_python_that_is_not_there(
+    tmp_path: Path, tools: Tools, located: LocatedRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_stage, "require_wine", lambda _: None)
+    plan = make_plan(located.recipe, "1.0", [TARGET])
+    with pytest.raises(InputError, match="no such file or folder"):
+        bundle_stage.bundle(
+            plan,
+            located,
+            tmp_path / "out",
+            tools,
+            runner=Runner.WINE,
+            windows_python=tmp_path / "absent.zip",
+        )
 
 
 def test_a_python_that_cannot_be_assembled_names_the_other_way(

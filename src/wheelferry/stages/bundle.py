@@ -16,6 +16,7 @@ from wheelferry.stages.machine import Runner, require_wine
 from wheelferry.stages.pack import Locked, check_output, pack
 from wheelferry.stages.roads import choose_roads
 from wheelferry.stages.verify import verify
+from wheelferry.stages.winpython import check_given
 from wheelferry.tools import Tools
 
 
@@ -57,6 +58,8 @@ def bundle(
     check_output(out)
     if runner is Runner.WINE and level:
         require_wine(tools)
+        if windows_python is not None:
+            check_given(windows_python, [cell.target for cell in plan.cells])
     roads = choose_roads(plan, wheels)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     kits = equip([cell.target for cell in plan.cells], runtimes, tools)

@@ -18,6 +18,7 @@ from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
 from wheelferry.stages.install import install, run_suite
 from wheelferry.stages.machine import Machine, Runner, cannot_run, open_machine, require_wine
 from wheelferry.stages.static import REPORT_FILES, Opened, verify_static
+from wheelferry.stages.winpython import check_given
 from wheelferry.tools import Tools
 
 
@@ -59,6 +60,9 @@ def verify(
     with tools.store.workspace("verify") as work:
         if opened is not None and level > Level.STATIC:
             selected = _select(opened.manifest, only)
+            if runner is Runner.WINE and windows_python is not None:
+                # before the first target is tried: what is seen of it should not be lost at the second
+                check_given(windows_python, [entry.target for entry in selected])
             results += [
                 _verify_target(root, entry, level, static, work, tools, runner, windows_python)
                 for entry in selected
@@ -100,7 +104,7 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
     }
 
 
-def _select(manifest: Manifest, only: str | None) -> Iterable[TargetEntry]:
+def _select(manifest: Manifest, only: str | None) -> list[TargetEntry]:
     names = [entry.target.name for entry in manifest.targets]
     if only is not None and only not in names:
         raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")

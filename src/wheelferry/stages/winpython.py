@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -97,12 +97,25 @@ def find_in_folder(folder: Path, target: Target) -> Path:
     return program
 
 
+def check_given(given: Path, targets: Iterable[Target]) -> None:
+    """Raise InputError unless `given` by the user can be the Python of all `targets` that are for Windows.
+
+    Of an archive only its kind is looked at; which Python is in it is seen when it is unpacked.
+    """
+    wanted = [target for target in targets if target.is_windows]
+    if given.is_dir():
+        for target in wanted:
+            find_in_folder(given.resolve(), target)
+    elif not given.is_file():
+        raise InputError(f"--windows-python {given}: no such file or folder")
+    else:
+        find_program(given)  # says what kinds of archives there are
+
+
 def _take(given: Path, target: Target, work: Path, tools: Tools) -> Path:
+    check_given(given, [target])
     if given.is_dir():
         return find_in_folder(given.resolve(), target)
-    if not given.is_file():
-        raise InputError(f"--windows-python {given}: no such file or folder")
-    find_program(given)  # says what kinds of archives there are
     return find_in_folder(_unpack(given, work, tools), target)
 
 
