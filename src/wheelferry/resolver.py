@@ -208,10 +208,17 @@ def _project_text(target: Target, requirements: Iterable[str], torch_index: str 
     return tomli_w.dumps(document)
 
 
+_NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
+
+
+def speaks_of_network(output: str) -> bool:
+    """Whether uv says that it could not reach somebody."""
+    return any(sign in output for sign in _NETWORK)
+
+
 def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:
     text = f"{failure}:\n{output.strip()}"
-    network = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
-    if any(sign in output for sign in network):
+    if speaks_of_network(output):
         return MissingError(
             text, hint="check the network, the proxy and pip's index settings (pip config list)"
         )

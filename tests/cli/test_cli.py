@@ -59,6 +59,8 @@ def test_every_command_explains_itself(command: str) -> None:
         (["plan", "sample@1.0", "-r", "nowhere.txt"], 2, "cannot read nowhere.txt"),
         (["plan", "./nowhere.toml@1"], 2, "cannot read recipe nowhere.toml"),
         (["verify", "."], 2, "is not a bundle"),
+        (["verify", ".", "--windows-python", "x.zip"], 2, "nothing runs it"),
+        (["bundle", "sample@1.0", "--out", "x", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (
             ["build", "sample@1.0", "--platform", "win_amd64"],
             2,

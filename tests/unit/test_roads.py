@@ -417,6 +417,27 @@ def test_on_the_machine_s_own_platform_a_failing_sdist_is_an_error(
         Outcome(done=(), failed=tuple((cell, caught.value) for cell in cells)).raise_failures()
 
 
+def test_a_build_without_a_network_is_no_lack_of_a_compiler(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Entry:
+        raise BuildError("build leaf-2.0.tar.gz failed:\nerror: Failed to fetch: `https://index.example/x`")
+
+    monkeypatch.setattr(populate, "_build_sdist", refuse)
+    fix_platform(monkeypatch, system="linux")
+    path = sdist(tmp_path, "leaf")
+    choice = Choice(
+        name=NormalizedName("leaf"),
+        version=Version("2.0"),
+        filename=path.name,
+        url=path.as_uri(),
+        sha256=None,
+        is_sdist=True,
+    )
+    with pytest.raises(BuildError, match="Failed to fetch"):
+        populate.populate([choice], WINDOWS, PYTHON, tools)
+
+
 def test_given_dependencies_are_held_to(
     tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:

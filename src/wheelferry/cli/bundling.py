@@ -122,11 +122,18 @@ def bundle(
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
     from wheelferry.cli.results import end_of_verification, show_bundle
-    from wheelferry.cli.session import command_line, open_tools, plan_from_options, warn_of_client
+    from wheelferry.cli.session import (
+        command_line,
+        open_tools,
+        plan_from_options,
+        require_runner,
+        warn_of_client,
+    )
     from wheelferry.stages.assets import require_files
     from wheelferry.stages.bundle import bundle as run_bundle
     from wheelferry.stages.machine import Runner
 
+    require_runner(windows_python, runner)
     located, chosen = plan_from_options(
         reference,
         python=python,

@@ -44,12 +44,13 @@ def verify(
     left in the bundle's report folder.
     """
     from wheelferry.cli.results import end_of_verification, show_report
-    from wheelferry.cli.session import command_line, open_tools
+    from wheelferry.cli.session import command_line, open_tools, require_runner
     from wheelferry.report import Level as ReportLevel
     from wheelferry.stages.machine import Runner
     from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
 
+    require_runner(windows_python, runner)
     tools = open_tools(verbose=verbose, quiet=quiet)
     if report is not None:
         check_report_folder(report)

@@ -53,6 +53,12 @@ def open_tools(
     )
 
 
+def require_runner(windows_python: Path | None, runner: object) -> None:
+    """Raise InputError for a Windows Python that nothing would start."""
+    if windows_python is not None and runner is None:
+        raise InputError("--windows-python is given, but nothing runs it", hint="add --runner wine")
+
+
 def command_line() -> str:
     """The command line of this run, as a report may keep it."""
     return shown_command(sys.argv[1:])

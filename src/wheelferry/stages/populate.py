@@ -9,6 +9,7 @@ from wheelferry.errors import BuildError, InputError
 from wheelferry.interpreters import Interpreter, is_own_platform
 from wheelferry.lock import Choice, LockedWheel
 from wheelferry.metadata import filename_parts
+from wheelferry.resolver import speaks_of_network
 from wheelferry.stages.finish import repack_for_target
 from wheelferry.store import Entry
 from wheelferry.targets import Target
@@ -76,7 +77,7 @@ def _build_sdists(
                 choice, entries[choice.url], target, interpreter, tools, constraints
             )
         except BuildError as error:
-            if is_own_platform(target):
+            if is_own_platform(target) or speaks_of_network(str(error)):
                 raise
             needy[choice.name] = str(error)
     if needy:
