@@ -28,27 +28,31 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin/python"
 
 
+def torch_folder(python: Path) -> Path:
+    return Path(run(python, "-c", "import torch; print(torch.__path__[0])").stdout.strip())
+
+
 def compile_command(python: Path) -> list[str | Path]:
     """g++ with the facade before torch's headers, and CPython's."""
-    code = "import sysconfig, torch; print(torch.__path__[0]); print(sysconfig.get_path('include'))"
-    torch, headers = run(python, "-c", code).stdout.splitlines()
-    options: list[str | Path] = [
-        "-fPIC",
-        facade.CXX_STANDARD,
-        facade.TARGET_MACRO,
-        "-DTORCH_EXTENSION_NAME=probe",
+    headers = run(python, "-c", "import sysconfig; print(sysconfig.get_path('include'))").stdout.strip()
+    return [
+        *("g++", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror"),
+        *(facade.CXX_STANDARD, facade.TARGET_MACRO, "-DTORCH_EXTENSION_NAME=probe"),
+        *(f"-I{facade.include_folder()}", "-isystem", torch_folder(python) / "include", "-isystem", headers),
     ]
-    warnings: list[str | Path] = ["-Wall", "-Wextra", "-Werror"]
-    folders: list[str | Path] = [
-        *(f"-I{facade.include_folder()}", "-isystem", f"{torch}/include", "-isystem", headers),
-        *(f"-L{torch}/lib", "-ltorch_cpu"),
-    ]
-    return ["g++", "-O1", *options, *warnings, *folders]
 
 
 def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
     module = tmp_path / "probe.so"
-    built = run(*compile_command(python), "-shared", HERE / "facade_probe.cpp", "-o", module)
+    link: list[str | Path] = [
+        "-shared",
+        HERE / "facade_probe.cpp",
+        "-o",
+        module,
+        f"-L{torch_folder(python) / 'lib'}",
+        "-ltorch_cpu",
+    ]
+    built = run(*compile_command(python), *link)
     assert built.returncode == 0, built.stderr
     done = run(python, HERE / "facade_checks.py", module)
     assert done.returncode == 0, done.stdout + done.stderr
