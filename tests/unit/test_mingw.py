@@ -116,16 +116,6 @@ def test_a_module_that_would_not_load_is_refused(dll: str, tmp_path: Path) -> No
         compiled(tmp_path, tools)
 
 
-def test_names_that_an_interpreter_lacks(tmp_path: Path) -> None:
-    module = tmp_path / "_C.cp312-win_amd64.pyd"
-    module.write_bytes(
-        pe_file({"python312.dll": ["PyObject_Call", "PyNew_Thing"], "KERNEL32.dll": ["Sleep"]})
-    )
-    mingw.check_python_names(module, ["PyNew_Thing", "PyObject_Call"], "python312.dll")
-    with pytest.raises(BuildError, match=r"PyNew_Thing$"):
-        mingw.check_python_names(module, ["PyObject_Call"], "python312.dll")
-
-
 def test_the_toolchain_is_found_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as missing:

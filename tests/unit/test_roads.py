@@ -332,6 +332,18 @@ def sdist(folder: Path, name: str) -> Path:
     return path
 
 
+def sdist_choice(folder: Path) -> Choice:
+    path = sdist(folder, "leaf")
+    return Choice(
+        name=NormalizedName("leaf"),
+        version=Version("2.0"),
+        filename=path.name,
+        url=path.as_uri(),
+        sha256=None,
+        is_sdist=True,
+    )
+
+
 def built_from(plan: Plan, wheel: Path, tools: Tools, torch: CompiledAgainst | None) -> Built:
     copy = wheel.with_suffix(".copy")
     copy.write_bytes(wheel.read_bytes())
@@ -393,15 +405,7 @@ def test_on_the_machine_s_own_platform_a_failing_sdist_is_an_error(
         raise BuildError("no compiler")
 
     monkeypatch.setattr(populate, "_build_sdist", refuse)
-    path = sdist(tmp_path, "leaf")
-    choice = Choice(
-        name=NormalizedName("leaf"),
-        version=Version("2.0"),
-        filename=path.name,
-        url=path.as_uri(),
-        sha256=None,
-        is_sdist=True,
-    )
+    choice = sdist_choice(tmp_path)
     fix_platform(monkeypatch, system="win32")
     with pytest.raises(BuildError, match="no compiler"):
         populate.populate([choice], WINDOWS, PYTHON, tools)
@@ -425,15 +429,7 @@ def test_a_build_without_a_network_is_no_lack_of_a_compiler(
 
     monkeypatch.setattr(populate, "_build_sdist", refuse)
     fix_platform(monkeypatch, system="linux")
-    path = sdist(tmp_path, "leaf")
-    choice = Choice(
-        name=NormalizedName("leaf"),
-        version=Version("2.0"),
-        filename=path.name,
-        url=path.as_uri(),
-        sha256=None,
-        is_sdist=True,
-    )
+    choice = sdist_choice(tmp_path)
     with pytest.raises(BuildError, match="Failed to fetch"):
         populate.populate([choice], WINDOWS, PYTHON, tools)
 

@@ -18,7 +18,7 @@ from packaging.version import Version
 from wheelferry import facade
 from wheelferry.errors import BuildError, InputError, MissingError
 from wheelferry.parallel import in_threads
-from wheelferry.platforms.windows import read_functions, read_pe
+from wheelferry.platforms.windows import read_pe
 from wheelferry.process import Runner
 
 # Debian's names; the -posix variants have std::thread and std::mutex.
@@ -141,7 +141,6 @@ def compile_module(
     flags: Sequence[str] = (),
     jobs: int = 1,
     on_compiled: Callable[[Path], None] = lambda _: None,
-    log: Path | None = None,
 ) -> Path:
     """Compile C++ `sources` to the extension `module` (``_C``) for one CPython; its path below `out`.
 
@@ -161,11 +160,11 @@ def compile_module(
     def compile_one(pair: tuple[Path, Path]) -> None:
         source, result = pair
         command: list[str | Path] = [toolchain.compiler, *options, "-c", source, "-o", result]
-        run(command, step=f"compile {source.name} for Windows", log=log)
+        run(command, step=f"compile {source.name} for Windows")
         on_compiled(source)
 
     in_threads(compile_one, list(zip(sources, objects, strict=True)), workers=jobs)
-    library = _python_library(objects, python, toolchain=toolchain, run=run, work=work, log=log)
+    library = _python_library(objects, python, toolchain=toolchain, run=run, work=work)
     out.mkdir(parents=True, exist_ok=True)
     result = out / f"{module}.cp{python[0]}{python[1]}-win_amd64.pyd"
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
@@ -174,17 +173,9 @@ def compile_module(
     run(
         [toolchain.compiler, *link, "-o", result, *objects, torch.library, library],
         step=f"link {result.name} for Windows",
-        log=log,
     )
     _check_imports(result, python)
     return result
-
-
-def check_python_names(module: Path, exports: Sequence[str], dll: str) -> None:
-    """Raise BuildError when `module` takes a name from the interpreter's DLL that `exports` lacks."""
-    needed = read_functions(module.read_bytes()).get(dll.lower(), frozenset())
-    if missing := sorted(needed.difference(exports)):
-        raise BuildError(f"{module.name} needs what {dll} does not export: {', '.join(missing)}")
 
 
 def _compile_flags(
@@ -215,12 +206,10 @@ def _python_library(
     toolchain: Toolchain,
     run: Runner,
     work: Path,
-    log: Path | None,
 ) -> Path:
     """An import library of python3XX.dll with the names that the objects leave open and that are Python's.
 
-    So no Windows Python is needed here. That the DLL has them all is CPython's promise of its C API;
-    `check_python_names` makes sure where a DLL is at hand.
+    So no Windows Python is needed here. That the DLL has them all is CPython's promise of its C API.
     """
     said = run([toolchain.nm, "--undefined-only", "--no-sort", *objects], step="list what the objects need")
     names = sorted(set(re.findall(r"\bU (?:__imp_)?(_?Py\w+)$", said.output, re.MULTILINE)))
@@ -231,7 +220,6 @@ def _python_library(
     run(
         [toolchain.dlltool, "-m", "i386:x86-64", "-d", definition, "-l", library],
         step=f"make an import library of {dll}.dll",
-        log=log,
     )
     return library
 

@@ -210,7 +210,7 @@ def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> 
         raise BuildError(f"{own} is not Wine's own", hint="remove the prefix")
     (system / f"{_OWN}.dll").write_bytes(data.replace(_SIGNATURE, b"x" * len(_SIGNATURE), 1))
     listing = system.parent / "temp" / "ucrtbase.def"
-    listing.write_text(definition(exported(own)), "ascii")
+    listing.write_text(definition(read_exports(data)), "ascii")
     ours = listing.with_suffix(".dll")
     run(
         [compiler.program, "-shared", "-O2", "-static-libgcc", "-s", "-o", ours, _PASSING, listing],
@@ -219,11 +219,6 @@ def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> 
     )
     ours.replace(own)
     listing.unlink()
-
-
-def exported(library: Path) -> tuple[str, ...]:
-    """The names that a DLL exports."""
-    return read_exports(library.read_bytes())
 
 
 def definition(exports: Iterable[str]) -> str:

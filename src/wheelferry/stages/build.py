@@ -1,6 +1,5 @@
 """Build: the release's wheel, compiled against exactly the torch that will be shipped."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,36 +10,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import NormalizedName
-
 from wheelferry import crosscompile, facade
-from wheelferry.cuda import Cuda, backend_of, from_flags, version_of
+from wheelferry.cuda import Cuda, from_flags
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
-from wheelferry.interpreters import Interpreter, default_platform, find_interpreter, host_glibc_minor
+from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import (
-    Choice,
     LockedWheel,
-    by_name,
-    choices_from_json,
-    choices_to_json,
-    choose_files,
 )
 from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
 from wheelferry.platforms import mingw, native
 from wheelferry.platforms.native import Compiler
 from wheelferry.progress import Task
 from wheelferry.source import Source, export, longest_path, substitute
+from wheelferry.stages.environment import Environment, check_torch_build, find_torch, lock_environment
 from wheelferry.stages.finish import finish_wheel
-from wheelferry.stages.populate import populate
 from wheelferry.stages.roads import Road
 from wheelferry.stand_in import place_stand_in, stand_in_identity
 from wheelferry.store import Entry
-from wheelferry.targets import DEFAULT_BACKEND, Target, parse_platform
 from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit
 from wheelferry.tools import Tools, default_jobs
-from wheelferry.wheels import read_wheel, torch_cuda
+from wheelferry.wheels import read_wheel
 
 # Variables that would decide what is built without being part of the build's key.
 _NOT_INHERITED = (
@@ -100,8 +90,7 @@ class Prepared:
 
     cell: Cell
     key: str
-    environment_key: str
-    environment: tuple[LockedWheel, ...]
+    environment: Environment
     interpreter: Interpreter
     toolkit: Toolkit | None
     compiler: Compiler | None
@@ -110,7 +99,7 @@ class Prepared:
     @property
     def torch(self) -> CompiledAgainst | None:
         """The torch to compile against and to ship; None when nothing is compiled."""
-        torch = self.cross.torch if self.cross else by_name(self.environment).get(NormalizedName("torch"))
+        torch = self.cross.torch if self.cross else self.environment.torch
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
@@ -132,29 +121,25 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
     elif road is Road.CROSS:
         toolchain = mingw.find(tools.run)
         cross = Cross(toolchain=toolchain, torch=find_torch(plan, cell, interpreter, tools))
-    target = cell.target if road is Road.NATIVE else _own_target(cell)
-    requirements = _environment_requirements(cell, road, toolkit)
-    known_as = environment_key(plan, cell, target, requirements, interpreter, tools)
-    environment = _lock_environment(plan, cell, target, requirements, interpreter, tools, known_as=known_as)
+    environment = lock_environment(plan, cell, road, interpreter, toolkit, tools)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
-        inputs={wheel.filename: wheel.sha256 for wheel in environment},
+        inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
         toolchain=_toolchain_identity(interpreter, compiler, toolkit, cross),
     )
     prepared = Prepared(
         cell=cell,
         key=key,
-        environment_key=known_as,
         environment=environment,
         interpreter=interpreter,
         toolkit=toolkit,
         compiler=compiler,
         cross=cross,
     )
-    if road is Road.NATIVE:
-        check_torch_build(cell, by_name(environment)[NormalizedName("torch")], tools)
+    if environment.torch is not None:
+        check_torch_build(cell, environment.torch, tools)
     return prepared
 
 
@@ -177,7 +162,7 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
         cell=prepared.cell,
         wheel=entry,
         torch=prepared.torch,
-        environment_key=prepared.environment_key,
+        environment_key=prepared.environment.key,
         interpreter=prepared.interpreter,
         cuda_architectures=_stamped_architectures(tools.store.path(entry.sha256)),
     )
@@ -214,126 +199,8 @@ def _find_toolkit(cell: Cell, tools: Tools) -> Toolkit | None:
     return given_toolkit(cell.cuda, home, tools.run, tools.progress)
 
 
-def _environment_requirements(cell: Cell, road: Road, toolkit: Toolkit | None) -> tuple[str, ...]:
-    if road is not Road.NATIVE:
-        return tuple(text for text in cell.build_requires if Requirement(text).name != "torch")
-    if cell.cuda is None or toolkit is not None:
-        return cell.build_requires
-    return (*cell.build_requires, *cell.cuda.packages(windows=cell.target.is_windows))
-
-
-def check_torch_build(cell: Cell, torch: LockedWheel, tools: Tools) -> None:
-    """Raise InputError when the index gave another build of torch than the target's backend names."""
-    cuda = torch_cuda(tools.store.path(torch.sha256))
-    found = f"CUDA {cuda}" if cuda else "no CUDA"
-    if cell.target.backend == DEFAULT_BACKEND:
-        if cuda:
-            tools.progress.note(
-                f"torch {torch.version} is built with {found}; the ops will run on the CPU only "
-                f"(--backend {backend_of(cuda)} compiles them for CUDA too)"
-            )
-        return
-    if cuda != version_of(cell.target.backend):
-        raise InputError(
-            f"{torch.filename} is built with {found}; the backend asked for is {cell.target.backend}",
-            hint="give an index or folder that has that build with --torch-index, "
-            f"or take --backend {backend_of(cuda) if cuda else 'cpu'}",
-        )
-
-
-def environment_key(
-    plan: Plan,
-    cell: Cell,
-    target: Target,
-    requirements: tuple[str, ...],
-    interpreter: Interpreter,
-    tools: Tools,
-) -> str:
-    """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
-    document = [
-        target.name,
-        interpreter.version,
-        requirements,
-        cell.constraints,
-        cell.torch_index,
-        plan.recipe.build.sdist_constraints,
-        sorted(tools.index.uv_environment().items()),
-    ]
-    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
-
-
-def _lock_environment(
-    plan: Plan,
-    cell: Cell,
-    target: Target,
-    requirements: tuple[str, ...],
-    interpreter: Interpreter,
-    tools: Tools,
-    *,
-    known_as: str,
-) -> tuple[LockedWheel, ...]:
-    """The build environment: the very torch that will be shipped, and build tools.
-
-    Once resolved it stays while its files are in the store, so that a new release of a build tool
-    does not make every wheel anew; another index or another recipe resolves it again.
-    """
-    remembered = tools.store.recall_text("environment", known_as)
-    choices = choices_from_json(remembered) if remembered else ()
-    if not choices or not all(choice.sha256 and tools.store.has(choice.sha256) for choice in choices):
-        choices = _resolve_environment(cell, target, requirements, interpreter, tools)
-        tools.store.remember_text("environment", known_as, choices_to_json(choices))
-    return populate(
-        choices, target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
-    )
-
-
-def _resolve_environment(
-    cell: Cell, target: Target, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
-) -> tuple[Choice, ...]:
-    with (
-        tools.store.workspace("resolve") as work,
-        tools.progress.task("resolve the build environment"),
-    ):
-        resolution = tools.uv.resolve(
-            target,
-            requirements=requirements,
-            constraints=cell.constraints,
-            find_links=None,
-            torch_index=cell.torch_index,
-            interpreter=interpreter,
-            work=work,
-        )
-        return choose_files(resolution, target, base=work)
-
-
-def _own_target(cell: Cell) -> Target:
-    """This machine as a target: what a build environment is for that is only to run setup.py."""
-    own = parse_platform(default_platform(), host_glibc_minor=host_glibc_minor())
-    return replace(cell.target, platform=own)
-
-
-def find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> LockedWheel:
-    """The torch that the cell will ship, downloaded."""
-    with tools.store.workspace("resolve") as work, tools.progress.task("resolve torch"):
-        resolution = tools.uv.resolve(
-            cell.target,
-            requirements=[f"torch=={cell.target.torch}"],
-            constraints=cell.constraints,
-            find_links=None,
-            torch_index=cell.torch_index,
-            interpreter=interpreter,
-            work=work,
-        )
-        choices = [c for c in choose_files(resolution, cell.target, base=work) if c.name == "torch"]
-    (torch,) = populate(
-        choices, cell.target, interpreter, tools, sdist_constraints=plan.recipe.build.sdist_constraints
-    )
-    check_torch_build(cell, torch, tools)
-    return torch
-
-
 def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Entry:
-    cell, environment, interpreter = prepared.cell, prepared.environment, prepared.interpreter
+    cell, environment, interpreter = prepared.cell, prepared.environment.wheels, prepared.interpreter
     log = tools.store.log_path(
         f"build-{plan.recipe.name}-{plan.release_name}-{cell.target.name}".replace("/", "_")
     )

@@ -42,12 +42,10 @@ def finish_wheel(
     unpack(raw, tree)
     if cuda is not None:
         _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
-    if cell.ops and cell.target.is_windows:
-        # setup.py may have run on Linux
-        set_tag(tree, f"{cell.target.interpreter}-{cell.target.interpreter}-{cell.target.platform}")
-    if not cell.ops:
-        # pure, but for this target alone: its torch, and what it requires, would not fit another
-        set_tag(tree, f"{cell.target.interpreter}-none-{cell.target.platform}")
+    if cell.target.is_windows or not cell.ops:
+        # setup.py may have run on Linux; and what is pure is for this target alone, as is its torch
+        abi = cell.target.interpreter if cell.ops else "none"
+        set_tag(tree, f"{cell.target.interpreter}-{abi}-{cell.target.platform}")
     if cell.target.is_windows:
         windows.write_dll_hook(tree, filename_parts(raw.name)[0])
     amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)

@@ -15,7 +15,8 @@ from wheelferry.lock import LockedWheel
 from wheelferry.metadata import STAMP, filename_parts
 from wheelferry.plan import Cell, Plan, required_modules
 from wheelferry.platforms import windows
-from wheelferry.stages.build import Built, CompiledAgainst, find_torch
+from wheelferry.stages.build import Built, CompiledAgainst
+from wheelferry.stages.environment import find_torch
 from wheelferry.tools import Tools
 from wheelferry.wheels import amend_metadata, pack, read_wheel, unpack
 

@@ -11,7 +11,8 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.lock import Choice, Lock, LockedWheel, choose_files
 from wheelferry.metadata import filename_parts
 from wheelferry.plan import Cell, Plan
-from wheelferry.stages.build import Built, check_torch_build
+from wheelferry.stages.build import Built
+from wheelferry.stages.environment import check_torch_build
 from wheelferry.stages.populate import NeedsCompilerError, populate
 from wheelferry.tools import Tools
 

@@ -23,7 +23,8 @@ from wheelferry.files import files_below, folder_aside, sha256_file
 from wheelferry.interpreters import Interpreter, find_interpreter
 from wheelferry.lock import choose_files
 from wheelferry.manifest import TargetEntry
-from wheelferry.platforms.wine import Compiler, exported
+from wheelferry.platforms.windows import read_exports
+from wheelferry.platforms.wine import Compiler
 from wheelferry.stages.runtime import find_program
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
@@ -250,7 +251,7 @@ def _make_stable_library(library: Path, path: Path, compiler: Compiler, tools: T
     """python3.dll, which abi3 extensions import: every name is passed on to python3NN.dll."""
     with tools.store.workspace("python3") as work:
         definition = work / "python3.def"
-        passed_on = [f'  "{name}" = {library.stem}."{name}"' for name in exported(library)]
+        passed_on = [f'  "{name}" = {library.stem}."{name}"' for name in read_exports(library.read_bytes())]
         definition.write_text("\n".join(["LIBRARY python3.dll", "EXPORTS", *passed_on]) + "\n", "ascii")
         tools.run(
             [
