@@ -12,6 +12,7 @@ from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from wheelferry import stable_abi
 from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
 from wheelferry.lock import LockedWheel
 from wheelferry.manifest import DeviceCode, File, TargetEntry
@@ -329,20 +330,25 @@ def _too_long(file: str, subject: str, length: int, prefix: int, others: str) ->
 
 
 def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: Target) -> Iterator[Problem]:
-    """Whether the built wheel demands, and was compiled against, exactly the torch in the lock."""
+    """Whether the built wheel demands, and was compiled against, exactly the torch in the lock.
+
+    One on torch's stable ABI demands what that ABI does, and the torch in the lock must be of these.
+    """
     pins = [r for r in info.requires if canonicalize_name(r.name) == "torch"]
     if torch is None:
         yield Problem(code=Code.TORCH, file=path, message="the lock has no torch")
         return
-    exact = [r for r in pins if str(r.specifier) == f"=={torch.version.public}"]
-    if not exact:
+    stable = stable_abi.is_stable(info.stamp)
+    wanted = stable_abi.REQUIREMENT if stable else f"torch=={torch.version.public}"
+    tied = [r for r in pins if str(r) == wanted and r.specifier.contains(torch.version.public)]
+    if not tied:
         stated = ", ".join(map(str, pins)) or "no torch"
         message = f"requires {stated}, the lock has torch {torch.version}"
         yield Problem(code=Code.TORCH, file=path, message=message)
     if torch.version.public != target.torch:
         message = f"torch is {torch.version}, the target says {target.torch}"
         yield Problem(code=Code.TORCH, file=f"wheelhouse/{torch.filename}", message=message)
-    if _without_ops(info):
+    if stable or _without_ops(info):
         return
     stamp = _stamp(info)
     if stamp is None:

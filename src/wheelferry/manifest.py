@@ -67,6 +67,7 @@ class TargetEntry:
     """One target of a bundle: its lock files, the wheel that was built for it, what installs it.
 
     `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
+    `on_stable_abi` says that its ops serve more than this torch.
     `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
     for beside the project. `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of
     the installers' own wheels. Older bundles lack some of these.
@@ -78,6 +79,7 @@ class TargetEntry:
     built: str
     extensions: tuple[str, ...]
     cuda: DeviceCode | None = None
+    on_stable_abi: bool = False
     plan: str = ""
     requested: tuple[str, ...] = ()
     footprint: Footprint | None = None
@@ -93,7 +95,7 @@ class TargetEntry:
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)
-        for name in ("cuda", "plan", "requested", "footprint", "uv", "pip", "runtime"):
+        for name in ("cuda", "on_stable_abi", "plan", "requested", "footprint", "uv", "pip", "runtime"):
             if not document[name]:
                 del document[name]
         return document
@@ -207,6 +209,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         built=_file_name(data["built"]),
         extensions=_texts(data["extensions"]),
         cuda=_device_code(data["cuda"]) if "cuda" in data else None,
+        on_stable_abi=bool(data.get("on_stable_abi", False)),
         plan=_text(data.get("plan", "")),
         requested=_requirements(data.get("requested", [])),
         footprint=_footprint(data["footprint"]) if "footprint" in data else None,

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
 
 from packaging.version import Version
 
+from wheelferry import stable_abi
 from wheelferry.assets import PlannedAsset, plan_assets
 from wheelferry.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.errors import InputError
@@ -29,7 +30,7 @@ class Cell:
 
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
     user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
-    is the project's Python part alone.
+    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch.
     """
 
     target: Target
@@ -43,6 +44,17 @@ class Cell:
     torch_index: str | None = None
     cuda: Cuda | None = None
     ops: bool = True
+    on_stable_abi: bool = False
+
+    @property
+    def tied_version(self) -> str:
+        """The version of a wheel that is tied to the target's torch alone."""
+        return self.wheel_version.removesuffix(f".{stable_abi.SUFFIX}")
+
+    @property
+    def torch_requirement(self) -> str:
+        """What the wheel demands: the torch it is compiled against, or all with the stable ABI."""
+        return stable_abi.REQUIREMENT if self.on_stable_abi else f"torch=={self.target.torch}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +134,14 @@ def make_plan(
     cuda_architectures: Iterable[str] = (),
     assets: Iterable[str] = (),
     without_ops: bool = False,
+    on_stable_abi: Container[Target] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
-    `without_ops` leaves the compiled ops out, where the release is of use without them.
+    `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
+    in `on_stable_abi` are compiled on torch's stable ABI.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -136,6 +150,7 @@ def make_plan(
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
+        on_stable_abi=on_stable_abi,
     )
     _check_choices(choices, wanted)
     if without_ops:
@@ -158,6 +173,7 @@ class _Choices:
     torch_index: str | None
     architectures: tuple[str, ...]
     without_ops: bool
+    on_stable_abi: Container[Target]
 
 
 def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
@@ -226,8 +242,11 @@ def _plan_cell(
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
     local = f"pt{target.torch}{'' if target.backend == DEFAULT_BACKEND else target.backend}"
+    stable = target in choices.on_stable_abi
     if choices.without_ops:
         local += ".noops"
+    elif stable:
+        local += f".{stable_abi.SUFFIX}"
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
@@ -242,7 +261,7 @@ def _plan_cell(
         torch_index=_torch_index(target, pair, choices.torch_index),
         cuda=cuda,
         build_requires=(
-            *(() if choices.without_ops else (f"torch=={target.torch}",)),
+            *(() if choices.without_ops or stable else (f"torch=={target.torch}",)),
             *applying(recipe.build.requires),
         ),
         environment=tuple(sorted(environment.items())),
@@ -260,6 +279,7 @@ def _plan_cell(
         constraints=(*pins, *applying(recipe.constraints)),
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
+        on_stable_abi=stable,
     )
 
 
@@ -267,6 +287,23 @@ def _require_possible(recipe: Recipe, release_name: str, target: Target, choices
     reason = obstacle(recipe, release_name, target, other_index=choices.torch_index is not None)
     if reason:
         raise InputError(reason, hint=torch_range(recipe, release_name, target))
+    if target in choices.on_stable_abi:
+        _require_stable_abi(target, choices)
+
+
+def _require_stable_abi(target: Target, choices: _Choices) -> None:
+    if choices.without_ops:
+        raise InputError("--stable-abi is about compiled ops, --without-ops leaves them out")
+    if not stable_abi.serves(Version(target.torch)):
+        raise InputError(
+            f"{target.name}: torch {target.torch} has no stable ABI that suffices",
+            hint=f"it does from torch {stable_abi.FIRST_TORCH} on",
+        )
+    if version_of(target.backend):
+        raise InputError(
+            f"{target.name}: CUDA ops cannot be compiled on torch's stable ABI",
+            hint="leave --stable-abi or --backend away",
+        )
 
 
 def torch_range(recipe: Recipe, release_name: str, target: Target) -> str:

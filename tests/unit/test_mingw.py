@@ -10,9 +10,10 @@ import pytest
 from packaging.version import Version
 
 from pefiles import pe_file
-from wheelferry import facade
+from wheelferry import facade, stable_abi
 from wheelferry.errors import BuildError, InputError, MissingError
 from wheelferry.platforms import mingw
+from wheelferry.platforms.modules import Headers, Module, Workshop, unpack_torch
 from wheelferry.process import Completed
 
 SHIM = "torch/include/torch/csrc/stable/c/shim.h"
@@ -59,28 +60,23 @@ def torch_wheel(
 
 def compiled(tmp_path: Path, tools: FakeTools, **options: Any) -> Path:
     toolchain = mingw.Toolchain(compiler=Path("g++"), dlltool=Path("dlltool"), nm=Path("nm"), version="12")
-    torch = mingw.TorchParts(
-        version=Version("2.13"), include=Path("/t/include"), library=Path("/t/torch_cpu.lib")
-    )
-    return mingw.compile_module(
-        sources=[tmp_path / "a.cpp", tmp_path / "deep/a.cpp"],
-        module="_C",
+    out = tmp_path / "out/_C.cp312-win_amd64.pyd"
+    mingw.compile_module(
+        Module(name="_C", sources=[tmp_path / "a.cpp", tmp_path / "deep/a.cpp"], root=tmp_path, **options),
+        Headers(python=Path("/p"), torch=Path("/t/include")),
+        toolchain,
+        Workshop(folder=tmp_path / "work", run=tools),
         python=(3, 12),
-        python_headers=Path("/p"),
-        torch=torch,
-        toolchain=toolchain,
-        run=tools,
-        work=tmp_path / "work",
-        out=tmp_path / "out",
-        root=tmp_path,
-        **options,
+        import_library=Path("/t/torch_cpu.lib"),
+        out=out,
     )
+    return out
 
 
-def test_a_module_is_named_as_python_looks_for_it(tmp_path: Path) -> None:
+def test_what_is_asked_for_reaches_the_compiler(tmp_path: Path) -> None:
     tools = FakeTools(pe_file(["python312.dll", "torch_cpu.dll", "KERNEL32.dll", "msvcrt.dll"]))
     made = compiled(tmp_path, tools, macros={"A": None, "B": "2"}, include=[tmp_path / "csrc"])
-    assert made == tmp_path / "out/_C.cp312-win_amd64.pyd"
+    assert made.is_file()
     first, second = tools.commands[0], tools.commands[1]
     assert first[first.index("-o") + 1] != second[second.index("-o") + 1], "two sources of one name"
     assert {"-DA", "-DB=2", "-DTORCH_EXTENSION_NAME=_C", facade.TARGET_MACRO} <= set(first)
@@ -134,32 +130,37 @@ def test_the_toolchain_is_found_or_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_of_a_torch_wheel_only_what_is_needed_is_unpacked(tmp_path: Path) -> None:
-    parts = mingw.unpack_torch(torch_wheel(tmp_path), tmp_path / "torch")
-    assert parts.version == Version("2.13.0")
-    found = {str(p.relative_to(tmp_path / "torch")) for p in (tmp_path / "torch").rglob("*") if p.is_file()}
+    torch = unpack_torch(torch_wheel(tmp_path), tmp_path / "unpacked")
+    assert torch == tmp_path / "unpacked/torch"
+    found = {str(p.relative_to(torch.parent)) for p in torch.rglob("*") if p.is_file()}
     assert found == set(PARTS)
-    assert parts.library.is_file()
+    assert mingw.find_import_library(torch).is_file()
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"version": "2.9.1"}, "need torch 2.10 or newer"),
-        ({"tag": "manylinux_2_28_x86_64"}, "no torch wheel for win_amd64"),
-        ({"parts": PARTS[:2]}, "has no torch/lib/torch_cpu.lib"),
+        ({"version": "2.9.1"}, "torch 2.9.1 has no stable ABI that suffices"),
         ({"parts": PARTS[1:]}, "has no torch/include/torch/csrc/stable/c/shim.h"),
+        ({"parts": PARTS[:1]}, "has no torch/include/pybind11"),
     ],
 )
 def test_torch_wheels_that_do_not_serve(options: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
-        mingw.unpack_torch(torch_wheel(tmp_path, **options), tmp_path / "torch")
+        unpack_torch(torch_wheel(tmp_path, **options), tmp_path / "unpacked")
+
+
+def test_only_a_torch_for_windows_has_what_is_linked_against(tmp_path: Path) -> None:
+    torch = unpack_torch(torch_wheel(tmp_path, parts=PARTS[:2]), tmp_path / "unpacked")
+    with pytest.raises(InputError, match=re.escape("has no torch/lib/torch_cpu.lib")):
+        mingw.find_import_library(torch)
 
 
 @pytest.mark.parametrize(
     ("version", "serves"), [("2.9.1", False), ("2.10.0", True), ("2.10.0+cpu", True), ("3.0", True)]
 )
 def test_torch_releases(version: str, serves: bool) -> None:
-    assert facade.serves(Version(version)) is serves
+    assert stable_abi.serves(Version(version)) is serves
 
 
 def test_headers_of_python_get_the_configuration_of_windows(tmp_path: Path) -> None:

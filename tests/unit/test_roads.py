@@ -23,7 +23,7 @@ from wheelferry.stages.cells import Outcome
 from wheelferry.stages.given import take_wheel
 from wheelferry.stages.lock import lock
 from wheelferry.stages.populate import NeedsCompilerError
-from wheelferry.stages.roads import Road, choose_roads
+from wheelferry.stages.roads import Road, choose_roads, only_on_stable_abi
 from wheelferry.store import Entry
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
@@ -47,6 +47,10 @@ def recipe(ops: str = "required") -> Recipe:
 
 def a_plan(*targets: Target, ops: str = "required", without_ops: bool = False) -> Plan:
     return make_plan(recipe(ops), "1.0", targets or (WINDOWS,), without_ops=without_ops)
+
+
+def stable_plan(*targets: Target) -> Plan:
+    return make_plan(recipe(), "1.0", targets or (WINDOWS,), on_stable_abi=targets or (WINDOWS,))
 
 
 def stamp(**changes: Any) -> bytes:
@@ -89,17 +93,26 @@ def test_a_machine_compiles_for_its_own_platform(
             choose_roads(a_plan(other))
 
 
-@pytest.mark.parametrize(("torch", "road"), [("2.10.0", Road.CROSS), ("2.13.0", Road.CROSS), ("2.9.1", None)])
-def test_linux_compiles_for_windows_where_the_stable_abi_suffices(
-    torch: str, road: Road | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_linux_compiles_for_windows_where_the_stable_abi_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
-    target = replace(WINDOWS, torch=torch)
-    if road is None:
-        with pytest.raises(InputError, match=r"from torch 2\.10 on"):
-            choose_roads(a_plan(target))
-    else:
-        assert choose_roads(a_plan(target)).by_target == {target: road}
+    first, before = replace(WINDOWS, torch="2.10.0"), replace(WINDOWS, torch="2.9.1")
+    found = [target for target in (TARGET, WINDOWS, first, before) if only_on_stable_abi(target)]
+    assert found == [WINDOWS, first]
+    assert choose_roads(stable_plan(WINDOWS, first)).by_target == dict.fromkeys(found, Road.STABLE)
+    with pytest.raises(InputError, match=r"from torch 2\.10 on"):
+        choose_roads(a_plan(before))
+    with pytest.raises(InputError, match="for another platform they need torch's stable ABI"):
+        choose_roads(a_plan(WINDOWS))
+    fix_platform(monkeypatch, system="win32")
+    assert not only_on_stable_abi(WINDOWS)
+
+
+def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    assert choose_roads(stable_plan(TARGET)).by_target == {TARGET: Road.STABLE}
+    fix_platform(monkeypatch, system="win32")
+    with pytest.raises(InputError, match="--stable-abi needs Linux"):
+        choose_roads(stable_plan(WINDOWS))
 
 
 def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +133,10 @@ def test_given_wheels_take_the_place_of_builds(tmp_path: Path, monkeypatch: pyte
     wheel = own_wheel(tmp_path, mark=stamp())
     leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
     older = replace(WINDOWS, python="3.12")
-    chosen = choose_roads(a_plan(WINDOWS, TARGET, older), [wheel, leaf, wheel])
+    plan = make_plan(recipe(), "1.0", [WINDOWS, TARGET, older], on_stable_abi=[WINDOWS, older])
+    chosen = choose_roads(plan, [wheel, leaf, wheel])
     assert chosen.given == {WINDOWS: wheel}
-    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE, older: Road.CROSS}
+    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE, older: Road.STABLE}
     assert chosen.dependencies == (leaf,)
     assert chosen.need_source
     assert not choose_roads(a_plan(), [wheel]).need_source
@@ -177,6 +191,23 @@ def test_a_wheel_that_names_no_torch_serves_one_torch_alone(tmp_path: Path) -> N
     assert choose_roads(plan, ours).given == dict(zip((WINDOWS, cuda), ours, strict=True))
 
 
+def test_a_wheel_on_the_stable_abi_serves_every_torch_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    wheel = own_wheel(tmp_path, version=f"{OURS}.stable", mark=stamp(stable_abi="2.10"))
+    first = replace(WINDOWS, torch="2.10.0")
+    assert choose_roads(stable_plan(WINDOWS, first), [wheel]).given == {WINDOWS: wheel, first: wheel}
+    for plan in (a_plan(replace(WINDOWS, torch="2.9.1")), a_plan(replace(WINDOWS, backend="cu130"))):
+        with pytest.raises(InputError, match=r"with torch 2\.10 or newer and no CUDA"):
+            choose_roads(plan, [wheel])
+    other = own_wheel(tmp_path, version="1.1+pt2.13.0.stable", mark=stamp(stable_abi="2.10"))
+    with pytest.raises(
+        InputError, match=r"it is version 1\.1\+pt2\.13\.0\.stable, wanted is 1\.0, with torch"
+    ):
+        choose_roads(stable_plan(WINDOWS), [other])
+
+
 # ------------------------------------------------------------------------------------------ plans without ops
 
 
@@ -212,6 +243,29 @@ def test_a_cell_without_ops_differs_where_it_should() -> None:
     assert len(digests) == 2
 
 
+def test_a_cell_on_the_stable_abi_differs_where_it_should() -> None:
+    (tied,), (stable,) = a_plan(TARGET).cells, stable_plan(TARGET).cells
+    assert (tied.wheel_version, stable.wheel_version) == ("1.0+pt2.13.0cpu", "1.0+pt2.13.0cpu.stable")
+    assert stable.tied_version == tied.wheel_version
+    assert (tied.torch_requirement, stable.torch_requirement) == ("torch==2.13.0", "torch>=2.10")
+    assert "torch==2.13.0" not in stable.build_requires
+    assert "torch==2.13.0" in stable.requirements
+    assert required_modules(recipe(), stable) == ("tiny._C",)
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "said"),
+    [
+        (replace(TARGET, torch="2.9.1"), {}, "torch 2.9.1 has no stable ABI that suffices"),
+        (replace(TARGET, backend="cu130"), {}, "CUDA ops cannot be compiled on torch's stable ABI"),
+        (TARGET, {"without_ops": True}, "--without-ops leaves them out"),
+    ],
+)
+def test_what_cannot_be_on_the_stable_abi_is_refused(target: Target, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make_plan(recipe("optional"), "1.0", [target], on_stable_abi=[target], **more)
+
+
 def test_windows_gets_the_runtime_of_its_compiler() -> None:
     for_windows, for_linux = a_plan(WINDOWS, TARGET).cells
     assert WINDOWS_RUNTIME in for_windows.requirements
@@ -233,6 +287,27 @@ def test_a_wheel_of_ours_stays_as_it_is(tmp_path: Path, tools: Tools) -> None:
     assert tools.store.path(built.wheel.sha256).read_bytes() == wheel.read_bytes()
     assert built.torch == CompiledAgainst(**TORCH)
     assert built.environment_key == ""
+
+
+def test_a_wheel_on_the_stable_abi_ships_with_another_torch_than_it_was_compiled_against(
+    tmp_path: Path, tools: Tools
+) -> None:
+    version = "1.0+pt2.12.0.stable"
+    against = {"version": "2.12.0", "sha256": "cd" * 32}
+    wheel = own_wheel(
+        tmp_path, version=version, mark=stamp(stable_abi="2.10", torch=against), requires=["torch>=2.10"]
+    )
+    uv = FakeUv([package(windows_torch(tmp_path)), package(wheel)])
+    plan = stable_plan()
+    built = take_wheel(plan, plan.cells[0], wheel, tools)
+    assert (built.torch, built.on_stable_abi) == (None, True)
+    result = lock(plan, built, replace(tools, uv=uv))  # type: ignore[arg-type]
+    assert {str(wheel.version) for wheel in result.wheels} == {"2.13.0", version}
+    assert f"tiny=={version}" in uv.asked[0]["requirements"]
+    with pytest.raises(IntegrityError, match="was built from 1111"):
+        take_wheel(
+            plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(source="1" * 64, stable_abi="2.10")), tools
+        )
 
 
 def test_a_wheel_of_another_source_is_refused(tmp_path: Path, tools: Tools) -> None:

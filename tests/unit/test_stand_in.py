@@ -54,7 +54,7 @@ def test_an_extension_is_refused(tmp_path: Path) -> None:
         assert "setup.py still has extensions" in said
     status, said = build(tmp_path / "cuda", extensions='[CUDAExtension("thing._C", ["thing.cu"])]')
     assert status != 0
-    assert "CUDA ops cannot be compiled for another platform" in said
+    assert "CUDA ops cannot be compiled on torch's stable ABI" in said
 
 
 # Stands in for wheelferry's compiler: leaves what it was asked for in the place of the module.

@@ -5,6 +5,8 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import pytest
 
 from conftest import EMPTY_ELF, TARGET, elf_with_device_code, pack_bundle, write_wheel
+from pefiles import pe_file
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
 from wheelferry.files import sha256_file
 from wheelferry.manifest import NAME, File, Manifest, parse_manifest
+from wheelferry.platforms.linux import read_elf
+from wheelferry.stable_abi import unstable_calls
+from wheelferry.stages.binaries import check_stable
 from wheelferry.stages.pack import check_output
 from wheelferry.stages.static import verify_static
 from wheelferry.targets import Target
@@ -283,6 +289,76 @@ def test_another_torch(bundle: Path, tools: Tools) -> None:
         bundle, TORCH, lambda folder: write_wheel(folder, "torch", "2.12.1", tag=tag), ("2.13.0", "2.12.1")
     )
     assert ("TORCH", TINY) in found(bundle, tools)
+
+
+STABLE = b'{"stable_abi": "2.10", "torch": {"version": "2.12.0", "sha256": "00"}}'
+
+
+def with_stable_wheel(bundle: Path, **changes: Any) -> None:
+    options = {"requires": ["torch>=2.10", "leaf"], "stamp": STABLE, "files": {MODULE: EMPTY_ELF}, **changes}
+    tag = "cp311-cp311-manylinux_2_17_x86_64"
+    replace_wheel(
+        bundle, TINY, lambda folder: write_wheel(folder, "tiny", "1.0+pt2.13.0cpu", tag=tag, **options)
+    )
+
+
+def test_a_wheel_on_the_stable_abi_need_not_know_the_torch_of_the_lock(bundle: Path, tools: Tools) -> None:
+    with_stable_wheel(bundle)
+    assert found(bundle, tools) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"requires": ["torch==2.12.0", "leaf"]}, "requires torch==2.12.0, the lock has torch 2.13.0"),
+        ({"requires": ["torch>=2.14", "leaf"]}, "requires torch>=2.14, the lock has torch 2.13.0"),
+        ({"requires": ["leaf"]}, "requires no torch, the lock has torch 2.13.0"),
+        ({"stamp": STABLE.replace(b"2.10", b"3.1")}, "requires torch>=2.10, the lock has torch 2.13.0"),
+        ({"files": {MODULE: b"\x7fELF"}}, "a compiled module is unreadable"),
+    ],
+)
+def test_a_wheel_that_only_says_that_it_is_on_the_stable_abi(
+    changes: dict[str, Any], said: str, bundle: Path, tools: Tools
+) -> None:
+    with_stable_wheel(bundle, **changes)
+    _, problems = verify_static(bundle, tools)
+    assert said in " ".join(problem.message for problem in problems if problem.file == TINY)
+
+
+def test_a_call_beyond_the_stable_abi_is_named(
+    bundle: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_stable_wheel(bundle)
+    calls = ("PyLong_FromLong", "_Py_Dealloc", "aoti_torch_check", "torch_call_dispatcher", "_ZN2at5emptyE")
+    fact = replace(read_elf(BytesIO(EMPTY_ELF)), open_names=calls)
+    monkeypatch.setattr("wheelferry.platforms.linux.read_elf", lambda _: fact)
+    _, problems = verify_static(bundle, tools)
+    said = f"{MODULE} calls _ZN2at5emptyE, which is not of torch's stable ABI"
+    assert [(problem.code.name, problem.message) for problem in problems] == [("TORCH", said)]
+
+
+def test_a_windows_module_is_held_to_the_stable_abi_too(tmp_path: Path) -> None:
+    good = {
+        "torch_cpu.dll": ["aoti_torch_check"],
+        "python311.dll": ["PyLong_FromLong"],
+        "KERNEL32.dll": ["Sleep"],
+    }
+    for functions, blamed in ((good, []), ({**good, "c10.dll": ["?f@c10@@YAXXZ"]}, ["?f@c10@@YAXXZ"])):
+        files = {"tiny/_C.cp311-win_amd64.pyd": pe_file(functions)}
+        wheel = write_wheel(tmp_path, "tiny", "1.0", tag="cp311-cp311-win_amd64", files=files)
+        problems = list(check_stable(wheel, "tiny.whl", is_windows=True))
+        assert [name for name in blamed if name in " ".join(map(str, problems))] == blamed
+        assert len(problems) == len(blamed)
+
+
+def test_what_an_extension_leaves_open_is_known() -> None:
+    """One that is installed here: it calls Python in no version, the C library in versions."""
+    module = Path(find_spec("pydantic_core._pydantic_core").origin)  # type: ignore[union-attr,arg-type]
+    with module.open("rb") as stream:
+        facts = read_elf(stream)
+    assert "PyList_New" in facts.open_names
+    assert {name for names in facts.symbol_versions.values() for name in names}.isdisjoint(facts.open_names)
+    assert unstable_calls(facts.open_names) == []
 
 
 def test_contents_that_are_not_the_record(bundle: Path, tools: Tools) -> None:

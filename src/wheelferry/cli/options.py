@@ -76,6 +76,14 @@ WithoutOps = Annotated[
         help="Leave the compiled ops out, where the release is of use without: no compiler is needed.",
     ),
 ]
+StableAbi = Annotated[
+    bool,
+    typer.Option(
+        "--stable-abi",
+        help="Compile the ops on torch's stable ABI: one wheel serves torch 2.10 and all later ones. CPU ops "
+        "only, on Linux; what is for Windows and built on Linux always is.",
+    ),
+]
 Wheel = Annotated[
     list[Path] | None,
     typer.Option(

@@ -19,6 +19,7 @@ from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings,
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
 from wheelferry.resolver import Uv, find_uv
+from wheelferry.stages.roads import only_on_stable_abi
 from wheelferry.store import Store, default_root
 from wheelferry.targets import (
     DEFAULT_BACKEND,
@@ -87,6 +88,7 @@ def plan_from_options(
     torch_index: str | None = None,
     cuda_arch: list[str] | None = None,
     without_ops: bool = False,
+    stable_abi: bool = False,
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
@@ -160,6 +162,9 @@ def plan_from_options(
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
         without_ops=without_ops,
+        on_stable_abi=[
+            target for target in targets if stable_abi or (not without_ops and only_on_stable_abi(target))
+        ],
     )
     return located, plan
 

@@ -1,17 +1,12 @@
 """C++ headers with ATen's names over torch's stable ABI, for a project's CPU operators as they are.
 
 A module built so calls nothing of torch but C functions that stay. So it serves every torch from
-`FIRST_TORCH` on, and may come from another compiler than torch. docs/facade.md says what is covered.
+`stable_abi.FIRST_TORCH` on, and may come from another compiler than torch. docs/facade.md says what is
+covered.
 """
 
 import hashlib
 from pathlib import Path
-
-from packaging.version import Version
-
-# The first release whose stable ABI has all that the headers need: torch_call_dispatcher,
-# torch_get_mutable_data_ptr and torch_library_impl came with it (torch/csrc/stable/c/shim.h).
-FIRST_TORCH = Version("2.10")
 
 # The headers are C++17, those of torch 2.13 C++20; gnu: M_PI and its like are no standard C++.
 CXX_STANDARD = "-std=gnu++20"
@@ -28,11 +23,6 @@ def include_folder() -> Path:
 def windows_folder() -> Path:
     """The folder of the ``pyconfig.h`` for CPython on 64-bit Windows."""
     return Path(__file__).with_name("windows")
-
-
-def serves(torch: Version) -> bool:
-    """Whether a module built on the facade runs with that torch release."""
-    return torch.release[:2] >= FIRST_TORCH.release[:2]
 
 
 def identity() -> str:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,14 +25,16 @@ _HOST_OPTIONS = ("-Wl,-rpath", "-L", "-I", "-march=", "-mtune=", "-mcpu=")
 class ElfFacts:
     """What one ELF file asks of its surroundings.
 
-    `symbol_versions` maps each version it needs (``GLIBC_2.28``) to the symbols that need it;
-    `device_images` are as `cuda.device_images` names them.
+    `symbol_versions` maps each version it needs (``GLIBC_2.28``) to the symbols that need it; `open_names`
+    are the symbols that it needs in no version, as those of torch and Python are. `device_images` are as
+    `cuda.device_images` names them.
     """
 
     symbol_versions: Mapping[str, tuple[str, ...]]
     needed: tuple[str, ...]
     search_paths: tuple[str, ...]
     device_images: frozenset[str] = frozenset()
+    open_names: tuple[str, ...] = ()
 
 
 def read_elf(stream: BinaryIO) -> ElfFacts:
@@ -55,14 +57,28 @@ def read_elf(stream: BinaryIO) -> ElfFacts:
                     paths.append(str(getattr(entry, "rpath", None) or getattr(entry, "runpath", "")))
     fat = elf.get_section_by_name(".nv_fatbin")
     images = frozenset(device_images(fat.data())) if fat is not None else frozenset()
+    versions = _versions(elf)
+    versioned = {name for names in versions.values() for name in names}
     return ElfFacts(
-        symbol_versions=_versions(elf), needed=tuple(needed), search_paths=tuple(paths), device_images=images
+        symbol_versions=versions,
+        needed=tuple(needed),
+        search_paths=tuple(paths),
+        device_images=images,
+        open_names=tuple(name for name in _undefined(elf) if name not in versioned),
     )
 
 
 def read_device_images(data: bytes) -> frozenset[str]:
     """The GPU code in an ELF file, as `cuda.device_images` names it."""
     return read_elf(BytesIO(data)).device_images
+
+
+def _undefined(elf: "ELFFile") -> Iterator[str]:
+    """The symbols that others must bring; without weak ones, which nobody need have."""
+    table = elf.get_section_by_name(".dynsym")
+    for symbol in table.iter_symbols() if table is not None else ():  # type: ignore[attr-defined]
+        if symbol.name and symbol["st_shndx"] == "SHN_UNDEF" and symbol["st_info"]["bind"] != "STB_WEAK":
+            yield symbol.name
 
 
 def _versions(elf: "ELFFile") -> dict[str, tuple[str, ...]]:
@@ -147,10 +163,6 @@ def compile_environment(
     from the environment in the place of the interpreter's, optimisation included, so ours start
     with them. Options that name host folders or tune for the building machine are taken out.
     """
-    compiler = find_compiler()
-    obj = work / "portable.o"
-    options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]
-    run([compiler, *options, _PORTABLE, "-o", obj], step="compile portable.c")
     kept = {
         name: " ".join(word for word in command.split() if not word.startswith(_HOST_OPTIONS))
         for name, command in configured.items()
@@ -162,8 +174,16 @@ def compile_environment(
         **linker,
         "CFLAGS": flags,
         "CXXFLAGS": flags,
-        "LDFLAGS": f"{obj} -Wl,--gc-sections -Wl,--build-id=none",
+        "LDFLAGS": " ".join(link_options(work, run)),
     }
+
+
+def link_options(work: Path, run: Runner) -> tuple[str, ...]:
+    """What makes a linked module portable and repeatable; portable.c is compiled into `work` for it."""
+    obj = work / "portable.o"
+    options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]
+    run([find_compiler(), *options, _PORTABLE, "-o", obj], step="compile portable.c")
+    return (str(obj), "-Wl,--gc-sections", "-Wl,--build-id=none")
 
 
 def remove_search_paths(binary: Path, run: Runner) -> None:

@@ -8,17 +8,21 @@ over memory or takes it, facade/include/wheelferry/abi.h uses torch's own C libr
 
 import re
 import shutil
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
-
 from wheelferry import facade
 from wheelferry.errors import BuildError, InputError, MissingError
-from wheelferry.parallel import in_threads
-from wheelferry.platforms.windows import read_pe
+from wheelferry.platforms.modules import (
+    Headers,
+    Module,
+    Workshop,
+    compile_objects,
+    require_python,
+    require_stable,
+)
+from wheelferry.platforms.windows import read_functions, read_pe
 from wheelferry.process import Runner
 
 # Debian's names; the -posix variants have std::thread and std::mutex.
@@ -39,15 +43,6 @@ _ALLOWED = re.compile(
     r"(?i)kernel32\.dll|msvcrt\.dll|ucrtbase\.dll|api-ms-win-crt-[a-z0-9-]+\.dll|torch_cpu\.dll"
 )
 
-# The parts of a torch wheel that the facade stands on.
-_TORCH_PARTS = (
-    "torch/include/torch/csrc/stable/",
-    "torch/include/torch/csrc/inductor/aoti_torch/",
-    "torch/include/torch/headeronly/",
-    "torch/include/pybind11/",
-    "torch/lib/torch_cpu.lib",
-)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Toolchain:
@@ -57,15 +52,6 @@ class Toolchain:
     dlltool: Path
     nm: Path
     version: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TorchParts:
-    """What is compiled and linked against: torch's version, its include folder and torch_cpu.lib."""
-
-    version: Version
-    include: Path
-    library: Path
 
 
 def find(run: Runner) -> Toolchain:
@@ -83,30 +69,14 @@ def find(run: Runner) -> Toolchain:
     return Toolchain(compiler=Path(compiler), dlltool=Path(dlltool), nm=Path(nm), version=version)
 
 
-def unpack_torch(wheel: Path, folder: Path) -> TorchParts:
-    """Take the headers and the import library out of a Windows torch wheel, into `folder`.
-
-    Raises InputError for a wheel that is no Windows torch or one before `facade.FIRST_TORCH`.
-    """
-    name = wheel.name.split("-")
-    if len(name) < 5 or name[0] != "torch" or not wheel.name.endswith("win_amd64.whl"):
-        raise InputError(f"{wheel.name} is no torch wheel for win_amd64")
-    version = Version(name[1])
-    if not facade.serves(version):
+def find_import_library(torch: Path) -> Path:
+    """torch_cpu.lib in the unpacked folder of a torch wheel; InputError for a wheel of another platform."""
+    library = torch / "lib" / "torch_cpu.lib"
+    if not library.is_file():
         raise InputError(
-            f"{wheel.name}: compiled ops for Windows need torch {facade.FIRST_TORCH} or newer",
-            hint="an older torch has no stable ABI that suffices; choose another --torch",
+            "the torch to compile against has no torch/lib/torch_cpu.lib: it is none for Windows"
         )
-    with zipfile.ZipFile(wheel) as archive:
-        members = [member for member in archive.namelist() if member.startswith(_TORCH_PARTS)]
-        archive.extractall(folder, members)
-    parts = TorchParts(
-        version=version, include=folder / "torch/include", library=folder / "torch/lib/torch_cpu.lib"
-    )
-    for needed in (parts.library, parts.include / "torch/csrc/stable/c/shim.h", parts.include / "pybind11"):
-        if not needed.exists():
-            raise InputError(f"{wheel.name} has no {needed.relative_to(folder)}")
-    return parts
+    return library
 
 
 def prepare_python_headers(include: Path, folder: Path) -> Path:
@@ -114,89 +84,39 @@ def prepare_python_headers(include: Path, folder: Path) -> Path:
 
     The copy is needed because Python.h prefers the pyconfig.h that lies beside it.
     """
-    if not (include / "Python.h").is_file():
-        raise MissingError(
-            f"CPython's headers are not in {include}",
-            hint="install that Python's development package (python3-dev), or let uv or pyenv install it",
-        )
+    require_python(include)
     shutil.copytree(include, folder, dirs_exist_ok=True)
     shutil.copyfile(facade.windows_folder() / "pyconfig.h", folder / "pyconfig.h")
     return folder
 
 
 def compile_module(
-    *,
-    sources: Sequence[Path],
-    module: str,
-    python: tuple[int, int],
-    python_headers: Path,
-    torch: TorchParts,
+    module: Module,
+    headers: Headers,
     toolchain: Toolchain,
-    run: Runner,
-    work: Path,
+    workshop: Workshop,
+    *,
+    python: tuple[int, int],
+    import_library: Path,
     out: Path,
-    root: Path,
-    include: Sequence[Path] = (),
-    macros: Mapping[str, str | None] | None = None,
-    flags: Sequence[str] = (),
-    jobs: int = 1,
-    on_compiled: Callable[[Path], None] = lambda _: None,
-) -> Path:
-    """Compile C++ `sources` to the extension `module` (``_C``) for one CPython; its path below `out`.
+) -> None:
+    """Compile and link `module` for one CPython to the file `out`.
 
-    `root` is the project's folder: paths below it are all that the binary's messages show. `macros` with None
-    are defined without a value; `on_compiled` hears of each source, of which `jobs` are compiled at once. The
-    same inputs give the same bytes, wherever `work` lies. Raises BuildError with the compiler's words, or
-    when the module would import anything that a Windows with torch lacks.
+    The same inputs give the same bytes, wherever the workshop lies. Raises BuildError with the compiler's
+    words, or when the module would import anything that a Windows with torch lacks.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    options = _compile_flags(module=module, headers=python_headers, torch=torch, root=root, include=include)
-    options += [
-        f"-D{name}" if value is None else f"-D{name}={value}" for name, value in (macros or {}).items()
-    ]
-    options += flags
-    objects = [work / f"{number}-{source.stem}.o" for number, source in enumerate(sources)]
-
-    def compile_one(pair: tuple[Path, Path]) -> None:
-        source, result = pair
-        command: list[str | Path] = [toolchain.compiler, *options, "-c", source, "-o", result]
-        run(command, step=f"compile {source.name} for Windows")
-        on_compiled(source)
-
-    in_threads(compile_one, list(zip(sources, objects, strict=True)), workers=jobs)
-    library = _python_library(objects, python, toolchain=toolchain, run=run, work=work)
-    out.mkdir(parents=True, exist_ok=True)
-    result = out / f"{module}.cp{python[0]}{python[1]}-win_amd64.pyd"
+    objects = compile_objects(module, headers, toolchain.compiler, [], workshop)
+    library = _python_library(objects, python, toolchain=toolchain, run=workshop.run, work=workshop.folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
     # this machine or this minute stays in it
     link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp", _IMAGE_BASE]
-    run(
-        [toolchain.compiler, *link, "-o", result, *objects, torch.library, library],
-        step=f"link {result.name} for Windows",
+    workshop.run(
+        [toolchain.compiler, *link, "-o", out, *objects, import_library, library],
+        step=f"link {out.name}",
     )
-    _check_imports(result, python)
-    return result
-
-
-def _compile_flags(
-    *, module: str, headers: Path, torch: TorchParts, root: Path, include: Sequence[Path]
-) -> list[str]:
-    own = facade.include_folder()
-    return [
-        "-O3",
-        facade.CXX_STANDARD,
-        facade.TARGET_MACRO,
-        "-DNDEBUG",
-        f"-DTORCH_EXTENSION_NAME={module}",
-        *(f"-I{folder}" for folder in include),
-        f"-I{own}",
-        # torch's and Python's headers are not ours to warn about
-        *("-isystem", str(torch.include), "-isystem", str(headers)),
-        f"-ffile-prefix-map={root}=.",
-        f"-ffile-prefix-map={own}=facade",
-        f"-ffile-prefix-map={torch.include.parent}=torch",
-        f"-ffile-prefix-map={headers}=python",
-    ]
+    _check_imports(out, python)
+    require_stable(out, sorted(read_functions(out.read_bytes()).get("torch_cpu.dll", ())))
 
 
 def _python_library(

@@ -13,7 +13,7 @@ from typing import TypeVar
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
-from wheelferry import checks
+from wheelferry import checks, stable_abi
 from wheelferry.checks import Code, Note, Problem
 from wheelferry.files import CHUNK
 from wheelferry.manifest import TargetEntry
@@ -263,6 +263,34 @@ def check_functions(
             if missing:
                 message = f"{module} calls {_list(missing)}, which {dll} of {torch} does not have"
                 yield Problem(code=Code.TORCH, file=built, message=message)
+
+
+def check_stable(wheel: Path, path: str, *, is_windows: bool) -> Iterator[Problem]:
+    """Whether the modules of a wheel that says so call nothing of torch but its stable ABI."""
+    from elftools.common.exceptions import ELFError
+
+    is_binary, read = (windows.is_binary, _calls_to_torch) if is_windows else (linux.is_binary, _open_names)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            calls = {name: read(archive.read(name)) for name in archive.namelist() if is_binary(name)}
+    except (ELFError, *UNREADABLE) as error:
+        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+        return
+    for module, names in calls.items():
+        foreign = stable_abi.unstable_calls(names)
+        if foreign:
+            message = f"{module} calls {_list(foreign)}, which is not of torch's stable ABI"
+            yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def _calls_to_torch(data: bytes) -> Iterable[str]:
+    """The functions that a Windows module imports from torch's DLLs."""
+    functions = windows.read_functions(data)
+    return (name for dll in functions if dll.startswith(("torch", "c10")) for name in functions[dll])
+
+
+def _open_names(data: bytes) -> Iterable[str]:
+    return linux.read_elf(BytesIO(data)).open_names
 
 
 def _members(files: Mapping[str, PeFiles], wheel: str) -> Iterable[str]:

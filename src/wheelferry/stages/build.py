@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wheelferry import crosscompile, facade
+from wheelferry import compiling, facade, stable_abi
 from wheelferry.cuda import Cuda, from_flags
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.files import require_space
@@ -19,7 +19,7 @@ from wheelferry.lock import (
     LockedWheel,
 )
 from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
-from wheelferry.platforms import mingw, native
+from wheelferry.platforms import gcc, linux, mingw, modules, native
 from wheelferry.platforms.native import Compiler
 from wheelferry.progress import Task
 from wheelferry.source import Source, export, longest_path, substitute
@@ -55,7 +55,8 @@ class Built:
     """A wheel of the project for one cell, and the torch it was compiled against (None: nothing was).
 
     `environment_key` names the build environment in the store, empty for a wheel that was not compiled
-    here; `cuda_architectures` are those compiled for. `interpreter` is this machine's, for sdists.
+    here; `cuda_architectures` are those compiled for. `interpreter` is this machine's, for sdists. A wheel
+    `on_stable_abi` has no torch: it is not tied to the one it was compiled against.
     """
 
     cell: Cell
@@ -64,28 +65,33 @@ class Built:
     interpreter: Interpreter
     environment_key: str = ""
     cuda_architectures: tuple[str, ...] = ()
+    on_stable_abi: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cross:
-    """What compiles a cell's ops for Windows on Linux: mingw-w64, and a Windows torch to compile against."""
+class Stable:
+    """What compiles a cell's ops on torch's stable ABI: the facade, a torch's headers, and a compiler.
 
-    toolchain: mingw.Toolchain
+    That is this machine's own for Linux, mingw-w64 for Windows.
+    """
+
+    compiler: Compiler | mingw.Toolchain
     torch: LockedWheel
 
     @property
     def identity(self) -> str:
         """All of it, as one text."""
-        torch = f"torch {self.torch.version} {self.torch.sha256}"
-        return f"mingw-w64 {self.toolchain.version}; {facade.identity()}; {torch}"
+        compiler = self.compiler
+        named = compiler.identity if isinstance(compiler, Compiler) else f"mingw-w64 {compiler.version}"
+        return f"{named}; {facade.identity()}; torch {self.torch.version} {self.torch.sha256}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """A cell that is ready to be compiled: its build environment is in the store, its key is known.
 
-    `compiler` is this machine's for itself, `cross` what compiles for Windows instead. With neither nothing
-    is compiled. Without `compiler` the environment has no torch, but a stand-in.
+    `compiler` is this machine's for a wheel that is tied to one torch, `stable` compiles one that is not.
+    With neither nothing is compiled. Without `compiler` the environment has no torch, but a stand-in.
     """
 
     cell: Cell
@@ -94,12 +100,12 @@ class Prepared:
     interpreter: Interpreter
     toolkit: Toolkit | None
     compiler: Compiler | None
-    cross: Cross | None = None
+    stable: Stable | None = None
 
     @property
     def torch(self) -> CompiledAgainst | None:
-        """The torch to compile against and to ship; None when nothing is compiled."""
-        torch = self.cross.torch if self.cross else self.environment.torch
+        """The torch to compile against; None when nothing is compiled."""
+        torch = self.stable.torch if self.stable else self.environment.torch
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
@@ -114,20 +120,20 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
     # what may be missing is looked for before anything is downloaded
     if cell.ops:
         _require_headers(cell, interpreter)
-    compiler = toolkit = cross = None
+    compiler = toolkit = stable = None
     if road is Road.NATIVE:
         compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
         toolkit = _find_toolkit(cell, tools)
-    elif road is Road.CROSS:
-        toolchain = mingw.find(tools.run)
-        cross = Cross(toolchain=toolchain, torch=find_torch(plan, cell, interpreter, tools))
+    elif road is Road.STABLE:
+        found = _find_stable_compiler(cell, tools)
+        stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
     environment = lock_environment(plan, cell, road, interpreter, toolkit, tools)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
-        toolchain=_toolchain_identity(interpreter, compiler, toolkit, cross),
+        toolchain=_toolchain_identity(interpreter, compiler, toolkit, stable),
     )
     prepared = Prepared(
         cell=cell,
@@ -136,7 +142,7 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
         interpreter=interpreter,
         toolkit=toolkit,
         compiler=compiler,
-        cross=cross,
+        stable=stable,
     )
     if environment.torch is not None:
         check_torch_build(cell, environment.torch, tools)
@@ -161,11 +167,18 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
     return Built(
         cell=prepared.cell,
         wheel=entry,
-        torch=prepared.torch,
+        torch=None if prepared.stable else prepared.torch,
+        on_stable_abi=prepared.stable is not None,
         environment_key=prepared.environment.key,
         interpreter=prepared.interpreter,
         cuda_architectures=_stamped_architectures(tools.store.path(entry.sha256)),
     )
+
+
+def _find_stable_compiler(cell: Cell, tools: Tools) -> Compiler | mingw.Toolchain:
+    if cell.target.is_windows:
+        return mingw.find(tools.run)
+    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=None)
 
 
 def _require_headers(cell: Cell, interpreter: Interpreter) -> None:
@@ -178,12 +191,12 @@ def _require_headers(cell: Cell, interpreter: Interpreter) -> None:
 
 
 def _toolchain_identity(
-    interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None, cross: Cross | None
+    interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None, stable: Stable | None
 ) -> str:
     """Everything that compiles, as one text."""
     if compiler is None:
         parts = [f"CPython {interpreter.version}", stand_in_identity()]
-        return "; ".join([*parts, *([cross.identity] if cross else [])])
+        return "; ".join([*parts, *([stable.identity] if stable else [])])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
 
@@ -216,8 +229,8 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         variables = _build_variables(prepared, source, work, python, tools)
         if prepared.compiler is None:
             variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
-        if prepared.cross:
-            variables |= _cross_variables(prepared, prepared.cross, work, tools)
+        if prepared.stable:
+            variables |= _stable_variables(prepared, prepared.stable, work, tools)
         cuda = cell.cuda and replace(
             cell.cuda, architectures=cell.cuda.architectures or _torch_architectures(python, tools)
         )
@@ -273,26 +286,37 @@ def _build_variables(
     }
 
 
-def _cross_variables(prepared: Prepared, cross: Cross, work: Path, tools: Tools) -> dict[str, str]:
-    """What makes the stand-in for torch compile for Windows."""
-    target = prepared.cell.target
-    version = (int(target.python.split(".")[0]), int(target.python.split(".")[1]))
-    wheel = work / cross.torch.filename
-    tools.store.place(cross.torch.sha256, wheel)
-    settings = crosscompile.Settings(
-        python=version,
-        python_headers=mingw.prepare_python_headers(prepared.interpreter.headers, work / "python"),
-        torch=mingw.unpack_torch(wheel, work / "windows-torch"),
-        toolchain=cross.toolchain,
+def _stable_variables(prepared: Prepared, stable: Stable, work: Path, tools: Tools) -> dict[str, str]:
+    """What makes the stand-in for torch compile with the facade."""
+    wheel = work / stable.torch.filename
+    tools.store.place(stable.torch.sha256, wheel)
+    torch = modules.unpack_torch(wheel, work / "headers")
+    target, python = prepared.cell.target, prepared.interpreter.headers
+    compiler: compiling.ForWindows | compiling.ForLinux
+    if isinstance(stable.compiler, mingw.Toolchain):
+        python = mingw.prepare_python_headers(python, work / "python")
+        major, minor = map(int, target.python.split("."))
+        compiler = compiling.ForWindows(
+            toolchain=stable.compiler, python=(major, minor), import_library=mingw.find_import_library(torch)
+        )
+    else:
+        options = linux.link_options(work, tools.run)
+        compiler = compiling.ForLinux(
+            toolchain=gcc.Toolchain(compiler=stable.compiler.path, link_options=options)
+        )
+    settings = compiling.Settings(
+        compiler=compiler,
+        headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
         jobs=tools.jobs,
     )
-    file = work / "cross.json"
-    crosscompile.write_settings(settings, file)
+    file = work / "compile.json"
+    compiling.write_settings(settings, file)
+    suffix = f".{target.interpreter}-win_amd64.pyd" if target.is_windows else None
     return {
-        "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", crosscompile.__name__, str(file)]),
-        "WHEELFERRY_EXT_SUFFIX": f".{target.interpreter}-win_amd64.pyd",
+        "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", compiling.__name__, str(file)]),
+        **({"WHEELFERRY_EXT_SUFFIX": suffix} if suffix else {}),
     }
 
 
@@ -391,6 +415,8 @@ def _stamp(plan: Plan, prepared: Prepared, cuda: Cuda | None, source: Source) ->
     }
     if not prepared.cell.ops:
         document["ops"] = False
+    if prepared.stable:
+        document["stable_abi"] = str(stable_abi.FIRST_TORCH)
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 

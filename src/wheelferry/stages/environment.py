@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
 from wheelferry.cuda import backend_of, version_of
@@ -43,7 +42,7 @@ def lock_environment(
     another index or another recipe resolves it again.
     """
     target = cell.target if road is Road.NATIVE else _own_target(cell)
-    requirements = _requirements(cell, road, toolkit)
+    requirements = _requirements(cell, toolkit)
     key = _key(plan, cell, target, requirements, interpreter, tools)
     remembered = tools.store.recall_text("environment", key)
     choices = choices_from_json(remembered) if remembered else ()
@@ -83,9 +82,7 @@ def _resolve(
         return choose_files(resolution, target, base=work)
 
 
-def _requirements(cell: Cell, road: Road, toolkit: Toolkit | None) -> tuple[str, ...]:
-    if road is not Road.NATIVE:
-        return tuple(text for text in cell.build_requires if Requirement(text).name != "torch")
+def _requirements(cell: Cell, toolkit: Toolkit | None) -> tuple[str, ...]:
     if cell.cuda is None or toolkit is not None:
         return cell.build_requires
     return (*cell.build_requires, *cell.cuda.packages(windows=cell.target.is_windows))

@@ -48,7 +48,7 @@ def finish_wheel(
         set_tag(tree, f"{cell.target.interpreter}-{abi}-{cell.target.platform}")
     if cell.target.is_windows:
         windows.write_dll_hook(tree, filename_parts(raw.name)[0])
-    amend_metadata(tree, version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=stamp)
+    amend_metadata(tree, version=cell.wheel_version, requires=[cell.torch_requirement], stamp=stamp)
     wheel = repack_for_target(tree, out / "packed", raw.name, cell.target, tools, epoch=epoch)
     if filename_parts(wheel.name)[2].isdisjoint(cell.target.tags):
         raise BuildError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wheelferry import stable_abi
 from wheelferry.checks import missing_extensions
 from wheelferry.client.preflight import image_for
 from wheelferry.cuda import images_of
@@ -59,11 +60,12 @@ def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
         if info.stamp is None:
             copy = _tie(copy, cell, stamp, work, tools)
         entry = tools.store.add(copy)
-    against = stamp["torch"]
+    against = None if stable_abi.is_stable(info.stamp) else stamp["torch"]
     return Built(
         cell=cell,
         wheel=entry,
         torch=CompiledAgainst(version=against["version"], sha256=against["sha256"]) if against else None,
+        on_stable_abi=stable_abi.is_stable(info.stamp),
         interpreter=interpreter,
         cuda_architectures=made_for,
     )
@@ -105,6 +107,6 @@ def _tie(wheel: Path, cell: Cell, stamp: Mapping[str, Any], work: Path, tools: T
         windows.write_dll_hook(work / "tree", filename_parts(wheel.name)[0])
     text = (json.dumps(stamp, indent=1, sort_keys=True) + "\n").encode()
     amend_metadata(
-        work / "tree", version=cell.wheel_version, requires=[f"torch=={cell.target.torch}"], stamp=text
+        work / "tree", version=cell.tied_version, requires=[f"torch=={cell.target.torch}"], stamp=text
     )
     return pack(work / "tree", work / "packed", tools.run, epoch=0)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from wheelferry.checks import mixed_builds
 from wheelferry.errors import InputError, IntegrityError
@@ -40,6 +41,10 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
     return result
 
 
+def _version(built: Built) -> Version:
+    return filename_parts(built.wheel.filename)[1]
+
+
 def _pins(built: Built, given: Iterable[Path]) -> list[str]:
     """What holds the resolution to the torch compiled against and to the wheels that the user has."""
     pins = [*built.cell.constraints]
@@ -63,7 +68,7 @@ def _lock_wheels(
             with tools.progress.task("resolve"):
                 resolution = tools.uv.resolve(
                     cell.target,
-                    requirements=[f"{plan.recipe.distribution}=={cell.wheel_version}", *cell.requirements],
+                    requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
                     constraints=pins,
                     find_links=links,
                     torch_index=cell.torch_index,

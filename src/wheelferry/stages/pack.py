@@ -148,6 +148,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> T
         built=cell.built.wheel.filename,
         extensions=required_modules(plan.recipe, cell.built.cell),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
+        on_stable_abi=cell.built.on_stable_abi,
         plan=plan_digest(
             plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
         ),

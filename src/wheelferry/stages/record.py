@@ -97,6 +97,13 @@ def read_evidence(
             "of the matrix",
             hint="record bundles that were made without --without-ops",
         )
+    stable = [e.target.name for e in manifest.targets if e.on_stable_abi and not e.target.is_windows]
+    if stable:
+        raise InputError(
+            f"{root}: {', '.join(stable)} was made with --stable-abi, which says nothing about the ordinary "
+            "build that a cell of the matrix is",
+            hint="record bundles that were made without --stable-abi",
+        )
     report = _read_report(root, manifest)
     made_by = report.get("command") or _plain(command)
     if not made_by:

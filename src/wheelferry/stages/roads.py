@@ -10,7 +10,8 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelferry import facade
+from wheelferry import stable_abi
+from wheelferry.cuda import version_of
 from wheelferry.errors import InputError
 from wheelferry.interpreters import is_own_platform
 from wheelferry.metadata import WheelInfo, filename_parts
@@ -25,7 +26,7 @@ class Road(Enum):
     GIVEN = "a wheel that the user has"
     PYTHON_ONLY = "built here, without compiled ops"
     NATIVE = "compiled here"
-    CROSS = "compiled here for Windows, on torch's stable ABI"
+    STABLE = "compiled here on torch's stable ABI, on Linux also for Windows"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +63,9 @@ def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
     dependencies = tuple(path for path, info in infos.items() if info.name != own)
     for path in dependencies:
         _require_use(plan, path)
-    by_target = {cell.target: _road(cell, given) for cell in plan.cells}
-    _require_roads([cell for cell in plan.cells if by_target[cell.target] is None])
+    _require_roads([cell for cell in plan.cells if cell.target not in given])
     return Roads(
-        by_target={target: road for target, road in by_target.items() if road},
+        by_target={cell.target: _road(cell, given) for cell in plan.cells},
         given=given,
         dependencies=dependencies,
     )
@@ -89,9 +89,12 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
                 f"--wheel {path.name} fits {names}, and does not say for which torch it was compiled",
                 hint="make a bundle for the one it was compiled for; `wheelferry merge` adds the others",
             )
+    elif stable_abi.is_stable(info.stamp):
+        cells = [cell for cell in fitting if _serves(info, cell, plan)]
+        wanted = f"{plan.release.version}, with torch {stable_abi.FIRST_TORCH} or newer and no CUDA"
     else:
-        cells = [cell for cell in fitting if str(info.version) == cell.wheel_version]
-        wanted = ", ".join(dict.fromkeys(cell.wheel_version for cell in fitting))
+        cells = [cell for cell in fitting if str(info.version) == cell.tied_version]
+        wanted = ", ".join(dict.fromkeys(cell.tied_version for cell in fitting))
     if not cells:
         reason = f"it is version {info.version}, wanted is {wanted}" if fitting else "its tags fit none"
         if fitting and info.stamp is None and not any(cell.ops for cell in fitting):
@@ -104,6 +107,16 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
     return cells
 
 
+def _serves(info: WheelInfo, cell: Cell, plan: Plan) -> bool:
+    """Whether a wheel on the stable ABI is for that release and torch; `take_wheel` looks at its source."""
+    return (
+        cell.ops
+        and cell.cuda is None
+        and stable_abi.serves(Version(cell.target.torch))
+        and info.version.public == plan.release.version
+    )
+
+
 def _fits(path: Path, target: Target) -> bool:
     return not filename_parts(path.name)[2].isdisjoint(target.tags)
 
@@ -114,33 +127,48 @@ def _require_use(plan: Plan, path: Path) -> None:
         raise InputError(f"--wheel {path.name} serves no target: its tags fit none of {names}")
 
 
-def _road(cell: Cell, given: Mapping[Target, Path]) -> Road | None:
+def _road(cell: Cell, given: Mapping[Target, Path]) -> Road:
     if cell.target in given:
         return Road.GIVEN
     if not cell.ops:
         return Road.PYTHON_ONLY
-    if is_own_platform(cell.target):
-        return Road.NATIVE
-    return Road.CROSS if _closed_for_cross(cell) is None else None
+    return Road.STABLE if cell.on_stable_abi else Road.NATIVE
 
 
-def _closed_for_cross(cell: Cell) -> str | None:
-    """Why the cell's ops cannot be compiled for Windows here; None when they can."""
-    if not cell.target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+def only_on_stable_abi(target: Target) -> bool:
+    """Whether this machine can compile ops for the target on torch's stable ABI, and no others."""
+    return target.is_windows and not is_own_platform(target) and _closed_across(target) is None
+
+
+def _closed_across(target: Target) -> str | None:
+    """Why ops for another platform cannot be compiled here; None when they can."""
+    if not target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return f"this machine is {sys.platform}, {platform.machine()}"
-    if cell.cuda is not None:
+    if version_of(target.backend):
         return "CUDA ops for Windows need Windows"
-    if not facade.serves(Version(cell.target.torch)):
-        return f"for Windows they can be compiled on Linux from torch {facade.FIRST_TORCH} on"
+    if not stable_abi.serves(Version(target.torch)):
+        return f"for Windows they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
     return None
 
 
-def _require_roads(closed: Sequence[Cell]) -> None:
+def _closed(cell: Cell) -> str | None:
+    """Why this machine cannot build the cell's wheel; None when it can."""
+    if not cell.ops:
+        return None
+    if not is_own_platform(cell.target):
+        untold = None if cell.on_stable_abi else "for another platform they need torch's stable ABI"
+        return _closed_across(cell.target) or untold
+    if cell.on_stable_abi and sys.platform != "linux":
+        return f"--stable-abi needs Linux, and this machine is {sys.platform}"
+    return None
+
+
+def _require_roads(cells: Iterable[Cell]) -> None:
+    closed = {cell.target: reason for cell in cells if (reason := _closed(cell))}
     if closed:
-        reasons = dict.fromkeys(filter(None, map(_closed_for_cross, closed)))
         raise InputError(
-            f"compiled ops for {', '.join(cell.target.name for cell in closed)} cannot be built on this "
-            f"machine: {'; '.join(reasons)}",
+            f"compiled ops for {', '.join(target.name for target in closed)} cannot be built on this "
+            f"machine: {'; '.join(dict.fromkeys(closed.values()))}",
             hint="\n".join(
                 (
                     "any of these works:",

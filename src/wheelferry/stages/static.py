@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from wheelferry import checks
+from wheelferry import checks, stable_abi
 from wheelferry.checks import Code, LongestPath, Note, Problem
 from wheelferry.client.preflight import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
@@ -25,6 +25,7 @@ from wheelferry.stages.binaries import (
     check_elf,
     check_functions,
     check_pe,
+    check_stable,
     read_pe_files,
 )
 from wheelferry.tools import Tools
@@ -298,6 +299,8 @@ def _check_built(
     yield from _check_same_build(infos, paths)
     for module in checks.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
+    if stable_abi.is_stable(info.stamp):
+        yield from check_stable(opened.root / path, path, is_windows=entry.target.is_windows)
     if entry.target.is_windows:
         if windows.dll_hook_name(info.name) not in info.files:
             message = (

@@ -17,7 +17,7 @@ ROCM_HOME = None
 
 
 class BuildExtension(build_ext):
-    """Hands each extension to wheelferry's compiler for another platform."""
+    """Hands each extension to wheelferry, which compiles it on torch's stable ABI."""
 
     @classmethod
     def with_options(cls, **_options: Any) -> type["BuildExtension"]:
@@ -72,8 +72,8 @@ def CppExtension(name: str, sources: Any, **options: Any) -> Extension:
 
 
 def CUDAExtension(*_arguments: Any, **_options: Any) -> NoReturn:
-    """Raise: CUDA code is not compiled for another platform."""
-    _refuse("CUDA ops cannot be compiled for another platform")
+    """Raise: CUDA code is compiled with torch itself."""
+    _refuse("CUDA ops cannot be compiled on torch's stable ABI, nor for another platform")
 
 
 def _refuse(reason: str) -> NoReturn:

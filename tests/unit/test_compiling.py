@@ -1,0 +1,104 @@
+"""The process that setup.py starts to compile an extension: its settings, its request, its exit status."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from wheelferry.compiling import ForLinux, ForWindows, Settings, main, write_settings
+from wheelferry.errors import BuildError
+from wheelferry.platforms import gcc, mingw
+from wheelferry.platforms.modules import Headers, Module, Workshop
+
+MINGW = mingw.Toolchain(
+    compiler=Path("/usr/bin/g++"), dlltool=Path("/usr/bin/dlltool"), nm=Path("/usr/bin/nm"), version="12"
+)
+WINDOWS = ForWindows(toolchain=MINGW, python=(3, 11), import_library=Path("torch_cpu.lib"))
+LINUX = ForLinux(
+    toolchain=gcc.Toolchain(compiler=Path("/usr/bin/g++"), link_options=("portable.o", "-Wl,-x"))
+)
+
+
+def settings_for(compiler: ForWindows | ForLinux, folder: Path) -> Settings:
+    return Settings(
+        compiler=compiler,
+        headers=Headers(python=folder / "python", torch=folder / "include"),
+        root=folder,
+        work=folder / "objects ü",
+        jobs=2,
+    )
+
+
+@pytest.fixture
+def request_file(tmp_path: Path) -> Path:
+    wanted = {
+        "module": "_C",
+        "sources": [str(tmp_path / "a.cpp")],
+        "include": [str(tmp_path / "csrc")],
+        "macros": {"A": None},
+        "flags": ["-O1"],
+        "out": str(tmp_path / "out" / "_C.so"),
+    }
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(wanted), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("compiler", [WINDOWS, LINUX])
+def test_settings_come_back_as_they_were(compiler: ForWindows | ForLinux, tmp_path: Path) -> None:
+    settings = settings_for(compiler, tmp_path)
+    write_settings(settings, tmp_path / "s.json")
+    assert TypeAdapter(Settings).validate_json((tmp_path / "s.json").read_bytes()) == settings
+
+
+@pytest.mark.parametrize(("compiler", "place"), [(WINDOWS, mingw), (LINUX, gcc)])
+def test_each_platform_has_its_compiler(
+    compiler: ForWindows | ForLinux,
+    place: Any,
+    request_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def compile_module(*positional: Any, **named: Any) -> None:
+        asked.extend((*positional, named))
+
+    monkeypatch.setattr(place, "compile_module", compile_module)
+    write_settings(settings_for(compiler, tmp_path), tmp_path / "s.json")
+    assert main([str(tmp_path / "s.json"), str(request_file)]) == 0
+    module, headers, toolchain, workshop, more = asked
+    assert module == Module(
+        name="_C",
+        sources=(tmp_path / "a.cpp",),
+        root=tmp_path,
+        include=(tmp_path / "csrc",),
+        macros={"A": None},
+        flags=("-O1",),
+    )
+    assert headers == Headers(python=tmp_path / "python", torch=tmp_path / "include")
+    assert toolchain == compiler.toolchain
+    assert (workshop.folder, workshop.jobs) == (tmp_path / "objects ü" / "_C", 2)
+    assert more["out"] == tmp_path / "out" / "_C.so"
+
+
+def test_what_does_not_compile_is_told(
+    request_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def compile_module(
+        _module: Module, _headers: Headers, _toolchain: Any, workshop: Workshop, **_: Any
+    ) -> None:
+        workshop.on_compiled(Path("a.cpp"))
+        raise BuildError("a.cpp: the facade has no at::fft", hint="see docs/facade.md")
+
+    monkeypatch.setattr(mingw, "compile_module", compile_module)
+    write_settings(settings_for(WINDOWS, tmp_path), tmp_path / "s.json")
+    assert main([str(tmp_path / "s.json"), str(request_file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == "[1/1] a.cpp\n"
+    assert said.err.splitlines() == ["a.cpp: the facade has no at::fft", "see docs/facade.md"]
