@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 
 import requests
 
+from wheelferry import stable_abi
 from wheelferry.client.profile import long_paths
 from wheelferry.cuda import Cuda
 from wheelferry.errors import MissingError
 from wheelferry.files import human_size
 from wheelferry.interpreters import find_interpreter, host_glibc_minor
-from wheelferry.platforms import native
+from wheelferry.platforms import mingw, native
 from wheelferry.sandbox import open_sandbox
 from wheelferry.stages.machine import SETUP, require_wine
 from wheelferry.toolkit import toolkit_version
@@ -48,9 +49,9 @@ def examine(tools: Tools) -> list[Finding]:
         _index,
         _disk,
         _sandbox,
-        _wine,
     )
-    return [*(look(tools) for look in looks), *([_long_paths()] if native.ON_WINDOWS else [])]
+    here = [_long_paths()] if native.ON_WINDOWS else [_compiler_for_windows(tools), _wine(tools)]
+    return [*(look(tools) for look in looks), *here]
 
 
 def _compiler(tools: Tools) -> Finding:
@@ -174,6 +175,18 @@ def _long_paths() -> Finding:
     )
 
 
+def _compiler_for_windows(tools: Tools) -> Finding:
+    """What compiles ops for Windows; without it bundles for Windows need --wheel or --without-ops."""
+    subject = "mingw-w64"
+    try:
+        found = mingw.find(tools.run)
+    except MissingError as error:
+        advice = f"for --platform win_amd64: {error.hint}"
+        return Finding(subject=subject, good=False, blocking=False, seen=str(error), advice=advice)
+    seen = f"GCC {found.version}: CPU ops for Windows, torch {stable_abi.FIRST_TORCH} and later"
+    return Finding(subject=subject, good=True, blocking=False, seen=seen)
+
+
 def _wine(tools: Tools) -> Finding:
     """What --runner wine needs; without it bundles for Windows can be made, and read, but not tried."""
     try:
@@ -182,7 +195,7 @@ def _wine(tools: Tools) -> Finding:
         return Finding(
             subject="Wine", good=False, blocking=False, seen=str(error), advice=f"for --runner wine: {SETUP}"
         )
-    seen = f"{wine.version}; mingw-w64 GCC {compiler.version}: --runner wine tries bundles for Windows"
+    seen = f"{wine.version}, GCC {compiler.version} of mingw-w64: --runner wine tries bundles for Windows"
     return Finding(subject="Wine", good=True, blocking=False, seen=seen)
 
 
