@@ -7,6 +7,7 @@ compile, which is told on stderr.
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -78,7 +79,11 @@ def compile_request(settings: Settings, request: Request) -> None:
         macros=request.macros,
         flags=request.flags,
     )
-    workshop = Workshop(folder=settings.work / request.module, run=run, jobs=settings.jobs, on_compiled=tell)
+    # whoever ends setup.py ends this process with it, and then the compilers too
+    started = partial(run, own_session=False)
+    workshop = Workshop(
+        folder=settings.work / request.module, run=started, jobs=settings.jobs, on_compiled=tell
+    )
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):
         gcc.compile_module(module, settings.headers, compiler.toolchain, workshop, out=request.out)

@@ -60,12 +60,14 @@ def run(
     error: type[WheelferryError] = BuildError,
     hint: str | None = None,
     on_start: Callable[["subprocess.Popen[str]"], None] | None = None,
+    own_session: bool = True,
 ) -> Completed:
     """Run `command` and return what it printed, stdout and stderr merged so that neither can block.
 
     `step` names the work in errors ("compile skiff"). Output also goes to `log` and, line by
     line, to `on_line`. With `check`, a non-zero exit raises `error` with the output's tail and the
     log's path. The command gets a session of its own: on any exception it is ended with all its children.
+    Without `own_session` it is ended together with this process, by whoever ends that.
     """
     arguments = [os.fspath(part) for part in command]
     with _open_log(log) as sink:
@@ -84,7 +86,7 @@ def run(
                 errors="replace",
                 # not on Windows: there a blocked read does not hear of Ctrl-C, and only ends because the
                 # command, in the same console, hears of it too
-                start_new_session=os.name == "posix",
+                start_new_session=own_session and os.name == "posix",
             )
         except FileNotFoundError:
             raise MissingError(f"{step}: program not found: {arguments[0]}", hint=hint) from None

@@ -24,6 +24,7 @@ extern "C" int work(int number) {
     both << out.str();
     int back = 0;
     both >> back;
+    if (both.str() != out.str()) return -1;
     return back + first;
 }
 """
@@ -35,14 +36,18 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("abi", [0, 1], ids=["old string ABI", "new string ABI"])
-def test_a_module_asks_for_nothing_newer_than_manylinux_2_28(abi: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("abi", "standard"),
+    [(0, "c++14"), (1, "c++14"), (1, "c++20")],
+    ids=["old string ABI", "new string ABI", "C++20"],
+)
+def test_a_module_asks_for_nothing_newer_than_manylinux_2_28(abi: int, standard: str, tmp_path: Path) -> None:
     source, module, obj = tmp_path / "module.cpp", tmp_path / "module.so", tmp_path / "portable.o"
     source.write_text(CODE)
     subprocess.run(
         ["g++", "-x", "c", "-c", "-fPIC", "-ffunction-sections", PORTABLE, "-o", obj], check=True, timeout=60
     )
-    options = ["-O0", "-std=c++14", "-fPIC", "-shared", f"-D_GLIBCXX_USE_CXX11_ABI={abi}"]
+    options = ["-O0", f"-std={standard}", "-fPIC", "-shared", f"-D_GLIBCXX_USE_CXX11_ABI={abi}"]
     subprocess.run(["g++", *options, source, obj, "-Wl,--gc-sections", "-o", module], check=True, timeout=60)
     with module.open("rb") as stream:
         versions = linux.read_elf(stream).symbol_versions
