@@ -12,6 +12,9 @@ from wheelferry.checks import Problem
 
 FORMAT = 1
 
+# What ran a target that is neither played by Wine nor left alone.
+OWN_MACHINE = "this machine"
+
 
 class Level(IntEnum):
     """How far verification goes; each level includes the ones before."""

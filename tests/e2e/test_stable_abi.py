@@ -1,7 +1,11 @@
 """The sample's ops compiled once for Linux on torch's stable ABI, and run with two releases of torch."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -51,3 +55,49 @@ def test_it_runs_unchanged_with(torch: str, wheel: Path, ferry: Ferry, tmp_path:
     }
     assert ops.pop("check_ops.cuda_equals_cpu") == "skipped"
     assert set(ops.values()) == {"passed"}
+
+
+def of_this_test(mark: str) -> list[str]:
+    """The names of the running processes that have inherited the variable."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"WHEELFERRY_TEST={mark}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "comm").read_text().strip())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def test_ctrl_c_ends_the_compilers_and_leaves_no_mess(ferry: Ferry, tmp_path: Path) -> None:
+    out = tmp_path / "wheels"
+    command = [
+        "build",
+        "sample@1.0",
+        "--stable-abi",
+        "--python",
+        PYTHON,
+        "--torch",
+        OLDEST,
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wheelferry", *command],
+        env={**ferry.environment, "WHEELFERRY_TEST": tmp_path.name, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while "cc1plus" not in of_this_test(tmp_path.name):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    deadline = time.monotonic() + 5
+    while of_this_test(tmp_path.name) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert of_this_test(tmp_path.name) == []
+    assert list(tmp_path.iterdir()) == []
+    assert not any(os.scandir(ferry.cache / "work"))

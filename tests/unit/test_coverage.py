@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ from wheelferry.grid import make_grid
 from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.plan import plan_digest
 from wheelferry.recipe import parse_recipe
-from wheelferry.report import FORMAT
+from wheelferry.report import FORMAT, OWN_MACHINE
 from wheelferry.stages.record import record, record_each
 from wheelferry.targets import Target
 
@@ -335,14 +336,33 @@ def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located:
     assert path.read_bytes() == before
 
 
-def test_a_bundle_without_ops_says_nothing_about_a_cell(bundle: Path, located: LocatedRecipe) -> None:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"extensions": ()}, "without the compiled ops"), ({"on_stable_abi": True}, "made with --stable-abi")],
+)
+def test_a_bundle_of_another_kind_says_nothing_about_a_cell(
+    changes: dict[str, Any], said: str, bundle: Path, located: LocatedRecipe
+) -> None:
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     (entry,) = manifest.targets
-    without = replace(manifest, targets=(replace(entry, extensions=()),))
+    without = replace(manifest, targets=(replace(entry, **changes),))
     (bundle / NAME).write_text(without.to_text(), "utf-8", newline="\n")
+    assert parse_manifest((bundle / NAME).read_text("utf-8")) == without
     write_report(bundle)
-    with pytest.raises(InputError, match="without the compiled ops"):
+    with pytest.raises(InputError, match=said):
         record([bundle], located)
+
+
+def test_a_record_says_who_played_the_target(bundle: Path, located: LocatedRecipe) -> None:
+    (entry,) = parse_manifest((bundle / NAME).read_text("utf-8")).targets
+    result = {"target": entry.target.name, "levels": [], "isolation": {}}
+    for runner, machine in (
+        ("Wine 8.0", "Wine 8.0, x86_64, glibc 2.36"),
+        (OWN_MACHINE, "x86_64, glibc 2.36"),
+    ):
+        write_report(bundle, targets=[{**result, "runner": runner}])
+        (one,) = record([bundle], located)[1]
+        assert one.machine == machine
 
 
 def test_a_report_of_fewer_levels_and_a_failed_one_only_build(bundle: Path, located: LocatedRecipe) -> None:

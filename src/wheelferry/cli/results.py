@@ -13,7 +13,7 @@ from wheelferry.cli.session import plan_document
 from wheelferry.files import human_size, write_atomic
 from wheelferry.lock import Lock, pylock_text, requirements_text
 from wheelferry.plan import Plan
-from wheelferry.report import Report
+from wheelferry.report import OWN_MACHINE, Report
 from wheelferry.stages.bundle import Bundled
 from wheelferry.stages.doctor import Finding
 from wheelferry.store import Entry
@@ -59,7 +59,7 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         skipped = sum(check.status == "skipped" for check in level.checks)
         checks = f", {len(level.checks)} checks" if level.checks else ""
         checks += f" ({skipped} skipped)" if skipped else ""
-        by = f"  ({runner})" if runner and runner != "this machine" else ""
+        by = f"  ({runner})" if runner and runner != OWN_MACHINE else ""
         print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}{by}".rstrip())
     for problem in report.problems:
         print_line(f"problem: {problem}")

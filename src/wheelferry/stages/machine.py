@@ -30,6 +30,7 @@ from wheelferry.platforms.wine import (
     windows_path,
     wine_environment,
 )
+from wheelferry.report import OWN_MACHINE
 from wheelferry.sandbox import Sandbox, open_sandbox
 from wheelferry.stages.winpython import bring_python
 from wheelferry.targets import Target, glibc_minor, platform_tags
@@ -94,7 +95,7 @@ def open_machine(
     if is_own_platform(entry.target):
         interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
         facts = {"python": interpreter.version}
-        yield Machine(runner="this machine", sandbox=sandbox, base=interpreter.path, facts=facts)
+        yield Machine(runner=OWN_MACHINE, sandbox=sandbox, base=interpreter.path, facts=facts)
         return
     wine, compiler = require_wine(tools)
     python = bring_python(root, entry, windows_python, compiler, work, tools)

@@ -12,7 +12,7 @@ from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.files import write_atomic
 from wheelferry.manifest import REPORT, Manifest, TargetEntry, is_untouched
 from wheelferry.plan import plan_digest
-from wheelferry.report import FORMAT, shown_command
+from wheelferry.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.stages.static import REPORT_FILES, check_report, open_bundle
 
 
@@ -202,7 +202,7 @@ def _record(
         bundle=manifest.digest,
         plan=plan,
         wheelferry=manifest.created_by,
-        machine=_machine(report["host"]),
+        machine=_machine(report["host"], result.get("runner")),
     )
 
 
@@ -223,7 +223,8 @@ def _plain(command: str | None) -> str | None:
     return shown_command(words[1:] if words[0] == "wheelferry" else words)
 
 
-def _machine(host: Mapping[str, Any]) -> str:
-    """What the machine is, without its name."""
-    words = [host.get("machine", ""), f"glibc {host['glibc']}" if host.get("glibc") else ""]
+def _machine(host: Mapping[str, Any], runner: str | None) -> str:
+    """What the machine is, without its name, and what played another one on it."""
+    played = runner if runner not in (None, OWN_MACHINE) else ""
+    words = [played, host.get("machine", ""), f"glibc {host['glibc']}" if host.get("glibc") else ""]
     return ", ".join(word for word in words if word)
