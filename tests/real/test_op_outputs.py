@@ -1,0 +1,119 @@
+"""Detectron2's operators for Windows, compiled on Linux, against an ordinary build for Linux.
+
+Both are built, installed, and given the same inputs, the Windows one under Wine; op_outputs.py says which. By
+default two combinations of release, Python and torch are tried; with WHEELFERRY_OP_OUTPUTS=all each of eight.
+WHEELFERRY_OP_SEED chooses other inputs.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wheelferry.cli.session import open_tools
+from wheelferry.errors import MissingError
+from wheelferry.manifest import TargetEntry, parse_manifest
+from wheelferry.platforms.wine import find_compiler, find_wine
+from wheelferry.process import run
+from wheelferry.stages.install import install
+from wheelferry.stages.machine import open_machine
+from wheelferry.tools import Tools
+
+HERE = Path(__file__).parent
+SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")
+SEED = os.environ.get("WHEELFERRY_OP_SEED", "20260")
+
+COMBINATIONS = list(itertools.product(("v0.6", "main"), ("3.11", "3.12"), ("2.13.0", "2.10.0")))
+# each release, Python and torch once; 2.10 is the first that a build for Windows on Linux can be for
+FEW = [("v0.6", "3.12", "2.10.0"), ("main", "3.11", "2.13.0")]
+CHOSEN = COMBINATIONS if os.environ.get("WHEELFERRY_OP_OUTPUTS") == "all" else FEW
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        not SOURCE, reason="set WHEELFERRY_DETECTRON2_SOURCE to a URL or path of the repository"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    """What the stages need; a skip without Wine or its compiler."""
+    try:
+        find_wine(run)
+        find_compiler(run)
+    except MissingError as error:
+        pytest.skip(f"{error}; {error.hint}")
+    return open_tools(quiet=True)
+
+
+@pytest.mark.parametrize(("release", "python", "torch"), CHOSEN)
+def test_the_operators_compute_what_those_of_linux_do(
+    release: str, python: str, torch: str, tools: Tools, tmp_path: Path
+) -> None:
+    inputs = tmp_path / "inputs.npz"
+    of_linux, of_windows = tmp_path / "linux.npz", tmp_path / "windows.npz"
+    chosen = [f"detectron2@{release}", "--python", python, "--torch", torch]
+
+    environment = install_on_linux(bundled(tmp_path / "linux", *chosen), tmp_path / "env", python, tools)
+    completed(environment, HERE / "op_outputs.py", inputs, of_linux, "--make", SEED)
+    windows = bundled(tmp_path / "windows", *chosen, "--platform", "win_amd64")
+    run_under_wine(windows, inputs, of_windows, tmp_path / "wine", tools)
+    compare = [environment, HERE / "op_compare.py", of_linux, of_windows]
+    done = subprocess.run(compare, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def bundled(out: Path, *options: str) -> Path:
+    """A bundle of Detectron2, not verified."""
+    # find-links could have another build of the same torch
+    environment = {**os.environ, "PIP_FIND_LINKS": "", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "wheelferry", "bundle", *options, "--source", str(SOURCE)]
+    completed(*command, "--no-verify", "--out", str(out), env=environment)
+    return out
+
+
+def completed(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-4000:]}"
+    return done.stdout
+
+
+def only_target(root: Path) -> TargetEntry:
+    (entry,) = parse_manifest((root / "bundle.json").read_text("utf-8")).targets
+    return entry
+
+
+def install_on_linux(root: Path, env: Path, python: str, tools: Tools) -> Path:
+    """The Python of a new environment with the bundle's wheels.
+
+    By uv, which links instead of copying: torch for Linux is some gigabytes.
+    """
+    completed(tools.uv.program, "venv", "-q", "--python", python, env)
+    completed(
+        *(tools.uv.program, "pip", "install", "-q", "--python", env / "bin/python", "--no-index"),
+        *("--find-links", root / "wheelhouse", "-r", root / only_target(root).requirements),
+    )
+    return env / "bin/python"
+
+
+def run_under_wine(root: Path, inputs: Path, outputs: Path, work: Path, tools: Tools) -> None:
+    """Install the bundle's target in Wine's Windows and write there what its operators compute."""
+    entry = only_target(root)
+    with open_machine(root, entry, work, tools) as machine:
+        problems, not_tried, facts = install(root, entry, work / "env", machine, tools)
+        assert (problems, not_tried) == ([], []), facts
+        done = machine.sandbox(
+            [machine.python(work / "env"), HERE / "op_outputs.py", inputs, outputs],
+            step="run the operators",
+            log=work / "operators.log",
+            check=False,
+        )
+    assert done.returncode == 0, done.output[-4000:]
