@@ -126,6 +126,23 @@ def accessors() -> None:
     raises(RuntimeError, "expected 2 dims but tensor has 1", probe.doubled, numbers[0])
 
 
+def without_memory() -> None:
+    """A tensor that has a shape and no numbers is refused where its numbers are asked for."""
+    said = "data is not allocated yet"
+    meta = torch.ones(4, 4, device="meta")
+    emptied = torch.ones(8, 4, dtype=torch.float64)[2:]
+    emptied.untyped_storage().resize_(0)
+    raises(RuntimeError, "no data", probe.corner, meta.double())
+    for t in (meta, meta[1:, 1:], emptied):
+        raises(RuntimeError, said, probe.doubled, t)
+    assert probe.doubled(meta[:0]).shape == (0, 4)
+    fake = importlib.import_module("torch._subclasses.fake_tensor")
+    with fake.FakeTensorMode():
+        t = torch.ones(4, 4)
+        raises(RuntimeError, said, probe.doubled, t)
+        raises(RuntimeError, said, probe.first_written, t)
+
+
 def operators() -> None:
     generator = torch.Generator().manual_seed(1)
     t, index = torch.randn(4, 4, generator=generator), torch.tensor([2, 0])
@@ -290,7 +307,7 @@ def errors() -> None:
 
 
 CHECKS = (
-    *(creation, description, rows, accessors, operators, arguments, references),
+    *(creation, description, rows, accessors, without_memory, operators, arguments, references),
     *(argument_checks, parallel, schemas, calls, gradients, errors),
 )
 for check in CHECKS:

@@ -77,6 +77,9 @@ Tensor numbers(int64_t count, const Tensor& like) {
   }
   return result;
 }
+void first_written(const Tensor& t) {
+  t.select(0, 0)[0] = 1;
+}
 double corner(const Tensor& t) {
   const Tensor row = t[-1];
   return t[0][0].item<double>() + row[-1].item<double>() + t[0].data_ptr<double>()[0];
@@ -260,6 +263,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("rows_reversed", &rows_reversed);
   m.def("numbers", &numbers, py::arg("count"), py::arg("like"));
   m.def("corner", &corner);
+  m.def("first_written", &first_written);
   m.def("row_shape", &row_shape);
   m.def("doubled", &doubled);
   m.def("parallel_sum", &parallel_sum);

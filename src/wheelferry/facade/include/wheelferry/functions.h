@@ -136,17 +136,18 @@ Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = c1
 
 namespace abi {
 
-inline void store(void* data, ScalarType type, const Scalar& value) {
+template <typename Self>
+void store(const Self& tensor, ScalarType type, const Scalar& value) {
   with_cpp_type(type, [&](auto zero) {
     using T = decltype(zero);
-    *static_cast<T*>(data) = value.isFloatingPoint() ? static_cast<T>(value.to<double>())
+    *static_cast<T*>(allocated(tensor, tensor.mutable_data(), sizeof(T))) = value.isFloatingPoint() ? static_cast<T>(value.to<double>())
                                                      : static_cast<T>(value.to<int64_t>());
   });
 }
 
 inline Tensor number(const Scalar& value, ScalarType type, Device device) {
   Tensor result = empty({}, type);
-  store(result.mutable_data(), type, value);
+  store(result, type, value);
   return device.is_cpu() ? result : result.to(device);
 }
 
@@ -161,7 +162,7 @@ Scalar TensorMethods<Self>::item() const {
   if (!is_cpu()) {
     return cpu().item();
   }
-  const void* data = self().const_data();
+  const void* data = abi::allocated(self(), self().const_data(), element_size());
   return abi::with_cpp_type(type, [&](auto zero) { return Scalar(*static_cast<const decltype(zero)*>(data)); });
 }
 template <typename Self>
@@ -179,7 +180,7 @@ template <typename Self>
 const Self& TensorMethods<Self>::fill_(const Scalar& value) const {
   const ScalarType type = self().scalar_type();
   if (self().dim() == 0 && is_cpu()) {
-    abi::store(self().mutable_data(), type, value);
+    abi::store(self(), type, value);
   } else {
     call<Tensor>("aten::fill_", "Tensor", Tensor(self().handle()), abi::number(value, type, self().device()));
   }

@@ -42,6 +42,17 @@ void check_type(ScalarType found) {
       c10::toString(found));
 }
 
+// The same pointer, unless there is nothing behind it. A tensor of the meta device, a fake one or one whose
+// storage was resized to nothing has elements but no memory; torch then counts its untyped pointers from null.
+template <typename Self, typename Pointer>
+Pointer* allocated(const Self& tensor, Pointer* data, size_t element_size) {
+  const auto before = static_cast<uintptr_t>(tensor.storage_offset()) * element_size;
+  TORCH_CHECK(
+      reinterpret_cast<uintptr_t>(data) != before || tensor.numel() == 0,
+      "The tensor has a non-zero number of elements, but its data is not allocated yet.");
+  return data;
+}
+
 // Calls `visit` with a value-initialised value of the C++ type.
 template <typename Visit>
 decltype(auto) with_cpp_type(ScalarType type, const Visit& visit) {
@@ -66,7 +77,7 @@ decltype(auto) with_cpp_type(ScalarType type, const Visit& visit) {
 } // namespace abi
 
 // What at::Tensor and at::Tensor[i] have in common. `Self` knows its handle(), dim(), sizes(),
-// strides(), scalar_type(), device() and mutable_data().
+// strides(), storage_offset(), scalar_type(), device() and mutable_data().
 template <typename Self>
 class TensorMethods {
  public:
@@ -129,7 +140,7 @@ class TensorMethods {
   template <typename T>
   T* data_ptr() const {
     abi::check_type<T>(self().scalar_type());
-    return static_cast<T*>(self().mutable_data());
+    return static_cast<T*>(abi::allocated(self(), self().mutable_data(), sizeof(T)));
   }
   void* data_ptr() const {
     return self().mutable_data();
@@ -144,7 +155,7 @@ class TensorMethods {
   template <typename T>
   const std::remove_const_t<T>* const_data_ptr() const {
     abi::check_type<T>(self().scalar_type());
-    return static_cast<const std::remove_const_t<T>*>(self().const_data());
+    return static_cast<const std::remove_const_t<T>*>(abi::allocated(self(), self().const_data(), sizeof(T)));
   }
   const void* const_data_ptr() const {
     return self().const_data();
