@@ -15,6 +15,7 @@ import pytest
 
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
+from wheelferry.interpreters import find_interpreter
 from wheelferry.manifest import TargetEntry, parse_manifest
 from wheelferry.platforms.wine import find_compiler, find_wine
 from wheelferry.process import run
@@ -96,7 +97,8 @@ def install_on_linux(root: Path, env: Path, python: str, tools: Tools) -> Path:
 
     By uv, which links instead of copying: torch for Linux is some gigabytes.
     """
-    completed(tools.uv.program, "venv", "-q", "--python", python, env)
+    interpreter = find_interpreter(python, tools.run, uv=tools.uv.program)
+    completed(tools.uv.program, "venv", "-q", "--python", interpreter.path, env)
     completed(
         *(tools.uv.program, "pip", "install", "-q", "--python", env / "bin/python", "--no-index"),
         *("--find-links", root / "wheelhouse", "-r", root / only_target(root).requirements),
