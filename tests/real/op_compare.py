@@ -17,9 +17,15 @@ from typing import Any
 
 import numpy as np
 
-# How far numbers may be apart, beside 1 or beside their own size where that is more. Two compilers without
-# fused multiplication round alike; what is left is the last digit of sin and cos, which differs by C library.
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3}
+# How far numbers may be apart, beside 1 or beside their own size where that is more. Seen is no difference at
+# all, in any bit: two builds without fused multiplication round alike, and sin and cos agreed for all angles
+# tried. They need not: in some angles they differ in the last digit from one C library to the next.
+TOLERANCE = {"float64": 1e-12, "float32": 1e-6, "float16": 1e-3}
+
+# What may differ although one build raises and the other does not, with the reason.
+EXPECTED = {
+    "ops.box_iou_rotated: argument 1 is None": "torch's headers take None for a tensor without elements",
+}
 
 # The facade raises RuntimeError where torch's headers have an exception of their own (docs/facade.md).
 SAME_ERROR = {"NotImplementedError", "IndexError", "RuntimeError"}
@@ -36,13 +42,15 @@ def main() -> int:
     problems = list(_only_in_one(one, other))
     largest: dict[str, list[float]] = {}
     messages: list[str] = []
-    for name in one.cases.keys() & other.cases.keys():
+    for name in (one.cases.keys() & other.cases.keys()) - EXPECTED.keys():
         problems += compare(name, one, other, largest)
         messages += _messages(name, one, other)
     for operator, (absolute, relative, count) in sorted(largest.items()):
         print(f"{operator:50} {int(count):5} arrays  abs {absolute:.2g}  rel {relative:.2g}")
     for line in sorted(messages):
         print(f"said otherwise: {line}")
+    for name in sorted(EXPECTED.keys() & one.cases.keys()):
+        print(f"not compared: {name}: {EXPECTED[name]}")
     for line in sorted(problems):
         print(f"DIFFERS: {line}")
     return 1 if problems else 0
@@ -108,6 +116,8 @@ def _compare_arrays(
     if one.shape != other.shape:
         yield f"{place}: shapes {one.shape} and {other.shape}"
         return
+    noted = largest.setdefault(f"{place.split(':')[0].split('[')[0]}, {dtype.split('.')[-1]}", [0.0, 0.0, 0])
+    noted[2] += 1
     if one.dtype.kind != "f":
         if not np.array_equal(one, other):
             yield f"{place}: {int((one != other).sum())} of {one.size} numbers differ"
@@ -120,10 +130,8 @@ def _compare_arrays(
     differences = np.where(np.isnan(differences), np.inf, differences)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(equal, 0.0, differences / sizes)
-    noted = largest.setdefault(f"{place.split(':')[0].split('[')[0]}, {dtype.split('.')[-1]}", [0.0, 0.0, 0])
     noted[0] = max(noted[0], float(differences.max(initial=0.0)))
     noted[1] = max(noted[1], float(np.nan_to_num(relative, nan=np.inf, posinf=np.inf).max(initial=0.0)))
-    noted[2] += 1
     allowed = TOLERANCE[one.dtype.name] * np.maximum(1.0, np.where(np.isfinite(sizes), sizes, 1.0))
     worse = differences > allowed
     if worse.any():

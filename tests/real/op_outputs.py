@@ -1,6 +1,6 @@
 """Run every compiled operator of an installed Detectron2 on given inputs and write down what comes out.
 
-    python op_outputs.py INPUTS OUTPUTS [--make SEED] [--only WORDS]
+    python op_outputs.py INPUTS OUTPUTS [--make SEED] [--only WORDS] [--skip BEGINNING...]
 
 With --make the file INPUTS is made first, from SEED. Then each case is run, and OUTPUTS gets the values of
 each, or the type and message of the exception that it raised; op_compare.py compares two such files. Beside
@@ -40,13 +40,19 @@ def main() -> None:
     parser.add_argument("outputs", type=Path)
     parser.add_argument("--make", type=int, metavar="SEED")
     parser.add_argument("--only", default="", help="run cases whose name contains this")
+    parser.add_argument(
+        "--skip", nargs="*", default=[], help="leave out cases whose name begins with one of these"
+    )
     options = parser.parse_args()
     faulthandler.enable()
     warnings.simplefilter("ignore")  # of vmap, which has no rule for these operators, and of TorchScript
     torch.set_num_threads(1)
     if options.make is not None:
         op_inputs.make_inputs(options.inputs, options.make)
-    write_outputs(options.outputs, run_cases(all_cases(options.inputs), options.only))
+    skipped = tuple(options.skip)
+    cases = all_cases(options.inputs)
+    chosen = (case for case in cases if options.only in case[0] and not case[0].startswith(skipped))
+    write_outputs(options.outputs, run_cases(chosen))
 
 
 def all_cases(inputs: Path) -> op_rotated.Cases:
@@ -58,12 +64,10 @@ def all_cases(inputs: Path) -> op_rotated.Cases:
     yield from op_coco.cases(datasets)
 
 
-def run_cases(cases: op_rotated.Cases, only: str) -> Iterator[tuple[str, list[tuple[str, Any]], float]]:
+def run_cases(cases: op_rotated.Cases) -> Iterator[tuple[str, list[tuple[str, Any]], float]]:
     """Each case's name, its values by their place in what it returned, and its seconds."""
     names = set()
     for name, function in cases:
-        if only not in name:
-            continue
         assert name not in names, f"two cases are called {name!r}"
         names.add(name)
         print(name, flush=True)

@@ -56,7 +56,7 @@ def _forward(where: str, pool: Any, arrays: dict[str, Any]) -> Cases:
     yield f"{where}: channels last", lambda: pool(channels_last, rois, *usual)
     yield f"{where}: images expanded", lambda: pool(images[:1].expand(2, -1, -1, -1), rois, *usual)
     yield f"{where}: five dimensions", lambda: pool(images[..., None], rois, *usual)
-    yield f"{where}: five columns", lambda: pool(images, roomy(arrays["rois"], 6, 5).abs() % 2, *usual)
+    yield f"{where}: five columns", lambda: pool(images, roomy(abs(arrays["rois"]) % 2, 6, 5), *usual)
     yield f"{where}: seven columns", lambda: pool(images, _seven(rois), *usual)
     yield f"{where}: no channels", lambda: pool(images[:, :0], rois, *usual)
     yield f"{where}: no height", lambda: pool(images, rois, 1.0, 0, 4, 2)
