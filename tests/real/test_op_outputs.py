@@ -7,8 +7,10 @@ WHEELFERRY_OP_SEED chooses other inputs.
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,18 +54,25 @@ def tools() -> Tools:
     return open_tools(quiet=True)
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards: two environments with torch are some gigabytes."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
 @pytest.mark.parametrize(("release", "python", "torch"), CHOSEN)
 def test_the_operators_compute_what_those_of_linux_do(
-    release: str, python: str, torch: str, tools: Tools, tmp_path: Path
+    release: str, python: str, torch: str, tools: Tools, folder: Path
 ) -> None:
-    inputs = tmp_path / "inputs.npz"
-    of_linux, of_windows = tmp_path / "linux.npz", tmp_path / "windows.npz"
+    inputs = folder / "inputs.npz"
+    of_linux, of_windows = folder / "linux.npz", folder / "windows.npz"
     chosen = [f"detectron2@{release}", "--python", python, "--torch", torch]
 
-    environment = install_on_linux(bundled(tmp_path / "linux", *chosen), tmp_path / "env", python, tools)
+    environment = install_on_linux(bundled(folder / "linux", *chosen), folder / "env", python, tools)
     completed(environment, HERE / "op_outputs.py", inputs, of_linux, "--make", SEED)
-    windows = bundled(tmp_path / "windows", *chosen, "--platform", "win_amd64")
-    run_under_wine(windows, inputs, of_windows, tmp_path / "wine", tools)
+    windows = bundled(folder / "windows", *chosen, "--platform", "win_amd64")
+    run_under_wine(windows, inputs, of_windows, folder / "wine", tools)
     compare = [environment, HERE / "op_compare.py", of_linux, of_windows]
     done = subprocess.run(compare, capture_output=True, text=True, check=False)
     print(done.stdout)
