@@ -11,16 +11,14 @@ from wheelferry.files import (
     copy_aside,
     folder_aside,
     link_or_copy,
-    require_space,
-    same_file_system,
     sha256_file,
 )
 from wheelferry.lock import LockedWheel
-from wheelferry.manifest import NAME, Asset, Manifest, TargetEntry, is_untouched
+from wheelferry.manifest import NAME, Asset, Manifest, TargetEntry
 from wheelferry.metadata import filename_parts
 from wheelferry.parallel import in_threads
 from wheelferry.stages.pack import CREATED_BY, SEALED, check_output, requirements_name, seal
-from wheelferry.stages.static import hash_files, open_bundle
+from wheelferry.stages.parts import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
 from wheelferry.store import Entry
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
@@ -28,7 +26,6 @@ from wheelferry.wheels import read_wheel, record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.
 _SAME = ("recipe", "release", "distribution", "source", "commit")
-_SMOKE = "smoke/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,24 +35,6 @@ class Merged:
     out: Path
     manifest: Manifest | None
     wheels: tuple[Entry, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Input:
-    """A bundle whose manifest is untouched and whose files are the manifest's."""
-
-    root: Path
-    manifest: Manifest
-    hashes: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """A file for the result: the folder it comes from, where it lies, its bytes."""
-
-    root: Path
-    path: Path
-    sha256: str
 
 
 def merge(roots: Sequence[Path], out: Path, tools: Tools) -> Merged:
@@ -89,21 +68,15 @@ def _check_roots(roots: Sequence[Path], out: Path) -> None:
             f"{bundles[0]} is a bundle, {others[0]} a folder of wheels",
             hint="merge bundles with bundles, and folders of wheels with folders of wheels",
         )
-    final = out.resolve()
-    for root in roots:
-        given = root.resolve()
-        if final == given or given in final.parents or final in given.parents:
-            raise InputError(
-                f"{out} is, holds or lies in {root}, which is merged", hint="choose another --out"
-            )
+    require_apart(out, roots)
 
 
 def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
     check_output(out)
-    inputs = [_open(root, tools) for root in roots]
+    inputs = [open_intact(root, tools) for root in roots]
     _require_one_release(inputs)
     single = len({entry.target for item in inputs for entry in item.manifest.targets}) == 1
-    parts = _join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))
+    parts = join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))
     manifest = Manifest(
         **{name: getattr(inputs[0].manifest, name) for name in _SAME},
         created_by=CREATED_BY,
@@ -113,41 +86,13 @@ def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
         assets=_assets(inputs),
         asset_variables=_asset_variables(inputs),
     )
-    _require_space(out, parts)
+    require_room(out, parts, purpose="the merged folder")
     with folder_aside(out) as work:
         _write(work, parts, tools)
         return seal(work, manifest, {name: part.sha256 for name, part in parts.items()})
 
 
-def _open(root: Path, tools: Tools) -> _Input:
-    """The bundle in `root` after hashing all of it; IntegrityError for anything that its manifest denies."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
-        raise IntegrityError(f"{root / NAME}: its digest does not fit: it was altered after packing")
-    tools.progress.note(f"{root}: {', '.join(entry.target.name for entry in manifest.targets)}")
-    found = hash_files(root, tools)
-    problems = [f"{root}: {problem}" for problem in checks.compare_files(manifest.files, found)]
-    problems += [
-        f"{root}: {name} is missing; target {entry.target.name} names it"
-        for entry in manifest.targets
-        for name in _named(entry)
-        if name not in found
-    ]
-    if problems:
-        raise IntegrityError("\n".join(problems), hint=f"wheelferry verify {root} --level static says more")
-    hashes = {name: sha256 for name, (_, sha256) in found.items()}
-    return _Input(root=root, manifest=manifest, hashes=hashes)
-
-
-def _named(entry: TargetEntry) -> Iterator[str]:
-    """The files that a target cannot be without."""
-    yield from (entry.requirements, entry.pylock, f"wheelhouse/{entry.built}")
-    yield from (path for path in (entry.uv, entry.pip) if path)
-    if entry.runtime:
-        yield entry.runtime.path
-
-
-def _require_one_release(inputs: Sequence[_Input]) -> None:
+def _require_one_release(inputs: Sequence[Intact]) -> None:
     """Raise InputError, naming what differs, unless all bundles are of one release of one source."""
     first = inputs[0]
     differences = [
@@ -164,49 +109,21 @@ def _require_one_release(inputs: Sequence[_Input]) -> None:
         )
 
 
-def _parts(item: _Input, *, single: bool) -> dict[str, _Part]:
+def _parts(item: Intact, *, single: bool) -> dict[str, Part]:
     """The files that a bundle gives to the result, by the name that they have there."""
     renamed = {
         entry.requirements: requirements_name(entry.target, single=single) for entry in item.manifest.targets
     }
     return {
-        renamed.get(name, name): _Part(root=item.root, path=item.root / name, sha256=sha256)
+        renamed.get(name, name): Part(root=item.root, path=item.root / name, sha256=sha256)
         for name, sha256 in item.hashes.items()
         if name not in SEALED  # written anew, for all targets
     }
 
 
-def _join(parts: Mapping[Path, Mapping[str, _Part]], others: Iterable[str] = ()) -> dict[str, _Part]:
-    """The files of all folders by name; IntegrityError names all that differ, and `others`."""
-    joined: dict[str, _Part] = {}
-    conflicts = list(others)
-    for root, own in parts.items():
-        for name, part in own.items():
-            first = joined.setdefault(name, part)
-            if first.sha256 != part.sha256:
-                conflicts.append(f"{name}: {first.sha256} in {first.root}, {part.sha256} in {root}")
-    if conflicts:
-        raise IntegrityError("these cannot be one:\n" + "\n".join(sorted(conflicts)), hint=_advice(conflicts))
-    return dict(sorted(joined.items()))
-
-
-def _advice(conflicts: Iterable[str]) -> str:
-    """What to do about conflicts, by the kind of the first file that differs."""
-    name = min(conflicts)
-    if name.startswith(_SMOKE):
-        return (
-            "the bundles were made by different versions of wheelferry or of the recipe; make them with one"
-        )
-    if name.startswith(f"{ASSETS}/"):
-        return "the bundles carry different files of one name; make one again with --asset NAME=FILE"
-    if name.startswith(("pylock.", "requirements.")):
-        return "one target was locked twice, on different days or indexes; leave one of the two bundles out"
-    return "two machines made or fetched different files of one name; leave one out, or make it again"
-
-
-def _smoke_gaps(inputs: Sequence[_Input]) -> Iterator[str]:
+def _smoke_gaps(inputs: Sequence[Intact]) -> Iterator[str]:
     """Files of the smoke suite that one bundle has and another has not."""
-    suites = {item.root: {name for name in item.hashes if name.startswith(_SMOKE)} for item in inputs}
+    suites = {item.root: {name for name in item.hashes if name.startswith(SMOKE)} for item in inputs}
     for name in sorted(set().union(*suites.values())):
         having = [root for root, names in suites.items() if name in names]
         lacking = [root for root, names in suites.items() if name not in names]
@@ -214,7 +131,7 @@ def _smoke_gaps(inputs: Sequence[_Input]) -> Iterator[str]:
             yield f"{name}: in {having[0]}, not in {lacking[0]}"
 
 
-def _targets(inputs: Sequence[_Input], *, single: bool) -> tuple[TargetEntry, ...]:
+def _targets(inputs: Sequence[Intact], *, single: bool) -> tuple[TargetEntry, ...]:
     """The targets of all bundles, each once, in the order that a bundle has them."""
     found: dict[Target, tuple[TargetEntry, Path]] = {}
     for item in inputs:
@@ -226,7 +143,7 @@ def _targets(inputs: Sequence[_Input], *, single: bool) -> tuple[TargetEntry, ..
     return tuple(found[target][0] for target in sorted(found, key=lambda target: target.rank))
 
 
-def _origins(inputs: Iterable[_Input]) -> dict[str, str]:
+def _origins(inputs: Iterable[Intact]) -> dict[str, str]:
     """Where each wheel came from; of two mirrors the first by name, whatever the order of the bundles."""
     origins: dict[str, str] = {}
     for item in inputs:
@@ -235,7 +152,7 @@ def _origins(inputs: Iterable[_Input]) -> dict[str, str]:
     return origins
 
 
-def _assets(inputs: Iterable[_Input]) -> tuple[Asset, ...]:
+def _assets(inputs: Iterable[Intact]) -> tuple[Asset, ...]:
     """The assets of all bundles, each once; of two origins the first by name, as with wheels."""
     found: dict[str, tuple[Asset, Path]] = {}
     for item in inputs:
@@ -250,7 +167,7 @@ def _assets(inputs: Iterable[_Input]) -> tuple[Asset, ...]:
     return tuple(asset for _, (asset, _) in sorted(found.items()))
 
 
-def _asset_variables(inputs: Iterable[_Input]) -> dict[str, str]:
+def _asset_variables(inputs: Iterable[Intact]) -> dict[str, str]:
     """The environment variable of each asset root; IntegrityError when two bundles name different ones."""
     found: dict[str, tuple[str, Path]] = {}
     for item in inputs:
@@ -265,9 +182,9 @@ def _asset_variables(inputs: Iterable[_Input]) -> dict[str, str]:
 
 
 def _merge_wheelhouses(roots: Sequence[Path], out: Path, tools: Tools) -> tuple[Entry, ...]:
-    parts = _join({root: _read_wheelhouse(root, tools) for root in roots})
+    parts = join({root: _read_wheelhouse(root, tools) for root in roots})
     _check_wheel_folder(out, set(parts))
-    _require_space(out, parts)
+    require_room(out, parts, purpose="the merged folder")
     with folder_aside(out) as work:
         _write(work, parts, tools)
     return tuple(
@@ -276,7 +193,7 @@ def _merge_wheelhouses(roots: Sequence[Path], out: Path, tools: Tools) -> tuple[
     )
 
 
-def _read_wheelhouse(root: Path, tools: Tools) -> dict[str, _Part]:
+def _read_wheelhouse(root: Path, tools: Tools) -> dict[str, Part]:
     """The wheels in `root`, each checked against its name and its RECORD; all problems are raised at once."""
     paths = sorted(root.glob("*.whl"))
     left = sorted(path.name for path in root.iterdir() if path not in paths)
@@ -293,7 +210,7 @@ def _read_wheelhouse(root: Path, tools: Tools) -> dict[str, _Part]:
     problems = [problem for _, own in seen.values() for problem in own]
     if problems:
         raise IntegrityError("\n".join(problems), hint="build or fetch these wheels again")
-    return {path.name: _Part(root=root, path=path, sha256=sha256) for path, (sha256, _) in seen.items()}
+    return {path.name: Part(root=root, path=path, sha256=sha256) for path, (sha256, _) in seen.items()}
 
 
 def _wheel_problems(path: Path) -> Iterator[str]:
@@ -323,15 +240,7 @@ def _check_wheel_folder(out: Path, names: set[str]) -> None:
         )
 
 
-def _require_space(out: Path, parts: Mapping[str, _Part]) -> None:
-    """Room for what cannot be linked because it lies on another disk."""
-    copied = sum(
-        part.path.stat().st_size for part in parts.values() if not same_file_system(part.path, out.parent)
-    )
-    require_space(out.parent, copied, purpose="the merged folder")
-
-
-def _write(work: Path, parts: Mapping[str, _Part], tools: Tools) -> None:
+def _write(work: Path, parts: Mapping[str, Part], tools: Tools) -> None:
     """Put every part into `work`: wheels and assets as links where that is possible, the rest as copies."""
     with tools.progress.task("link files", total=len(parts)) as task:
         for name, part in parts.items():
