@@ -203,6 +203,15 @@ def parse_pylock(text: str) -> dict[NormalizedName, tuple[Version, str, str]]:
     return found
 
 
+def with_wheels_in(text: str, folder: str) -> str:
+    """The PEP 751 text that `pylock_text` wrote, for another place, from which the wheels are in `folder`."""
+    document = tomllib.loads(text)
+    for package in document["packages"]:
+        for wheel in package["wheels"]:
+            wheel["path"] = f"{folder}/{wheel['name']}"
+    return tomli_w.dumps(document)
+
+
 def by_name(wheels: Iterable[LockedWheel]) -> Mapping[NormalizedName, LockedWheel]:
     """Index wheels by project name."""
     return {wheel.name: wheel for wheel in wheels}

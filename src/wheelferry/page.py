@@ -1,30 +1,45 @@
-"""The report as one self-contained HTML page."""
+"""HTML: the report as one self-contained page, and the pages of a simple index."""
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from packaging.utils import NormalizedName
 
 from wheelferry.files import human_size
 from wheelferry.report import Check, Report
+from wheelferry.simple import ServedWheel
 
-_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+_TEMPLATES = Path(__file__).parent / "templates"
 _LARGEST_PICTURE = 4_000_000
 
 
 def render_page(report: Report, folder: Path) -> str:
     """The page; pictures named by checks are read from `folder` and put inside."""
+
+    def pictures(target: str, level: str, check: Check) -> list[dict[str, str]]:
+        return [_picture(folder / target / level / file["path"], file["caption"]) for file in check.files]
+
+    return _render("report.html.j2", report=report, pictures=pictures, size=human_size, number=_number)
+
+
+def projects_page(names: Iterable[NormalizedName]) -> str:
+    """The root of a simple index (PEP 503)."""
+    return _render("simple_root.html.j2", names=names)
+
+
+def project_page(name: NormalizedName, wheels: Iterable[ServedWheel]) -> str:
+    """One project's page in a simple index (PEP 503, 658, 714)."""
+    return _render("simple_project.html.j2", name=name, wheels=wheels)
+
+
+def _render(template: str, /, **values: object) -> str:
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
-
-    def pictures(target: str, level: str, check: Check) -> list[dict[str, str]]:
-        return [_picture(folder / target / level / file["path"], file["caption"]) for file in check.files]
-
-    values: dict[str, Any] = {"report": report, "pictures": pictures, "size": human_size, "number": _number}
-    return template.render(values)
+    return environment.from_string((_TEMPLATES / template).read_text("utf-8")).render(values)
 
 
 def _picture(path: Path, caption: str) -> dict[str, str]:

@@ -57,6 +57,15 @@ def read_wheel(path: Path) -> WheelInfo:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
 
 
+def read_metadata(path: Path) -> bytes:
+    """The METADATA file of a wheel, byte for byte; raises IntegrityError when it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(f"{_dist_info(path, archive.namelist())}/METADATA")
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+
+
 def torch_cuda(path: Path) -> str | None:
     """The CUDA version that a torch wheel is built with (``13.0``), None for one without CUDA.
 

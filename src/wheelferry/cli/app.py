@@ -9,7 +9,17 @@ from types import FrameType
 import typer
 
 from wheelferry import __version__
-from wheelferry.cli import bundling, caching, checking, covering, installing, looking, merging, probing
+from wheelferry.cli import (
+    bundling,
+    caching,
+    checking,
+    covering,
+    installing,
+    looking,
+    merging,
+    probing,
+    serving,
+)
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
 # What the machine refuses, whatever was running: no space, no permission, a name too long.
@@ -64,6 +74,7 @@ for _command in (
     bundling.pack,
     checking.verify,
     merging.merge,
+    serving.index,
     looking.recipes,
     covering.matrix,
     looking.doctor,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 
 import typer
 
@@ -16,6 +17,7 @@ from wheelferry.plan import Plan
 from wheelferry.report import OWN_MACHINE, Report
 from wheelferry.stages.bundle import Bundled
 from wheelferry.stages.doctor import Finding
+from wheelferry.stages.index import Indexed
 from wheelferry.store import Entry
 
 
@@ -112,6 +114,26 @@ def show_wheels(out: Path, entries: Iterable[Entry], *, as_json: bool) -> None:
         return
     for entry in found:
         print_line(f"{out / entry.filename}  {human_size(entry.size)}  sha256:{entry.sha256}")
+
+
+def show_index(result: Indexed, *, as_json: bool) -> None:
+    """An index that was written, and how it is served and used."""
+    size = sum(wheel.size for wheel in result.wheels)
+    if as_json:
+        files = [{"filename": wheel.filename, "sha256": wheel.sha256} for wheel in result.wheels]
+        print_json({"out": str(result.out), "bytes": size, "files": files, "locks": list(result.locks)})
+        return
+    print_line(
+        f"index: {result.out} ({result.projects} projects, {len(result.wheels)} files, {human_size(size)})"
+    )
+    print_line(f"serve it with any web server, as in: python -m http.server --directory {result.out}")
+    print_line("on a client, one lock exactly; SERVER is that server's address, as in server:8000:")
+    for name in result.locks:
+        if name.endswith(".txt"):
+            print_line(
+                "  pip install --index-url http://SERVER/simple/ --require-hashes "
+                f"-r http://SERVER/{quote(name)}"
+            )
 
 
 def show_locks(out: Path, locks: Iterable[Lock], *, as_json: bool) -> None:
