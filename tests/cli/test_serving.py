@@ -81,7 +81,8 @@ def check_requests(log: Path) -> None:
 def test_pip_installs_from_it(server: tuple[str, Path], tmp_path: Path) -> None:
     address, log = server
     target = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--isolated", "--no-cache-dir", "--target", target]
+    command = [sys.executable, "-m", "pip", "install", "--isolated", "--no-cache-dir"]
+    command += ["--target", str(target)]
     command += ["--index-url", f"{address}/simple/", "tiny"]
     done = subprocess.run(command, env=_alone(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,7 +97,7 @@ def test_pip_installs_from_it(server: tuple[str, Path], tmp_path: Path) -> None:
 
 def test_uv_installs_from_it(server: tuple[str, Path], tmp_path: Path) -> None:
     address, log = server
-    command = [uv_package.find_uv_bin(), "pip", "install", "--target", str(tmp_path / "site")]
+    command: list[str] = [uv_package.find_uv_bin(), "pip", "install", "--target", str(tmp_path / "site")]
     command += ["--python", sys.executable, "--index-url", f"{address}/simple/", "tiny"]
     done = subprocess.run(command, env=_alone(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -106,7 +107,8 @@ def test_uv_installs_from_it(server: tuple[str, Path], tmp_path: Path) -> None:
 def test_a_lock_is_installed_by_its_address(server: tuple[str, Path], tmp_path: Path) -> None:
     address, log = server
     target = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--isolated", "--no-cache-dir", "--target", target]
+    command = [sys.executable, "-m", "pip", "install", "--isolated", "--no-cache-dir"]
+    command += ["--target", str(target)]
     command += ["--index-url", f"{address}/simple/", "--require-hashes"]
     command += ["-r", f"{address}/locks/tiny-1.0/requirements.{HERE.name}.txt"]
     done = subprocess.run(command, env=_alone(tmp_path), capture_output=True, text=True, check=False)

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 import uv as uv_package
 
 from clients import HERE
@@ -49,7 +49,7 @@ class Server:
     address: str
     log: Path
 
-    def requests(self, client: str) -> list[Request]:
+    def seen(self, client: str) -> list[Request]:
         """What one client asked for, in order."""
         lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
         return [Request(**line) for line in lines if client in line["client"]]
@@ -79,7 +79,8 @@ def server(nginx: str, tmp_path: Path, tools: Tools, located: LocatedRecipe) -> 
     log, folder = tmp_path / "access.log", tmp_path / "nginx"
     folder.mkdir()
     (folder / "nginx.conf").write_text(configuration(tmp_path / "served", port, log, folder), "utf-8")
-    command = [nginx, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+    command: list[str | Path] = [nginx, "-p", folder, "-c", folder / "nginx.conf"]
+    command += ["-e", folder / "error.log"]
     process = subprocess.Popen(command)
     try:
         wait_for(port, process)
@@ -136,16 +137,16 @@ def pip(server: Server, target: Path) -> list[str | Path]:
             "--index-url", f"{server.address}/simple/", "tiny", "bulk"]  # fmt: skip
 
 
-def check_served(requests: list[Request], page: str) -> None:
+def check_served(seen: list[Request], page: str) -> None:
     """All found, every wheel sent once and after its metadata, pages of the type `page`."""
-    assert {request.status for request in requests} == {200}
-    paths = [request.path for request in requests]
+    assert {request.status for request in seen} == {200}
+    paths = [request.path for request in seen]
     wheels = Counter(path for path in paths if path.endswith(".whl"))
     assert sorted(path.split("/")[-1].split("-")[0] for path in wheels) == PROJECTS
     assert set(wheels.values()) == {1}
     for path in wheels:
         assert paths.index(f"{path}.metadata") < paths.index(path)
-    assert {request.type for request in requests if request.path.startswith("/simple/")} == {page}
+    assert {request.type for request in seen if request.path.startswith("/simple/")} == {page}
 
 
 def installed(target: Path) -> list[str]:
@@ -169,7 +170,7 @@ def test_a_hundred_pips_at_once(server: Server, tmp_path: Path) -> None:
     for number in range(CLIENTS):
         name = f"client-{number:03}"
         assert installed(tmp_path / name) == PROJECTS
-        check_served(server.requests(name), JSON)
+        check_served(server.seen(name), JSON)
 
 
 def test_uv_reads_it(server: Server, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_uv_reads_it(server: Server, tmp_path: Path) -> None:
     command += [str(tmp_path / "site"), "--index-url", f"{server.address}/simple/", "tiny", "bulk"]
     subprocess.run(command, env=alone(tmp_path, "uv"), check=True)
     assert installed(tmp_path / "site") == PROJECTS
-    check_served(server.requests("uv/"), JSON)
+    check_served(server.seen("uv/"), JSON)
 
 
 @pytest.mark.parametrize("version", ["22.3.1", "23.0.1"])
@@ -189,10 +190,10 @@ def test_older_pips(server: Server, tmp_path: Path, version: str) -> None:
     environment = alone(tmp_path, "old", PYTHONPATH=str(wheel), PYTHONWARNINGS="ignore")
     subprocess.run(pip(server, tmp_path / "site"), env=environment, check=True)
     assert installed(tmp_path / "site") == PROJECTS
-    requests = server.requests("old")
-    assert {request.status for request in requests} == {200}
-    assert f'"version":"{version}"' in requests[0].client
-    assert Counter(r.path for r in requests if r.path.endswith(".whl")).most_common(1)[0][1] == 1
+    seen = server.seen("old")
+    assert {request.status for request in seen} == {200}
+    assert f'"version":"{version}"' in seen[0].client
+    assert Counter(r.path for r in seen if r.path.endswith(".whl")).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,6 @@ def test_older_pips(server: Server, tmp_path: Path, version: str) -> None:
     [("text/html", "text/html"), (f"{JSON}, text/html; q=0.01", JSON), ("*/*", "text/html")],
 )
 def test_each_client_gets_the_page_that_it_asks_for(server: Server, accept: str, wanted: str) -> None:
-    request = urllib.request.Request(f"{server.address}/simple/leaf/", headers={"Accept": accept})
-    with urllib.request.urlopen(request) as answer:
-        assert answer.headers["Content-Type"] == wanted
-        assert answer.headers["Vary"] == "Accept"
+    answer = requests.get(f"{server.address}/simple/leaf/", headers={"Accept": accept}, timeout=10)
+    assert answer.headers["Content-Type"] == wanted
+    assert answer.headers["Vary"] == "Accept"

@@ -107,8 +107,8 @@ def test_every_wheel_is_on_a_page_with_its_hash_and_its_metadata(
     assert twig["meta"] == {"api-version": "1.1"}
     assert twig["versions"] == ["2.1"]
     assert twig["files"][0]["requires-python"] == ">=3.8"
-    link = Anchors((out / "simple" / "twig" / "index.html").read_text("utf-8")).found
-    assert link["twig-2.1-py3-none-any.whl"]["data-requires-python"] == ">=3.8"
+    anchors = Anchors((out / "simple" / "twig" / "index.html").read_text("utf-8")).found
+    assert anchors["twig-2.1-py3-none-any.whl"]["data-requires-python"] == ">=3.8"
     assert (
         "requires-python" not in json.loads((out / "simple" / "leaf" / "index.json").read_text())["files"][0]
     )
