@@ -15,6 +15,8 @@ FORMAT = 1
 NAME = "bundle.json"
 # What verification itself writes; not part of what is shipped and therefore not listed.
 REPORT = "report"
+# What signs the manifest, where it was signed; not listed in it either.
+SIGNATURE = f"{NAME}.sig"
 _TEXTS = ("recipe", "release", "distribution", "source", "commit", "created_by")
 
 

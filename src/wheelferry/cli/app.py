@@ -19,6 +19,8 @@ from wheelferry.cli import (
     merging,
     probing,
     serving,
+    splitting,
+    updating,
 )
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
@@ -75,16 +77,20 @@ for _command in (
     checking.verify,
     merging.merge,
     serving.index,
+    updating.diff,
+    updating.delta,
+    splitting.split,
     looking.recipes,
     covering.matrix,
     looking.doctor,
     probing.probe,
 ):
     app.command()(_command)
-# its options, --help among them, are the installer's own, which knows no typer
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)(installing.install)
+# their options, --help among them, are those that they have on a client, where there is no typer
+for _on_client in (installing.install, updating.apply, splitting.join):
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    )(_on_client)
 app.add_typer(caching.app, name="cache")
 
 

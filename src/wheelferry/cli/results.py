@@ -11,13 +11,16 @@ from wheelferry.catalog import load_recipe, shipped_names
 from wheelferry.checks import LongestPath
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
+from wheelferry.differences import Change, Difference
 from wheelferry.files import human_size, write_atomic
 from wheelferry.lock import Lock, pylock_text, requirements_text
 from wheelferry.plan import Plan
 from wheelferry.report import OWN_MACHINE, Report
 from wheelferry.stages.bundle import Bundled
+from wheelferry.stages.delta import Made
 from wheelferry.stages.doctor import Finding
 from wheelferry.stages.index import Indexed
+from wheelferry.stages.split import Volumes
 from wheelferry.store import Entry
 
 
@@ -197,3 +200,72 @@ def show_doctor(findings: Iterable[Finding], *, as_json: bool) -> None:
         print_line(f"{mark} {finding.subject:14} {finding.seen}")
         if finding.advice:
             print_line(f"        {'':14} → {finding.advice}")
+
+
+def show_difference(seen: Difference, *, as_json: bool) -> None:
+    """How two bundles differ."""
+    if as_json:
+        print_json(seen.to_json())
+        return
+    for change in seen.properties:
+        print_line(_changed(change))
+    for name in seen.targets_added:
+        print_line(f"+ target {name}")
+    for name in seen.targets_removed:
+        print_line(f"- target {name}")
+    for target in seen.targets:
+        print_line(f"target {target.new}" + ("" if target.old == target.new else f" (was {target.old})"))
+        for change in (*target.identity, *target.packages):
+            print_line(f"  {_changed(change)}")
+        for name in target.rebuilt:
+            print_line(f"  {name}: the same version, other bytes")
+    for change in seen.assets:
+        short = Change(name=change.name, old=(change.old or "")[:12], new=(change.new or "")[:12])
+        print_line(f"asset {_changed(short)}")
+    for mark, names in (("+", seen.files_added), ("-", seen.files_removed), ("~", seen.files_changed)):
+        for name in names:
+            print_line(f"{mark} {name}")
+    for move in seen.files_moved:
+        print_line(f"{move.old} -> {move.new}")
+    print_line(
+        f"{human_size(seen.bytes_old)} before, {human_size(seen.bytes_new)} now, "
+        f"of which {human_size(seen.bytes_lacking)} are new"
+    )
+
+
+def _changed(change: Change) -> str:
+    if change.old and change.new:
+        return f"{change.name}: {change.old} -> {change.new}"
+    return f"+ {change.name} {change.new}" if change.new else f"- {change.name} {change.old}"
+
+
+def show_delta(made: Made, *, as_json: bool) -> None:
+    """A delta that was made."""
+    if as_json:
+        print_json(
+            {
+                "delta": str(made.out),
+                "old": made.old.digest,
+                "new": made.new.digest,
+                "brought": made.brought,
+                "bytes": made.bytes,
+                "bytes_new": made.bytes_new,
+            }
+        )
+        return
+    print_line(
+        f"delta: {made.out} ({made.brought} files, {human_size(made.bytes)} "
+        f"of the {human_size(made.bytes_new)} of the new bundle)"
+    )
+    print_line("on the client: sh apply.sh OLD --out NEW (Windows: apply.cmd)")
+
+
+def show_volumes(made: Volumes, *, as_json: bool) -> None:
+    """Volumes that were written."""
+    if as_json:
+        volumes = [asdict(volume) for volume in made.volumes]
+        print_json({"volumes": volumes, "out": str(made.out), "digest": made.manifest.digest})
+        return
+    for volume in made.volumes:
+        print_line(f"{made.out / volume.path}  {human_size(volume.size)}  sha256 {volume.sha256}")
+    print_line("one folder for each medium; on the client: sh join.sh --out BUNDLE (Windows: join.cmd)")

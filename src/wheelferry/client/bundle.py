@@ -1,11 +1,11 @@
 """The bundle as the client sees it: what its manifest says, and whether its files are what it says."""
 
 import hashlib
-import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+from wheelferry.client.documents import read_sealed
 from wheelferry.client.errors import BadInput, Damaged
 
 FORMAT = 1
@@ -127,32 +127,22 @@ class Bundle(object):
 
 def open_bundle(root):
     """The bundle in `root`. Raises BadInput when there is none, Damaged when its manifest was altered."""
+    return Bundle(root, read_manifest(root))
+
+
+def read_manifest(root):
+    """The content of the manifest in `root`; raises as `open_bundle`, which also reads the locks."""
     path = os.path.join(root, NAME)
     try:
-        with open(path, "rb") as stream:
-            text = stream.read()
+        document = read_sealed(path, FORMAT, "manifest", _COPY)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
             "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
         ) from None
-    try:
-        document = json.loads(text.decode("utf-8"))
-        made_for = document["format"]
-    except (ValueError, KeyError, TypeError):
-        raise Damaged("%s cannot be read as a manifest" % path, hint=_COPY) from None
-    if made_for != FORMAT:
-        raise BadInput(
-            "%s has format %s, this installer reads %s" % (path, made_for, FORMAT),
-            hint="use the install.pyz that lies in the bundle",
-        )
-    body = {name: value for name, value in document.items() if name != "digest"}
-    canonical = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-    if hashlib.sha256(canonical.encode("ascii")).hexdigest() != document.get("digest"):
-        raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=_COPY)
     outside = [name for name in _paths(document) if not _is_inside(name)]
     if outside:
         raise Damaged("%s names paths outside of the bundle: %s" % (path, ", ".join(outside[:5])))
-    return Bundle(root, document)
+    return document
 
 
 def _paths(document):

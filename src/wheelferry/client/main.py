@@ -1,19 +1,16 @@
 """The installer's command line: install.sh and install.cmd start it, and so does `wheelferry install`."""
 
-import errno
-import json
 import os
 import shutil
-import signal
 import sys
-import traceback
 from dataclasses import replace
 
 from wheelferry.client import preflight
 from wheelferry.client import profile as profiles
 from wheelferry.client.bundle import NAME, open_bundle
+from wheelferry.client.command import prepare_streams, run_command
 from wheelferry.client.console import Console
-from wheelferry.client.errors import BadInput, InstallFailed, Interrupted, NotPossibleHere, Stop
+from wheelferry.client.errors import BadInput, Interrupted, NotPossibleHere
 from wheelferry.client.install import Wish, completed_earlier, install, rollback, verify_installed
 from wheelferry.client.into import check_existing, install_into, open_existing
 from wheelferry.client.options import PROGRAM, parse_options
@@ -22,69 +19,21 @@ from wheelferry.client.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
 from wheelferry.client.suite import LEVELS
 from wheelferry.client.uninstall import finished_by_launcher, uninstall, uninstall_from
 
-# What the machine refuses, whatever was being done.
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+_INTERRUPTED = "what was installed before is in use still; the same command starts over"
 
 
 def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- as long as the process
-    for stream in (sys.stdout, sys.stderr):
-        # a Windows code page, or a name that is no text: what cannot be shown is no reason to stop
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
     options = parse_options(arguments, prog)
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
-    # Windows says SIGBREAK when the window is closed
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        # nohup ignores SIGHUP for us, and so it shall stay
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            signal.signal(getattr(signal, name), _stop)
     try:
-        result = _run(options, console)
-    except Stop as error:
-        return _end(error, options, console)
-    except OSError as error:
-        return _end(_of_the_system(error, console), options, console)
+        return run_command(lambda: _run(options, console), console, options.json, "--prefix", _INTERRUPTED)
     finally:
         # install.sh started us from a Python that it unpacked there; install.cmd removes its own
         scratch = os.environ.get("WHEELFERRY_SCRATCH")
         if scratch and os.name == "posix":
             shutil.rmtree(scratch, ignore_errors=True)
-    if options.json:
-        sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
-    return result.get("exit_code", 0)
-
-
-def _of_the_system(error, console):
-    """What the system refused, as an error of ours; where it was goes to the log."""
-    console.log.write(traceback.format_exc())
-    told = "%s: %s" % (error.strerror or error, error.filename or "while writing")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NotPossibleHere(told, hint="free some space, or choose another --prefix")
-    if error.errno in _OF_THE_MACHINE:
-        return NotPossibleHere(told, hint="see whose folder it is; --prefix names another")
-    return InstallFailed(told, hint="is the disk or the stick sound? the same command starts over")
-
-
-def _stop(_number, _frame):
-    raise Interrupted(
-        "interrupted", hint="what was installed before is in use still; the same command starts over"
-    )
-
-
-def _end(error, options, console):
-    console.log.write("%s\n" % error)
-    if options.json:
-        document = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
-        document.update(error.details or {})
-        sys.stdout.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
-    sys.stderr.write("error: %s\n" % error)
-    if error.hint:
-        sys.stderr.write("  -> %s\n" % error.hint)
-    return error.exit_code
 
 
 def _run(options, console):

@@ -128,7 +128,7 @@ class Prefix(object):
             self.check()
             os.makedirs(self.root, exist_ok=True)
             descriptor = os.open(self.join(LOCK), os.O_RDWR | os.O_CREAT, 0o644)
-            if _try_lock(descriptor) and _is_still(descriptor, self.join(LOCK)):
+            if try_lock(descriptor) and is_still(descriptor, self.join(LOCK)):
                 return descriptor
             os.close(descriptor)
             if not waiting:
@@ -212,7 +212,7 @@ class Prefix(object):
         except OSError:
             return 0
         try:
-            return self._leftover_bytes() if _try_lock(descriptor) else 0
+            return self._leftover_bytes() if try_lock(descriptor) else 0
         finally:
             os.close(descriptor)
 
@@ -442,7 +442,8 @@ def write_listing(folder):
     write_atomic(os.path.join(folder, FILES), "".join("%s\n" % name for name in names))
 
 
-def _try_lock(descriptor):
+def try_lock(descriptor):
+    """Lock an open file for this process and those that inherit it; False while another has it locked."""
     if os.name == "posix":
         import fcntl
 
@@ -454,8 +455,8 @@ def _try_lock(descriptor):
             if error.errno not in _WITHOUT_LOCKS:
                 raise
             raise NotPossibleHere(
-                "this file system has no locks, so two installers could not be kept apart",
-                hint="choose a folder on a local disk with --prefix",
+                "this file system has no locks, so two of us at once could not be kept apart",
+                hint="choose a folder on a local disk",
             ) from None
         return True
     import msvcrt
@@ -467,7 +468,7 @@ def _try_lock(descriptor):
     return True
 
 
-def _is_still(descriptor, path):
+def is_still(descriptor, path):
     """Whether the file that was locked is the one that others would lock now, and was not removed."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))

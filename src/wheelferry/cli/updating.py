@@ -1,0 +1,55 @@
+"""Commands that bring a bundle up to date: diff, delta, apply."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wheelferry.cli.bundling import Out
+from wheelferry.cli.options import Json, Quiet, Verbose
+
+Old = Annotated[
+    Path,
+    typer.Argument(metavar="OLD", help="Folder of the bundle that the clients have.", show_default=False),
+]
+New = Annotated[
+    Path, typer.Argument(metavar="NEW", help="Folder of the bundle that they shall have.", show_default=False)
+]
+
+
+def diff(old: Old, new: New, json: Json = False) -> None:
+    """Say how two bundles differ: targets, packages, torch, Python, assets, files, bytes.
+
+    A target whose torch, Python or backend is another one now counts as changed, not as removed and added.
+    Only the manifests and the locks are read; `verify` says whether the files are what they say.
+    """
+    from wheelferry.cli.results import show_difference
+    from wheelferry.stages.diff import diff as run_diff
+
+    show_difference(run_diff(old, new), as_json=json)
+
+
+def delta(
+    old: Old, new: New, out: Out, json: Json = False, verbose: Verbose = False, quiet: Quiet = False
+) -> None:
+    """Write what a client that has OLD lacks of NEW, to be applied there.
+
+    A file whose bytes OLD has, under whatever name, is not brought again. Of OLD only bundle.json is needed
+    here. The folder carries apply.sh and apply.cmd, which make NEW of OLD, byte for byte, signature and
+    report included, with any Python from 3.7 on.
+    """
+    from wheelferry.cli.results import show_delta
+    from wheelferry.cli.session import open_tools
+    from wheelferry.stages.delta import make_delta
+
+    show_delta(make_delta(old, new, out, open_tools(verbose=verbose, quiet=quiet)), as_json=json)
+
+
+def apply(context: typer.Context) -> None:
+    """Make the new bundle of a delta and the old bundle, as the delta's own apply.sh does.
+
+    wheelferry apply DELTA OLD --out DIR; a delta for another bundle than OLD is refused.
+    """
+    from wheelferry.client.carrying import APPLY, main
+
+    raise typer.Exit(main(APPLY, context.args, prog="wheelferry apply"))

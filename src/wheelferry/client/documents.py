@@ -1,0 +1,48 @@
+"""Documents that travel beside files: canonical JSON with a digest over itself, so one changed byte shows."""
+
+import hashlib
+import json
+import os
+
+from wheelferry.client.errors import BadInput, Damaged
+
+LARGEST = 256 << 20  # bytes; a bundle of a hundred thousand files has a tenth of that
+
+
+def seal(body):
+    """The canonical text of a document: sorted keys, fixed indentation, and a digest over all else."""
+    return _canonical(dict(body, digest=_digest(body)))
+
+
+def read_sealed(path, form, kind, hint):
+    """The document in `path`, of the format number `form`, which `seal` wrote.
+
+    Raises FileNotFoundError or NotADirectoryError when there is none, BadInput for another format, and
+    Damaged for any text that differs by one byte from what was written. `kind` says what it should be.
+    """
+    with open(path, "rb") as stream:
+        if os.fstat(stream.fileno()).st_size > LARGEST:
+            raise Damaged("%s is too large to be read as a %s" % (path, kind), hint=hint)
+        raw = stream.read()
+    try:
+        document = json.loads(raw.decode("utf-8"))
+        made_for = document["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Damaged("%s cannot be read as a %s" % (path, kind), hint=hint) from None
+    if made_for != form:
+        raise BadInput(
+            "%s has format %s, this program reads %s" % (path, made_for, form),
+            hint="use the program that lies beside it",
+        )
+    body = {name: value for name, value in document.items() if name != "digest"}
+    if raw != seal(body).encode("ascii"):
+        raise Damaged("%s: its digest does not fit its content: it was altered or damaged" % path, hint=hint)
+    return document
+
+
+def _digest(body):
+    return hashlib.sha256(_canonical(body).encode("ascii")).hexdigest()
+
+
+def _canonical(document):
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
