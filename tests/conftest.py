@@ -205,12 +205,13 @@ def pack_bundle(
     assets: Iterable[str] = (),
     kit: Kit | None = None,
     more: Iterable[LockedWheel] = (),
+    release: str = "1.0",
 ) -> Path:
     """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for."""
     more = list(more)
     plan = make_plan(
         located.recipe,
-        "1.0",
+        release,
         targets,
         cuda_architectures=cuda_architectures,
         assets=assets,
@@ -242,8 +243,9 @@ def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel
     number = python.removeprefix("cp")
     windows = cell.target.platform == "win_amd64"
     torch_platform, own_platform = ("win_amd64",) * 2 if windows else _MANYLINUX
-    torch = locked(write_wheel(made, "torch", "2.13.0", tag=f"{python}-{python}-{torch_platform}"), store)
-    stamp = json.dumps({"torch": {"version": "2.13.0", "sha256": torch.sha256}}).encode()
+    version = cell.target.torch
+    torch = locked(write_wheel(made, "torch", version, tag=f"{python}-{python}-{torch_platform}"), store)
+    stamp = json.dumps({"torch": {"version": version, "sha256": torch.sha256}}).encode()
     architectures = cell.cuda.architectures if cell.cuda else ()
     numbers = [int(name.replace(".", "")) for name in architectures]
     module = elf_with_device_code(*numbers) if cell.cuda else EMPTY_ELF
@@ -252,7 +254,7 @@ def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel
         made,
         "tiny",
         cell.wheel_version,
-        requires=["torch==2.13.0", "leaf>=1"],
+        requires=[f"torch=={version}", "leaf>=1"],
         tag=f"{python}-{python}-{own_platform}",
         files={f"tiny/_C.{suffix}": module},
         stamp=stamp,

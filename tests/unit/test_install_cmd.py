@@ -10,7 +10,7 @@ import tree_sitter_powershell
 
 import wheelferry
 from wheelferry.client import launchers
-from wheelferry.installer import write_installer
+from wheelferry.installer import write_carrying, write_installer
 
 SOURCE = Path(wheelferry.__file__).parent / "client" / "install.cmd"
 BATCH = tree_sitter.Parser(tree_sitter.Language(tree_sitter_batch.language()))
@@ -41,10 +41,13 @@ def powershell_texts(text: str) -> list[str]:
     return [re.sub(r"%+(\w+)%+", lambda match: values[match[1]], one) for one in given]
 
 
-@pytest.mark.parametrize("name", ["install.cmd", "python.cmd", "wheelferry.cmd"])
+@pytest.mark.parametrize("name", ["install.cmd", "apply.cmd", "join.cmd", "python.cmd", "wheelferry.cmd"])
 def test_a_batch_file_is_one(tmp_path: Path, name: str) -> None:
     write_installer(tmp_path)
-    text = (tmp_path / name).read_bytes().decode("ascii") if name == "install.cmd" else launcher(name)
+    for verb in ("apply", "join"):
+        write_carrying(tmp_path, verb, f"{verb}.json", "ask for it again")
+    written = tmp_path / name
+    text = written.read_bytes().decode("ascii") if written.exists() else launcher(name)
     lines = text.split("\n")
     assert all(line.endswith("\r") for line in lines[:-1])
     assert lines[-1] == ""

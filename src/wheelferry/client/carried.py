@@ -90,6 +90,17 @@ def find_beside(tree, console, title):
     return ["%s %s" % (tree.path(name), reason) for name, reason in found]
 
 
+def refuse_overlap(out, given):
+    """Raise BadInput when one of two folders is the other, or lies in it."""
+    one, other = (os.path.normcase(os.path.realpath(path)) for path in (out, given))
+    if os.path.join(one, "").startswith(os.path.join(other, "")) or os.path.join(other, "").startswith(
+        os.path.join(one, "")
+    ):
+        raise BadInput(
+            "%s is, holds or lies in %s, which is read" % (out, given), hint="choose another --out"
+        )
+
+
 class Work(object):
     """The folder ``.NAME.part`` beside the result NAME, in which it grows.
 

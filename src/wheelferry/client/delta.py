@@ -3,7 +3,7 @@
 import os
 
 from wheelferry.client.bundle import find_damage, read_manifest
-from wheelferry.client.carried import Tree, Work, fill, find_beside, listed, parse_files
+from wheelferry.client.carried import Tree, Work, fill, find_beside, listed, parse_files, refuse_overlap
 from wheelferry.client.documents import read_sealed
 from wheelferry.client.errors import BadInput, Damaged
 
@@ -96,9 +96,9 @@ def apply_delta(root, old, out, console):
 def _check_base(delta, old):
     """Raise unless the bundle in `old` is the one that the delta needs, with what it takes from there."""
     manifest = read_manifest(old)
-    if manifest["digest"] == delta.new["digest"]:
-        raise BadInput("%s is the new bundle already: %s" % (old, _title(delta.new)))
     if manifest["digest"] != delta.old["digest"]:
+        if manifest["digest"] == delta.new["digest"]:
+            raise BadInput("%s is the new bundle already: %s" % (old, _title(delta.new)))
         raise BadInput(
             "this delta is for another bundle than %s: it needs %s" % (old, _title(delta.old)),
             hint="give that bundle, or ask for a delta from %s" % _title(manifest),
@@ -107,17 +107,6 @@ def _check_base(delta, old):
     for name, (place, source) in delta.sources.items():
         if place == OLD and there.get(source) != delta.files[name]:
             raise Damaged("%s takes a file from the old bundle that it has not: %s" % (delta.root, source))
-
-
-def refuse_overlap(out, given):
-    """Raise BadInput when one of two folders is the other, or lies in it."""
-    one, other = (os.path.normcase(os.path.realpath(path)) for path in (out, given))
-    if os.path.join(one, "").startswith(os.path.join(other, "")) or os.path.join(other, "").startswith(
-        os.path.join(one, "")
-    ):
-        raise BadInput(
-            "%s is, holds or lies in %s, which is read" % (out, given), hint="choose another --out"
-        )
 
 
 def _source(delta, old, name):

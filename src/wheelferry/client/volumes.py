@@ -19,8 +19,8 @@ from wheelferry.client.carried import (
     listed,
     parse_files,
     pieces,
+    refuse_overlap,
 )
-from wheelferry.client.delta import refuse_overlap
 from wheelferry.client.documents import read_sealed
 from wheelferry.client.errors import BadInput, Damaged, NotPossibleHere, Stop
 
@@ -116,6 +116,12 @@ class _Found(object):
         found += [os.path.join(folder, volume) for folder in self.folders]
         return [path for path in dict.fromkeys(found) if os.path.isfile(path)]
 
+    def media(self):
+        """The folders that a volume or the index lies in."""
+        places = [place for volume in self.index.volumes for place in self.places(volume)]
+        places += [os.path.join(folder, NAME) for folder in self.folders]
+        return list(dict.fromkeys(os.path.dirname(os.path.abspath(p)) for p in places if os.path.isfile(p)))
+
 
 def find_volumes(given, beside=()):
     """The set of volumes in `given`: volumes, folders with them, or folders with such folders.
@@ -184,6 +190,8 @@ def join(found, out, console):
     others have been written; the next run continues with those.
     """
     index = found.index
+    for folder in found.media():
+        refuse_overlap(out, folder)
     work = Work(out, index.digest)
     whole = Tree(work.tree, index.files)
     result = {
@@ -207,7 +215,6 @@ def join(found, out, console):
             places = found.places(name)
             refused = []  # type: list[str]
             for place in places:
-                refuse_overlap(out, os.path.dirname(os.path.abspath(place)))
                 reason = _write_volume(index, name, place, whole, console)
                 if reason is None:
                     written.append(name)
@@ -239,7 +246,7 @@ def _companions(found, console):
             for name, value in found.index.companions.items()
             if os.path.lexists(os.path.join(folder, name))
         }
-        if os.path.isfile(os.path.join(folder, NAME)):
+        if there:
             problems += find_beside(Tree(folder, there), console, "check what lies in %s" % folder)
     return problems
 
