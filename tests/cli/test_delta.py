@@ -333,6 +333,7 @@ def test_a_link_in_what_an_earlier_run_left_is_not_followed(
         (lambda item: item.update(sha256="0"), "has no SHA-256"),
         (lambda item: item.update(source="../outside"), "leads out of the folder"),
         (lambda item: item.update({"from": "elsewhere"}), "does not say where"),
+        (lambda item: item.update({"from": "old", "source": ["x"]}), "does not say where"),
         (lambda item: item.update({"from": "old"}), "from the old bundle that it has not"),
         (lambda item: item.pop("path"), "no proper list"),
     ],

@@ -221,6 +221,16 @@ def test_a_damaged_program_does_not_start(media: list[Path], tmp_path: Path) -> 
     run("sh", media[1] / "join.sh", media[1].parent, "--out", tmp_path / "out", status=4)
 
 
+def test_the_starter_says_what_to_do_without_a_python(media: list[Path], tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "dirname"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    said = run("env", f"PATH={programs}", "sh", media[0] / "join.sh", "--out", tmp_path / "out", status=3)
+    assert "no Python 3.7 or newer here" in said
+    assert "README.txt says" in said
+
+
 def test_volumes_of_two_sets(
     yard: Yard, media: list[Path], bundle: Path, tmp_path: Path, tools: Tools
 ) -> None:

@@ -11,7 +11,8 @@ import wheelferry
 ROOT = Path(wheelferry.__file__).parent
 PURE = {
     "errors", "targets", "recipe", "plan", "lock", "manifest", "metadata", "checks", "report", "progress",
-    "coverage", "cuda", "stable_abi", "grid", "workflows", "assets", "profiles", "simple", "client.preflight",
+    "coverage", "cuda", "stable_abi", "grid", "workflows", "assets", "profiles", "simple", "differences", "layout",
+    "client.preflight", "client.paths",
 }  # fmt: skip
 # What a pure module may use besides the standard library: values, parsers and validators, never I/O.
 PURE_LIBRARIES = {"packaging", "pydantic", "tomli_w"}

@@ -31,7 +31,11 @@ class Delta(object):
         self.old = _identity(document, OLD, path)
         self.new = _identity(document, "new", path)
         self.sources = {item["path"]: (item.get("from"), item.get("source")) for item in document["files"]}
-        wrong = [n for n, (place, source) in self.sources.items() if place not in (OLD, DELTA) or not source]
+        wrong = [
+            name
+            for name, (place, source) in self.sources.items()
+            if place not in (OLD, DELTA) or not isinstance(source, str)
+        ]
         if wrong:
             raise Damaged("%s does not say where %s comes from" % (path, wrong[0]), hint=_COPY)
         shipped = {source: name for name, (place, source) in self.sources.items() if place == DELTA}
