@@ -226,7 +226,7 @@ def check_requested(
         if missing:
             message = f"{root} was asked for, {missing}"
             yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
-    for name in sorted(set(infos) - reached(roots, infos, environment)):
+    for name in sorted(set(infos) - set(reached(roots, infos, environment))):
         elsewhere = [
             f"{other} requires it where {requirement.marker}"
             for other, info in sorted(infos.items())
@@ -240,19 +240,25 @@ def check_requested(
 
 def reached(
     roots: Iterable[Requirement], infos: Mapping[NormalizedName, WheelInfo], environment: Mapping[str, str]
-) -> set[NormalizedName]:
-    """The wheels that `roots` name, and those that these require, extras followed."""
+) -> dict[NormalizedName, frozenset[NormalizedName]]:
+    """The wheels that `roots` name, and those that these require, extras followed; each with its own."""
     todo = [(canonicalize_name(root.name), extra) for root in roots for extra in ("", *root.extras)]
     seen = set(todo)
+    found: dict[NormalizedName, set[NormalizedName]] = {}
     while todo:
         name, extra = todo.pop()
-        for requirement in infos[name].requires if name in infos else ():
+        if name not in infos:
+            continue
+        own = found.setdefault(name, set())
+        for requirement in infos[name].requires:
             if _wanted(requirement, environment, extra):
                 needed = canonicalize_name(requirement.name)
+                if needed in infos and needed != name:
+                    own.add(needed)
                 new = {(needed, wanted) for wanted in ("", *requirement.extras)} - seen
                 seen |= new
                 todo += new
-    return {name for name, _ in seen if name in infos}
+    return {name: frozenset(own) for name, own in found.items()}
 
 
 def _wanted(requirement: Requirement, environment: Mapping[str, str], extra: str) -> bool:

@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from packaging.version import Version
 
 from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.files import CHUNK, contained
+from wheelferry.licences import Terms, licence_files
 from wheelferry.manifest import Footprint
 from wheelferry.metadata import STAMP, WheelInfo, path_length
 from wheelferry.process import Runner
@@ -40,8 +42,8 @@ def read_wheel(path: Path) -> WheelInfo:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             info = _dist_info(path, names)
-            metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
-            wheel = HeaderParser().parsestr(archive.read(f"{info}/WHEEL").decode("utf-8"))
+            metadata = _headers(archive, f"{info}/METADATA")
+            wheel = _headers(archive, f"{info}/WHEEL")
             stamp = archive.read(f"{info}/{STAMP}") if f"{info}/{STAMP}" in names else None
             return WheelInfo(
                 name=canonicalize_name(metadata["Name"] or ""),
@@ -64,6 +66,38 @@ def read_metadata(path: Path) -> bytes:
             return archive.read(f"{_dist_info(path, archive.namelist())}/METADATA")
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+
+
+def read_terms(path: Path) -> Terms:
+    """What a wheel says of its licence; raises IntegrityError when it is not a well-formed wheel."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            info = _dist_info(path, names)
+            metadata = _headers(archive, f"{info}/METADATA")
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+    return Terms(
+        expression=metadata["License-Expression"] or "",
+        text=metadata["License"] or "",
+        classifiers=tuple(metadata.get_all("Classifier", [])),
+        files=licence_files(names, info, metadata.get_all("License-File", [])),
+    )
+
+
+def read_members(path: Path, names: Iterable[str], *, limit: int) -> dict[str, bytes]:
+    """Files out of a wheel by their names; raises IntegrityError for one of more than `limit` bytes."""
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in names:
+                size = archive.getinfo(name).file_size
+                if size > limit:
+                    raise IntegrityError(f"{path.name}: {name} has {size} bytes, which no licence text has")
+                found[name] = archive.read(name)
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
+    return found
 
 
 def torch_cuda(path: Path) -> str | None:
@@ -157,6 +191,10 @@ def _hash_entry(
             if on_bytes:
                 on_bytes(len(piece))
     return f"{algorithm}={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}"
+
+
+def _headers(archive: zipfile.ZipFile, name: str) -> "Message[str, str]":
+    return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
 
 
 def _dist_info(path: Path, names: Iterable[str]) -> str:

@@ -11,11 +11,11 @@ import wheelferry
 ROOT = Path(wheelferry.__file__).parent
 PURE = {
     "errors", "targets", "recipe", "plan", "lock", "manifest", "metadata", "checks", "report", "progress",
-    "coverage", "cuda", "stable_abi", "grid", "workflows", "assets", "profiles", "simple", "differences", "layout",
-    "client.preflight", "client.paths",
+    "coverage", "cuda", "stable_abi", "grid", "workflows", "assets", "profiles", "simple", "differences",
+    "layout", "client.preflight", "client.paths", "licences", "vulnerabilities",
 }  # fmt: skip
 # What a pure module may use besides the standard library: values, parsers and validators, never I/O.
-PURE_LIBRARIES = {"packaging", "pydantic", "tomli_w"}
+PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
 
 
 # `from wheelferry.client import preflight` imports a module; elsewhere a name out of one is meant.

@@ -42,16 +42,20 @@ def open_tools(
     require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
     runner = _talkative if verbose else run
     index = read_pip_configuration(run)
-    progress: Progress = Silent() if quiet else ConsoleProgress()
     return Tools(
         run=runner,
         store=store,
         index=index,
         uv=Uv(program=find_uv(), run=runner, index=index),
-        progress=progress,
+        progress=watcher(quiet=quiet),
         jobs=jobs or default_jobs(),
         cuda_home=cuda_home.resolve() if cuda_home else None,
     )
+
+
+def watcher(*, quiet: bool) -> Progress:
+    """Who watches: the terminal, or nobody."""
+    return Silent() if quiet else ConsoleProgress()
 
 
 def require_runner(windows_python: Path | None, runner: object) -> None:

@@ -192,7 +192,7 @@ class _Where:
         if name not in self._reached:
             extras = ",".join(self.infos[name].extras)
             roots = [Requirement(f"{name}[{extras}]")]
-            self._reached[name] = checks.reached(roots, self.infos, self.target.marker_environment)
+            self._reached[name] = set(checks.reached(roots, self.infos, self.target.marker_environment))
         return self._reached[name]
 
 

@@ -104,7 +104,9 @@ def read_evidence(
             "build that a cell of the matrix is",
             hint="record bundles that were made without --stable-abi",
         )
-    report = _read_report(root, manifest)
+    report = read_report(root, manifest)
+    if not report.get("static", {}).get("passed"):
+        raise IntegrityError(f"{root}: its report says that the bundle is not sound")
     made_by = report.get("command") or _plain(command)
     if not made_by:
         raise InputError(
@@ -148,8 +150,10 @@ def _plan(
     )
 
 
-def _read_report(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """The bundle's report, if it is whole, says that the bundle is sound, and is about this bundle."""
+def read_report(root: Path, manifest: Manifest) -> dict[str, Any]:
+    """The bundle's report. Raises InputError when there is none that can be read, IntegrityError for one that
+    was altered or is about another bundle.
+    """
     path = root / REPORT / "report.json"
     if not path.is_file() or not (root / REPORT_FILES).is_file():
         raise InputError(
@@ -171,8 +175,6 @@ def _read_report(root: Path, manifest: Manifest) -> dict[str, Any]:
             f"this one is {manifest.digest[:16]})",
             hint="verify the bundle again",
         )
-    if not report.get("static", {}).get("passed"):
-        raise IntegrityError(f"{root}: its report says that the bundle is not sound")
     return report
 
 

@@ -76,6 +76,14 @@ def open_bundle(root: Path) -> tuple[Manifest, str]:
     return parse_manifest(text), text
 
 
+def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
+    """All targets of a bundle, or the one called `only`; raises InputError when there is no such target."""
+    names = [entry.target.name for entry in manifest.targets]
+    if only is not None and only not in names:
+        raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
+    return [entry for entry in manifest.targets if only in (None, entry.target.name)]
+
+
 def verify_static(
     root: Path, tools: Tools, *, prefix_length: int | None = None
 ) -> tuple[Opened | None, list[Problem]]:

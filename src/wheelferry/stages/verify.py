@@ -12,12 +12,12 @@ from pathlib import Path
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, MissingError
 from wheelferry.files import contained, folder_aside, require_space, sha256_file
-from wheelferry.manifest import REPORT, Manifest, TargetEntry
+from wheelferry.manifest import REPORT, TargetEntry
 from wheelferry.page import render_page
 from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
 from wheelferry.stages.install import install, run_suite
 from wheelferry.stages.machine import Machine, Runner, cannot_run, open_machine, require_wine
-from wheelferry.stages.static import REPORT_FILES, Opened, verify_static
+from wheelferry.stages.static import REPORT_FILES, Opened, select_targets, verify_static
 from wheelferry.stages.winpython import check_given
 from wheelferry.tools import Tools
 
@@ -59,7 +59,7 @@ def verify(
     results: list[TargetResult] = []
     with tools.store.workspace("verify") as work:
         if opened is not None and level > Level.STATIC:
-            selected = _select(opened.manifest, only)
+            selected = select_targets(opened.manifest, only)
             if runner is Runner.WINE and windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_given(windows_python, [entry.target for entry in selected])
@@ -102,13 +102,6 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "longest_paths": [asdict(path) for path in opened.longest_paths],
         "notes": [str(note) for note in opened.notes],
     }
-
-
-def _select(manifest: Manifest, only: str | None) -> list[TargetEntry]:
-    names = [entry.target.name for entry in manifest.targets]
-    if only is not None and only not in names:
-        raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
-    return [entry for entry in manifest.targets if only in (None, entry.target.name)]
 
 
 def _verify_target(

@@ -1,0 +1,182 @@
+"""How inspections and audits look: the same values as text or as JSON."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from wheelferry.cli.console import print_json, print_line, print_table
+from wheelferry.files import human_size
+from wheelferry.manifest import TargetEntry
+from wheelferry.stages.inspect import Evidence, InspectedTarget, Inspection, Origin, Package
+
+
+def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, as_json: bool) -> None:
+    """What a bundle holds, and the files that were written about it; `whole` addresses or only hosts."""
+    if as_json:
+        print_json({**_inspection(seen), "written": [str(path) for path in written]})
+        return
+    manifest = seen.manifest
+    size = sum(file.size for file in manifest.files)
+    print_line(f"{manifest.recipe}@{manifest.release}, {manifest.created_by}")
+    print_line(f"source        {manifest.source}, commit {manifest.commit}")
+    print_line(f"digest        {manifest.digest}")
+    print_line(f"size          {human_size(size)} in {len(manifest.files)} files")
+    print_line(f"signature     {'there (verify --key checks it)' if seen.signed else 'none'}")
+    print_line(f"report        {_evidence_line(seen.evidence)}")
+    for target in seen.targets:
+        _show_target(target, seen.evidence)
+    _show_packages(seen, whole=whole)
+    for asset in manifest.assets:
+        size = next(file.size for file in manifest.files if file.path == asset.path)
+        print_line(f"{asset.path}: {human_size(size)}, {asset.licence or 'no licence named'}, {asset.origin}")
+    for package in seen.unclear:
+        print_line(f"licence unclear: {package.title} {package.licence.doubt}{_texts(package)}")
+    for path in written:
+        print_line(f"written: {path}")
+
+
+def _show_target(target: InspectedTarget, evidence: Evidence) -> None:
+    entry = target.entry
+    wheels = sum(package.file.size for package in target.packages)
+    print_line(f"\n{entry.target.name}")
+    print_line(f"  wheels      {len(target.packages)}, {human_size(wheels)}")
+    if entry.footprint:
+        installed = entry.footprint
+        print_line(f"  installed   {human_size(installed.bytes)} in {installed.files} files")
+    print_line(f"  ops         {_ops(entry)}")
+    if entry.runtime:
+        print_line(f"  Python      {entry.runtime.version} travels with it: {entry.runtime.path}")
+    print_line(f"  installers  {', '.join(package.title for package in target.installers) or 'none'}")
+    if target.entry.target.name in evidence.levels:
+        print_line(f"  passed      {', '.join(evidence.levels[entry.target.name]) or 'nothing'}")
+
+
+def _ops(entry: TargetEntry) -> str:
+    if not entry.has_ops:
+        return "none: made without them"
+    against = "on torch's stable ABI" if entry.on_stable_abi else f"compiled for torch {entry.target.torch}"
+    images = f", GPU code {', '.join(entry.cuda.images)}" if entry.cuda else ""
+    return f"{', '.join(entry.extensions)}: {against}{images}"
+
+
+def _show_packages(seen: Inspection, *, whole: bool) -> None:
+    print_line("")
+    rows = [
+        [
+            str(package.info.name),
+            str(package.info.version),
+            package.licence.expression or "unclear",
+            human_size(package.file.size),
+            _origin_line(package.origin, whole=whole),
+        ]
+        for package in seen.packages
+    ]
+    print_table("packages", ["name", "version", "licence", "size", "from"], rows)
+
+
+def _origin_line(origin: Origin, *, whole: bool) -> str:
+    length = None if whole else 12
+    if origin.kind == "built":
+        key = f", build {origin.key[:length]}" if origin.key else ", built elsewhere"
+        return f"commit {origin.commit[:length]}{key}"
+    if origin.kind == "unknown":
+        return "not recorded"
+    if origin.kind == "file":
+        return "a local file"
+    where = origin.url if whole else urlsplit(origin.url).hostname or origin.url
+    return f"sdist of {where}, built here" if origin.kind == "sdist" else where
+
+
+def _evidence_line(evidence: Evidence) -> str:
+    if evidence.trouble:
+        return evidence.trouble
+    return f"{'passed' if evidence.passed else 'FAILED'} at level {evidence.level}, {evidence.date}"
+
+
+def _texts(package: Package) -> str:
+    """Where its licence can be read, the file that is called a licence first."""
+    files = sorted(package.licence_files, key=lambda name: "licen" not in name.rpartition("/")[2].lower())
+    return f"; see {files[0]} in the wheel" if files else ""
+
+
+def _inspection(seen: Inspection) -> dict[str, Any]:
+    manifest = seen.manifest
+    sizes = {file.path: file.size for file in manifest.files}
+    return {
+        "bundle": str(seen.root),
+        "recipe": manifest.recipe,
+        "release": manifest.release,
+        "source": manifest.source,
+        "commit": manifest.commit,
+        "created_by": manifest.created_by,
+        "digest": manifest.digest,
+        "files": len(manifest.files),
+        "bytes": sum(sizes.values()),
+        "signed": seen.signed,
+        "report": _evidence(seen.evidence),
+        "targets": [_target(target) for target in seen.targets],
+        "packages": [_package(package) for package in seen.packages],
+        "unclear_licences": [package.filename for package in seen.unclear],
+        "assets": [
+            {
+                "path": asset.path,
+                "bytes": sizes[asset.path],
+                "licence": asset.licence,
+                "origin": asset.origin,
+                "unpack": asset.unpack,
+            }
+            for asset in manifest.assets
+        ],
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    if evidence.trouble:
+        return {"usable": False, "reason": evidence.trouble}
+    return {
+        "usable": True,
+        "date": evidence.date,
+        "level": evidence.level,
+        "passed": evidence.passed,
+        "levels": {name: list(levels) for name, levels in evidence.levels.items()},
+    }
+
+
+def _target(target: InspectedTarget) -> dict[str, Any]:
+    entry = target.entry
+    return {
+        "target": entry.target.name,
+        "python": entry.target.python,
+        "platform": entry.target.platform,
+        "torch": entry.target.torch,
+        "backend": entry.target.backend,
+        "ops": list(entry.extensions),
+        "on_stable_abi": entry.on_stable_abi,
+        "gpu_code": list(entry.cuda.images) if entry.cuda else [],
+        "bytes": sum(package.file.size for package in target.packages),
+        "installed_bytes": entry.footprint.bytes if entry.footprint else None,
+        "wheels": [package.filename for package in target.packages],
+        "installers": [package.filename for package in target.installers],
+        "runtime": {"path": entry.runtime.path, "version": entry.runtime.version} if entry.runtime else None,
+    }
+
+
+def _package(package: Package) -> dict[str, Any]:
+    return {
+        "name": package.info.name,
+        "version": str(package.info.version),
+        "file": package.file.path,
+        "bytes": package.file.size,
+        "sha256": package.file.sha256,
+        "licence": package.licence.expression or None,
+        "stated_licence": package.licence.stated,
+        "licence_doubt": package.licence.doubt or None,
+        "licence_files": list(package.licence_files),
+        "origin": {
+            "kind": package.origin.kind,
+            "url": package.origin.url,
+            "commit": package.origin.commit or None,
+            "build_key": package.origin.key or None,
+        },
+    }
