@@ -118,6 +118,7 @@ def write_wheel(
     files: Mapping[str, bytes] | None = None,
     stamp: bytes | None = None,
     requires_python: str = "",
+    metadata_lines: Iterable[str] = (),
 ) -> Path:
     """Write a small but correct wheel and return its path."""
     info = f"{name}-{version}.dist-info"
@@ -125,6 +126,7 @@ def write_wheel(
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
     metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
     metadata += [f"Requires-Python: {requires_python}"] if requires_python else []
+    metadata += metadata_lines
     tags = "".join(f"Tag: {interpreter}-{abi}-{platform}\n" for platform in platforms.split("."))
     contents = {
         f"{name}/__init__.py": b"",

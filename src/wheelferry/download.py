@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -200,7 +199,11 @@ class _Transfer:
         if have:
             headers["Range"] = f"bytes={have}-"
         with self.session.get(
-            download.url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS, **self._access(download.url)
+            download.url,
+            headers=headers,
+            stream=True,
+            timeout=TIMEOUT_SECONDS,
+            **self.index.access(download.url, self.session),
         ) as response:
             if have and not _continues(response, have) and response.status_code in (200, 206, 416):
                 raise _RestartFromZero
@@ -232,19 +235,12 @@ class _Transfer:
                 allow_redirects=True,
                 timeout=TIMEOUT_SECONDS,
                 headers={"Accept-Encoding": "identity"},
-                **self._access(download.url),
+                **self.index.access(download.url, self.session),
             )
         except requests.RequestException:
             return download  # the download itself will say what is wrong
         length = response.headers.get("Content-Length", "")
         return replace(download, size=int(length)) if response.ok and length.isdigit() else download
-
-    def _access(self, url: str) -> dict[str, Any]:
-        """Credentials and certificate rules for `url`, as arguments of a request."""
-        return {
-            "auth": self.index.auth_for(url),
-            "verify": False if self.index.trusts(url) else self.session.verify,
-        }
 
 
 def _local_path(url: str) -> Path | None:

@@ -5,11 +5,13 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from urllib3 import Retry
 
 from wheelferry.errors import InputError
 from wheelferry.process import Runner
@@ -55,10 +57,10 @@ class IndexSettings:
             values["UV_INSECURE_HOST"] = " ".join(self.trusted_hosts)
         return values
 
-    def session(self, *, connections: int = 8) -> requests.Session:
+    def session(self, *, connections: int = 8, retries: Retry | int = 0) -> requests.Session:
         """An HTTP session with pip's certificates, proxies and credentials (netrc is requests' own)."""
         session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections)
+        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=retries)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         if self.cert:
@@ -78,10 +80,20 @@ class IndexSettings:
                 return HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
         return None
 
+    def access(self, url: str, session: requests.Session) -> dict[str, Any]:
+        """Credentials and certificate rules for `url`, as arguments of a request of that session."""
+        return {"auth": self.auth_for(url), "verify": False if self.trusts(url) else session.verify}
+
     def trusts(self, url: str) -> bool:
         """Whether the user told pip to accept this host without a valid certificate."""
         parts = urlsplit(url)
         return parts.hostname in self.trusted_hosts or parts.netloc in self.trusted_hosts
+
+
+def public_url(text: str) -> str:
+    """An address without what may be secret in it: user, password, and the query, which may sign it."""
+    parts = urlsplit(text)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def read_pip_configuration(run: Runner) -> IndexSettings:

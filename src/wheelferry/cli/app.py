@@ -77,6 +77,7 @@ for _command in (
     bundling.pack,
     checking.verify,
     inspecting.inspect,
+    inspecting.audit,
     merging.merge,
     serving.index,
     updating.diff,

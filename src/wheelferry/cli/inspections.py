@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import typer
+
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.files import human_size
 from wheelferry.manifest import TargetEntry
+from wheelferry.osv import Database
+from wheelferry.stages.audit import Audit, Finding, Subject
 from wheelferry.stages.inspect import Evidence, InspectedTarget, Inspection, Origin, Package
+from wheelferry.vulnerabilities import Severity
 
 
 def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, as_json: bool) -> None:
@@ -179,4 +184,99 @@ def _package(package: Package) -> dict[str, Any]:
             "commit": package.origin.commit or None,
             "build_key": package.origin.key or None,
         },
+    }
+
+
+def show_audit(bundle: Path, seen: Audit, threshold: Severity | None, *, as_json: bool) -> None:
+    """What is known of a bundle's packages."""
+    if as_json:
+        print_json({"bundle": str(bundle), **_audit(seen, threshold)})
+        return
+    rows = [
+        [
+            finding.vulnerability.id,
+            f"{finding.vulnerability.package} {finding.vulnerability.version}",
+            finding.vulnerability.severity.name.lower(),
+            ", ".join(map(str, finding.vulnerability.fixed_in)) or "no fix known",
+            finding.vulnerability.summary,
+        ]
+        for finding in seen.findings
+        if not finding.ignored
+    ]
+    if rows:
+        print_table("known vulnerabilities", ["id", "package", "severity", "fixed in", "what"], rows)
+    for finding in seen.findings:
+        if finding.ignored:
+            one = finding.vulnerability
+            print_line(f"ignored: {one.id} of {one.package} {one.version}: {finding.ignored}")
+    if seen.unknown:
+        names = ", ".join(f"{subject.name} {subject.version}" for subject in seen.unknown)
+        print_line(f"not judged, because the database does not cover them: {names}")
+    runtimes = sorted({entry.runtime.version for entry in seen.manifest.targets if entry.runtime})
+    if runtimes:
+        print_line(f"not judged, because no package: Python {', '.join(runtimes)}")
+    judged = len(seen.subjects) - len(seen.unknown)
+    print_line(f"{len(rows)} known vulnerabilities in {judged} packages, by {_database_line(seen.database)}")
+    if seen.old_days is not None:
+        print_line(f"warning: the database is {seen.old_days} days old; what came since is not in it")
+
+
+def end_of_audit(seen: Audit, threshold: Severity | None) -> None:
+    """Exit 1 when a vulnerability counts; 3 when packages could not be judged."""
+    if seen.failing(threshold):
+        raise typer.Exit(1)
+    if seen.unknown:
+        raise typer.Exit(3)
+
+
+def show_database(file: Path, database: Database, *, as_json: bool) -> None:
+    """A database that was saved."""
+    if as_json:
+        print_json({"file": str(file), **_database(database)})
+        return
+    print_line(f"{file}: {_database_line(database)}, all of PyPI")
+
+
+def _database_line(database: Database) -> str:
+    return f"{database.place} of {database.date:%Y-%m-%d}"
+
+
+def _database(database: Database) -> dict[str, Any]:
+    return {
+        "place": database.place,
+        "date": database.date.isoformat(timespec="seconds"),
+        "complete": database.covers is None,
+    }
+
+
+def _audit(seen: Audit, threshold: Severity | None) -> dict[str, Any]:
+    return {
+        "digest": seen.manifest.digest,
+        "database": {**_database(seen.database), "old_days": seen.old_days},
+        "fail_on": threshold.name.lower() if threshold is not None else None,
+        "failed": bool(seen.failing(threshold)),
+        "packages": [_subject(subject) for subject in seen.subjects],
+        "vulnerabilities": [_finding(finding) for finding in seen.findings if not finding.ignored],
+        "ignored": [
+            {**_finding(finding), "reason": finding.ignored} for finding in seen.findings if finding.ignored
+        ],
+        "not_judged": [_subject(subject) for subject in seen.unknown],
+    }
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {"name": subject.name, "version": str(subject.version), "targets": list(subject.targets)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    one = finding.vulnerability
+    return {
+        "id": one.id,
+        "aliases": list(one.aliases),
+        "package": one.package,
+        "version": str(one.version),
+        "severity": one.severity.name.lower(),
+        "fixed_in": [str(version) for version in one.fixed_in],
+        "summary": one.summary,
+        "targets": list(finding.targets),
     }

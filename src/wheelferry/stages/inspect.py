@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from packaging.utils import NormalizedName
 
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.files import contained, sha256_file
+from wheelferry.index import public_url
 from wheelferry.licences import Licence, Terms, judge
 from wheelferry.lock import parse_pylock
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, is_untouched
@@ -32,7 +32,7 @@ class Origin:
     """Where a wheel's bytes come from.
 
     `kind` is ``index`` (downloaded as it is from `url`), ``sdist`` (built from the one at `url`), ``built``
-    (the project itself, made from `commit` under the build key `key`), ``file`` (a local one, called `url`) or
+    (the project itself, made from `commit` under the build key `key`), ``file`` (a local one) or
     ``unknown`` (the manifest does not say it of the installers' own wheels).
     """
 
@@ -187,12 +187,6 @@ def locked_paths(root: Path, manifest: Manifest, entry: TargetEntry) -> tuple[st
             f"{path} names {', '.join(foreign[:5])}, which {NAME} does not list", hint=_UNFIT
         )
     return tuple(wheel for _, (_, wheel, _) in sorted(locked.items()))
-
-
-def public_url(text: str) -> str:
-    """An address without what may be secret in it: user, password, and the query, which may sign it."""
-    parts = urlsplit(text)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _require_files(root: Path, manifest: Manifest) -> None:

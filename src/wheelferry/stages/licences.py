@@ -55,7 +55,7 @@ def collect_licences(inspection: Inspection, folder: Path, progress: Progress) -
     collected = []
     with folder_aside(folder) as work:
         for (name, version), own in sorted(groups.items()):
-            text = _text(own, texts)
+            text = joined_texts(own, texts)
             file = f"{name}-{version}.txt" if text else None
             if file:
                 (work / file).write_text(text, "utf-8", newline="\n")
@@ -88,7 +88,7 @@ def _listed(path: Path) -> set[str]:
         return set()
 
 
-def _text(packages: Iterable[Package], texts: Mapping[str, Mapping[str, bytes]]) -> str:
+def joined_texts(packages: Iterable[Package], texts: Mapping[str, Mapping[str, bytes]]) -> str:
     """All texts of one version of a package, each once, below the places where it was found."""
     places: dict[str, list[str]] = {}
     for package in packages:

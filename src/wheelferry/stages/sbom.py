@@ -19,9 +19,10 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry import __version__, checks
 from wheelferry.files import write_atomic
+from wheelferry.index import public_url
 from wheelferry.licences import Licence
 from wheelferry.manifest import Asset, File, Manifest, Runtime
-from wheelferry.stages.inspect import InspectedTarget, Inspection, Package, public_url, require_outside
+from wheelferry.stages.inspect import InspectedTarget, Inspection, Package, require_outside
 
 # What scanners read today; the library also writes 1.7.
 SPECIFICATION = SchemaVersion.V1_6
