@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
-from wheelferry.errors import IntegrityError, MissingError
+from wheelferry.errors import InputError, IntegrityError, MissingError
 
 CHUNK = 1 << 20
 _ON_WINDOWS = os.name == "nt"
@@ -163,6 +163,15 @@ def require_space(folder: Path, needed: int, *, purpose: str) -> None:
             f"{purpose} needs {human_size(needed)}, but only {human_size(free)} are free at {existing}",
             hint="free some space (wheelferry cache prune), or choose another --out or WHEELFERRY_CACHE",
         )
+
+
+def check_folder(folder: Path, *, option: str) -> None:
+    """Raise InputError when `folder` cannot be made, because it or one above it is a file."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"{existing} is not a folder", hint=f"choose another place for {option}")
 
 
 def same_file_system(one: Path, other: Path) -> bool:

@@ -20,7 +20,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from urllib3 import Retry
 
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.files import write_atomic
+from wheelferry.files import check_folder, write_atomic
 from wheelferry.index import IndexSettings, public_url
 from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress
@@ -246,6 +246,7 @@ def _date(text: str) -> dt.datetime:
 
 def check_database_file(path: Path) -> None:
     """Raise InputError unless `path` is free, or an earlier database and nothing else."""
+    check_folder(path.parent, option="--save")
     if path.is_dir():
         raise InputError(f"{path} is a folder", hint="name a file for --save, such as osv.zip")
     if not path.exists():

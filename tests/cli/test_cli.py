@@ -72,6 +72,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["audit", ".", "--database", "x", "--save", "y"], 2, "does not go with --save"),
         (["audit", ".", "--ignore", "CVE-1"], 2, "gives no reason"),
         (["audit", "--save", "."], 2, ". is a folder"),
+        (["audit", ".", "--from", "all.zip"], 2, "is no address"),
         (["verify", ".", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (["bundle", "sample@1.0", "--out", "x", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (

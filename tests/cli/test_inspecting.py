@@ -44,7 +44,7 @@ def test_inspect_as_text_and_json(bundle: Path) -> None:
     assert TARGET.name in shown
     assert "tiny._C: compiled for torch 2.13.0" in shown
     assert "index.example" in shown
-    assert f"index.example/{'leaf'}" not in shown
+    assert "index.example/leaf" not in shown
     assert "licence unclear: leaf 1.5 says nothing of its licence" in shown
     assert "https://index.example/leaf-1.5-py3-none-any.whl" in wheelferry("inspect", bundle, "-v").stdout
     document = json.loads(wheelferry("inspect", bundle, "--json").stdout)
@@ -178,7 +178,6 @@ def test_a_package_that_the_database_does_not_cover_is_not_called_clean(
     other = pack_bundle(tmp_path / "other", tmp_path / "made", tools, located, more=more)
     done = wheelferry("audit", other, "--database", saved)
     assert done.returncode == 3
-    assert "do" in done.stdout
     assert "not cover them: newer 1" in done.stdout
 
 

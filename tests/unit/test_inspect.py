@@ -234,7 +234,7 @@ def test_wheels_of_one_version_with_different_texts_keep_both(seen: Inspection) 
     assert text.index("for Linux") < text.index("other.whl") < text.index("for Windows")
 
 
-@pytest.mark.parametrize("place", [".", "wheelhouse/x", ".."])
+@pytest.mark.parametrize("place", [".", "wheelhouse/x"])
 def test_nothing_is_written_into_a_bundle(seen: Inspection, place: str) -> None:
     with pytest.raises(InputError, match="whose files must stay as they are"):
         write_sboms(seen, seen.root / place)
@@ -252,5 +252,15 @@ def test_a_folder_with_other_things_is_left_alone(seen: Inspection, tmp_path: Pa
     with pytest.raises(InputError, match=r"also holds thesis\.txt"):
         collect_licences(seen, folder, Silent())
     assert (folder / "thesis.txt").read_text() == "years"
-    with pytest.raises(InputError, match="is not a folder"):
-        collect_licences(seen, folder / LIST, Silent())
+    for place in (folder / LIST, folder / LIST / "below"):
+        with pytest.raises(InputError, match=r"licences\.json is not a folder"):
+            collect_licences(seen, place, Silent())
+        with pytest.raises(InputError, match=r"licences\.json is not a folder"):
+            write_sboms(seen, place)
+    with pytest.raises(InputError, match="which would be lost"):
+        collect_licences(seen, seen.root.parent, Silent())
+
+
+def test_an_sbom_may_lie_beside_the_bundle(seen: Inspection) -> None:
+    (path,) = write_sboms(seen, seen.root.parent)
+    assert path.parent == seen.root.parent

@@ -78,7 +78,7 @@ def audit(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]",
+            metavar="BUNDLE",
             help="The bundle's folder. Without one, --save keeps a database of all packages.",
         ),
     ] = None,
@@ -150,6 +150,8 @@ def audit(
         raise InputError(
             "--database does not go with --save or --from", hint="the file is all that is looked at then"
         )
+    if place is not None and "://" not in place:
+        raise InputError(f"--from {place!r} is no address", hint="for a file there is --database")
     reasons = _reasons(ignore or [])
     if bundle is None:
         if save is None:

@@ -244,11 +244,11 @@ def _evidence(root: Path, manifest: Manifest) -> Evidence:
         return Evidence(levels={}, trouble=f"its report makes no sense ({type(error).__name__}: {error})")
 
 
-def require_outside(root: Path, folder: Path, *, option: str) -> None:
-    """Raise InputError for an output folder that is the bundle, lies in it or holds it."""
-    bundle, final = root.resolve(), folder.resolve()
-    if final == bundle or bundle in final.parents or final in bundle.parents:
+def require_outside(root: Path, output: Path, *, option: str) -> None:
+    """Raise InputError for an output that is the bundle or lies in it."""
+    bundle, final = root.resolve(), output.resolve()
+    if final == bundle or bundle in final.parents:
         raise InputError(
-            f"{folder} is, holds or lies in the bundle, whose files must stay as they are",
-            hint=f"choose another folder for {option}",
+            f"{output} is or lies in the bundle, whose files must stay as they are",
+            hint=f"choose another place for {option}",
         )

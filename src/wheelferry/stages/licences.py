@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.errors import InputError
-from wheelferry.files import folder_aside
+from wheelferry.files import check_folder, folder_aside
 from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress
 from wheelferry.stages.inspect import READERS, Inspection, Package, require_outside
@@ -53,7 +53,7 @@ def collect_licences(inspection: Inspection, folder: Path, progress: Progress) -
     for package in packages:
         groups.setdefault((package.info.name, str(package.info.version)), []).append(package)
     collected = []
-    with folder_aside(folder) as work:
+    with folder_aside(folder.resolve()) as work:
         for (name, version), own in sorted(groups.items()):
             text = joined_texts(own, texts)
             file = f"{name}-{version}.txt" if text else None
@@ -66,9 +66,8 @@ def collect_licences(inspection: Inspection, folder: Path, progress: Progress) -
 
 def _check_folder(folder: Path) -> None:
     """Raise InputError unless `folder` is absent, empty, or what an earlier run wrote."""
-    if not folder.is_dir():
-        if folder.exists() or folder.is_symlink():
-            raise InputError(f"{folder} is not a folder", hint="choose another one for --licences")
+    check_folder(folder, option="--licences")
+    if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()}
     own = {LIST, *_listed(folder / LIST)} if LIST in names else set()

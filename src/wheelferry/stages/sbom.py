@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry import __version__, checks
-from wheelferry.files import write_atomic
+from wheelferry.files import check_folder, write_atomic
 from wheelferry.index import public_url
 from wheelferry.licences import Licence
 from wheelferry.manifest import Asset, File, Manifest, Runtime
@@ -33,9 +33,10 @@ _SERIAL = uuid.UUID("6f7f5d5e-2f0c-5a52-9c0b-6b8d1c0b7f3a")
 def write_sboms(inspection: Inspection, folder: Path) -> tuple[Path, ...]:
     """Write ``<target>.cdx.json`` into `folder` for every inspected target; returns the files.
 
-    Raises InputError for a folder inside the bundle, which would no longer be what was packed.
+    Raises InputError for a folder inside the bundle, which would no longer be what was packed, or a file.
     """
     require_outside(inspection.root, folder, option="--sbom")
+    check_folder(folder, option="--sbom")
     texts = {
         folder / f"{target.entry.target.name}{SUFFIX}": sbom(inspection, target)
         for target in inspection.targets
