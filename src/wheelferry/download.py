@@ -1,12 +1,15 @@
 """Downloads into the store: in parallel, resumed where they stopped, hashed while they stream."""
 
-import errno
 import hashlib
 import os
+import re
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -15,19 +18,25 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from wheelferry.errors import IntegrityError, MissingError
-from wheelferry.files import CHUNK, require_space
+from wheelferry.files import CHUNK, require_space, write_atomic
 from wheelferry.index import IndexSettings
 from wheelferry.parallel import WAKE_SECONDS, in_threads
 from wheelferry.progress import Progress, Task
 from wheelferry.store import Entry, Store
 
-ATTEMPTS = 5
+ATTEMPTS = 5  # one after another that bring nothing new
 PAUSE_SECONDS = 2.0  # before the second attempt; doubled each time, up to ten
+LONGEST_PAUSE = 120.0  # that a server may ask for
 CONNECTIONS = 6
 HASHERS = 2
 # Pieces of a megabyte would be mapped and zeroed anew for each read: three times the system time.
 PIECE_BYTES = 1 << 18
 TIMEOUT_SECONDS = (15, 60)  # to connect, and between two pieces
+# Who sends less than this has stalled, though each byte comes in time: 2.7 GB would take a month.
+SLOWEST_BYTES = 60_000
+SLOWEST_SECONDS = 60.0
+_FINAL = range(400, 500)
+_PASSING = (408, 425, 429)  # of these, the answers that another moment changes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +56,22 @@ class _Stopped(Exception):
 
 class _RestartFromZero(Exception):
     """The server does not continue where we stopped."""
+
+
+class _TryAgain(Exception):
+    """The server does not serve the file now; `seconds` is how long it wants to be left alone."""
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Arrived:
+    """The hash of what arrived; `in_one` when one answer of a length that was told brought all of it."""
+
+    digest: str
+    in_one: bool
 
 
 def download_all(
@@ -124,80 +149,96 @@ class _Transfer:
     stop: threading.Event
 
     def fetch(self, download: Download) -> Entry:
-        """One file into the store; a wrong hash after a resumed download gets one clean retry."""
+        """One file into the store; a wrong hash of what was put together gets one clean retry."""
         name = download.sha256 or hashlib.sha256(download.url.encode()).hexdigest()
         with self.store.lock(f"download-{name}"):
             if download.sha256 and (path := self.store.take(download.sha256)):
                 return Entry(sha256=download.sha256, filename=download.filename, size=path.stat().st_size)
             self.store.partial.mkdir(parents=True, exist_ok=True)
             part = self.store.partial / f"{name}.part"
-            resumed = part.is_file()
-            digest = self._bring(download, part)
-            if resumed and download.sha256 not in (None, digest):
+            arrived = self._bring(download, part)
+            if not arrived.in_one and download.sha256 not in (None, arrived.digest):
                 self.task.advance(-part.stat().st_size)
                 part.unlink()
-                digest = self._bring(download, part)
-            if download.sha256 not in (None, digest):
+                arrived = self._bring(download, part)
+            _version_file(part).unlink(missing_ok=True)
+            if download.sha256 not in (None, arrived.digest):
                 part.unlink()
                 raise IntegrityError(
-                    f"{download.filename}: SHA-256 is {digest}, "
+                    f"{download.filename}: SHA-256 is {arrived.digest}, "
                     f"but {download.pinned_by} says {download.sha256} ({download.url})",
                     hint="the file was altered on the way or on the mirror; nothing was kept",
                 )
             size = part.stat().st_size
-            self.store.adopt(part, digest)
-            return Entry(sha256=digest, filename=download.filename, size=size)
+            self.store.adopt(part, arrived.digest)
+            return Entry(sha256=arrived.digest, filename=download.filename, size=size)
 
-    def _bring(self, download: Download, part: Path) -> str:
-        """All bytes of the file into `part`; returns their hash."""
+    def _bring(self, download: Download, part: Path) -> _Arrived:
+        """All bytes of the file into `part`; MissingError when this machine cannot hold them."""
         local = _local_path(download.url)
-        return self._copy(local, part) if local else self._stream(download, part)
+        try:
+            return self._copy(local, part) if local else self._stream(download, part)
+        except OSError as error:
+            raise MissingError(
+                f"cannot write {part}: {error.strerror} (while downloading {download.filename})",
+                hint="free some space, or set WHEELFERRY_CACHE to another disk; what arrived is kept",
+            ) from None
 
-    def _copy(self, source: Path, part: Path) -> str:
+    def _copy(self, source: Path, part: Path) -> _Arrived:
         digest = hashlib.sha256()
         try:
-            with source.open("rb") as stream, part.open("wb") as sink:
-                while piece := stream.read(CHUNK):
-                    sink.write(piece)
-                    digest.update(piece)
-                    self.task.advance(len(piece))
-        except FileNotFoundError:
-            raise MissingError(f"{source}: no such file", hint="the index or find-links names it") from None
-        return digest.hexdigest()
+            stream = source.open("rb")
+        except OSError as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            raise MissingError(f"{source}: {reason}", hint="the index or find-links names it") from None
+        with stream, part.open("wb") as sink:
+            while piece := stream.read(CHUNK):
+                sink.write(piece)
+                digest.update(piece)
+                self.task.advance(len(piece))
+        return _Arrived(digest=digest.hexdigest(), in_one=True)
 
-    def _stream(self, download: Download, part: Path) -> str:
+    def _stream(self, download: Download, part: Path) -> _Arrived:
         """Append to `part` until the server has no more, through broken connections and short answers."""
-        digest, have = _hash_of_part(part)
+        digest, have = _begun(download, part)
         self.task.advance(have)
-        failure = "the answer was cut short each time"
-        for attempt in range(ATTEMPTS):
-            if attempt and self.stop.wait(min(PAUSE_SECONDS * 2 ** (attempt - 1), 10.0)):
+        if have and digest.hexdigest() == download.sha256:
+            return _Arrived(digest=digest.hexdigest(), in_one=True)
+        failure, failures, asked, mark = "", 0, 0.0, have
+        while failures < ATTEMPTS:
+            if failures and self.stop.wait(max(asked, min(PAUSE_SECONDS * 2 ** (failures - 1), 10.0))):
                 raise _Stopped
+            failures, asked = failures + 1, 0.0
+            begun = have
             try:
-                if self._append(download, part, digest, have):
-                    return digest.hexdigest()
+                failure = "the answer was cut short each time"
+                whole = self._append(download, part, digest, have)
+                if whole is not None:
+                    return _Arrived(digest=digest.hexdigest(), in_one=whole and not begun)
             except _RestartFromZero:
+                failure = "the server does not continue, and breaks off"
                 part.unlink(missing_ok=True)
-            except (requests.RequestException, HTTPError, OSError) as error:
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                    raise MissingError(
-                        f"no space left in {part.parent} while downloading {download.filename}",
-                        hint="free some space, or set WHEELFERRY_CACHE to a larger disk",
-                    ) from None
+            except _TryAgain as error:
+                failure, asked = str(error), min(error.seconds, LONGEST_PAUSE)
+            except (requests.RequestException, HTTPError) as error:
                 failure = str(error)
-            before = have
-            digest, have = _hash_of_part(part)
-            self.task.advance(min(0, have - before))
+            digest, have = _begun(download, part)
+            self.task.advance(min(0, have - begun))
+            if have >= mark + PIECE_BYTES:  # it goes on, however often it breaks
+                failures, mark = 1, have
         raise MissingError(
             f"{download.url}: gave up after {ATTEMPTS} attempts ({failure})",
             hint="check the network, the proxy and pip's index settings; what arrived is kept and continued",
         )
 
-    def _append(self, download: Download, part: Path, digest: "hashlib._Hash", have: int) -> bool:
-        """One request from byte `have` on; returns whether the file is complete."""
+    def _append(self, download: Download, part: Path, digest: "hashlib._Hash", have: int) -> bool | None:
+        """One request from byte `have` on. None while bytes are missing; else whether it was told when."""
         headers = {"Accept-Encoding": "identity"}
+        version = _read_version(part) if have else ""
         if have:
             headers["Range"] = f"bytes={have}-"
+        if version:
+            headers["If-Range"] = version
         with self.session.get(
             download.url,
             headers=headers,
@@ -205,24 +246,26 @@ class _Transfer:
             timeout=TIMEOUT_SECONDS,
             **self.index.access(download.url, self.session),
         ) as response:
-            if have and not _continues(response, have) and response.status_code in (200, 206, 416):
-                raise _RestartFromZero
-            if response.status_code in (401, 403, 404, 410):
-                raise MissingError(
-                    f"{download.url}: the server answers {response.status_code} {response.reason}",
-                    hint="check the index and the credentials in pip's configuration or netrc",
-                )
-            response.raise_for_status()
+            _require_content(download.url, response, have)
+            stated = _version_of(response)
+            if version and stated not in ("", version):
+                raise _RestartFromZero  # another file by now
+            if not have:
+                _write_version(part, stated)
             expected = _expected_end(response, have)
+            pace = _Pace()
             with part.open("ab") as sink:
-                while piece := response.raw.read(PIECE_BYTES, decode_content=False):
+                while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
                     if self.stop.is_set():
                         raise _Stopped
                     sink.write(piece)
                     digest.update(piece)
                     have += len(piece)
                     self.task.advance(len(piece))
-        return expected is None or have >= expected
+                    pace.require(len(piece))
+        if expected is not None and have < expected:
+            return None
+        return expected is not None
 
     def size(self, download: Download) -> Download:
         """The same download with its size, if the server tells; only order and space checks want it."""
@@ -237,10 +280,10 @@ class _Transfer:
                 headers={"Accept-Encoding": "identity"},
                 **self.index.access(download.url, self.session),
             )
-        except requests.RequestException:
+        except (requests.RequestException, HTTPError):
             return download  # the download itself will say what is wrong
-        length = response.headers.get("Content-Length", "")
-        return replace(download, size=int(length)) if response.ok and length.isdigit() else download
+        length = _whole(response.headers.get("Content-Length", ""))
+        return replace(download, size=length) if response.ok and length is not None else download
 
 
 def _local_path(url: str) -> Path | None:
@@ -252,8 +295,10 @@ def _local_path(url: str) -> Path | None:
     return Path(url2pathname(share + parts.path))
 
 
-def _hash_of_part(part: Path) -> tuple["hashlib._Hash", int]:
+def _begun(download: Download, part: Path) -> tuple["hashlib._Hash", int]:
     """The running hash of what arrived so far, and how many bytes that is."""
+    if download.sha256 is None and not _read_version(part):
+        part.unlink(missing_ok=True)  # nothing would tell whether the rest is of the same file
     digest = hashlib.sha256()
     have = 0
     if part.is_file():
@@ -264,12 +309,94 @@ def _hash_of_part(part: Path) -> tuple["hashlib._Hash", int]:
     return digest, have
 
 
-def _continues(response: requests.Response, have: int) -> bool:
-    """Whether the answer really starts at byte `have`."""
-    stated = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and stated.startswith(f"bytes {have}-")
+class _Pace:
+    """Watches how much arrives: a server that drips would keep us for ever."""
+
+    def __init__(self) -> None:
+        self._since, self._seen = time.monotonic(), 0
+
+    def require(self, size: int) -> None:
+        """Count `size` bytes; _TryAgain when too few came for too long."""
+        self._seen += size
+        now = time.monotonic()
+        if now - self._since < SLOWEST_SECONDS:
+            return
+        if self._seen < SLOWEST_BYTES:
+            raise _TryAgain(f"only {self._seen} bytes in {SLOWEST_SECONDS:.0f} seconds")
+        self._since, self._seen = now, 0
+
+
+def _require_content(url: str, response: requests.Response, have: int) -> None:
+    """Raise unless the answer has the file's bytes from `have` on: for good, for now, or to begin again."""
+    status = response.status_code
+    if status in (200, 206) and _begins_at(response) == have:
+        return
+    if status in (200, 206) or (status == 416 and have):
+        raise _RestartFromZero
+    message = f"the server answers {status} {response.reason}"
+    if status in _FINAL and status not in _PASSING:
+        raise MissingError(
+            f"{url}: {message}",
+            hint="check the index and the credentials in pip's configuration or netrc",
+        )
+    raise _TryAgain(message, _retry_after(response))
+
+
+def _begins_at(response: requests.Response) -> int | None:
+    """The first byte that an answer brings; None when it does not say so."""
+    if response.status_code == 200:
+        return 0
+    stated = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""), re.ASCII)
+    return int(stated[1]) if stated else None
 
 
 def _expected_end(response: requests.Response, have: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return have + int(length) if length.isdigit() else None
+    """How many bytes the file has; None when the answer does not say so. A part of a range is not its end."""
+    whole = _whole(response.headers.get("Content-Range", "").rpartition("/")[2])
+    if response.status_code == 206 and whole is not None:
+        return whole
+    length = _whole(response.headers.get("Content-Length", ""))
+    return None if length is None else have + length
+
+
+def _whole(text: str) -> int | None:
+    """A header's number; None for anything else, such as one of a thousand digits."""
+    return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
+
+
+def _retry_after(response: requests.Response) -> float:
+    """How many seconds a server wants to be left alone: a number or a date (RFC 9110, 10.2.3)."""
+    stated = response.headers.get("Retry-After", "")
+    seconds = _whole(stated)
+    if seconds is not None:
+        return float(seconds)
+    try:
+        moment = parsedate_to_datetime(stated)
+    except ValueError:
+        return 0.0
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _version_of(response: requests.Response) -> str:
+    """What tells this content of a URL from another: a strong ETag, else the date; empty without either."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_suffix(".version")
+
+
+def _read_version(part: Path) -> str:
+    """Of which content `part` is the beginning, in the server's words; empty when it did not say so."""
+    try:
+        return _version_file(part).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+
+
+def _write_version(part: Path, version: str) -> None:
+    if version.isascii() and version.isprintable() and version:
+        write_atomic(_version_file(part), version)
+    else:
+        _version_file(part).unlink(missing_ok=True)
