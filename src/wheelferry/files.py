@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
 from wheelferry.errors import InputError, IntegrityError, MissingError
+from wheelferry.process import is_running
 
 CHUNK = 1 << 20
 _ON_WINDOWS = os.name == "nt"
@@ -104,7 +106,7 @@ def link_or_copy(source: Path, destination: Path) -> None:
 
 def copy_aside(source: Path, destination: Path) -> None:
     """Copy into a temporary name beside `destination`, then rename."""
-    temporary = destination.with_name(f".{destination.name}.part")
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
         shutil.copyfile(source, temporary)
         rename(temporary, destination)
@@ -117,7 +119,9 @@ def copy_aside(source: Path, destination: Path) -> None:
 def folder_aside(final: Path) -> Iterator[Path]:
     """A new folder beside `final`; renamed to `final` (replacing it) on success, removed on failure."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    clear_leftovers(final)
+    prefix = f".{final.name}.{os.getpid()}-"
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=final.parent))
     temporary.chmod(0o755)
     try:
         yield temporary
@@ -140,6 +144,20 @@ def _swap(new: Path, final: Path) -> None:
         raise
     if old.exists():
         remove_tree(old)
+
+
+def clear_leftovers(final: Path) -> None:
+    """Remove what killed processes left beside `final`; what they had moved away for it comes back."""
+    ours = re.compile(rf"\.{re.escape(final.name)}\.(?P<process>\d+)-\w+\.part(?P<old>\.old)?", re.ASCII)
+    for path in sorted(final.parent.iterdir()) if final.parent.is_dir() else ():
+        name = ours.fullmatch(path.name)
+        if name is None or is_running(int(name["process"])):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # somebody else clears, too
+            if name["old"] and not final.exists():
+                rename(path, final)
+            else:
+                remove_tree(path, ignore_errors=True)
 
 
 def contained(root: Path, relative: str) -> Path:

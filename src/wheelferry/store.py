@@ -4,16 +4,17 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
 
     objects/ab/abcd…     the bytes, read-only
     partial/abcd….part   downloads under way, continued after an interruption
-    keys/<kind>/<key>    JSON: which object a build key or an sdist gave
+    keys/<kind>/<key>    which object a build key or an sdist gave, as JSON below its own SHA-256
     sources/             git clones
     machines/            what a Windows is played with: a Python for it, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
 
 import contextlib
+import hashlib
 import json
 import os
-import shutil
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,12 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from wheelferry.errors import IntegrityError, MissingError
-from wheelferry.files import link_or_copy, remove_tree, rename, sha256_file, write_atomic
+from wheelferry.files import copy_aside, link_or_copy, remove_tree, rename, sha256_file, write_atomic
 from wheelferry.process import is_running
+
+# Seconds after which a file that is written aside and renamed at once is that of a killed process.
+_FORGOTTEN = 3600.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,7 @@ class Store:
         self.sources = root / "sources"
         self.logs = root / "logs"
         self.machines = root / "machines"
+        self._keys = root / "keys"
         self._hashed: dict[str, tuple[int, int, int]] = {}
 
     def path(self, sha256: str) -> Path:
@@ -77,15 +83,16 @@ class Store:
         """
         path = self.path(sha256)
         try:
-            status = path.stat()
-            identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+            identity = _identity(path)
             if self._hashed.get(sha256) == identity:
                 if on_bytes:
-                    on_bytes(status.st_size)
+                    on_bytes(path.stat().st_size)
                 return path
             if sha256_file(path, on_bytes=on_bytes) == sha256:
                 self._hashed[sha256] = identity
                 return path
+            if _identity(path) != identity:  # another process has replaced it meanwhile
+                return self.take(sha256)
         except FileNotFoundError:
             return None
         path.unlink(missing_ok=True)
@@ -109,10 +116,8 @@ class Store:
             rename(source, final)
         except OSError:  # another file system; or, on Windows, somebody is reading this very object
             if not final.is_file() or sha256_file(final) != sha256:
-                copy = final.with_name(f".{final.name}.{os.getpid()}.part")
-                shutil.copyfile(source, copy)
-                _protect(copy)
-                rename(copy, final)
+                copy_aside(source, final)
+                _protect(final)
             source.unlink()
         return final
 
@@ -122,33 +127,27 @@ class Store:
 
     def remember(self, kind: str, key: str, entry: Entry) -> None:
         """Record that `key` of `kind` (``build``, ``sdist``) gave `entry`."""
-        write_atomic(self.root / "keys" / kind / key, json.dumps(asdict(entry), indent=1))
+        self.remember_text(kind, key, json.dumps(asdict(entry), indent=1))
 
     def recall(self, kind: str, key: str) -> Entry | None:
         """What `key` gave earlier, if its object is still there and whole."""
-        try:
-            data = json.loads((self.root / "keys" / kind / key).read_text("utf-8"))
-            entry = Entry(**data)
-        except FileNotFoundError:
-            return None
-        except (json.JSONDecodeError, TypeError):
-            return None  # written by another version: as good as absent
-        return entry if self.take(entry.sha256) else None
+        entry = _read_entry(self.recall_text(kind, key) or "")
+        return entry if entry and self.take(entry.sha256) else None
 
     def remember_text(self, kind: str, key: str, text: str) -> None:
         """Record a text, such as a lock, under `key`."""
-        write_atomic(self.root / "keys" / kind / key, text)
+        write_atomic(self._keys / kind / key, _sealed(text))
 
     def recall_text(self, kind: str, key: str) -> str | None:
-        """The text recorded under `key`."""
+        """The text recorded under `key`; one that was damaged is as good as absent."""
         try:
-            return (self.root / "keys" / kind / key).read_text("utf-8")
+            return _unsealed((self._keys / kind / key).read_bytes())
         except FileNotFoundError:
             return None
 
     def forget(self, kind: str, key: str) -> None:
         """Drop what is recorded under `key`."""
-        (self.root / "keys" / kind / key).unlink(missing_ok=True)
+        (self._keys / kind / key).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
@@ -190,24 +189,27 @@ class Store:
     def usage(self) -> Usage:
         """Count what is there."""
         objects = list(self._object_files())
-        builds = self.root / "keys" / "build"
         return Usage(
             root=self.root,
             objects=len(objects),
             object_bytes=sum(p.stat().st_size for p in objects),
-            builds=len(list(builds.iterdir())) if builds.is_dir() else 0,
+            builds=sum(path.parent.name == "build" for path in self._key_files()),
             sources=len(list(self.sources.iterdir())) if self.sources.is_dir() else 0,
             source_bytes=_size_below(self.sources),
             partial_bytes=_size_below(self.partial),
         )
 
     def damaged(self, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
-        """Re-hash every object; remove those whose bytes are wrong and return their names."""
+        """Re-hash every object and record; remove those whose bytes are wrong and return their names."""
         bad = []
         for path in self._object_files():
             if sha256_file(path, on_bytes=on_bytes) != path.name:
                 path.unlink(missing_ok=True)
                 bad.append(path.name)
+        for path in list(self._key_files()):
+            if _unsealed(path.read_bytes()) is None:
+                path.unlink(missing_ok=True)
+                bad.append(path.relative_to(self.root).as_posix())
         return bad
 
     def prune(self, *, older_than: float = 0.0) -> int:
@@ -227,18 +229,59 @@ class Store:
             self.root / "work",
             self.logs,
             self.machines,
-            self.root / "keys" / "environment",
+            self._keys / "environment",
         ):
             for path in list(folder.iterdir()) if folder.is_dir() else ():
                 if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
                     freed += _size_below(path)
                     remove_tree(path) if path.is_dir() else path.unlink()
+        return freed + self._prune_written_aside(min(limit, time.time() - _FORGOTTEN))
+
+    def _prune_written_aside(self, limit: float) -> int:
+        freed = 0
+        for path in [*self.objects.glob("*/.*.part"), *self._keys.glob("*/.*.part")]:
+            status = path.stat()
+            if status.st_mtime <= limit:
+                freed += status.st_size
+                path.unlink()
         return freed
 
     def _object_files(self) -> Iterator[Path]:
-        if self.objects.is_dir():
-            for folder in sorted(self.objects.iterdir()):
-                yield from (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+        return _visible_files(self.objects)
+
+    def _key_files(self) -> Iterator[Path]:
+        return _visible_files(self._keys)
+
+
+def _visible_files(root: Path) -> Iterator[Path]:
+    """The files in the folders of `root`, without those that are being written."""
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        yield from (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+
+
+def _read_entry(text: str) -> Entry | None:
+    """A recorded entry; one that another version wrote is as good as absent."""
+    try:
+        entry = Entry(**json.loads(text))
+        return entry if _SHA256.fullmatch(entry.sha256) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sealed(text: str) -> str:
+    """A record as it is written: damage to one must not name another object, or another file name."""
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def _unsealed(raw: bytes) -> str | None:
+    """The text of a record; None when it is not, byte for byte, what was written."""
+    stated, _, text = raw.partition(b"\n")
+    return text.decode() if hashlib.sha256(text).hexdigest().encode() == stated else None
 
 
 def _protect(path: Path) -> None:

@@ -25,10 +25,12 @@ from wheelferry.cli import (
 )
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
-# What the machine refuses, whatever was running: no space, no permission, a name too long.
+# What the machine refuses, whatever was running: no space, no permission, too long a name or file.
 _OF_THE_MACHINE = {
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,

@@ -11,7 +11,14 @@ from packaging.requirements import Requirement
 from wheelferry import __version__
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.files import files_below, folder_aside, require_space, same_file_system, sha256_file
+from wheelferry.files import (
+    clear_leftovers,
+    files_below,
+    folder_aside,
+    require_space,
+    same_file_system,
+    sha256_file,
+)
 from wheelferry.installer import PYZ, SCRIPTS, write_installer
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
 from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
@@ -52,6 +59,7 @@ def check_output(out: Path) -> None:
         if out.exists() or out.is_symlink():
             raise InputError(f"{out} is not a folder", hint="choose another --out")
         return
+    clear_leftovers(out / REPORT)
     names = {path.relative_to(out).as_posix() for path in files_below(out)}
     if not names:
         return

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, MissingError
-from wheelferry.files import contained, folder_aside, require_space, sha256_file
-from wheelferry.manifest import REPORT, TargetEntry
+from wheelferry.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
+from wheelferry.manifest import REPORT, Manifest, TargetEntry
 from wheelferry.page import render_page
 from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
 from wheelferry.stages.install import install, run_suite
@@ -48,6 +48,8 @@ def verify(
     if runner is Runner.WINE and level > Level.STATIC:
         require_wine(tools)
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
+    for folder in (root, root / REPORT):
+        clear_leftovers(folder)  # a killed run's own must not be held against the bundle
     started = time.perf_counter()
     opened, problems = verify_static(root, tools, prefix_length=prefix_length)
     static = LevelResult(
