@@ -1,18 +1,17 @@
 """Sources of a release: git clones kept in the store, folders beside a recipe, sdists; substitutions."""
 
 import gzip
-import lzma
 import os
 import posixpath
-import re
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from wheelferry.client.archives import BROKEN, unpack_archive, windows_objection
+from wheelferry.client.errors import Damaged
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.files import contained, files_below, remove_tree, rename, sha256_file, tree_hash, write_atomic
 from wheelferry.process import Runner
@@ -25,11 +24,8 @@ _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # and refuses paths of 260 characters unless told otherwise.
 _GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
 ON_WINDOWS = os.name == "nt"
-# Names that mean devices on Windows, in every folder and with every ending.
-_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
-# What tarfile raises for bytes that are not an archive, and for members that it refuses to unpack.
-_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+_UNREADABLE = (*BROKEN, gzip.BadGzipFile)
 _HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
 
 
@@ -147,17 +143,15 @@ def _names(source: Source, run: Runner) -> list[str]:
 def unfit_for_windows(names: Iterable[str]) -> list[str]:
     """Those of `names` that Windows cannot hold, or not beside one another, each with the reason.
 
-    Source: learn.microsoft.com, "Naming Files, Paths, and Namespaces". Windows does not complain: ``nul``
-    is thrown away, ``readme`` and ``README`` become one file.
+    Windows does not complain: ``nul`` is thrown away, ``readme`` and ``README`` become one file.
     """
     found = []
     seen: dict[str, str] = {}
     for name in sorted(names):
         for part in name.split("/"):
-            if part.split(".")[0].rstrip().upper() in _DEVICES:
-                found.append(f"{name}: {part} is a device")
-            elif part != part.rstrip(" .") or re.search(r'[<>:"|?*\\\x00-\x1f]', part):
-                found.append(f"{name}: not a name on Windows")
+            objection = windows_objection(part)
+            if objection:
+                found.append(f"{name}: {objection}")
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             found.append(f"{name}: the same name as {other}")
@@ -189,8 +183,8 @@ def _unpack_sdist(archive: Path, destination: Path) -> None:
     try:
         with tarfile.open(archive) as stream:
             top = _top_folder(stream.getmembers(), archive.name)
-            stream.extractall(aside, filter="data")
-    except _UNREADABLE as error:
+        unpack_archive(str(archive), str(aside))
+    except (*_UNREADABLE, Damaged) as error:
         raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
     rename(aside / top, destination)
     remove_tree(aside)

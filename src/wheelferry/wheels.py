@@ -20,8 +20,9 @@ from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelferry.client.archives import is_about_content, most_bytes
 from wheelferry.errors import BuildError, IntegrityError
-from wheelferry.files import CHUNK, contained
+from wheelferry.files import CHUNK
 from wheelferry.licences import Terms, licence_files
 from wheelferry.manifest import Footprint
 from wheelferry.metadata import STAMP, WheelInfo, path_length
@@ -32,6 +33,7 @@ UNREADABLE = (
     zipfile.BadZipFile, zlib.error, struct.error,
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError,
 )  # fmt: skip
+LARGEST_TEXT = 1 << 26  # bytes of METADATA or RECORD; that of a wheel with 100 000 files has 10 MB
 DIFFERS = "hash differs from RECORD"
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
@@ -44,7 +46,7 @@ def read_wheel(path: Path) -> WheelInfo:
             info = _dist_info(path, names)
             metadata = _headers(archive, f"{info}/METADATA")
             wheel = _headers(archive, f"{info}/WHEEL")
-            stamp = archive.read(f"{info}/{STAMP}") if f"{info}/{STAMP}" in names else None
+            stamp = _read_text(archive, f"{info}/{STAMP}").encode() if f"{info}/{STAMP}" in names else None
             return WheelInfo(
                 name=canonicalize_name(metadata["Name"] or ""),
                 version=Version(metadata["Version"] or ""),
@@ -63,7 +65,7 @@ def read_metadata(path: Path) -> bytes:
     """The METADATA file of a wheel, byte for byte; raises IntegrityError when it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read(f"{_dist_info(path, archive.namelist())}/METADATA")
+            return _read_text(archive, f"{_dist_info(path, archive.namelist())}/METADATA").encode()
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
 
@@ -107,7 +109,7 @@ def torch_cuda(path: Path) -> str | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            text = archive.read("torch/version.py").decode("utf-8")
+            text = _read_text(archive, "torch/version.py")
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: no readable torch wheel: {error}") from None
     match = re.search(r"^cuda\b[^=]*=\s*(?:'([\d.]+)'|None)", text, re.MULTILINE)
@@ -152,14 +154,11 @@ def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None
 def _compare_record(
     path: Path, archive: zipfile.ZipFile, on_bytes: Callable[[int], None] | None
 ) -> Iterable[str]:
+    yield from _unsafe(path, archive)
     names = [name for name in archive.namelist() if not name.endswith("/")]
-    for name in (
-        sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else ()
-    ):
-        yield f"{name}: stands in the archive twice"
     info = _dist_info(path, names)
     record = {
-        row[0]: row for row in csv.reader(io.StringIO(archive.read(f"{info}/RECORD").decode("utf-8"))) if row
+        row[0]: row for row in csv.reader(io.StringIO(_read_text(archive, f"{info}/RECORD"))) if len(row) > 1
     }
     unsigned = {f"{info}/{name}" for name in _UNSIGNED}
     for name in sorted(set(record) - set(names)):
@@ -181,6 +180,14 @@ def _compare_record(
             yield f"{name}: {DIFFERS}"
 
 
+def _read_text(archive: zipfile.ZipFile, name: str) -> str:
+    """A text of a wheel; ValueError for one that is larger than any can be, and would fill the memory."""
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_TEXT:
+        raise ValueError(f"{name} has {size} bytes")
+    return archive.read(name).decode("utf-8")
+
+
 def _hash_entry(
     archive: zipfile.ZipFile, name: str, algorithm: str, on_bytes: Callable[[int], None] | None
 ) -> str:
@@ -194,7 +201,7 @@ def _hash_entry(
 
 
 def _headers(archive: zipfile.ZipFile, name: str) -> "Message[str, str]":
-    return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
+    return HeaderParser().parsestr(_read_text(archive, name))
 
 
 def _dist_info(path: Path, names: Iterable[str]) -> str:
@@ -205,11 +212,41 @@ def _dist_info(path: Path, names: Iterable[str]) -> str:
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Unpack a wheel into `folder`; refuses names that would leave it."""
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.infolist():
-            contained(folder, entry.filename)
-        archive.extractall(folder)
+    """Unpack a wheel into `folder`.
+
+    Raises IntegrityError for one that cannot be read, that has a name twice or one that would leave the
+    folder, or that grows beyond measure.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for problem in _unsafe(wheel, archive):
+                raise IntegrityError(f"{wheel.name}: {problem}", hint="do not use this wheel")
+            archive.extractall(folder)
+    except UNREADABLE as error:
+        if isinstance(error, OSError) and not is_about_content(error):
+            raise
+        raise IntegrityError(f"{wheel.name}: not a readable wheel: {error}") from None
+
+
+def _unsafe(wheel: Path, archive: zipfile.ZipFile) -> Iterable[str]:
+    """What keeps a wheel from being unpacked anywhere, one line for each."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if sum(entry.file_size for entry in entries) > most_bytes(wheel.stat().st_size):
+        yield "unpacks to more than any honest wheel of its size"
+    for name in (
+        sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else ()
+    ):
+        yield f"{name}: stands in the archive twice"
+    for name in names:
+        if _leaves(name):
+            yield f"{name!r}: leads out of the environment"
+
+
+def _leaves(name: str) -> bool:
+    """Whether an entry would land beside the folder that a wheel is unpacked to, on any system."""
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name
 
 
 def amend_metadata(folder: Path, *, version: str, requires: Iterable[str], stamp: bytes) -> None:

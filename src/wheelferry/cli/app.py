@@ -23,6 +23,7 @@ from wheelferry.cli import (
     splitting,
     updating,
 )
+from wheelferry.client.errors import Stop
 from wheelferry.errors import Interrupted, MissingError, WheelferryError
 
 # What the machine refuses, whatever was running: no space, no permission, too long a name or file.
@@ -123,7 +124,7 @@ def main() -> None:
                 "interrupted", hint="run the same command again: it continues from what is in the store"
             )
         )
-    except WheelferryError as error:
+    except (WheelferryError, Stop) as error:  # what the client's own code raises has the same exit codes
         _end(error)
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
@@ -132,7 +133,7 @@ def main() -> None:
         _end(MissingError(f"{error.strerror}: {error.filename or 'while writing'}", hint=hint))
 
 
-def _end(error: WheelferryError) -> None:
+def _end(error: WheelferryError | Stop) -> None:
     from wheelferry.cli.console import print_error, print_json
 
     if "--json" in sys.argv:

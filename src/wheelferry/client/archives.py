@@ -3,9 +3,12 @@
 `tarfile` knows no filters before Python 3.12, so what may be in an archive is decided here.
 """
 
+import errno
 import os
+import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,15 +22,31 @@ except ImportError:  # a Python that was built without it; tarfile then says tha
 
 CHUNK = 1 << 20
 _ZIP = b"PK\x03\x04"
-_BROKEN = (
+# What the standard library raises for bytes that are not an archive.
+BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     _LzmaError,
     EOFError,
-    NotImplementedError,  # a zip file with a compression that zipfile does not know
+    struct.error,
+    RuntimeError,  # a zip file with a compression that zipfile does not know, or with a password
+    ValueError,  # numbers and names that cannot be, dates among them
+    OverflowError,
 )
 _MOST_LINKS = 40  # that are followed one after another, as in Linux
+_MOST_FOLDERS = 200  # in one path; os.makedirs calls itself for each
+_HEADERS = (b"L", b"K", b"x", b"g", b"X")  # kinds of entries that only say something of the next one
+_LONGEST_HEADER = 1 << 20  # bytes of a name or of an extended header, which tarfile reads at once
+# An archive may always unpack to so much, and beyond that to so many times its size, each entry counted as
+# a block of the disk at least. Wheels, Pythons and images give 2 to 4 times theirs, annotations in JSON 30.
+_ALWAYS_ALLOWED = 1 << 30
+_MOST_GROWTH = 200
+_BLOCK = 4096
+_ON_WINDOWS = os.name == "nt"
+# Names that mean devices on Windows, in every folder and with every ending.
+_DEVICES = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -43,21 +62,75 @@ class _Entry(object):
         self.open_content = open_content
 
 
+def is_about_content(error):
+    """Whether an OSError says that an archive is damaged, and not that the disk refuses something.
+
+    gzip and bz2 raise one without a number, zipfile seeks to places that no file has.
+    """
+    return error.errno in (None, errno.EINVAL)
+
+
+class _Member(tarfile.TarInfo):
+    """An entry of a tar whose extended header is not read when it is larger than any can be."""
+
+    def _proc_member(self, archive):
+        # the one method that tarfile means to be overridden
+        if self.type in _HEADERS and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError("a header of %d bytes" % self.size)
+        return super(_Member, self)._proc_member(archive)  # type: ignore
+
+
+class _Room(object):
+    """How much an archive may still become on the disk."""
+
+    def __init__(self, path):
+        self._path = path
+        self._left = most_bytes(os.path.getsize(path))
+
+    def take(self, size):
+        """Count `size` bytes; Damaged when that is more than any honest archive of this size holds."""
+        self._left -= size
+        if self._left < 0:
+            raise Damaged(
+                "%s grows to more than %d times its size: a bomb" % (self._path, _MOST_GROWTH),
+                hint="do not use this archive",
+            )
+
+
+def most_bytes(packed):
+    """How much an archive of `packed` bytes may unpack to."""
+    return max(_ALWAYS_ALLOWED, packed * _MOST_GROWTH)
+
+
+def windows_objection(part):
+    """Why Windows cannot hold a file or folder called `part`; None when it can.
+
+    Source: learn.microsoft.com, "Naming Files, Paths, and Namespaces". Windows does not complain: ``nul`` is
+    thrown away.
+    """
+    if _DEVICES.match(part):
+        return "%s is a device" % part
+    return "not a name on Windows" if _NOT_ON_WINDOWS.search(part) else None
+
+
 def unpack_archive(path, folder, on_bytes=None):
     """Unpack the tar (plain, gzip, bzip2, xz) or zip archive `path` into `folder`.
 
     Returns what was written, files and links, as paths relative to `folder` with forward slashes.
     Executable files stay executable, symbolic links stay links; owners, special bits and times of zip
     files do not count. Raises Damaged for an archive that cannot be read, and for one with an entry that
-    would land or lead outside of `folder`, that is there already, or that is no file, folder or link.
-    After an error a part of it is there. `on_bytes` hears of each piece that is written.
+    would land or lead outside of `folder`, that is there already, or that is no file, folder or link, and
+    for one that grows beyond measure. After an error a part of it is there. `on_bytes` hears of each piece
+    that is written.
     """
     os.makedirs(folder, exist_ok=True)
     written = {}  # type: dict[str, str]
     links = {}
+    room = _Room(path)
     try:
         for entry in _entries(path):
             parts = _parts(entry.name, path)
+            room.take(_BLOCK)
             if not parts:
                 continue  # the folder itself
             destination = os.path.join(folder, *parts)
@@ -66,7 +139,7 @@ def unpack_archive(path, folder, on_bytes=None):
                 continue
             _make_folder(os.path.dirname(destination), entry, path)
             if entry.kind == "file":
-                _write(entry, destination, path, on_bytes)
+                _write(entry, destination, path, room, on_bytes)
             elif entry.kind == "hardlink":
                 _link(entry, destination, folder, written, path)
             elif entry.kind == "symlink":
@@ -74,12 +147,11 @@ def unpack_archive(path, folder, on_bytes=None):
             else:
                 raise _refused(path, entry.name, "is neither a file nor a folder nor a link")
             written["/".join(parts)] = entry.kind
-    except _BROKEN as error:
+    except BROKEN as error:
         raise Damaged("%s cannot be unpacked: %s" % (path, error or "it ends early")) from None
     except OSError as error:
-        if error.errno is not None:
+        if not is_about_content(error):
             raise
-        # gzip and bz2 speak of bad content with an OSError that has no number
         raise Damaged("%s cannot be unpacked: %s" % (path, error)) from None
     # last, so that nothing is written through one of them
     _make_links(links, folder, path)
@@ -93,7 +165,7 @@ def _entries(path):
 
 
 def _tar_entries(path):
-    with tarfile.open(path, "r:*") as archive:
+    with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
         for member in archive:
             if member.isreg():
                 kind = "file"
@@ -126,6 +198,8 @@ def _zip_entries(path):
             elif member.flag_bits & 1:
                 raise Damaged("%s: %s is encrypted" % (path, member.filename))
             elif stat.S_ISLNK(mode):
+                if member.file_size > _LONGEST_HEADER:
+                    raise _refused(path, member.filename, "is a link with %d bytes" % member.file_size)
                 kind, target = "symlink", archive.read(member).decode("utf-8", "replace")
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 kind = "other"
@@ -143,12 +217,17 @@ def _parts(name, path):
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if _is_elsewhere(name) or ".." in parts or "\0" in name:
         raise _refused(path, name, "leads out of the folder")
+    if len(parts) > _MOST_FOLDERS:
+        raise _refused(path, name[:80], "lies in %d folders" % len(parts))
+    objections = [windows_objection(part) for part in parts] if _ON_WINDOWS else []
+    if any(objections):
+        raise _refused(path, name, "cannot be: %s" % next(filter(None, objections)))
     return parts
 
 
-def _is_elsewhere(name, windows=os.name == "nt"):
+def _is_elsewhere(name):
     """Whether a name counts from somewhere else than the folder, or has marks that Windows reads so."""
-    return name.startswith("/") or (windows and any(mark in name for mark in ":\\"))
+    return name.startswith("/") or (_ON_WINDOWS and any(mark in name for mark in ":\\"))
 
 
 def _make_folder(folder, entry, path):
@@ -158,7 +237,7 @@ def _make_folder(folder, entry, path):
         raise _refused(path, entry.name, "is a file and a folder at once") from None
 
 
-def _write(entry, destination, path, on_bytes):
+def _write(entry, destination, path, room, on_bytes):
     try:
         handle = os.open(destination, _EXCLUSIVE, 0o777 if entry.executable else 0o666)
     except FileExistsError:
@@ -168,6 +247,7 @@ def _write(entry, destination, path, on_bytes):
             piece = content.read(CHUNK)
             if not piece:
                 break
+            room.take(len(piece))
             sink.write(piece)
             if on_bytes:
                 on_bytes(len(piece))

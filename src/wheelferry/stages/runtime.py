@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from elftools.common.exceptions import ELFError
 
-from wheelferry.client.archives import unpack_archive
+from wheelferry.client.archives import BROKEN, unpack_archive
 from wheelferry.errors import InputError
 from wheelferry.files import files_below
 from wheelferry.manifest import Footprint, Runtime
 from wheelferry.platforms.linux import ElfFacts, read_elf
+from wheelferry.source import unfit_for_windows
 from wheelferry.store import Entry
 from wheelferry.targets import Target, glibc_minor
 from wheelferry.tools import Tools
@@ -81,6 +82,7 @@ def take_archive(archive: Path, tools: Tools) -> Carried:
         tree = work / "tree"
         unpack_archive(str(archive), str(tree))
         if program.endswith(".exe"):
+            _require_windows_names(tree, archive)
             version, system, glibc = _windows_version(tree), "win_amd64", 0
         else:
             version, system, glibc = _linux_python(tree, program, tools)
@@ -142,7 +144,7 @@ def _members(archive: Path) -> Iterator[str]:
         else:
             with zipfile.ZipFile(archive) as zipped:
                 yield from [item.filename for item in zipped.infolist() if not item.is_dir()]
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (*BROKEN, OSError) as error:
         raise InputError(f"--runtime {archive} cannot be read: {error}") from None
 
 
@@ -162,6 +164,16 @@ def _footprint(tree: Path) -> Footprint:
         files=len(files),
         longest_path=max(len(path.relative_to(tree).as_posix()) for path in files),
     )
+
+
+def _require_windows_names(tree: Path, archive: Path) -> None:
+    """Raise InputError for files that a client's Windows would not have, or would have only one of."""
+    unfit = unfit_for_windows(path.relative_to(tree).as_posix() for path in files_below(tree))
+    if unfit:
+        raise InputError(
+            f"--runtime {archive} has files that Windows cannot hold:\n" + "\n".join(unfit[:10]),
+            hint="take NuGet's package `python`, or python-build-standalone",
+        )
 
 
 def _windows_version(tree: Path) -> str:
