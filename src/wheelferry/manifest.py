@@ -1,10 +1,11 @@
 """``bundle.json``: what a bundle is made of. Its text is canonical, so one changed byte shows."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
 
@@ -17,6 +18,8 @@ NAME = "bundle.json"
 REPORT = "report"
 # What signs the manifest, where it was signed; not listed in it either.
 SIGNATURE = f"{NAME}.sig"
+_Value = TypeVar("_Value")
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError)
 _TEXTS = ("recipe", "release", "distribution", "source", "commit", "created_by")
 
 
@@ -167,28 +170,83 @@ class Manifest:
         }
 
 
-def parse_manifest(text: str) -> Manifest:
-    """Read a manifest; raises InputError for a text that `to_text` did not write in this form."""
+class _Unfit(Exception):
+    """A value that cannot be, and the path of its key: ``targets[0].runtime.path``."""
+
+
+def parse_manifest(text: str, *, file: str = NAME) -> Manifest:
+    """Read a manifest; raises InputError, which names `file` and key, for what `to_text` did not write so."""
     try:
         data = json.loads(text)
-        if data["format"] != FORMAT:
+        with _at("format"):
+            version = data["format"]
+        if version != FORMAT:
             raise InputError(
-                f"{NAME} has format {data['format']}, this wheelferry reads {FORMAT}",
+                f"{file} has format {json.dumps(version)[:20]}, this wheelferry reads {FORMAT}",
                 hint="use the wheelferry that made the bundle, or a newer one",
             )
         manifest = Manifest(
-            **{name: _text(data[name]) for name in _TEXTS},
-            targets=tuple(_target_entry(entry) for entry in data["targets"]),
-            files=tuple(_file(file) for file in data["files"]),
-            origins={_text(name): _text(origin) for name, origin in data["origins"].items()},
-            assets=tuple(_asset(asset) for asset in data.get("assets", [])),
-            asset_variables={
-                _text(root): _text(variable) for root, variable in data.get("asset_variables", {}).items()
-            },
+            **{name: _read(data, name, _text) for name in _TEXTS},
+            targets=_each(data, "targets", _target_entry),
+            files=_each(data, "files", _file),
+            origins=_read(data, "origins", _texts_by_name),
+            assets=_each({"assets": [], **data}, "assets", _asset),
+            asset_variables=_read({"asset_variables": {}, **data}, "asset_variables", _texts_by_name),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{NAME} is not a bundle's manifest ({type(error).__name__}: {error})") from None
-    return manifest
+        _require_once("files", (file.path for file in manifest.files))
+        _require_once("targets", (entry.target.name for entry in manifest.targets))
+        return manifest
+    except _Unfit as error:
+        reason = str(error)
+    except (ValueError, RecursionError) as error:  # json's own, which name line and column
+        reason = str(error)
+    reason = " ".join(reason.split())[:300]
+    raise InputError(f"{file} is not a bundle's manifest: {reason}", hint="get the bundle anew")
+
+
+@contextlib.contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Say of whatever is wrong inside where that is."""
+    try:
+        yield
+    except _Unfit as error:
+        separator = "" if str(error).startswith("[") else "."
+        raise _Unfit(f"{place}{separator}{error}") from None
+    except KeyError as error:
+        raise _Unfit(
+            f"{place}: {error} is missing" if error.args[0] != place else f"{place} is missing"
+        ) from None
+    except _UNFIT as error:
+        raise _Unfit(f"{place}: {error}") from None
+
+
+def _read(data: Mapping[str, Any], name: str, parse: Callable[[Any], _Value]) -> _Value:
+    with _at(name):
+        return parse(data[name])
+
+
+def _each(data: Mapping[str, Any], name: str, parse: Callable[[Any], _Value]) -> tuple[_Value, ...]:
+    """A list, of which every item says where it is when it cannot be."""
+    found = []
+    with _at(name):
+        if not isinstance(data[name], list):
+            raise TypeError(f"{str(data[name])[:40]!r} is not a list")
+        for number, item in enumerate(data[name]):
+            with _at(f"[{number}]"):
+                found.append(parse(item))
+    return tuple(found)
+
+
+def _require_once(place: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _Unfit(f"{place}: {name!r} is there twice")
+        seen.add(name)
+
+
+def _texts_by_name(data: Mapping[str, Any]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in data.items()}
 
 
 def is_untouched(text: str, manifest: Manifest) -> bool:
@@ -197,71 +255,77 @@ def is_untouched(text: str, manifest: Manifest) -> bool:
 
 
 def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
-    fields = {name: _text(data["target"][name]) for name in ("python", "platform", "torch", "backend")}
-    target = Target(**fields)
-    parse_python(target.python)
-    parse_torch(target.torch)
-    parse_backend(target.backend)
-    if parse_platform(target.platform, host_glibc_minor=None) != target.platform:
-        raise ValueError(f"{target.platform} is no platform tag")
     return TargetEntry(
-        target=target,
-        requirements=_file_name(data["requirements"]),
-        pylock=_file_name(data["pylock"]),
-        built=_file_name(data["built"]),
-        extensions=_texts(data["extensions"]),
-        cuda=_device_code(data["cuda"]) if "cuda" in data else None,
+        target=_read(data, "target", _target),
+        requirements=_read(data, "requirements", _file_name),
+        pylock=_read(data, "pylock", _file_name),
+        built=_read(data, "built", _file_name),
+        extensions=_read(data, "extensions", _texts),
+        cuda=_read(data, "cuda", _device_code) if "cuda" in data else None,
         on_stable_abi=bool(data.get("on_stable_abi", False)),
-        plan=_text(data.get("plan", "")),
-        requested=_requirements(data.get("requested", [])),
-        footprint=_footprint(data["footprint"]) if "footprint" in data else None,
-        uv=_inside(data["uv"]) if "uv" in data else "",
-        pip=_inside(data["pip"]) if "pip" in data else "",
-        runtime=_runtime(data["runtime"]) if "runtime" in data else None,
+        plan=_read({"plan": "", **data}, "plan", _text),
+        requested=_read({"requested": [], **data}, "requested", _requirements),
+        footprint=_read(data, "footprint", _footprint) if "footprint" in data else None,
+        uv=_read(data, "uv", _inside) if "uv" in data else "",
+        pip=_read(data, "pip", _inside) if "pip" in data else "",
+        runtime=_read(data, "runtime", _runtime) if "runtime" in data else None,
     )
 
 
+def _target(data: Mapping[str, Any]) -> Target:
+    target = Target(**{name: _read(data, name, _text) for name in ("python", "platform", "torch", "backend")})
+    parse_python(target.python)
+    parse_backend(target.backend)
+    if parse_torch(target.torch) != target.torch:
+        raise ValueError(f"{target.torch} is no torch version as it is written here")
+    if parse_platform(target.platform, host_glibc_minor=None) != target.platform:
+        raise ValueError(f"{target.platform} is no platform tag")
+    return target
+
+
 def _footprint(data: Mapping[str, Any]) -> Footprint:
-    return Footprint(**{name: _whole(data[name]) for name in ("bytes", "files", "longest_path")})
+    return Footprint(**{name: _read(data, name, _whole) for name in ("bytes", "files", "longest_path")})
 
 
 def _runtime(data: Mapping[str, Any]) -> Runtime:
     return Runtime(
-        path=_inside(data["path"]),
-        program=_inside(data["program"]),
-        version=_text(data["version"]),
-        footprint=_footprint(data["footprint"]),
+        path=_read(data, "path", _inside),
+        program=_read(data, "program", _inside),
+        version=_read(data, "version", _text),
+        footprint=_read(data, "footprint", _footprint),
     )
 
 
 def _asset(data: Mapping[str, Any]) -> Asset:
     return Asset(
-        path=_inside(data["path"]),
-        licence=_text(data["licence"]),
-        origin=_text(data["origin"]),
+        path=_read(data, "path", _inside),
+        licence=_read(data, "licence", _text),
+        origin=_read(data, "origin", _text),
         unpack=bool(data["unpack"]),
     )
 
 
 def _device_code(data: Mapping[str, Any]) -> DeviceCode:
-    return DeviceCode(
-        modules=_texts(data["modules"]), images=_texts(data["images"]), kernels=_texts(data["kernels"])
-    )
+    return DeviceCode(**{name: _read(data, name, _texts) for name in ("modules", "images", "kernels")})
 
 
 def _file(data: Mapping[str, Any]) -> File:
-    return File(path=_text(data["path"]), size=_whole(data["size"]), sha256=_text(data["sha256"]))
+    return File(
+        path=_read(data, "path", _inside),
+        size=_read(data, "size", _whole),
+        sha256=_read(data, "sha256", _text),
+    )
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise TypeError(f"{str(value)[:40]!r} is not a whole number of 63 bits")
     return value
 
 
 def _texts(values: object) -> tuple[str, ...]:
     if not isinstance(values, list):
-        raise TypeError(f"{values!r} is not a list")
+        raise TypeError(f"{str(values)[:40]!r} is not a list")
     return tuple(_text(value) for value in values)
 
 
@@ -274,14 +338,17 @@ def _requirements(values: object) -> tuple[str, ...]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{str(value)[:40]!r} is not a text")
+    value.encode()  # half of a surrogate pair is a ValueError, here and not where it is printed
+    if "\0" in value:
+        raise ValueError(f"{value[:40]!r} has a NUL character")
     return value
 
 
 def _file_name(value: object) -> str:
     """A plain file name: a manifest must not lead out of its folder."""
     name = _text(value)
-    if not name or "/" in name or "\\" in name or name.startswith("."):
+    if not name or name.startswith(".") or any(sign in name for sign in "/\\:\n"):
         raise ValueError(f"{name!r} is not a plain file name")
     return name
 
@@ -290,7 +357,7 @@ def _inside(value: object) -> str:
     """A relative path with forward slashes that stays in the bundle."""
     path = _text(value)
     parts = path.split("/")
-    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in parts):
+    if "\\" in path or ":" in path or "\n" in path or any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{path!r} is not a path inside the bundle")
     return path
 

@@ -400,16 +400,33 @@ def parse_torch_table(text: str, *, file: str) -> tuple[Torch, ...]:
 def _validated(model: type[_M], text: str, file: str) -> _M:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # thousands of digits or brackets are no TOMLDecodeError
         raise InputError(f"{file}: not TOML: {error}") from None
+    unusable = [f"{file}: {_key_path(place)}has a NUL character" for place in _with_nul(data)]
+    if unusable:
+        raise InputError("\n".join(unusable), hint="no path, address or variable can have one")
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [f"{file}: {_key_path(p['loc'])}{p['msg']}" for p in error.errors()]
+        problems = [f"{file}: {_key_path(p['loc'])}{' '.join(p['msg'].split())}" for p in error.errors()]
         raise InputError(
             "\n".join(problems),
             hint="the keys are described by recipes/recipe.schema.json (wheelferry recipes --schema)",
         ) from None
+
+
+def _with_nul(document: object) -> Iterable[tuple[int | str, ...]]:
+    """The places of texts that no file system and no process takes."""
+    waiting: list[tuple[tuple[int | str, ...], object]] = [((), document)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            yield from ((*place, key) for key in value if "\0" in key)
+            waiting += [((*place, key), item) for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*place, number), item) for number, item in enumerate(value)]
+        elif isinstance(value, str) and "\0" in value:
+            yield place
 
 
 def _key_path(location: Iterable[int | str]) -> str:

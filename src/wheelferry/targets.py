@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from wheelferry.errors import InputError
 
-_MANYLINUX = re.compile(r"^manylinux_2_(?P<minor>\d+)_(?P<arch>x86_64|aarch64)$")
+_MANYLINUX = re.compile(r"^manylinux_2_(?P<minor>[0-9]{1,3})_(?P<arch>x86_64|aarch64)$")
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_GLIBC_MINOR = {"x86_64": 5, "aarch64": 17}
 
@@ -135,14 +135,14 @@ def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
 
 def parse_python(text: str) -> str:
     """Turn ``--python`` into ``MAJOR.MINOR``; raises InputError for anything else."""
-    if not re.fullmatch(r"3\.\d{1,2}", text):
+    if not re.fullmatch(r"3\.[0-9]{1,2}", text):
         raise InputError(f"unknown Python {text!r}", hint="give major and minor, as in --python 3.12")
     return text
 
 
 def parse_backend(text: str) -> str:
     """Check ``--backend``; raises InputError for what PyTorch has no name for."""
-    if text not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu\d{2,3}", text):
+    if text not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu[0-9]{2,3}", text):
         raise InputError(
             f"unknown backend {text!r}",
             hint="use cpu, cu130 (CUDA 13.0), cu126 and so on, or default: torch as your index offers it",
@@ -154,8 +154,8 @@ def parse_torch(text: str) -> str:
     """Turn ``--torch`` into a normalised public version; raises InputError for anything else."""
     try:
         version = Version(text)
-    except InvalidVersion:
-        raise InputError(f"unknown torch {text!r}", hint="write it as in --torch 2.13.0") from None
+    except ValueError:  # InvalidVersion, and what int says to thousands of digits
+        raise InputError(f"unknown torch {text[:40]!r}", hint="write it as in --torch 2.13.0") from None
     if version.local or len(version.release) != 3:
         raise InputError(
             f"torch {text!r} is not a full public version",

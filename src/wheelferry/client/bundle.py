@@ -67,6 +67,9 @@ class Target(object):
         digits = self.backend[2:]
         return int(digits[:-1]), int(digits[-1])
 
+# What reading a document raises that has other contents than ours.
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+
 
 class Bundle(object):
     """A bundle's folder and the content of its manifest."""
@@ -127,7 +130,11 @@ class Bundle(object):
 
 def open_bundle(root):
     """The bundle in `root`. Raises BadInput when there is none, Damaged when its manifest was altered."""
-    return Bundle(root, read_manifest(root))
+    document = read_manifest(root)
+    try:
+        return Bundle(root, document)
+    except _UNFIT as error:
+        raise _senseless(os.path.join(root, NAME), error) from None
 
 
 def read_manifest(root):
@@ -139,10 +146,19 @@ def read_manifest(root):
         raise BadInput(
             "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
         ) from None
-    outside = [name for name in _paths(document) if not _is_inside(name)]
+    try:
+        outside = [name for name in _paths(document) if not _is_inside(name)]
+    except _UNFIT as error:
+        raise _senseless(path, error) from None
     if outside:
         raise Damaged("%s names paths outside of the bundle: %s" % (path, ", ".join(outside[:5])))
     return document
+
+
+def _senseless(path, error):
+    """The error for a manifest whose digest fits, so that somebody wrote it like that."""
+    reason = "%s: %s" % (type(error).__name__, error)
+    return Damaged("%s is not a bundle's manifest (%s)" % (path, reason), hint=_COPY)
 
 
 def _paths(document):

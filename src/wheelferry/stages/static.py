@@ -67,13 +67,13 @@ def open_bundle(root: Path) -> tuple[Manifest, str]:
         # newline="" keeps what is on disk: a changed line ending is a change
         with (root / NAME).open(encoding="utf-8", newline="") as stream:
             text = stream.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(
             f"{root} is not a bundle: it has no {NAME}", hint="give the folder that bundle --out made"
         ) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{root / NAME}: not UTF-8: {error}") from None
-    return parse_manifest(text), text
+    return parse_manifest(text, file=str(root / NAME)), text
 
 
 def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
