@@ -175,7 +175,7 @@ def test_a_manifest_of_odd_values_is_read_or_refused(rich: dict[str, Any]) -> No
         (lambda d: d.update(release="\ud800"), "release: "),
         (lambda d: d.update(release="a\0"), "release: 'a\\x00' has a NUL"),
         (lambda d: d["targets"][0]["target"].update(python="4"), "targets[0].target: unknown Python '4'"),
-        (lambda d: d["targets"][0]["runtime"]["footprint"].pop("files"), "runtime.footprint.files is missing"),
+        (lambda d: d["targets"][0]["runtime"]["footprint"].pop("files"), "footprint.files is missing"),
         (lambda d: d["targets"][0].update(requested=["a b"]), "targets[0].requested: "),
         (lambda d: d.update(format=99), "has format 99"),
         (lambda d: d.update(origins=[]), "origins: "),

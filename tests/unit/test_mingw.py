@@ -95,6 +95,16 @@ def test_the_import_library_has_the_names_of_python_that_the_objects_leave_open(
     ]
 
 
+def test_strftime_comes_from_the_newer_c_library(tmp_path: Path) -> None:
+    tools = FakeTools(pe_file(["python312.dll", "ucrtbase.dll"]))
+    compiled(tmp_path, tools)
+    assert (tmp_path / "work/ucrtbase.def").read_text().split() == [
+        *("LIBRARY", "ucrtbase.dll", "EXPORTS", "strftime")
+    ]
+    (link,) = (command for command in tools.commands if "-shared" in command)
+    assert str(tmp_path / "work/libucrtbase.a") in link
+
+
 @pytest.mark.parametrize(
     "dll",
     [

@@ -67,6 +67,7 @@ class Target(object):
         digits = self.backend[2:]
         return int(digits[:-1]), int(digits[-1])
 
+
 # What reading a document raises that has other contents than ours.
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 

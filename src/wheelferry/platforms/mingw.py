@@ -1,9 +1,9 @@
 """Windows modules compiled on Linux: mingw-w64, the headers of a Windows torch wheel, and the facade.
 
 Nothing of Microsoft's is needed. The module imports torch_cpu.dll (C functions of the stable ABI),
-python3XX.dll, and KERNEL32 and msvcrt, which every Windows has. Its C library (msvcrt) is another one than
-torch's and Python's (ucrt): no FILE, errno or memory to be freed crosses the border, and where torch hands
-over memory or takes it, facade/include/wheelferry/abi.h uses torch's own C library.
+python3XX.dll, and KERNEL32, msvcrt and ucrtbase, which every Windows has. Its C library (msvcrt) is another
+one than torch's and Python's (ucrtbase): no FILE, errno or memory to be freed crosses the border, and where
+torch hands over memory or takes it, facade/include/wheelferry/abi.h uses torch's own C library.
 """
 
 import re
@@ -42,6 +42,11 @@ _IMAGE_BASE = "-Wl,--image-base,0x180000000"
 _ALLOWED = re.compile(
     r"(?i)kernel32\.dll|msvcrt\.dll|ucrtbase\.dll|api-ms-win-crt-[a-z0-9-]+\.dll|torch_cpu\.dll"
 )
+
+
+# What the module takes from the C library of torch and Python instead of msvcrt, whose strftime knows no
+# format of C99 (%F, %n …; learn.microsoft.com, "strftime") and says nothing of what it does with one.
+_OF_UCRT = ("strftime",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,13 +111,17 @@ def compile_module(
     words, or when the module would import anything that a Windows with torch lacks.
     """
     objects = compile_objects(module, headers, toolchain.compiler, [], workshop)
-    library = _python_library(objects, python, toolchain=toolchain, run=workshop.run, work=workshop.folder)
+    libraries = [
+        import_library,
+        _python_library(objects, python, toolchain, workshop),
+        _import_library("ucrtbase", _OF_UCRT, toolchain, workshop),
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
     # this machine or this minute stays in it
     link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp", _IMAGE_BASE]
     workshop.run(
-        [toolchain.compiler, *link, "-o", out, *objects, import_library, library],
+        [toolchain.compiler, *link, "-o", out, *objects, *libraries],
         step=f"link {out.name}",
     )
     _check_imports(out, python)
@@ -120,24 +129,24 @@ def compile_module(
 
 
 def _python_library(
-    objects: Sequence[Path],
-    python: tuple[int, int],
-    *,
-    toolchain: Toolchain,
-    run: Runner,
-    work: Path,
+    objects: Sequence[Path], python: tuple[int, int], toolchain: Toolchain, workshop: Workshop
 ) -> Path:
     """An import library of python3XX.dll with the names that the objects leave open and that are Python's.
 
     So no Windows Python is needed here. That the DLL has them all is CPython's promise of its C API.
     """
-    said = run([toolchain.nm, "--undefined-only", "--no-sort", *objects], step="list what the objects need")
+    command: list[str | Path] = [toolchain.nm, "--undefined-only", "--no-sort", *objects]
+    said = workshop.run(command, step="list what the objects need")
     names = sorted(set(re.findall(r"\bU (?:__imp_)?(_?Py\w+)$", said.output, re.MULTILINE)))
-    dll = f"python{python[0]}{python[1]}"
-    definition = work / f"{dll}.def"
+    return _import_library(f"python{python[0]}{python[1]}", names, toolchain, workshop)
+
+
+def _import_library(dll: str, names: Sequence[str], toolchain: Toolchain, workshop: Workshop) -> Path:
+    """A library that makes a module import those of `names` that it calls from `dll`."""
+    definition = workshop.folder / f"{dll}.def"
     definition.write_text("\n".join([f"LIBRARY {dll}.dll", "EXPORTS", *names]) + "\n", encoding="ascii")
-    library = work / f"lib{dll}.a"
-    run(
+    library = workshop.folder / f"lib{dll}.a"
+    workshop.run(
         [toolchain.dlltool, "-m", "i386:x86-64", "-d", definition, "-l", library],
         step=f"make an import library of {dll}.dll",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from wheelferry.checks import Code, Problem
 from wheelferry.errors import InputError, MissingError
 from wheelferry.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
-from wheelferry.manifest import REPORT, Manifest, TargetEntry
+from wheelferry.manifest import REPORT, TargetEntry
 from wheelferry.page import render_page
 from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
 from wheelferry.stages.install import install, run_suite
