@@ -16,7 +16,7 @@ from wheelferry.recipe import ConditionalRequirement, Recipe, Release, Substitut
 from wheelferry.targets import DEFAULT_BACKEND, Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
-BUILD_FORMAT = 4
+BUILD_FORMAT = 5
 
 # torch for Windows loads msvcp140.dll and its like, which a bare Windows lacks: this wheel brings them.
 WINDOWS_RUNTIME = "msvc-runtime"
