@@ -24,6 +24,7 @@ from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
 KILLS = int(os.environ.get("WHEELFERRY_KILLS", "12"))
+CHANGES = int(os.environ.get("WHEELFERRY_CHANGES", "100"))
 OLDER_TORCH = replace(TARGET, torch="2.12.0")
 OTHER_PYTHON = replace(TARGET, python="3.12")
 

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import TARGET
 from shipments import (
+    CHANGES,
     OLDER_TORCH,
     OTHER_PYTHON,
     Yard,
@@ -225,7 +226,7 @@ def test_damage_is_named_and_what_was_right_is_kept(
 def test_every_changed_byte_of_a_delta_is_found(pair: tuple[Path, Path], delta: Path, tmp_path: Path) -> None:
     chance = random.Random(20261122)
     names = [name for name in contents(delta) if not name.endswith("/") and (delta / name).stat().st_size]
-    for _ in range(100):
+    for _ in range(CHANGES):
         name = chance.choice(names)
         whole = (delta / name).read_bytes()
         place = flip(delta / name, chance)

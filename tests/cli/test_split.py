@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shipments import Yard, contents, ferry, flip, kill_and_repeat, python_of, run
+from shipments import CHANGES, Yard, contents, ferry, flip, kill_and_repeat, python_of, run
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.console import Console
 from wheelferry.client.documents import read_sealed, seal
@@ -159,7 +159,7 @@ def test_every_changed_byte_of_a_set_is_found(media: list[Path], tmp_path: Path)
     chance = random.Random(20261123)
     root = media[0].parent
     names = [name for name in contents(root) if not name.endswith("/")]
-    for _ in range(150):
+    for _ in range(CHANGES):
         name = chance.choice(names)
         whole = (root / name).read_bytes()
         place = flip(root / name, chance)

@@ -125,7 +125,7 @@ class Work(object):
             return False
         if not os.path.isdir(self.out) or os.path.islink(self.out):
             raise BadInput("%s is there and is no folder" % self.out, hint="choose another --out")
-        names = list_files(self.out)
+        names = list_files(unlimited(self.out))
         if not names:
             return False
         if set(names) != set(files) or find_beside(Tree(self.out, files), console, "look at %s" % self.out):
