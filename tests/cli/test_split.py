@@ -63,6 +63,7 @@ def test_each_medium_stays_below_its_size_and_has_all_that_joins(media: list[Pat
 
 
 def test_joined_volumes_are_the_bundle(media: list[Path], bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    (media[0].parent / "README.txt").write_text("whose stick this is", "utf-8")
     before = contents(media[0].parent)
     ferry("join", media[0].parent, "--out", tmp_path / "out ö")
     assert contents(tmp_path / "out ö") == contents(bundle)

@@ -15,7 +15,6 @@ from wheelferry.client.carried import (
     Unreadable,
     Work,
     check_size,
-    find_beside,
     listed,
     parse_files,
     pieces,
@@ -239,15 +238,14 @@ def join(found, out, console):
 
 def _companions(found, console):
     """What is wrong with what lies beside the volumes; what is not there is not needed."""
+    known = found.index.companions
     problems = []
-    for folder in found.folders:
-        there = {
-            name: value
-            for name, value in found.index.companions.items()
-            if os.path.lexists(os.path.join(folder, name))
-        }
-        if there:
-            problems += find_beside(Tree(folder, there), console, "check what lies in %s" % folder)
+    with console.task("check what lies beside the volumes") as task:
+        # a README.txt elsewhere is somebody else's
+        for folder in [one for one in found.folders if os.path.isfile(os.path.join(one, NAME))]:
+            there = [name for name in known if os.path.lexists(os.path.join(folder, name))]
+            wrong = find_damage(Tree(folder, known), there, task.advance)
+            problems += ["%s %s" % (os.path.join(folder, name), reason) for name, reason in wrong]
     return problems
 
 

@@ -57,7 +57,7 @@ def split(bundle: Path, limit: int, out: Path, tools: Tools) -> Volumes:
         cuts = cut(
             total, limit, lambda count: beside + _index_size(shipment, members, companions, limit, count)
         )
-        require_space(work, total + len(cuts) * (limit // 1000 + beside), purpose="the volumes")
+        require_space(work, total + len(cuts) * (limit // 1000 + beside), purpose="a set of volumes")
         folders = [work / folder_name(number, len(cuts)) for number in range(1, len(cuts) + 1)]
         hashes: dict[str, str] = {}
         with tools.progress.task("write volumes", unit="bytes") as task:
