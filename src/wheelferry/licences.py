@@ -71,6 +71,8 @@ _WRITTEN = {
     "zlib": "Zlib",
 }
 _NOISE = {"the", "license", "licence", "software", "version", "v", "under"}
+# What setuptools wrote for years where nothing was said.
+_NOTHING = "UNKNOWN"
 # Longer ones are the licence's text, or the reader's problem.
 _NAME_LENGTH = 120
 # Files that are licences wherever they lie in a wheel: a library that was copied in keeps its own.
@@ -121,7 +123,7 @@ def judge(terms: Terms) -> Licence:
     if terms.expression:
         return _judge_expression(terms.expression)
     classifiers = [_last_part(text) for text in terms.classifiers if text.startswith(_CLASSIFIER)]
-    written = terms.text.strip()
+    written = "" if terms.text.strip().upper() == _NOTHING else terms.text.strip()
     is_name = bool(written) and "\n" not in written and len(written) <= _NAME_LENGTH
     said = list(dict.fromkeys([*([written] if is_name else []), *classifiers]))
     stated = "; ".join(said)

@@ -6,7 +6,6 @@ The service's interface: google.github.io/osv.dev/api. An export is a zip with o
 import datetime as dt
 import io
 import json
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,7 +23,7 @@ from wheelferry.files import check_folder, write_atomic
 from wheelferry.index import IndexSettings, public_url
 from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress
-from wheelferry.vulnerabilities import ECOSYSTEM, packages_of
+from wheelferry.vulnerabilities import ECOSYSTEM, identifier_of, packages_of
 
 SERVICE = "https://api.osv.dev"
 EXPORT = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip"
@@ -36,7 +35,6 @@ _PAGES = 100  # more than any package has
 _CONNECTIONS = 8
 _TIMEOUT_SECONDS = (15, 60)
 _RECORD_BYTES = 16_000_000  # the largest of today have one
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 _OFFLINE = "try again later, give another service with --from, or a file with --database"
 
@@ -119,7 +117,7 @@ class _Service:
             for start in range(0, len(queries), _BATCH):
                 batch = queries[start : start + _BATCH]
                 for query, result in zip(batch, self._batch(batch), strict=True):
-                    found.update(_identifier(item) for item in result.get("vulns") or [])
+                    found.update(self._identifiers(result))
                     if result.get("next_page_token"):
                         following.append({**query, "page_token": result["next_page_token"]})
             queries = following
@@ -131,6 +129,12 @@ class _Service:
         if not isinstance(results, list) or len(results) != len(queries):
             raise MissingError(f"{public_url(self.base)} does not answer as OSV does", hint=_OFFLINE)
         return [result or {} for result in results]
+
+    def _identifiers(self, result: Mapping[str, Any]) -> list[str]:
+        try:
+            return [identifier_of(item) for item in result.get("vulns") or []]
+        except ValueError as error:
+            raise MissingError(f"{public_url(self.base)}: {error}", hint=_OFFLINE) from None
 
     def record(self, identifier: str) -> Mapping[str, Any]:
         """One record."""
@@ -158,14 +162,6 @@ class _Service:
         if not isinstance(document, dict):
             raise MissingError(f"{public_url(url)} does not answer as OSV does", hint=_OFFLINE)
         return document
-
-
-def _identifier(item: object) -> str:
-    """An identifier that can be a file name too."""
-    identifier = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
-        raise MissingError(f"the service gives {identifier!r} as a record's identifier", hint=_OFFLINE)
-    return identifier
 
 
 def read_database(
@@ -220,7 +216,7 @@ def _read(
         of_pypi = of_pypi or bool(concerned)
         newest = max(newest, str(document.get("modified", "")))
         if concerned & wanted:
-            records[str(document.get("id"))] = document
+            records[identifier_of(document)] = document
         advance(entry.file_size)
     if not of_pypi:
         raise ValueError(f"has no record about {ECOSYSTEM}")

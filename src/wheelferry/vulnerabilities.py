@@ -3,6 +3,7 @@
 The format and how it is evaluated: ossf.github.io/osv-schema.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 ECOSYSTEM = "PyPI"
 _COMPARABLE = ("ECOSYSTEM", "SEMVER")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What a database says in words, GitHub's above all, where a record has no vector.
 _WORDS = {"LOW": "LOW", "MODERATE": "MEDIUM", "MEDIUM": "MEDIUM", "HIGH": "HIGH", "CRITICAL": "CRITICAL"}
 _VECTORS = {"CVSS_V2": cvss.CVSS2, "CVSS_V3": cvss.CVSS3, "CVSS_V4": cvss.CVSS4}
@@ -89,6 +91,14 @@ class Vulnerability:
     summary: str
 
 
+def identifier_of(document: Mapping[str, Any]) -> str:
+    """A record's identifier, which is the name of its file too; ValueError for what cannot be one."""
+    identifier = document.get("id") if isinstance(document, Mapping) else None
+    if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
+        raise ValueError(f"{identifier!r} is not the identifier of a record")
+    return identifier
+
+
 def packages_of(document: Mapping[str, Any]) -> frozenset[NormalizedName]:
     """The packages of PyPI that a record is about; ValueError for what is no record."""
     try:
@@ -109,8 +119,8 @@ def parse_record(document: Mapping[str, Any]) -> Record:
             if item.get("package") and _of_pypi(item["package"]["ecosystem"])
         ]
         return Record(
-            id=_text(document["id"]),
-            aliases=tuple(_text(alias) for alias in document.get("aliases") or []),
+            id=identifier_of(document),
+            aliases=tuple(_name(alias) for alias in document.get("aliases") or []),
             summary=_summary(document),
             severity=_severity(document, affected),
             withdrawn=bool(document.get("withdrawn")),
@@ -257,7 +267,8 @@ def _of_score(score: float) -> Severity:
 def _summary(document: Mapping[str, Any]) -> str:
     """The record's own summary, or the first line of its details."""
     text = _text(document.get("summary") or document.get("details") or "").strip()
-    line = " ".join(text.splitlines()[0].split()) if text else ""
+    first = " ".join(text.splitlines()[0].split()) if text else ""
+    line = "".join(filter(str.isprintable, first))  # it goes to a terminal
     return line if len(line) <= _SUMMARY_LENGTH else line[: _SUMMARY_LENGTH - 1] + "…"
 
 
@@ -272,5 +283,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _name(value: object) -> str:
+    """Another database's identifier: whatever that looks like, it is shown on a terminal."""
+    name = _text(value)
+    if not name.isprintable():
+        raise TypeError(f"{name!r} is not a name")
+    return name
+
+
 def _identity(document: object) -> str:
-    return str(document.get("id", "a record")) if isinstance(document, Mapping) else "a record"
+    return repr(document.get("id", "a record")) if isinstance(document, Mapping) else "a record"

@@ -40,6 +40,7 @@ def test_a_clear_licence_is_an_spdx_expression(terms: Terms, expression: str) ->
     [
         (Terms(), "says nothing of its licence"),
         (Terms(classifiers=("Programming Language :: Python",)), "says nothing of its licence"),
+        (Terms(text="UNKNOWN"), "says nothing of its licence"),
         (Terms(text="BSD"), "says only 'BSD', which is no one licence"),
         (Terms(text="Permission is granted\nto all"), "gives a text instead of a name"),
         (

@@ -125,6 +125,7 @@ def test_an_export_is_read_for_what_concerns_the_packages(tmp_path: Path) -> Non
         ({"a.json": "{"}, "a.json: Expecting"),
         ({"a.json": "[" * 100_000}, "a.json: "),
         ({"a.json": "[]"}, "not a record of OSV"),
+        ({"a.json": json.dumps(record("../A", "leaf", {"introduced": "0"}))}, "not the identifier"),
         ({"wheelferry.json": '{"format": 2}'}, "has format 2"),
         ({"wheelferry.json": '{"format": 1, "packages": []}'}, "makes no sense"),
         ({"wheelferry.json": '{"format": 1, "packages": [], "date": "soon"}'}, "Invalid isoformat"),

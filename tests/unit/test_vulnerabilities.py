@@ -131,6 +131,11 @@ def test_a_chain_of_names_makes_one_in_any_order() -> None:
         assert [(v.id, v.aliases) for v in judge("1.0", *order)] == [("A-1", ("B-1", "C-1", "D-1"))]
 
 
+def test_what_is_shown_cannot_steer_a_terminal() -> None:
+    (found,) = judge("1.0", record("X-1", "leaf", {"introduced": "0"}, summary="a\x1b[2J\tb"))
+    assert found.summary == "a[2J b"
+
+
 def test_without_a_summary_the_first_line_of_the_details_is_shown() -> None:
     (found,) = judge("1.0", record("X-1", "leaf", {"introduced": "0"}, details="a " * 300 + "\nb"))
     assert len(found.summary) == 200
@@ -147,9 +152,11 @@ def test_without_a_summary_the_first_line_of_the_details_is_shown() -> None:
         {"id": "X-1", "affected": [{"package": {"name": "leaf", "ecosystem": "PyPI"}, "ranges": [{}]}]},
         {"id": "X-1", "affected": [], "severity": [{}]},
         {"id": "X-1", "aliases": [None]},
+        {"id": "X-1", "aliases": ["CVE\x1b[2J"]},
+        {"id": "../X-1"},
         [],
     ],
 )
 def test_what_is_no_record_is_refused(document: Any) -> None:
-    with pytest.raises(ValueError, match="not a record of OSV"):
+    with pytest.raises(ValueError, match=r"not a record of OSV|is not the identifier of a record"):
         parse_record(document)

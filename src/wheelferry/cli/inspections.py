@@ -9,6 +9,7 @@ import typer
 
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.files import human_size
+from wheelferry.index import public_url
 from wheelferry.manifest import TargetEntry
 from wheelferry.osv import Database
 from wheelferry.stages.audit import Audit, Finding, Subject
@@ -24,7 +25,7 @@ def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, a
     manifest = seen.manifest
     size = sum(file.size for file in manifest.files)
     print_line(f"{manifest.recipe}@{manifest.release}, {manifest.created_by}")
-    print_line(f"source        {manifest.source}, commit {manifest.commit}")
+    print_line(f"source        {public_url(manifest.source)}, commit {manifest.commit}")
     print_line(f"digest        {manifest.digest}")
     print_line(f"size          {human_size(size)} in {len(manifest.files)} files")
     print_line(f"signature     {'there (verify --key checks it)' if seen.signed else 'none'}")
@@ -34,7 +35,8 @@ def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, a
     _show_packages(seen, whole=whole)
     for asset in manifest.assets:
         size = next(file.size for file in manifest.files if file.path == asset.path)
-        print_line(f"{asset.path}: {human_size(size)}, {asset.licence or 'no licence named'}, {asset.origin}")
+        licence = asset.licence or "no licence named"
+        print_line(f"{asset.path}: {human_size(size)}, {licence}, {public_url(asset.origin)}")
     for package in seen.unclear:
         print_line(f"licence unclear: {package.title} {package.licence.doubt}{_texts(package)}")
     for path in written:
@@ -112,7 +114,7 @@ def _inspection(seen: Inspection) -> dict[str, Any]:
         "bundle": str(seen.root),
         "recipe": manifest.recipe,
         "release": manifest.release,
-        "source": manifest.source,
+        "source": public_url(manifest.source),
         "commit": manifest.commit,
         "created_by": manifest.created_by,
         "digest": manifest.digest,
@@ -128,7 +130,7 @@ def _inspection(seen: Inspection) -> dict[str, Any]:
                 "path": asset.path,
                 "bytes": sizes[asset.path],
                 "licence": asset.licence,
-                "origin": asset.origin,
+                "origin": public_url(asset.origin),
                 "unpack": asset.unpack,
             }
             for asset in manifest.assets
