@@ -97,6 +97,13 @@ class TargetEntry:
         """Whether the wheel has compiled ops; one made with --without-ops has none."""
         return bool(self.extensions)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The bundle's paths of the files that the target cannot be without, its lock's wheels apart."""
+        paths = [self.requirements, self.pylock, f"wheelhouse/{self.built}", self.uv, self.pip]
+        paths += [self.runtime.path] if self.runtime else []
+        return tuple(path for path in paths if path)
+
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)

@@ -140,6 +140,15 @@ def test_a_manifest_that_leads_outside_is_refused(bundle: Path) -> None:
         inspect(bundle, Silent())
 
 
+@pytest.mark.parametrize("kept", ["wheelhouse/", "tools/"])
+def test_a_manifest_that_names_what_it_does_not_list_is_refused(bundle: Path, kept: str) -> None:
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    changed = replace(manifest, files=tuple(f for f in manifest.files if f.path.startswith(kept)))
+    (bundle / NAME).write_text(changed.to_text(), "utf-8", newline="\n")
+    with pytest.raises(IntegrityError, match=r"named in bundle\.json, but not listed"):
+        inspect(bundle, Silent())
+
+
 def test_one_target_of_several(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> None:
     out = pack_bundle(tmp_path / "b", tmp_path / "made", tools, located, [TARGET, OTHER])
     both = inspect(out, Silent())

@@ -190,8 +190,11 @@ def locked_paths(root: Path, manifest: Manifest, entry: TargetEntry) -> tuple[st
 
 
 def _require_files(root: Path, manifest: Manifest) -> None:
-    """Raise IntegrityError, naming them, for files that are not there or have another size."""
-    unfit = []
+    """Raise IntegrityError, naming them, for files that are missing, not listed, or of another size."""
+    listed = {file.path for file in manifest.files}
+    named = [path for entry in manifest.targets for path in entry.named]
+    named += [asset.path for asset in manifest.assets]
+    unfit = [f"{path} is named in {NAME}, but not listed" for path in named if path not in listed]
     for file in manifest.files:
         path = contained(root, file.path)
         if not path.is_file():

@@ -1,6 +1,6 @@
 """Several bundles as the source of one folder: opened only when intact, their files joined by name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from wheelferry import checks
 from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import require_space, same_file_system
-from wheelferry.manifest import NAME, Manifest, TargetEntry, is_untouched
+from wheelferry.manifest import NAME, Manifest, is_untouched
 from wheelferry.stages.static import hash_files, open_bundle
 from wheelferry.tools import Tools
 
@@ -44,21 +44,13 @@ def open_intact(root: Path, tools: Tools) -> Intact:
     problems += [
         f"{root}: {name} is missing; target {entry.target.name} names it"
         for entry in manifest.targets
-        for name in _named(entry)
+        for name in entry.named
         if name not in found
     ]
     if problems:
         raise IntegrityError("\n".join(problems), hint=f"wheelferry verify {root} --level static says more")
     hashes = {name: sha256 for name, (_, sha256) in found.items()}
     return Intact(root=root, manifest=manifest, hashes=hashes)
-
-
-def _named(entry: TargetEntry) -> Iterator[str]:
-    """The files that a target cannot be without."""
-    yield from (entry.requirements, entry.pylock, f"wheelhouse/{entry.built}")
-    yield from (path for path in (entry.uv, entry.pip) if path)
-    if entry.runtime:
-        yield entry.runtime.path
 
 
 def join(parts: Mapping[Path, Mapping[str, Part]], others: Iterable[str] = ()) -> dict[str, Part]:
