@@ -1,5 +1,19 @@
 """Everything wheelferry raises on purpose: one root, whose subclasses own an exit code."""
 
+import errno
+
+# What the machine refuses, whatever was running: no space, no permission, too long a name or file.
+_OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+}
+
 
 class WheelferryError(Exception):
     """What failed and where; `hint` says what to do next. Caught once, at the CLI's edge."""
@@ -39,3 +53,13 @@ class Interrupted(WheelferryError):
     """The user pressed Ctrl-C; what was complete stays in the store."""
 
     exit_code = 130
+
+
+def refused_by_machine(error: OSError) -> MissingError | None:
+    """What a user is told when the machine refuses a file; None for an error of another kind."""
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    return MissingError(
+        f"{error.strerror}: {error.filename or 'while writing'}",
+        hint="free some space or choose another folder (--out, WHEELFERRY_CACHE)",
+    )

@@ -25,7 +25,8 @@ _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 _GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
 ON_WINDOWS = os.name == "nt"
 _FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
-_UNREADABLE = (*BROKEN, gzip.BadGzipFile)
+# What unpacking raises for bytes that are not an archive.
+UNREADABLE = (*BROKEN, gzip.BadGzipFile)
 _HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
 
 
@@ -49,7 +50,7 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Runn
     git_url = _git_url(url)
     clone = store.sources / f"{commit}.git"  # whoever had it, a commit is its content
     with store.lock(clone.name):
-        if not _has_commit(clone, commit, run):
+        if not has_commit(clone, commit, run):
             if clone.exists():
                 remove_tree(clone)
             with store.workspace("clone") as work:
@@ -89,7 +90,7 @@ def sdist_release(name: str, release: Release, archive: Path, *, origin: str) ->
     try:
         with tarfile.open(archive) as stream:
             members = stream.getmembers()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise IntegrityError(f"{name}: {origin} is not a readable tar archive: {error}") from None
     _top_folder(members, origin)
     newest = max((int(member.mtime) for member in members if member.isfile()), default=0)
@@ -184,7 +185,7 @@ def _unpack_sdist(archive: Path, destination: Path) -> None:
         with tarfile.open(archive) as stream:
             top = _top_folder(stream.getmembers(), archive.name)
         unpack_archive(str(archive), str(aside))
-    except (*_UNREADABLE, Damaged) as error:
+    except (*UNREADABLE, Damaged) as error:
         raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
     rename(aside / top, destination)
     remove_tree(aside)
@@ -284,7 +285,7 @@ def _unreachable(name: str, url: str, output: str) -> WheelferryError:
     return MissingError(f"{name}: cannot fetch from {url}:\n{output.strip()}", hint=_HOST_HINT)
 
 
-def _has_commit(clone: Path, commit: str, run: Runner) -> bool:
+def has_commit(clone: Path, commit: str, run: Runner) -> bool:
     """Whether a clone has the commit, and every byte is what git packed, which git itself seldom asks."""
     packs = sorted(clone.glob("objects/pack/*.idx"))
     if not packs:

@@ -5,7 +5,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
     objects/ab/abcd…     the bytes, read-only
     partial/abcd….part   downloads under way, continued after an interruption
     keys/<kind>/<key>    which object a build key or an sdist gave, as JSON below its own SHA-256
-    sources/             git clones
+    sources/             git clones, and folders that another machine sent
     machines/            what a Windows is played with: a Python for it, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
@@ -144,6 +144,13 @@ class Store:
             return _unsealed((self._keys / kind / key).read_bytes())
         except FileNotFoundError:
             return None
+
+    def keys(self, kind: str) -> tuple[str, ...]:
+        """The keys of `kind` that something is recorded under; their objects may be gone."""
+        folder = self.root / "keys" / kind
+        # what is being written has a name with a dot
+        names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+        return tuple(sorted(name for name in names if not name.startswith(".")))
 
     def forget(self, kind: str, key: str) -> None:
         """Drop what is recorded under `key`."""

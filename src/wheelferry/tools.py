@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.client.profile import memory
-from wheelferry.index import IndexSettings
+from wheelferry.files import require_space
+from wheelferry.index import IndexSettings, read_pip_configuration
 from wheelferry.process import Runner
 from wheelferry.progress import Progress
-from wheelferry.resolver import Uv
-from wheelferry.store import Store
+from wheelferry.resolver import Uv, find_uv
+from wheelferry.store import Store, default_root
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +27,25 @@ class Tools:
     progress: Progress
     jobs: int
     cuda_home: Path | None = None
+
+
+_SPACE_TO_START = 1_000_000_000
+
+
+def open_tools(run: Runner, progress: Progress, *, jobs: int | None, cuda_home: Path | None) -> Tools:
+    """Everything the stages need on this machine, with its user's own store and pip configuration."""
+    store = Store(default_root())
+    require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
+    index = read_pip_configuration(run)
+    return Tools(
+        run=run,
+        store=store,
+        index=index,
+        uv=Uv(program=find_uv(), run=run, index=index),
+        progress=progress,
+        jobs=jobs or default_jobs(),
+        cuda_home=cuda_home,
+    )
 
 
 # What one C++ unit against torch's headers takes at its peak, in bytes.

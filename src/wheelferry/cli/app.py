@@ -1,6 +1,5 @@
 """The command line: registration, and the one place where errors become messages and exit codes."""
 
-import errno
 import io
 import signal
 import sys
@@ -24,19 +23,7 @@ from wheelferry.cli import (
     updating,
 )
 from wheelferry.client.errors import Stop
-from wheelferry.errors import Interrupted, MissingError, WheelferryError
-
-# What the machine refuses, whatever was running: no space, no permission, too long a name or file.
-_OF_THE_MACHINE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENAMETOOLONG,
-}
+from wheelferry.errors import Interrupted, WheelferryError, refused_by_machine
 
 app = typer.Typer(
     name="wheelferry",
@@ -127,10 +114,10 @@ def main() -> None:
     except (WheelferryError, Stop) as error:  # what the client's own code raises has the same exit codes
         _end(error)
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        refusal = refused_by_machine(error)
+        if refusal is None:
             raise
-        hint = "free some space or choose another folder (--out, WHEELFERRY_CACHE)"
-        _end(MissingError(f"{error.strerror}: {error.filename or 'while writing'}", hint=hint))
+        _end(refusal)
 
 
 def _end(error: WheelferryError | Stop) -> None:

@@ -9,6 +9,7 @@ import typer
 from wheelferry.cli.options import (
     Asset,
     Backend,
+    Builders,
     CudaArch,
     CudaHome,
     Jobs,
@@ -21,6 +22,7 @@ from wheelferry.cli.options import (
     RequirementFile,
     RunnerOption,
     Runtime,
+    Scheduler,
     Source,
     StableAbi,
     Torch,
@@ -113,6 +115,8 @@ def bundle(
         bool,
         typer.Option("--keep-going", help="When some targets fail, pack the others; still exit non-zero."),
     ] = False,
+    scheduler: Scheduler = None,
+    builders: Builders = 1,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -126,6 +130,7 @@ def bundle(
     from wheelferry.cli.results import end_of_verification, show_bundle
     from wheelferry.cli.session import (
         command_line,
+        open_builder,
         open_tools,
         plan_from_options,
         require_runner,
@@ -155,20 +160,22 @@ def bundle(
     )
     require_files(chosen.assets, located)
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    result = run_bundle(
-        chosen,
-        located,
-        out,
-        tools,
-        source=source,
-        level=None if no_verify else _level(level),
-        keep_going=keep_going,
-        runtimes=runtime or (),
-        wheels=wheel or (),
-        command=command_line(),
-        runner=Runner(runner.value) if runner else None,
-        windows_python=windows_python,
-    )
+    with open_builder(scheduler, builders, jobs, tools) as build_wheels:
+        result = run_bundle(
+            chosen,
+            located,
+            out,
+            tools,
+            source=source,
+            level=None if no_verify else _level(level),
+            keep_going=keep_going,
+            runtimes=runtime or (),
+            wheels=wheel or (),
+            command=command_line(),
+            runner=Runner(runner.value) if runner else None,
+            windows_python=windows_python,
+            build=build_wheels,
+        )
     show_bundle(result, as_json=json)
     if profile is not None:
         warn_of_client(profile, out, tools.progress)
@@ -233,6 +240,8 @@ def build(
     profile: Profile = None,
     cuda_home: CudaHome = None,
     source: Source = None,
+    scheduler: Scheduler = None,
+    builders: Builders = 1,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -240,7 +249,7 @@ def build(
 ) -> None:
     """Build only the project's own wheels, into a folder."""
     from wheelferry.cli.results import show_wheels
-    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.cli.session import open_builder, open_tools, plan_from_options
     from wheelferry.stages.cells import build_cells
     from wheelferry.stages.fetch import fetch
     from wheelferry.stages.roads import choose_roads
@@ -261,8 +270,9 @@ def build(
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     roads = choose_roads(chosen, wheel or ())
-    release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
-    built = build_cells(chosen, roads, release, tools)
+    with open_builder(scheduler, builders, jobs, tools) as build_wheels:
+        release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
+        built = build_cells(chosen, roads, release, tools, build_wheels)
     if not built.done:
         built.raise_failures()
     entries = [one.wheel for one in built.done]
@@ -291,6 +301,8 @@ def lock(
     source: Source = None,
     extra: With = None,
     requirement: RequirementFile = None,
+    scheduler: Scheduler = None,
+    builders: Builders = 1,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -301,7 +313,7 @@ def lock(
     The paths in the pylock files are those of a bundle's wheelhouse.
     """
     from wheelferry.cli.results import show_locks
-    from wheelferry.cli.session import open_tools, plan_from_options
+    from wheelferry.cli.session import open_builder, open_tools, plan_from_options
     from wheelferry.stages.cells import lock_cells
     from wheelferry.stages.fetch import fetch
     from wheelferry.stages.roads import choose_roads
@@ -324,8 +336,9 @@ def lock(
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
     roads = choose_roads(chosen, wheel or ())
-    release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
-    locked = lock_cells(chosen, roads, release, tools)
+    with open_builder(scheduler, builders, jobs, tools) as build_wheels:
+        release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
+        locked = lock_cells(chosen, roads, release, tools, build_wheels)
     if not locked.done:
         locked.raise_failures()
     show_locks(out, [one.lock for one in locked.done], as_json=json)
@@ -351,6 +364,8 @@ def pack(
     requirement: RequirementFile = None,
     runtime: Runtime = None,
     asset: Asset = None,
+    scheduler: Scheduler = None,
+    builders: Builders = 1,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -377,6 +392,8 @@ def pack(
         runtime=runtime,
         asset=asset,
         no_verify=True,
+        scheduler=scheduler,
+        builders=builders,
         jobs=jobs,
         json=json,
         verbose=verbose,

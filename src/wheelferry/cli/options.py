@@ -150,6 +150,23 @@ Profile = Annotated[
         help="A client's profile (see probe): build for that machine, refuse what would not run there.",
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Dask scheduler (tcp://HOST:8786) whose workers build the wheels, one cell a task; see "
+        "docs/scheduler.md. Default: build them here.",
+        show_default=False,
+    ),
+]
+Builders = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="With --scheduler: build each wheel on N workers and compare; a difference is an error.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Compilations at once. Default: what cores and memory allow."),

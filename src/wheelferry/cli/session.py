@@ -1,7 +1,9 @@
 """From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
 
+import contextlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,14 @@ from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.bundle import open_bundle
 from wheelferry.coverage import choose_torch, require_possible
 from wheelferry.errors import InputError
-from wheelferry.files import require_space
-from wheelferry.index import read_pip_configuration
 from wheelferry.interpreters import default_platform, host_glibc_minor
 from wheelferry.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.process import Completed, run
 from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
-from wheelferry.resolver import Uv, find_uv
+from wheelferry.stages.cells import BuildCells, build_here
 from wheelferry.stages.roads import only_on_stable_abi
-from wheelferry.store import Store, default_root
 from wheelferry.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -29,26 +28,18 @@ from wheelferry.targets import (
     parse_python,
     parse_torch,
 )
-from wheelferry.tools import Tools, default_jobs
-
-_SPACE_TO_START = 1_000_000_000
+from wheelferry.tools import Tools
+from wheelferry.tools import open_tools as open_stage_tools
 
 
 def open_tools(
     *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
 ) -> Tools:
     """Everything the stages need, with the user's own pip configuration."""
-    store = Store(default_root())
-    require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
-    runner = _talkative if verbose else run
-    index = read_pip_configuration(run)
-    return Tools(
-        run=runner,
-        store=store,
-        index=index,
-        uv=Uv(program=find_uv(), run=runner, index=index),
-        progress=watcher(quiet=quiet),
-        jobs=jobs or default_jobs(),
+    return open_stage_tools(
+        _talkative if verbose else run,
+        watcher(quiet=quiet),
+        jobs=jobs,
         cuda_home=cuda_home.resolve() if cuda_home else None,
     )
 
@@ -56,6 +47,25 @@ def open_tools(
 def watcher(*, quiet: bool) -> Progress:
     """Who watches: the terminal, or nobody."""
     return Silent() if quiet else ConsoleProgress()
+
+
+@contextlib.contextmanager
+def open_builder(
+    scheduler: str | None, builders: int, jobs: int | None, tools: Tools
+) -> Iterator[BuildCells]:
+    """What makes the wheels: this machine or, while the context lasts, the workers of a Dask scheduler."""
+    if scheduler is None:
+        if builders > 1:
+            raise InputError(
+                "--builders compares the wheels of several workers", hint="add --scheduler ADDRESS"
+            )
+        yield build_here
+        return
+    from wheelferry.cluster import connect
+    from wheelferry.stages.fanout import fan_out
+
+    with connect(scheduler, tools.progress) as cluster:
+        yield partial(fan_out, cluster=cluster, builders=builders, jobs=jobs)
 
 
 def require_runner(windows_python: Path | None, runner: object) -> None:

@@ -92,10 +92,12 @@ class Prepared:
 
     `compiler` is this machine's for a wheel that is tied to one torch, `stable` compiles one that is not.
     With neither nothing is compiled. Without `compiler` the environment has no torch, but a stand-in.
+    `toolchain` is everything that compiles, as the key has it.
     """
 
     cell: Cell
     key: str
+    toolchain: str
     environment: Environment
     interpreter: Interpreter
     toolkit: Toolkit | None
@@ -128,16 +130,18 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
         found = _find_stable_compiler(cell, tools)
         stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
     environment = lock_environment(plan, cell, road, interpreter, toolkit, tools)
+    toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
     key = build_key(
         plan,
         cell,
         source_id=source.identity,
         inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
-        toolchain=_toolchain_identity(interpreter, compiler, toolkit, stable),
+        toolchain=toolchain,
     )
     prepared = Prepared(
         cell=cell,
         key=key,
+        toolchain=toolchain,
         environment=environment,
         interpreter=interpreter,
         toolkit=toolkit,
@@ -149,21 +153,26 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
     return prepared
 
 
-def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> Built:
+def compile_wheel(
+    plan: Plan, prepared: Prepared, source: Source, tools: Tools, *, anew: bool = False
+) -> Built:
     """The wheel of a prepared cell, from the store if its key is known, else compiled now.
 
+    With `anew` it is compiled in any case; what the store remembers under the key stays.
     Raises BuildError when the project does not build or its wheel lacks compiled modules.
     """
     key = prepared.key
     with tools.store.lock(
         f"build-{key}", on_wait=lambda: tools.progress.note("waiting for the same build elsewhere")
     ):
-        entry = tools.store.recall("build", key)
-        if entry is None:
-            entry = _compile(plan, prepared, source, tools)
-            tools.store.remember("build", key, entry)
-        else:
+        known = tools.store.recall("build", key)
+        if known is not None and not anew:
+            entry = known
             tools.progress.note(f"{entry.filename} is in the store")
+        else:
+            entry = _compile(plan, prepared, source, tools)
+            if known is None:
+                tools.store.remember("build", key, entry)
     return Built(
         cell=prepared.cell,
         wheel=entry,
@@ -171,7 +180,7 @@ def compile_wheel(plan: Plan, prepared: Prepared, source: Source, tools: Tools) 
         on_stable_abi=prepared.stable is not None,
         environment_key=prepared.environment.key,
         interpreter=prepared.interpreter,
-        cuda_architectures=_stamped_architectures(tools.store.path(entry.sha256)),
+        cuda_architectures=stamped_architectures(tools.store.path(entry.sha256)),
     )
 
 
@@ -420,7 +429,7 @@ def _stamp(plan: Plan, prepared: Prepared, cuda: Cuda | None, source: Source) ->
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _stamped_architectures(wheel: Path) -> tuple[str, ...]:
+def stamped_architectures(wheel: Path) -> tuple[str, ...]:
     """The CUDA architectures that the wheel says it was compiled for; none without CUDA."""
     stamp = json.loads(read_wheel(wheel).stamp or b"{}")
     return tuple((stamp.get("cuda") or {}).get("architectures", ()))

@@ -9,7 +9,7 @@ from wheelferry.manifest import Manifest
 from wheelferry.plan import Plan
 from wheelferry.report import Level, Report
 from wheelferry.stages.assets import carry_assets
-from wheelferry.stages.cells import Outcome, lock_cells
+from wheelferry.stages.cells import BuildCells, Outcome, build_here, lock_cells
 from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
 from wheelferry.stages.machine import Runner, require_wine
@@ -47,13 +47,14 @@ def bundle(
     command: str | None = None,
     runner: Runner | None = None,
     windows_python: Path | None = None,
+    build: BuildCells = build_here,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
     `equip` takes them; `wheels` are those that were built elsewhere. `command` is the command line to name
-    in the report, `runner` and `windows_python` are as `verify` takes them.
+    in the report, `runner` and `windows_python` are as `verify` takes them, `build` as `build_cells` does.
     """
     check_output(out)
     if runner is Runner.WINE and level:
@@ -65,7 +66,7 @@ def bundle(
     kits = equip([cell.target for cell in plan.cells], runtimes, tools)
     assets = carry_assets(plan, located, tools)
     release = fetch(plan, located.folder, tools, source=source) if roads.need_source else None
-    locked = lock_cells(plan, roads, release, tools)
+    locked = lock_cells(plan, roads, release, tools, build)
     if not keep_going or not locked.done:
         locked.raise_failures()
     commit = release.identity if release else plan.release.pin

@@ -1,6 +1,6 @@
 """Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -44,37 +44,52 @@ class Outcome(Generic[Result]):
         )
 
 
-def build_cells(plan: Plan, roads: Roads, source: Source | None, tools: Tools) -> Outcome[Built]:
-    """The wheel of every cell. Environments are prepared in turn, wheels are compiled beside one another.
+BuildCells = Callable[[Plan, Sequence[Cell], Roads, Source, Tools], Outcome[Built]]
 
-    `source` may be None when all wheels are given.
-    """
-    given: Outcome[Built] = _each(
-        [(cell, roads.given[cell.target]) for cell in plan.cells if cell.target in roads.given],
-        lambda cell, path: take_wheel(plan, cell, path, tools),
-    )
-    made = [cell for cell in plan.cells if cell.target not in roads.given]
-    if source is None or not made:
-        return given
-    ready: Outcome[Prepared] = _each(
-        [(cell, cell) for cell in made],
+
+def build_here(
+    plan: Plan, cells: Sequence[Cell], roads: Roads, source: Source, tools: Tools
+) -> Outcome[Built]:
+    """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another."""
+    ready: Outcome[Prepared] = each_cell(
+        [(cell, cell) for cell in cells],
         lambda _, cell: prepare(plan, cell, roads.by_target[cell.target], source, tools),
     )
     tools.progress.stage(f"build {plan.title}")
     if len(ready.done) > 1:
         built = _compile_beside(plan, ready.done, source, tools)
     else:
-        built = _each(
+        built = each_cell(
             [(prepared.cell, prepared) for prepared in ready.done],
             lambda _, prepared: compile_wheel(plan, prepared, source, tools),
         )
-    return Outcome(done=(*given.done, *built.done), failed=(*given.failed, *ready.failed, *built.failed))
+    return Outcome(done=built.done, failed=(*ready.failed, *built.failed))
 
 
-def lock_cells(plan: Plan, roads: Roads, source: Source | None, tools: Tools) -> Outcome[Locked]:
+def build_cells(
+    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+) -> Outcome[Built]:
+    """The wheel of every cell: the given ones, and those that `build` makes, here or on a cluster.
+
+    `source` may be None when all wheels are given.
+    """
+    given: Outcome[Built] = each_cell(
+        [(cell, roads.given[cell.target]) for cell in plan.cells if cell.target in roads.given],
+        lambda cell, path: take_wheel(plan, cell, path, tools),
+    )
+    made = [cell for cell in plan.cells if cell.target not in roads.given]
+    if source is None or not made:
+        return given
+    built = build(plan, made, roads, source, tools)
+    return Outcome(done=(*given.done, *built.done), failed=(*given.failed, *built.failed))
+
+
+def lock_cells(
+    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+) -> Outcome[Locked]:
     """The wheel and the lock of every cell."""
-    built = build_cells(plan, roads, source, tools)
-    locked: Outcome[Locked] = _each(
+    built = build_cells(plan, roads, source, tools, build)
+    locked: Outcome[Locked] = each_cell(
         [(one.cell, one) for one in built.done],
         lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=roads.dependencies)),
     )
@@ -106,7 +121,7 @@ def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, too
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         futures = [(prepared.cell, pool.submit(compile_one, prepared)) for prepared in cells]
-        return _each(futures, lambda _, future: result_of(future))
+        return each_cell(futures, lambda _, future: result_of(future))
     except BaseException:
         group.end()
         raise
@@ -117,7 +132,7 @@ def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, too
 Item = TypeVar("Item")
 
 
-def _each(items: Iterable[tuple[Cell, Item]], work: Callable[[Cell, Item], Result]) -> Outcome[Result]:
+def each_cell(items: Iterable[tuple[Cell, Item]], work: Callable[[Cell, Item], Result]) -> Outcome[Result]:
     """`work` on each cell and its item; what it raises on purpose is kept beside the cell's name."""
     done: list[Result] = []
     failed: list[tuple[Cell, WheelferryError]] = []
