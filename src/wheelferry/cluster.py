@@ -214,7 +214,7 @@ def connect(address: str, progress: Progress) -> Iterator[Cluster]:
         ) from None
     _check_address(address)
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="wheelferry")
+        client = Client(address, timeout=CONNECT_SECONDS, name="wheelferry")
     except OSError as error:
         raise MissingError(
             f"the scheduler {address} does not answer: {error}",

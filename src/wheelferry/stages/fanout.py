@@ -166,9 +166,7 @@ def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Map
         progress.warn(f"the workers differ, so their wheels may have other keys; {line}")
     for worker in workers:
         if worker.threads > 1 and not worker.declared:
-            progress.warn(
-                f"{worker.address} builds {worker.threads} cells at once; with --nthreads 1 it would take turns"
-            )
+            progress.warn(f"{worker.address} builds {worker.threads} cells at once; with --nthreads 1 one")
     return facts
 
 
