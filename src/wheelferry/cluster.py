@@ -70,8 +70,12 @@ class Cluster:
         self._deserted: float | None = None
 
     def workers(self) -> tuple[Worker, ...]:
-        """The workers that are there now."""
-        known: Mapping[str, Any] = self._client.scheduler_info()["workers"]
+        """The workers that are there now; MissingError when the scheduler does not say."""
+        try:
+            # not Client.scheduler_info: what it returns may be the answer to a question of its own meanwhile
+            known: Mapping[str, Any] = self._client.sync(self._client.scheduler.identity)["workers"]
+        except OSError:
+            raise self._lost() from None
         return tuple(
             Worker(
                 address=address,
@@ -141,7 +145,10 @@ class Cluster:
         """What keeps tasks from ever ending: no scheduler, or for a long time no worker."""
         if self._client.status != "running":
             return self._lost()
-        present = {worker.address for worker in self.workers()}
+        try:
+            present = {worker.address for worker in self.workers()}
+        except MissingError as error:
+            return error
         if present:
             self._deserted = None
             self._start_elsewhere(present)
