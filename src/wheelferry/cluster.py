@@ -61,9 +61,7 @@ class _Flying:
 class Cluster:
     """The workers behind a scheduler. Tasks are started, then taken from `finished` as they end."""
 
-    def __init__(
-        self, client: "Client", address: str, progress: Progress, *, patience: float = DESERTED_SECONDS
-    ) -> None:
+    def __init__(self, client: "Client", address: str, progress: Progress, *, patience: float) -> None:
         self.address = address
         self._client, self._progress, self._patience = client, progress, patience
         self._flying: dict[Future[Any], _Flying] = {}
@@ -73,7 +71,8 @@ class Cluster:
         """The workers that are there now; MissingError when the scheduler does not say."""
         try:
             # not Client.scheduler_info: what it returns may be the answer to a question of its own meanwhile
-            known: Mapping[str, Any] = self._client.sync(self._client.scheduler.identity)["workers"]
+            scheduler: Any = self._client.scheduler
+            known: Mapping[str, Any] = self._client.sync(scheduler.identity)["workers"]
         except OSError:
             raise self._lost() from None
         return tuple(
@@ -207,8 +206,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connect(address: str, progress: Progress) -> Iterator[Cluster]:
+def connect(address: str, progress: Progress, *, patience: float = DESERTED_SECONDS) -> Iterator[Cluster]:
     """The cluster whose scheduler is at `address`; its tasks are cancelled when the context ends.
+
+    It may be without any worker for `patience` seconds before its tasks count as failed.
 
     Raises InputError for what is no address or no TLS configuration, MissingError without Dask, a scheduler
     that answers, or any worker.
@@ -228,7 +229,7 @@ def connect(address: str, progress: Progress) -> Iterator[Cluster]:
             hint="start one (dask scheduler) and its workers, or check address, firewall and, for tls://, "
             "certificates; without --scheduler everything is built here",
         ) from None
-    cluster = Cluster(client, address, progress)
+    cluster = Cluster(client, address, progress, patience=patience)
     try:
         if not cluster.workers():
             with contextlib.suppress(TimeoutError), progress.task("wait for a worker"):
@@ -292,18 +293,20 @@ def while_wanted(end: Callable[[], None]) -> Iterator[None]:
     """Calls `end`, from another thread, once nobody waits any more for the task that this is part of.
 
     Dask cannot end a task that runs, and a client that was killed says nothing; but the worker is told that
-    the result is wanted no more.
+    the result is wanted no more. Where it is the worker that goes away, what the end made fail is no failure
+    of the task: another worker takes it.
     """
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
-    over = threading.Event()
+    over, ended = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not over.wait(_WATCH_SECONDS):
             known = worker.state.tasks.get(key)
             if known is None or known.state == "cancelled" or worker.status.name.startswith("clos"):
+                ended.set()
                 end()
                 return
 
@@ -311,13 +314,10 @@ def while_wanted(end: Callable[[], None]) -> Iterator[None]:
     watcher.start()
     try:
         yield
+    except WheelferryError:
+        if ended.is_set():
+            raise Reschedule from None
+        raise
     finally:
         over.set()
         watcher.join()
-
-
-def elsewhere() -> Exception:
-    """What a task raises to be done by another worker, because this one is going away."""
-    from distributed import Reschedule
-
-    return Reschedule()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry import __version__
-from wheelferry.cluster import elsewhere, own_address, own_host, while_wanted
-from wheelferry.errors import Interrupted, MissingError, WheelferryError, refused_by_machine
+from wheelferry.cluster import own_address, own_host, while_wanted
+from wheelferry.errors import MissingError, WheelferryError, refused_by_machine
 from wheelferry.parcel import Parcel, unpack_source
 from wheelferry.plan import Cell, Plan
 from wheelferry.platforms import linux, mingw
@@ -97,8 +97,6 @@ def fill(order: Order, parcel: Parcel) -> Made:
         group = Group(run)
         with while_wanted(group.end):
             return _fill(order, parcel, _open_tools(order, group), started)
-    except Interrupted:
-        raise elsewhere() from None
     except WheelferryError as error:
         error.args = (f"{error} [worker {own_address()}]",)
         raise
