@@ -94,9 +94,9 @@ def test_ctrl_c_leaves_no_compiler_on_a_worker(tmp_path: Path) -> None:
     with LocalCluster(tmp_path) as cluster:
         cluster.add("a", variables={"WHEELFERRY_CACHE": str(tmp_path / "store-a")})
         options = ["--platform", "win_amd64", "--python", PYTHON, "--torch", TORCH[-1]]
+        options += ["--scheduler", cluster.address]
         process = subprocess.Popen(
-            [sys.executable, "-m", "wheelferry", "build", "sample@1.0", *options]
-            + ["--scheduler", cluster.address, "--out", str(tmp_path / "out")],
+            [sys.executable, "-m", "wheelferry", "build", "sample@1.0", *options, "--out", f"{tmp_path}/out"],
             env=client(tmp_path).environment,
             stderr=subprocess.PIPE,
             text=True,

@@ -67,6 +67,11 @@ def test_typer_and_rich_live_in_the_cli_only(name: str) -> None:
     assert {i.split(".")[0] for i in MODULES[name]} & {"typer", "rich"} == set()
 
 
+@pytest.mark.parametrize("name", [n for n in MODULES if n != "cluster"])
+def test_dask_lives_in_one_place(name: str) -> None:
+    assert {i.split(".")[0] for i in MODULES[name]} & {"distributed", "dask"} == set()
+
+
 # The client has a place of its own, and the profile travels as one file.
 STARTERS = {"process", "client.processes", "client.profile"}
 
