@@ -72,7 +72,7 @@ def fan_out(
     does. Raises MissingError when a worker cannot build for us, InputError for more builders than workers.
     """
     workers = cluster.workers()
-    tools.progress.stage(f"build {plan.title} on {len(workers)} workers of {cluster.address}")
+    tools.progress.stage(f"build {plan.title} with {cluster.address}, workers: {len(workers)}")
     if builders > len(workers):
         raise InputError(
             f"--builders {builders} needs as many workers, {cluster.address} has {len(workers)}",
