@@ -63,7 +63,7 @@ def fan_out(
     cluster: Workers,
     builders: int = 1,
     jobs: int | None = None,
-    work: Callable[[Order, Parcel], Made] = fill,
+    work: Callable[[Order, Parcel], Made | WheelferryError] = fill,
 ) -> Outcome[Built]:
     """The wheels of `cells`, as `stages.cells.build_here` makes them, each by a worker of the cluster.
 

@@ -85,11 +85,12 @@ def describe_builder() -> Mapping[str, str]:
     return facts
 
 
-def fill(order: Order, parcel: Parcel) -> Made:
+def fill(order: Order, parcel: Parcel) -> Made | WheelferryError:
     """Prepare and compile the cell, on a worker, with its own store and package index.
 
-    Ends early when nobody waits for it any more. Raises what `prepare` and `compile_wheel` raise, with the
-    worker's name; MissingError when this is another wheelferry than the one that ordered.
+    Ends early when nobody waits for it any more. What `prepare` and `compile_wheel` raise bears the worker's
+    name. MissingError is raised, also when this is another wheelferry than the one that ordered: Dask tries
+    again, maybe elsewhere. Other errors are returned: they would come again.
     """
     started = time.monotonic()
     try:
@@ -99,7 +100,9 @@ def fill(order: Order, parcel: Parcel) -> Made:
             return _fill(order, parcel, _open_tools(order, group), started)
     except WheelferryError as error:
         error.args = (f"{error} [worker {own_address()}]",)
-        raise
+        if isinstance(error, MissingError):
+            raise
+        return error
     except OSError as error:
         refusal = refused_by_machine(error)
         if refusal is None:
