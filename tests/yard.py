@@ -13,7 +13,7 @@ from conftest import RECIPE, write_wheel
 from wheelferry.files import tree_hash
 from wheelferry.store import Store
 
-_BACKEND = '''
+_BACKEND = """
 import base64, hashlib, zipfile
 
 def _entry(name, data):
@@ -25,10 +25,12 @@ def get_requires_for_build_wheel(config_settings=None):
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     info = "tiny-1.0.dist-info"
+    metadata = ["Metadata-Version: 2.1", "Name: tiny", "Version: 1.0", "Requires-Dist: leaf>=1", "", ""]
+    wheel = ["Wheel-Version: 1.0", "Generator: yard", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
     files = {
         "tiny/__init__.py": b"",
-        f"{info}/METADATA": b"Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\nRequires-Dist: leaf>=1\\n\\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\\nGenerator: yard\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{info}/METADATA": "\\n".join(metadata).encode(),
+        f"{info}/WHEEL": "\\n".join(wheel).encode(),
     }
     record = "".join(_entry(name, data) for name, data in files.items())
     files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\\n").encode()
@@ -37,7 +39,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         for path, data in files.items():
             archive.writestr(path, data)
     return name
-'''
+"""
 _PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
@@ -82,9 +84,9 @@ class Yard:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
-        # not PIP_NO_INDEX, which uv cannot be told by its environment
+        # a URL, because pip splits at spaces; not PIP_NO_INDEX, which uv cannot be told by its environment
         empty = (self.folder / "no-index").as_uri()
-        own = {"PIP_INDEX_URL": empty, "PIP_FIND_LINKS": str(self.index), "PIP_CONFIG_FILE": os.devnull}
+        own = {"PIP_INDEX_URL": empty, "PIP_FIND_LINKS": self.index.as_uri(), "PIP_CONFIG_FILE": os.devnull}
         return {**kept, **own, "WHEELFERRY_CACHE": str(self.cache), "UV_NO_CONFIG": "1", "NO_COLOR": "1"}
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":

@@ -328,7 +328,12 @@ def _is_plain(path: Path) -> bool:
 def default_root() -> Path:
     """``WHEELFERRY_CACHE`` if set, else the user's cache folder."""
     configured = os.environ.get("WHEELFERRY_CACHE")
-    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("wheelferry"))
+    # absolute, because programs are started elsewhere and told of files in it
+    return (
+        Path(configured).expanduser().absolute()
+        if configured
+        else Path(platformdirs.user_cache_dir("wheelferry"))
+    )
 
 
 def _size_below(path: Path) -> int:
