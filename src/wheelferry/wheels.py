@@ -10,11 +10,12 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
+from isal import isal_zlib
 from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
@@ -28,13 +29,18 @@ from wheelferry.manifest import Footprint
 from wheelferry.metadata import STAMP, WheelInfo, path_length
 from wheelferry.process import Runner
 
-# What zipfile, zlib and the metadata parsers raise for bytes that are not a wheel.
+_ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # typed as an instance
+# What zipfile, zlib, isal and the metadata parsers raise for bytes that are not a wheel.
 UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, struct.error,
+    zipfile.BadZipFile, zlib.error, _ISAL_ERROR, struct.error,
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError,
 )  # fmt: skip
 LARGEST_TEXT = 1 << 26  # bytes of METADATA or RECORD; that of a wheel with 100 000 files has 10 MB
 DIFFERS = "hash differs from RECORD"
+# Bytes of a deflated member that are read at once: what they become stays in the processor's cache.
+_PACKED_PIECE = 1 << 17
+# From the start of a member's own header to the lengths of the name and the extra field that end it.
+_NAME_LENGTH_AT = 26
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -145,14 +151,14 @@ def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:
 def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
     """Compare every file of a wheel with its RECORD; one line for each difference, none if all is well."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return list(_compare_record(path, archive, on_bytes))
+        with path.open("rb", buffering=0) as raw, zipfile.ZipFile(path) as archive:
+            return list(_compare_record(path, archive, raw, on_bytes))
     except UNREADABLE as error:
         return [f"not a readable wheel: {error}"]
 
 
 def _compare_record(
-    path: Path, archive: zipfile.ZipFile, on_bytes: Callable[[int], None] | None
+    path: Path, archive: zipfile.ZipFile, raw: io.FileIO, on_bytes: Callable[[int], None] | None
 ) -> Iterable[str]:
     yield from _unsafe(path, archive)
     names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -172,7 +178,8 @@ def _compare_record(
         if name in unsigned:
             continue
         try:
-            stated = _hash_entry(archive, name, row[1].partition("=")[0] or "sha256", on_bytes)
+            algorithm = row[1].partition("=")[0] or "sha256"
+            stated = _hash(_pieces(archive, raw, archive.getinfo(name)), algorithm, on_bytes)
         except UNREADABLE as error:
             yield f"{name}: unreadable ({error})"
             continue
@@ -188,20 +195,59 @@ def _read_text(archive: zipfile.ZipFile, name: str) -> str:
     return archive.read(name).decode("utf-8")
 
 
-def _hash_entry(
-    archive: zipfile.ZipFile, name: str, algorithm: str, on_bytes: Callable[[int], None] | None
-) -> str:
+def _hash(pieces: Iterable[bytes], algorithm: str, on_bytes: Callable[[int], None] | None) -> str:
     digest = hashlib.new(algorithm)
-    with archive.open(name) as stream:
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-            if on_bytes:
-                on_bytes(len(piece))
+    for piece in pieces:
+        digest.update(piece)
+        if on_bytes:
+            on_bytes(len(piece))
     return f"{algorithm}={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}"
 
 
 def _headers(archive: zipfile.ZipFile, name: str) -> "Message[str, str]":
     return HeaderParser().parsestr(_read_text(archive, name))
+
+
+def _pieces(archive: zipfile.ZipFile, raw: io.FileIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The bytes of an archive's member in pieces of at most 1 MiB; raises what `UNREADABLE` names.
+
+    `raw` is the archive's file, opened once more.
+    """
+    # opening compares the member's own header with the directory's, and refuses what is encrypted
+    with archive.open(entry) as stream:
+        if entry.compress_type != zipfile.ZIP_DEFLATED:
+            while piece := stream.read(CHUNK):
+                yield piece
+            return
+    yield from _inflated(raw, entry)
+
+
+def _inflated(raw: io.FileIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """A deflated member by isal, which takes two thirds of the time of zipfile with zlib.
+
+    As zipfile does, it compares the CRC-32: installers refuse a member whose CRC is wrong.
+    """
+    raw.seek(entry.header_offset + _NAME_LENGTH_AT)
+    name_length, extra_length = struct.unpack("<HH", raw.read(4))
+    raw.seek(name_length + extra_length, io.SEEK_CUR)
+    inflate, left, size, crc = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS), entry.compress_size, 0, 0
+    while left:
+        packed = raw.read(min(_PACKED_PIECE, left))
+        if not packed:
+            raise EOFError("the archive ends inside of it")
+        left -= len(packed)
+        while packed:
+            piece = inflate.decompress(packed, CHUNK)
+            size, crc = size + len(piece), isal_zlib.crc32(piece, crc)
+            if size > entry.file_size:
+                raise zipfile.BadZipFile("it unpacks to more than the archive says")
+            packed = inflate.unconsumed_tail
+            yield piece
+    piece = inflate.flush()
+    size, crc = size + len(piece), isal_zlib.crc32(piece, crc)
+    yield piece
+    if not inflate.eof or (size, crc) != (entry.file_size, entry.CRC):
+        raise zipfile.BadZipFile("its size or CRC-32 is not the archive's")
 
 
 def _dist_info(path: Path, names: Iterable[str]) -> str:

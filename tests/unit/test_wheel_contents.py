@@ -1,0 +1,132 @@
+"""Reading wheels against their RECORD: every byte of every member, as installers would unpack it."""
+
+import base64
+import hashlib
+import io
+import random
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import write_wheel
+from wheelferry import wheels
+from wheelferry.files import CHUNK
+from wheelferry.wheels import DIFFERS, record_problems
+
+NAME = "leaf/data"
+INFO = "leaf-1.0.dist-info"
+
+
+def make(path: Path, data: bytes, method: int = zipfile.ZIP_DEFLATED, prefix: bytes = b"") -> Path:
+    """A wheel with one member of interest, RECORD included."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    with path.open("wb") as stream:
+        stream.write(prefix)
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            archive.writestr(NAME, data)
+            archive.writestr(f"{INFO}/RECORD", f"{NAME},sha256={digest},{len(data)}\n{INFO}/RECORD,,\n")
+    return path
+
+
+def packed_data(path: Path) -> tuple[int, int]:
+    """Where the member's packed bytes begin and end in the file."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(NAME)
+    raw = path.read_bytes()
+    lengths = struct.unpack_from("<HH", raw, entry.header_offset + 26)
+    start = entry.header_offset + 30 + sum(lengths)
+    return start, start + entry.compress_size
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "one byte": lambda: b"x",
+    "what cannot be packed": lambda: noise(3 * CHUNK + 7),
+    "what packs a thousandfold": lambda: b"\0" * (20 * CHUNK + 3),
+    "exactly one piece": lambda: noise(1000) * (CHUNK // 1000) + noise(CHUNK % 1000),
+    "text": lambda: b" ".join(b"%d" % number for number in range(300_000)),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("prefix", [b"", b"#!/bin/sh\n"])
+def test_what_fits_its_record_passes(tmp_path: Path, content: str, method: int, prefix: bytes) -> None:
+    data = CONTENTS[content]()
+    seen: list[int] = []
+    assert record_problems(make(tmp_path / "a.whl", data, method, prefix), on_bytes=seen.append) == []
+    assert sum(seen) == len(data)
+    assert max(seen, default=0) <= CHUNK
+
+
+def test_every_changed_byte_of_a_packed_member_is_found(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.whl", b" ".join(b"%d" % number for number in range(200)))
+    whole = path.read_bytes()
+    start, end = packed_data(path)
+    for place in range(start, end):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        (problem,) = record_problems(path)
+        assert problem.startswith(NAME)
+
+
+def test_a_wrong_crc_is_found_although_the_content_is_right(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.whl", b"text " * 100)
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"PK\x01\x02") + 16
+    raw[place] ^= 1
+    path.write_bytes(raw)
+    with zipfile.ZipFile(path) as archive, pytest.raises(zipfile.BadZipFile):
+        archive.read(NAME)
+    assert record_problems(path) == [f"{NAME}: unreadable (its size or CRC-32 is not the archive's)"]
+
+
+@pytest.mark.parametrize(
+    ("field", "change"), [("packed size", -1), ("packed size", 10**6), ("size", -1), ("size", 1)]
+)
+def test_a_wrong_size_is_found(tmp_path: Path, field: str, change: int) -> None:
+    path = make(tmp_path / "a.whl", b"text " * 100)
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"PK\x01\x02") + {"packed size": 20, "size": 24}[field]
+    (was,) = struct.unpack_from("<I", raw, place)
+    struct.pack_into("<I", raw, place, was + change)
+    path.write_bytes(raw)
+    (problem,) = record_problems(path)
+    assert problem.startswith((f"{NAME}: unreadable", "not a readable wheel"))
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Path) -> None:
+    path = make(tmp_path / "bomb.whl", b"\0" * (50 * CHUNK))
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, 10)
+    path.write_bytes(raw)
+    with path.open("rb", buffering=0) as file, zipfile.ZipFile(path) as archive:
+        pieces = wheels._pieces(archive, file, archive.getinfo(NAME))
+        seen: list[bytes] = []
+        with pytest.raises(zipfile.BadZipFile, match="more than the archive says"):
+            seen.extend(pieces)
+    assert seen == []
+
+
+def test_other_content_and_more_and_less_than_the_record_says(tmp_path: Path) -> None:
+    path = write_wheel(tmp_path, "leaf", "1.0", files={NAME: b"as recorded", "leaf/gone": b""})
+    whole = io.BytesIO()
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in source.namelist():
+            if name != "leaf/gone":
+                copy.writestr(name, b"another" if name == NAME else source.read(name))
+        copy.writestr("leaf/more", b"")
+    path.write_bytes(whole.getvalue())
+    assert sorted(record_problems(path)) == [
+        f"{NAME}: {DIFFERS}",
+        "leaf/gone: in RECORD but not in the wheel",
+        "leaf/more: not in RECORD",
+    ]
