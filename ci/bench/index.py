@@ -2,9 +2,10 @@
 
     pip install dumb-pypi pip2pi; python ci/bench/index.py BUNDLE [--runs 3]
 
-dumb-pypi is told the hashes, pip2pi's dir2pi copies the wheels; a tool that is not installed has no row. Clients
-resolve the bundle's requirements without installing (`--dry-run`), with empty caches, from Python's web server:
-by the index, and by a page of links to the same wheels (`--find-links`). The bundle must be for this Python.
+dumb-pypi is told the hashes, pip2pi's dir2pi copies the wheels; a tool that is not installed has no row.
+Clients resolve the bundle's requirements without installing (`--dry-run`), with empty caches, from Python's web
+server: by the index, and by a page of links to the same wheels (`--find-links`). The bundle must have one target,
+for this Python.
 """
 
 import argparse
@@ -60,7 +61,8 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", folder]
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    command += ["--directory", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):

@@ -3,8 +3,8 @@
     python ci/bench/static.py BUNDLE [--runs 3]
 
 The manifest check is what merge and index begin with; sha256sum and pip hash read the same wheels, one after
-another. `zipfile -t` unpacks every wheel for its CRC-32, static verification for the hashes in RECORD as well.
-The first row is read once before, so that no row waits for the disk.
+another. `zipfile -t` unpacks every wheel for its CRC-32, static verification for the hashes in RECORD as
+well. All is read once before, so that no row waits for the disk.
 """
 
 import argparse
