@@ -6,6 +6,8 @@ import os
 import stat
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +22,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.lock import parse_pylock, parse_requirements
 from wheelferry.page import project_page
+from wheelferry.progress import Silent, Task
 from wheelferry.recipe import parse_recipe
 from wheelferry.simple import ServedWheel, by_project, project_json
 from wheelferry.stages.equip import Kit
@@ -236,6 +239,31 @@ def test_an_altered_bundle_is_refused(bundle: Path, tmp_path: Path, tools: Tools
     with pytest.raises(IntegrityError, match=r"leaf-1\.5-py3-none-any\.whl"):
         index([bundle], tmp_path / "index", tools)
     assert not (tmp_path / "index").exists()
+
+
+def test_an_index_that_is_stopped_leaves_the_earlier_one(
+    pair: list[Path], tmp_path: Path, tools: Tools
+) -> None:
+    class Stop(BaseException):
+        pass
+
+    class Stopping(Silent):
+        """Ends the work while the wheels are linked."""
+
+        @contextmanager
+        def task(self, title: str, *, total: int | None = None, unit: str = "steps") -> Iterator[Task]:
+            if title == "link wheels":
+                raise Stop
+            with super().task(title, total=total, unit=unit) as task:
+                yield task
+
+    out = tmp_path / "index"
+    index(pair[:1], out, tools)
+    before = contents(out)
+    with pytest.raises(Stop):
+        index(pair, out, replace(tools, progress=Stopping()))
+    assert contents(out) == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
