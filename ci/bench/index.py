@@ -3,7 +3,7 @@
     pip install dumb-pypi pip2pi; python ci/bench/index.py BUNDLE [--runs 3]
 
 dumb-pypi is told the hashes, pip2pi's dir2pi copies the wheels; a tool that is not installed has no row.
-Clients resolve the bundle's requirements without installing (`--dry-run`), with empty caches, from Python's
+Clients resolve the bundle's pins without installing (`--dry-run`), with empty caches, from Python's
 web server: by the index, and by a page of links to the same wheels (`--find-links`). The bundle must have one
 target, for this Python.
 """
@@ -75,13 +75,16 @@ def served(folder: Path) -> Iterator[str]:
 
 def clients(bundle: Path, folder: Path) -> Mapping[str, Run]:
     """Each client by the index and by links, every time with an empty cache."""
-    requirements = bundle / "requirements.txt"
+    # without hashes: with them pip does not resolve by metadata, because it must have the wheels anyway
+    requirements = folder / "pins.txt"
+    lines = (bundle / "requirements.txt").read_text("utf-8").splitlines()
+    requirements.write_text("\n".join(line.rstrip(" \\") for line in lines if "==" in line) + "\n", "utf-8")
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     environment |= {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
     pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "-q", "--dry-run", "--ignore-installed"]
-    pip += ["--no-cache-dir", "--disable-pip-version-check", "--require-hashes", "-r", requirements]
+    pip += ["--no-cache-dir", "--disable-pip-version-check", "-r", requirements]
     uv: list[str | Path] = [uv_package.find_uv_bin(), "pip", "install", "-q", "--dry-run", "--no-cache"]
-    uv += ["--target", folder / "none", "--python", sys.executable, "--require-hashes", "-r", requirements]
+    uv += ["--target", folder / "none", "--python", sys.executable, "-r", requirements]
     seen = {}
     for name, command in (("pip", pip), ("uv", uv)):
         with served(folder / "ours") as address:

@@ -215,7 +215,18 @@ def test_two_wheels_that_differ_in_the_case_of_their_names(
         pip=locked(write_wheel(made, "pip", "26.0"), tools.store),
     )
     other = pack_bundle(tmp_path / "upper", made, tools, located, [OTHER], kit=kit)
-    with pytest.raises(IntegrityError, match="differ only in the case of their names"):
+    with pytest.raises(IntegrityError, match="differ only in case"):
+        index([bundle, other], tmp_path / "index", tools)
+
+
+def test_two_recipes_that_differ_in_the_case_of_their_names(
+    bundle: Path, tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    upper = replace(located, recipe=located.recipe.model_copy(update={"name": "Tiny"}))
+    other = pack_bundle(tmp_path / "upper", tmp_path / "made-upper", tools, upper, [TARGET])
+    with pytest.raises(
+        IntegrityError, match=r"locks/Tiny-1\.0/.* and locks/tiny-1\.0/.* differ only in case"
+    ):
         index([bundle, other], tmp_path / "index", tools)
 
 

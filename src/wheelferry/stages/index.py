@@ -57,6 +57,7 @@ def index(roots: Sequence[Path], out: Path, tools: Tools) -> Indexed:
     bundles = [open_intact(root, tools) for root in roots]
     wheels = _join_wheels(bundles)
     locks = join({bundle.root: dict(_locks(bundle)) for bundle in bundles})
+    _require_distinct({**wheels, **locks})
     require_room(out, wheels, purpose="the index")
     with folder_aside(out) as work:
         served = _write_wheels(work, wheels, tools)
@@ -99,16 +100,19 @@ def _join_wheels(bundles: Iterable[Intact]) -> dict[str, Part]:
             if folder in _WHEEL_FOLDERS and name.endswith(".whl"):
                 root = bundle.root / folder
                 folders.setdefault(root, {})[name] = Part(root=root, path=root / name, sha256=sha256)
-    wheels = join(folders)
-    plain: dict[str, Part] = {}
-    for name, part in wheels.items():
-        first = plain.setdefault(name.casefold(), part)
-        if first.path.name != name:
+    return join(folders)
+
+
+def _require_distinct(parts: Mapping[str, Part]) -> None:
+    """Raise IntegrityError for two names that are one where file systems do not know upper case."""
+    plain: dict[str, str] = {}
+    for name, part in parts.items():
+        first = plain.setdefault(name.casefold(), name)
+        if first != name:
             raise IntegrityError(
-                f"{first.path} and {part.path} differ only in the case of their names",
+                f"{parts[first].path} and {part.path}: {first} and {name} differ only in case",
                 hint="a file system may keep only one of them; leave one of the bundles out",
             )
-    return wheels
 
 
 def _locks(bundle: Intact) -> Iterator[tuple[str, Part]]:
