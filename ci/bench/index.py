@@ -2,7 +2,7 @@
 
     pip install dumb-pypi pip2pi; python ci/bench/index.py BUNDLE [--runs 3]
 
-dumb-pypi is told the hashes, pip2pi's dir2pi copies the wheels; a tool that is not installed has no row.
+dumb-pypi is told the hashes, pip2pi's dir2pi states none; a tool that is not installed has no row.
 Clients resolve the bundle's pins without installing (`--dry-run`), with empty caches, from Python's
 web server: by the index, and by a page of links to the same wheels (`--find-links`). The bundle must have one
 target, for this Python.
