@@ -26,6 +26,7 @@ class Code(Enum):
     """What can be wrong with a bundle. The value is the sentence that explains the code."""
 
     MANIFEST = "the manifest is not the text wheelferry wrote"
+    SIGNATURE = "the manifest is not signed as it should be"
     FILE_MISSING = "a file of the manifest is not there"
     FILE_CHANGED = "a file's bytes are not the manifest's"
     FILE_UNLISTED = "a file is there that the manifest does not list"

@@ -100,6 +100,26 @@ def run(
     return Completed(returncode=process.returncode, output="".join(lines))
 
 
+def run_at_terminal(
+    command: Sequence[str | Path], *, step: str, error: type[WheelferryError], hint: str | None = None
+) -> None:
+    """Run `command`, which may ask the person at the terminal something; both its streams go to stderr.
+
+    Raises `error` when it fails, and leaves the reason to what it said.
+    """
+    arguments = [os.fspath(part) for part in command]
+    # in our own session, else it would have no terminal
+    process = subprocess.Popen(arguments, stdout=sys.stderr)
+    try:
+        process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if process.returncode != 0:
+        raise error(f"{step} failed (exit status {process.returncode}): see above", hint=hint)
+
+
 def is_running(number: int) -> bool:
     """Whether there is a process of that number, whoever it belongs to."""
     if sys.platform == "win32":

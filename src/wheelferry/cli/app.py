@@ -19,6 +19,7 @@ from wheelferry.cli import (
     merging,
     probing,
     serving,
+    signing,
     splitting,
     updating,
 )
@@ -68,6 +69,7 @@ for _command in (
     checking.verify,
     inspecting.inspect,
     inspecting.audit,
+    signing.sign,
     merging.merge,
     serving.index,
     updating.diff,

@@ -12,6 +12,14 @@ from wheelferry.cli.options import Json, Quiet, RunnerOption, Verbose, WindowsPy
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
     level: Level = LevelName.train,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Public key, or allowed_signers file as ssh-keygen reads it: one of these must have "
+            "signed the bundle (see sign). Not one that lies in the bundle.",
+        ),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this target of the bundle.")
     ] = None,
@@ -37,7 +45,7 @@ def verify(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove a bundle; exit 1 if anything is wrong with it.
+    """Prove a bundle; exit 1 if anything is wrong with it, 4 if it is not signed as it should be.
 
     static reads every byte; install installs with plain pip and no network; smoke runs the recipe's
     checks; train runs a short training. Targets for Windows are run with --runner wine. The report is
@@ -45,12 +53,14 @@ def verify(
     """
     from wheelferry.cli.results import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
+    from wheelferry.client.signature import read_signers
     from wheelferry.report import Level as ReportLevel
     from wheelferry.stages.machine import Runner
     from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
 
     require_runner(windows_python, runner)
+    signers = read_signers(str(key), str(bundle)) if key else None
     tools = open_tools(verbose=verbose, quiet=quiet)
     if report is not None:
         check_report_folder(report)
@@ -62,6 +72,7 @@ def verify(
         report_folder=report,
         command=command_line(),
         prefix_length=prefix_length,
+        signers=signers,
         runner=Runner(runner.value) if runner else None,
         windows_python=windows_python,
     )

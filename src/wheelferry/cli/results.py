@@ -8,18 +8,22 @@ from urllib.parse import quote
 import typer
 
 from wheelferry.catalog import load_recipe, shipped_names
-from wheelferry.checks import LongestPath
+from wheelferry.checks import Code, LongestPath
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
+from wheelferry.client.signature import CHECK_COMMAND
 from wheelferry.differences import Change, Difference
+from wheelferry.errors import IntegrityError
 from wheelferry.files import human_size, write_atomic
 from wheelferry.lock import Lock, pylock_text, requirements_text
+from wheelferry.manifest import SIGNATURE
 from wheelferry.plan import Plan
 from wheelferry.report import OWN_MACHINE, Report
 from wheelferry.stages.bundle import Bundled
 from wheelferry.stages.delta import Made
 from wheelferry.stages.doctor import Finding
 from wheelferry.stages.index import Indexed
+from wheelferry.stages.sign import Signed
 from wheelferry.stages.split import Volumes
 from wheelferry.store import Entry
 
@@ -72,6 +76,8 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         print_line(f"not run: {line}")
     for note in report.static.facts.get("notes", ()):
         print_line(f"note: {note}")
+    if "signed_by" in report.static.facts:
+        print_line(f"signed by: {report.static.facts['signed_by']}")
     for path in report.static.facts.get("longest_paths", ()):
         print_line(f"longest path: {path['target']}: {LongestPath(**path)}")
     if report.targets and not report.isolated and not report.not_run:
@@ -80,11 +86,37 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
 
 
 def end_of_verification(report: Report) -> None:
-    """Exit 1 when problems were found; 3 when a level could not run on this machine."""
+    """Exit 4 for a wrong signature, 1 for other problems; 3 when a level could not run on this machine."""
+    if any(problem.code is Code.SIGNATURE for problem in report.problems):
+        raise typer.Exit(IntegrityError.exit_code)
     if report.problems:
         raise typer.Exit(1)
     if report.not_run:
         raise typer.Exit(3)
+
+
+def show_signed(signed: Signed, *, as_json: bool) -> None:
+    """A signature, and what whoever checks it needs."""
+    path = signed.root / SIGNATURE
+    if as_json:
+        print_json(
+            {
+                "bundle": str(signed.root),
+                "digest": signed.digest,
+                "signature": str(path),
+                "signed_by": signed.signer,
+                "allowed_signer": signed.allowed_signer,
+            }
+        )
+        return
+    print_line(f"signed by {signed.signer}: {path}")
+    print_line("Hand this line on by another way than the bundle, as a file allowed_signers:")
+    print_line(signed.allowed_signer)
+    print_line(
+        "It is checked by wheelferry verify, wheelferry install and install.sh with --key FILE, or before"
+    )
+    print_line("anything of the bundle is started, in the bundle's folder (on Windows in cmd), by")
+    print_line(CHECK_COMMAND)
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:

@@ -5,8 +5,9 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.documents import read_sealed
+from wheelferry.client.documents import parse_sealed, read_limited
 from wheelferry.client.errors import BadInput, Damaged
+from wheelferry.client.signature import check_signature, read_signature
 
 FORMAT = 1
 NAME = "bundle.json"
@@ -73,10 +74,11 @@ _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 class Bundle(object):
-    """A bundle's folder and the content of its manifest."""
+    """A bundle's folder and the content of its manifest; who signed it, where that was checked."""
 
-    def __init__(self, root, document):
+    def __init__(self, root, document, signed_by=None):
         self.root = root
+        self.signed_by = signed_by
         self.document = document
         self.recipe = document["recipe"]
         self.release = document["release"]
@@ -129,24 +131,41 @@ class Bundle(object):
         return pins
 
 
-def open_bundle(root):
-    """The bundle in `root`. Raises BadInput when there is none, Damaged when its manifest was altered."""
-    document = read_manifest(root)
+def open_bundle(root, signers=None, log=None):
+    """The bundle in `root`. Raises BadInput when there is none, Damaged when its manifest was altered.
+
+    With `signers` one of them must have signed it, which is checked before its content is looked at.
+    """
+    raw = _read_manifest(root)
+    signed_by = None
+    if signers is not None:
+        signature = read_signature(root)
+        check_signature(raw, signature, root, signers, log)
+        signed_by = signers.name_of(signature.key)
+    document = _parse_manifest(root, raw)
     try:
-        return Bundle(root, document)
+        return Bundle(root, document, signed_by)
     except _UNFIT as error:
         raise _senseless(os.path.join(root, NAME), error) from None
 
 
 def read_manifest(root):
     """The content of the manifest in `root`; raises as `open_bundle`, which also reads the locks."""
-    path = os.path.join(root, NAME)
+    return _parse_manifest(root, _read_manifest(root))
+
+
+def _read_manifest(root):
     try:
-        document = read_sealed(path, FORMAT, "manifest", _COPY)
+        return read_limited(os.path.join(root, NAME), "manifest", _COPY)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
             "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
         ) from None
+
+
+def _parse_manifest(root, raw):
+    path = os.path.join(root, NAME)
+    document = parse_sealed(raw, path, FORMAT, "manifest", _COPY)
     try:
         outside = [name for name in _paths(document) if not _is_inside(name)]
     except _UNFIT as error:

@@ -20,10 +20,19 @@ def read_sealed(path, form, kind, hint):
     Raises FileNotFoundError or NotADirectoryError when there is none, BadInput for another format, and
     Damaged for any text that differs by one byte from what was written. `kind` says what it should be.
     """
+    return parse_sealed(read_limited(path, kind, hint), path, form, kind, hint)
+
+
+def read_limited(path, kind, hint):
+    """The bytes of the file `path`, unread; Damaged for more than any such document has."""
     with open(path, "rb") as stream:
         if os.fstat(stream.fileno()).st_size > LARGEST:
             raise Damaged("%s is too large to be read as a %s" % (path, kind), hint=hint)
-        raw = stream.read()
+        return stream.read()
+
+
+def parse_sealed(raw, path, form, kind, hint):
+    """As `read_sealed`, for the bytes that were read from `path`."""
     try:
         document = json.loads(raw.decode("utf-8"))
         made_for = document["format"]

@@ -262,6 +262,7 @@ def make_receipt(wish, work, python, installer, packages, results):
             "release": wish.bundle.release,
             "digest": wish.bundle.digest,
             "created_by": wish.bundle.created_by,
+            "signed_by": wish.bundle.signed_by,
         },
         "target": wish.target.name,
         "python": python.to_json(),
@@ -279,6 +280,13 @@ def _hand_over(wish, prefix, environment):
     if places.INSTALLER in wish.bundle.files:
         aside = prefix.join(places.INSTALLER + ".part")
         shutil.copyfile(wish.bundle.path(places.INSTALLER), aside)
+        # where a complete environment is taken, the bundle's files have not been hashed
+        if sha256_of(aside) != wish.bundle.files[places.INSTALLER][1]:
+            os.unlink(aside)
+            raise Damaged(
+                "%s is not what was packed" % wish.bundle.path(places.INSTALLER),
+                hint="copy the bundle again from where it was made",
+            )
         places.replace(aside, prefix.join(places.INSTALLER))
     write_launchers(prefix)
     current = prefix.current()

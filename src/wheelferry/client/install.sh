@@ -38,6 +38,44 @@ check() {
     [ "$(sha256_of "$bundle/$1")" = "$stated" ] || fail "$bundle/$1 is damaged" "copy the bundle again" 4
 }
 
+# check_signature KEYS: bundle.json is signed by one of the keys in that file, which must not be the bundle's.
+# install.pyz checks it as well; but it is itself of the bundle, as is the Python that may run it.
+check_signature() {
+    [ -f "$1" ] && [ -r "$1" ] || fail "cannot read the key $1" "name a public key, as in key.pub" 2
+    case $(CDPATH='' cd -P -- "$(dirname -- "$1")" && pwd)/ in
+        "$(CDPATH='' cd -P -- "$bundle" && pwd)"/*)
+            fail "$1 lies in the bundle, so it proves nothing" "take the key from outside the bundle" 2 ;;
+    esac
+    ssh_keygen=$(command -v ssh-keygen)
+    case $ssh_keygen in
+        /*) ;;
+        *) fail "there is no ssh-keygen here, which checks signatures" \
+            "install OpenSSH 8.1 or newer: openssh-client (Debian, Ubuntu), openssh (others)" 3 ;;
+    esac
+    [ -f "$bundle/bundle.json.sig" ] ||
+        fail "the bundle is not signed" "ask who made it; to take it as it is, leave --key out" 4
+    room=$(mktemp -d) || fail "no temporary folder can be made" "TMPDIR names a place for it" 3
+    trap 'rm -rf "$room"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    # allowed signers, whatever their names; a public key has none. Windows may have put a mark in front.
+    sed -e "1s/^$(printf '\357\273\277')//" -e 's/\r$//' -e 's/^[[:blank:]]*//' -e '/^#/d' -e '/^$/d' \
+        -e '/^\(ssh\|ecdsa\|sk\)-[^[:blank:]]*[[:blank:]][[:blank:]]*AAAA/!s/^\("[^"]*"\|[^[:blank:]]*\)//' \
+        -e 's/^/wheelferry /' <"$1" >"$room/signers"
+    # ssh-keygen would read all of a file that has no end
+    dd if="$bundle/bundle.json.sig" of="$room/signature" bs=1048576 count=1 2>/dev/null
+    complaint=$("$ssh_keygen" -Y verify -f "$room/signers" -I wheelferry -n wheelferry \
+        -s "$room/signature" <"$bundle/bundle.json" 2>&1)
+    status=$?
+    rm -rf "$room"
+    trap - EXIT INT TERM HUP
+    case $complaint in
+        *"option -- "*) fail "$ssh_keygen is older than OpenSSH 8.1 and knows no signatures" "install a newer one" 3 ;;
+    esac
+    [ "$status" -eq 0 ] || fail "bundle.json is not signed by whom $1 allows: $complaint" \
+        "is it the right key? if so, the bundle is damaged or not from whom it should be: do not install it" 4
+}
+
 # works PYTHON: it can run the installer; a distribution's minimal Python lacks modules
 works() {
     complaint=$("$1" -I -c 'import sys, argparse, ctypes, hashlib, json, tarfile, zipfile, zlib
@@ -76,6 +114,14 @@ start_carried() {
 }
 
 [ -f "$bundle/bundle.json" ] || fail "$bundle has no bundle.json" "start install.sh where the bundle lies" 2
+key=''
+previous=''
+for argument in "$@"; do
+    [ "$previous" != --key ] || key=$argument
+    case $argument in --key=*) key=${argument#--key=} ;; esac
+    previous=$argument
+done
+[ -z "$key" ] || check_signature "$key"
 check install.pyz
 
 python=

@@ -16,6 +16,7 @@ from wheelferry.client.into import check_existing, install_into, open_existing
 from wheelferry.client.options import PROGRAM, parse_options
 from wheelferry.client.packages import UV
 from wheelferry.client.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
+from wheelferry.client.signature import read_signers
 from wheelferry.client.suite import LEVELS
 from wheelferry.client.uninstall import finished_by_launcher, uninstall, uninstall_from
 
@@ -38,9 +39,12 @@ def main(arguments=None, prog=PROGRAM):
 
 def _run(options, console):
     """Do the one thing that the options ask for; returns the result as plain values."""
-    for name in ("prefix", "bundle", "target", "python", "into"):
+    for name in ("prefix", "bundle", "target", "python", "into", "key"):
         if getattr(options, name) == "":
             raise BadInput("--%s is empty" % name, hint="is a variable not set?")
+    folder = None if options.probe or options.rollback or options.uninstall else _bundle_folder(options)
+    if options.key and folder is None:
+        raise BadInput("--key checks a bundle, and there is none here", hint="name it with --bundle DIR")
     if options.probe:
         return _probe(options, console)
     if options.rollback:
@@ -49,7 +53,6 @@ def _run(options, console):
         return {"environment": environment.number, "bundle": environment.receipt["bundle"]}
     if options.uninstall:
         return _uninstall(options, console)
-    folder = _bundle_folder(options)
     if folder is None and options.verify in LEVELS:
         levels = LEVELS[: LEVELS.index(options.verify) + 1]
         environment, results = verify_installed(_existing(options), levels, console)
@@ -58,7 +61,16 @@ def _run(options, console):
         raise BadInput(
             "there is no bundle here", hint="say --verify smoke, --rollback or --uninstall; or --bundle DIR"
         )
-    return _install(open_bundle(folder), options, console)
+    return _install(_open(folder, options, console), options, console)
+
+
+def _open(folder, options, console):
+    """The bundle; with --key only after its signature, and before anything else of it, was checked."""
+    if not options.key:
+        return open_bundle(folder)
+    bundle = open_bundle(folder, read_signers(options.key, folder), console.log)
+    console.say("signed by %s" % bundle.signed_by)
+    return bundle
 
 
 def _bundle_folder(options):

@@ -15,9 +15,10 @@ it into use. What was installed there before stays in use until that moment.
 """
 _VERIFY = "checks to run: smoke by default, train takes a minute more; without a bundle: of what is installed"
 _INTO = "change this existing environment (virtual or conda) in place: its folder, or its Python"
+_KEY = "public key or allowed_signers file, not of the bundle: refuse what none of these signed"
 _EPILOG = """\
 Exit codes: 0 done; 1 the checks failed; 2 bad input; 3 something is missing on this machine;
-4 files of the bundle are damaged; 5 an installation failed; 130 interrupted.
+4 files of the bundle are damaged, or its signature is wrong; 5 an installation failed; 130 interrupted.
 """
 
 
@@ -49,6 +50,7 @@ def make_parser(prog=PROGRAM):
     add("--uninstall", action="store_true", help="remove what was installed, and nothing else")
     add("--probe", metavar="FILE", help="only write this machine's profile, for wheelferry bundle --profile")
     add("--bundle", metavar="DIR", help="the bundle; default: where this installer lies")
+    add("--key", metavar="FILE", help=_KEY)
     return parser
 
 

@@ -17,9 +17,14 @@ TAIL_LINES = 25
 _DISK_FULL = ("No space left on device", "os error 28", "os error 112", "Errno 28", "Disk quota exceeded")
 
 
+def undisturbed():
+    """The caller's environment without what may disturb."""
+    return {k: v for k, v in os.environ.items() if not k.upper().startswith(HOSTILE_PREFIXES)}
+
+
 def clean_environment(work, extra=()):
-    """The caller's environment without what may disturb; HOME and temporary files in `work`."""
-    values = {k: v for k, v in os.environ.items() if not k.upper().startswith(HOSTILE_PREFIXES)}
+    """As `undisturbed`, with HOME and temporary files in `work`."""
+    values = undisturbed()
     home, temporary = os.path.join(work, "home"), os.path.join(work, "t")
     for folder in (home, temporary):
         os.makedirs(folder, exist_ok=True)
@@ -50,8 +55,10 @@ def clean_environment(work, extra=()):
     return values
 
 
-def run(command, env, log, cwd=None, on_line=None, held=()):
+def run(command, env, log, cwd=None, on_line=None, held=(), stdin=subprocess.DEVNULL):
     """Run `command` and return (exit status, output); stdout and stderr are one, also written to `log`.
+
+    It reads from the open file `stdin`, by default from nothing.
 
     The command inherits the file descriptors `held`: with the prefix's lock among them nobody else starts
     in that prefix while an orphan of a killed installer is still at work. On Windows there are no orphans:
@@ -66,7 +73,7 @@ def run(command, env, log, cwd=None, on_line=None, held=()):
             command,
             env=env,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             **options,

@@ -13,7 +13,7 @@ from wheelferry.files import contained, sha256_file
 from wheelferry.index import public_url
 from wheelferry.licences import Licence, Terms, judge
 from wheelferry.lock import parse_pylock
-from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, is_untouched
+from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, is_untouched
 from wheelferry.metadata import WheelInfo
 from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress
@@ -21,7 +21,6 @@ from wheelferry.stages.record import read_report
 from wheelferry.stages.static import open_bundle, select_targets
 from wheelferry.wheels import read_terms, read_wheel
 
-SIGNATURE = f"{NAME}.sig"
 # Reading a wheel is waiting for the disk, and a little of unzipping.
 READERS = 4
 _UNFIT = "copy the bundle again from where it was made; wheelferry verify says more"

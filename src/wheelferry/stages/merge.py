@@ -14,7 +14,7 @@ from wheelferry.files import (
     sha256_file,
 )
 from wheelferry.lock import LockedWheel
-from wheelferry.manifest import NAME, Asset, Manifest, TargetEntry
+from wheelferry.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
 from wheelferry.metadata import filename_parts
 from wheelferry.parallel import in_threads
 from wheelferry.stages.pack import CREATED_BY, SEALED, check_output, requirements_name, seal
@@ -74,6 +74,9 @@ def _check_roots(roots: Sequence[Path], out: Path) -> None:
 def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
     check_output(out)
     inputs = [open_intact(root, tools) for root in roots]
+    for one in inputs:
+        if (one.root / SIGNATURE).exists():
+            tools.progress.note(f"{one.root} is signed; what it is merged into is not until you sign it")
     _require_one_release(inputs)
     single = len({entry.target for item in inputs for entry in item.manifest.targets}) == 1
     parts = join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))

@@ -21,7 +21,7 @@ from wheelferry.files import (
 )
 from wheelferry.installer import PYZ, SCRIPTS, write_installer
 from wheelferry.lock import Lock, LockedWheel, pylock_text, requirements_text
-from wheelferry.manifest import NAME, REPORT, File, Manifest, TargetEntry, parse_manifest
+from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.stages.assets import CarriedAsset, asset_variables
 from wheelferry.stages.build import Built
@@ -66,7 +66,7 @@ def check_output(out: Path) -> None:
     if NAME not in names:
         raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
     manifest = parse_manifest((out / NAME).read_text("utf-8", errors="replace"), file=str(out / NAME))
-    foreign = names - {NAME} - {file.path for file in manifest.files}
+    foreign = names - {NAME, SIGNATURE} - {file.path for file in manifest.files}
     foreign = {name for name in foreign if not name.startswith(f"{REPORT}/")}
     if foreign:
         raise InputError(
@@ -276,6 +276,8 @@ def _readme(manifest: Manifest) -> str:
         "    python smoke/harness.py --level train --out smoke-report",
         "",
         "bundle.json lists every file with its size and SHA-256. `wheelferry verify .` checks all of it.",
+        "bundle.json.sig, where there is one, is its signature. The installer and verify check it with --key",
+        "FILE: a public key that you got by another way than this folder.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,11 +11,13 @@ from packaging.version import Version
 
 from wheelferry import checks, stable_abi
 from wheelferry.checks import Code, LongestPath, Note, Problem
+from wheelferry.client.errors import Damaged, NotPossibleHere
 from wheelferry.client.preflight import usual_windows_prefix
+from wheelferry.client.signature import Signers, check_signature, read_signature
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import files_below, sha256_file
 from wheelferry.lock import LockedWheel, parse_pylock, parse_requirements
-from wheelferry.manifest import NAME, REPORT, Manifest, TargetEntry, is_untouched, parse_manifest
+from wheelferry.manifest import NAME, REPORT, SIGNATURE, Manifest, TargetEntry, is_untouched, parse_manifest
 from wheelferry.metadata import WheelInfo, filename_parts
 from wheelferry.parallel import in_threads
 from wheelferry.platforms import windows
@@ -40,7 +42,7 @@ class Opened:
 
     `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it. For
     Windows targets, `binaries` are the DLLs of the wheels by the wheel's path, `longest_paths` one of each
-    target, `notes` what works on some clients only.
+    target, `notes` what works on some clients only. `signed_by` names the key whose signature was found good.
     """
 
     root: Path
@@ -51,6 +53,7 @@ class Opened:
     binaries: Mapping[str, PeFiles] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +66,23 @@ class _Limits:
 
 def open_bundle(root: Path) -> tuple[Manifest, str]:
     """The manifest of the bundle in `root` and its text; raises InputError when there is none."""
+    return parse_bytes(read_manifest(root), root)
+
+
+def read_manifest(root: Path) -> bytes:
+    """The bytes of the manifest in `root`, unread; raises InputError when there is none."""
     try:
-        # newline="" keeps what is on disk: a changed line ending is a change
-        with (root / NAME).open(encoding="utf-8", newline="") as stream:
-            text = stream.read()
+        return (root / NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(
             f"{root} is not a bundle: it has no {NAME}", hint="give the folder that bundle --out made"
         ) from None
+
+
+def parse_bytes(data: bytes, root: Path) -> tuple[Manifest, str]:
+    """The manifest with the bytes `data` and their text; raises InputError for what is none."""
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{root / NAME}: not UTF-8: {error}") from None
     return parse_manifest(text, file=str(root / NAME)), text
@@ -85,22 +97,23 @@ def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
 
 
 def verify_static(
-    root: Path, tools: Tools, *, prefix_length: int | None = None
+    root: Path, tools: Tools, *, prefix_length: int | None = None, signers: Signers | None = None
 ) -> tuple[Opened | None, list[Problem]]:
     """Check everything that reading can check; returns what was read, and every problem found.
 
     `prefix_length` is the length of the folder that Windows clients install to, by default that of the one
-    which the installer takes for the longest user name; 0 leaves the length of paths unchecked.
+    which the installer takes for the longest user name; 0 leaves the length of paths unchecked. With
+    `signers` one of them must have signed the manifest; without, a signature that is there must belong to it.
 
     A manifest that cannot be read is a problem too, and then there is nothing else to return.
     """
+    data = read_manifest(root)
+    signed_by, about_signature = _check_signature(data, root, signers)
+    problems = [finding for finding in about_signature if isinstance(finding, Problem)]
     try:
-        manifest, text = open_bundle(root)
+        manifest, text = parse_bytes(data, root)
     except InputError as error:
-        if not (root / NAME).is_file():
-            raise
-        return None, [Problem(code=Code.MANIFEST, file=NAME, message=str(error))]
-    problems = []
+        return None, [Problem(code=Code.MANIFEST, file=NAME, message=str(error)), *problems]
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
@@ -132,10 +145,29 @@ def verify_static(
         problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
     opened = replace(
         opened,
-        notes=tuple(dict.fromkeys(finding for finding in findings if isinstance(finding, Note))),
+        notes=tuple(dict.fromkeys(n for n in [*about_signature, *findings] if isinstance(n, Note))),
         longest_paths=tuple(finding for finding in findings if isinstance(finding, LongestPath)),
+        signed_by=signed_by,
     )
     return opened, list(dict.fromkeys(problems))
+
+
+def _check_signature(
+    data: bytes, root: Path, signers: Signers | None
+) -> tuple[str | None, list[Problem | Note]]:
+    """The key that signed the manifest, if any; what is wrong with the signature, or was not looked at."""
+    try:
+        signature = read_signature(str(root))
+        if signature is None and signers is None:
+            return None, []
+        check_signature(data, signature, str(root), signers)
+    except Damaged as error:
+        return None, [Problem(code=Code.SIGNATURE, file=SIGNATURE, message=str(error))]
+    except NotPossibleHere as error:
+        if signers is not None:
+            raise
+        return None, [Note(file=SIGNATURE, message=f"was not looked at: {error}")]
+    return signers.name_of(signature.key) if signers else f"{signature.signer}, not asked for by --key", []
 
 
 def _is_wheel(path: str) -> bool:
@@ -144,11 +176,11 @@ def _is_wheel(path: str) -> bool:
 
 
 def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
-    """Size and SHA-256 of every file but the manifest and the report, by path with forward slashes."""
+    """Size and SHA-256 of every file but manifest, signature and report, by path with forward slashes."""
     paths = []
     for path in files_below(root):
         name = path.relative_to(root).as_posix()
-        if name != NAME and not name.startswith(f"{REPORT}/"):
+        if name not in (NAME, SIGNATURE) and not name.startswith(f"{REPORT}/"):
             paths.append((name, path))
     with tools.progress.task("hash files", unit="bytes") as task:
         task.total(sum(path.stat().st_size for _, path in paths))

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wheelferry.checks import Code, Problem
+from wheelferry.client.signature import Signers
 from wheelferry.errors import InputError, MissingError
 from wheelferry.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
 from wheelferry.manifest import REPORT, TargetEntry
@@ -31,13 +32,15 @@ def verify(
     report_folder: Path | None = None,
     command: str | None = None,
     prefix_length: int | None = None,
+    signers: Signers | None = None,
     runner: Runner | None = None,
     windows_python: Path | None = None,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
     `command` is the command line to name in the report, `prefix_length` the length of the folder that
-    Windows clients install to (see `verify_static`). `runner` runs the targets that this machine cannot
+    Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
+    `verify_static`). `runner` runs the targets that this machine cannot
     run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
@@ -51,7 +54,7 @@ def verify(
     for folder in (root, root / REPORT):
         clear_leftovers(folder)  # a killed run's own must not be held against the bundle
     started = time.perf_counter()
-    opened, problems = verify_static(root, tools, prefix_length=prefix_length)
+    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers)
     static = LevelResult(
         level=Level.STATIC,
         seconds=time.perf_counter() - started,
@@ -103,6 +106,7 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "published_so": list(opened.published_so),
         "longest_paths": [asdict(path) for path in opened.longest_paths],
         "notes": [str(note) for note in opened.notes],
+        **({"signed_by": opened.signed_by} if opened.signed_by else {}),
     }
 
 
