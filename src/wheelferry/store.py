@@ -328,12 +328,10 @@ def _is_plain(path: Path) -> bool:
 def default_root() -> Path:
     """``WHEELFERRY_CACHE`` if set, else the user's cache folder."""
     configured = os.environ.get("WHEELFERRY_CACHE")
+    if not configured:
+        return Path(platformdirs.user_cache_dir("wheelferry"))
     # absolute, because programs are started elsewhere and told of files in it
-    return (
-        Path(configured).expanduser().absolute()
-        if configured
-        else Path(platformdirs.user_cache_dir("wheelferry"))
-    )
+    return Path(configured).expanduser().absolute()
 
 
 def _size_below(path: Path) -> int:

@@ -298,12 +298,6 @@ def test_a_full_disk_is_said_and_more_room_continues(yard: Yard, what: str) -> N
     assert "first 3\n" in done.stdout, done.stdout + done.stderr
     assert "second 0\n" in done.stdout, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    first = (
-        done.stdout.partition("first 3\n")[2]
-        .partition("second 0\n")[0]
-        .split()[: 1 if what == "cache" else 0]
-    )
-    assert first in ([], ["cache"])
     yard.run(*JOB, "--out", "whole")
     assert files_of(yard.folder / "kept") == files_of(yard.folder / "whole")
 
@@ -321,7 +315,7 @@ def test_merge_onto_a_full_disk_leaves_nothing(yard: Yard) -> None:
     ("limit", "said"),
     [
         ("mount -t tmpfs -o size=1m tmpfs store", "No space left on device"),
-        ("ulimit -f 400", "File too large"),  # 200 kB, as FAT32 has 4 GB
+        ("ulimit -S -f 400", "File too large"),  # 200 kB, as FAT32 has 4 GB
     ],
 )
 def test_a_disk_that_fills_up_on_the_way_keeps_what_arrived(
@@ -333,12 +327,12 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_arrived(
     unshare = ["unshare", "-m", "sh", "-ec"]
     if subprocess.run([*unshare, limit], cwd=tmp_path, capture_output=True, check=False).returncode:
         pytest.skip("this account may not mount a small file system")
-    script = f'{limit}; set +e; "$@"; status=$?; cp -r store kept; exit $status'
+    script = f'{limit}; set +e; "$@"; status=$?; ulimit -S -f unlimited; cp -r store kept; exit $status'
     process = slow_index.populate(tmp_path / "store", [*unshare, script, "sh"])
     output = process.communicate()[0]
     assert process.returncode == 1, output
     assert "MissingError: cannot write" in output
-    assert said in output.splitlines()[-1]
+    assert said in output
     assert not list((tmp_path / "kept" / "objects").rglob("*.part"))
     again = slow_index.populate(tmp_path / "kept")
     assert again.communicate()[0].count("\n") == len(slow_index.wanted)
