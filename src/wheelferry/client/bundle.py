@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from wheelferry.client.documents import parse_sealed, read_limited
 from wheelferry.client.errors import BadInput, Damaged
-from wheelferry.client.signature import check_signature, read_signature
 
 FORMAT = 1
 NAME = "bundle.json"
@@ -139,6 +138,9 @@ def open_bundle(root, signers=None, log=None):
     raw = _read_manifest(root)
     signed_by = None
     if signers is not None:
+        # here, because apply.pyz and join.pyz have no such module
+        from wheelferry.client.signature import check_signature, read_signature
+
         signature = read_signature(root)
         check_signature(raw, signature, root, signers, log)
         signed_by = signers.name_of(signature.key)
