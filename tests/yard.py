@@ -84,9 +84,8 @@ class Yard:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
-        # a URL, because pip splits at spaces; not PIP_NO_INDEX, which uv cannot be told by its environment
-        empty = (self.folder / "no-index").as_uri()
-        own = {"PIP_INDEX_URL": empty, "PIP_FIND_LINKS": self.index.as_uri(), "PIP_CONFIG_FILE": os.devnull}
+        # a URL, because pip splits at spaces
+        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.index.as_uri(), "PIP_CONFIG_FILE": os.devnull}
         return {**kept, **own, "WHEELFERRY_CACHE": str(self.cache), "UV_NO_CONFIG": "1", "NO_COLOR": "1"}
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":

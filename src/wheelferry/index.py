@@ -34,7 +34,7 @@ class IndexSettings:
     trusted_hosts: tuple[str, ...] = ()
 
     def uv_environment(self) -> dict[str, str]:
-        """The same settings as uv's environment variables (which, unlike arguments, show no passwords)."""
+        """The same settings as uv's environment variables, which show no passwords; see `uv_arguments`."""
         values = {
             # pip looks at every index and takes the best version; so must uv, or the two would differ
             "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -45,8 +45,6 @@ class IndexSettings:
             values["UV_INDEX"] = " ".join(self.extra_index_urls)
         if self.find_links:
             values["UV_FIND_LINKS"] = ",".join(self.find_links)
-        if self.no_index:
-            values["UV_NO_INDEX"] = "1"
         if self.cert:
             values["SSL_CERT_FILE"] = self.cert
         if self.client_cert:
@@ -56,6 +54,11 @@ class IndexSettings:
         if self.trusted_hosts:
             values["UV_INSECURE_HOST"] = " ".join(self.trusted_hosts)
         return values
+
+    @property
+    def uv_arguments(self) -> tuple[str, ...]:
+        """What uv takes as an argument alone."""
+        return ("--no-index",) if self.no_index else ()
 
     def session(self, *, connections: int = 8, retries: Retry | int = 0) -> requests.Session:
         """An HTTP session with pip's certificates, proxies and credentials (netrc is requests' own)."""

@@ -66,6 +66,8 @@ class Uv:
         result = work / "pylock.toml"
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        if torch_index is None:  # uv would leave out torch's index too
+            command += self.index.uv_arguments
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
         for name in only_binary:
             command += ["--only-binary", name]
@@ -94,6 +96,7 @@ class Uv:
         # with --no-deps uv does not ask an sdist for its metadata, which would run its build
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--no-deps", "--no-binary", name]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        command += self.index.uv_arguments
         command += ["--python-version", python]
         step = f"look up the sdist of {name} {version}"
         outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)

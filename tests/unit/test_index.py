@@ -40,7 +40,8 @@ def test_uv_is_told_the_same() -> None:
 def test_no_configuration_changes_nothing_but_the_strategy() -> None:
     assert parse_pip_configuration("") == IndexSettings()
     assert IndexSettings().uv_environment() == {"UV_INDEX_STRATEGY": "unsafe-best-match"}
-    assert parse_pip_configuration("global.no-index='true'\n").uv_environment()["UV_NO_INDEX"] == "1"
+    assert IndexSettings().uv_arguments == ()
+    assert parse_pip_configuration("global.no-index='true'\n").uv_arguments == ("--no-index",)
 
 
 def test_credentials_in_an_index_url_count_for_its_host_only() -> None:

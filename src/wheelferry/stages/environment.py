@@ -105,6 +105,7 @@ def _key(
         cell.torch_index,
         plan.recipe.build.sdist_constraints,
         sorted(tools.index.uv_environment().items()),
+        tools.index.uv_arguments,
     ]
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
