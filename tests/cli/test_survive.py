@@ -80,7 +80,9 @@ def test_killed_in_any_stage_a_rerun_gives_the_same_bytes(yard: Yard) -> None:
         time.sleep(chance.uniform(0, 0.4))
         kill(process, chance)
         if (yard.folder / "out").exists():
-            assert files_of(yard.folder / "out") == whole
+            # a report under way lies beside the bundle's own files until it is whole; the rerun takes it away
+            found = files_of(yard.folder / "out")
+            assert {name: data for name, data in found.items() if not name.startswith(".report.")} == whole
         if number % 4 == 3:
             yard.run(*JOB, "--out", "out")
             assert files_of(yard.folder / "out") == whole
