@@ -147,7 +147,7 @@ class Store:
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """The keys of `kind` that something is recorded under; their objects may be gone."""
-        folder = self.root / "keys" / kind
+        folder = self._keys / kind
         # what is being written has a name with a dot
         names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
         return tuple(sorted(name for name in names if not name.startswith(".")))

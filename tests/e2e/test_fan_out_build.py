@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,16 +76,17 @@ def test_a_store_that_was_tampered_with_is_found(cluster: LocalCluster, tmp_path
     first = client(tmp_path)
     first("build", "sample@1.0", *options, "--scheduler", cluster.address, "--out", tmp_path / "one")
     (key,) = (path for name in ("a", "b") for path in (tmp_path / f"store-{name}").glob("keys/build/*"))
-    other = tmp_path / "other"
-    entry = json.loads(key.read_text("utf-8"))
+    store, other = Store(key.parents[2]), tmp_path / "other"
+    entry = store.recall("build", key.name)
+    assert entry is not None
     (wheel,) = (tmp_path / "one").iterdir()
     other.write_bytes(wheel.read_bytes() + b"\0")
-    changed = Store(key.parents[2]).add(other)
-    key.write_text(json.dumps({**entry, "sha256": changed.sha256, "size": changed.size}), "utf-8")
+    changed = replace(entry, sha256=store.add(other).sha256, size=entry.size + 1)
+    store.remember("build", key.name, changed)
     # a client that has neither
     command = ["build", "sample@1.0", *options, "--scheduler", cluster.address, "--builders", "2"]
     said = Ferry(tmp_path / "fresh")(*command, "--out", tmp_path / "two", status=4)
-    for word in (key.name, changed.sha256, entry["sha256"]):
+    for word in (key.name, changed.sha256, entry.sha256):
         assert word in said
     assert not (tmp_path / "two").exists()
 
