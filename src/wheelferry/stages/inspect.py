@@ -9,7 +9,7 @@ from typing import Any
 from packaging.utils import NormalizedName
 
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
-from wheelferry.files import contained, sha256_file
+from wheelferry.files import sha256_file
 from wheelferry.index import public_url
 from wheelferry.licences import Licence, Terms, judge
 from wheelferry.lock import parse_pylock
@@ -195,7 +195,7 @@ def _require_files(root: Path, manifest: Manifest) -> None:
     named += [asset.path for asset in manifest.assets]
     unfit = [f"{path} is named in {NAME}, but not listed" for path in named if path not in listed]
     for file in manifest.files:
-        path = contained(root, file.path)
+        path = root / file.path
         if not path.is_file():
             unfit.append(f"{path} is missing")
         elif path.stat().st_size != file.size:
