@@ -1,7 +1,6 @@
 """The sample's wheels built on two workers: one is killed, all come back, the same as those built here."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -111,7 +110,7 @@ def test_ctrl_c_leaves_no_compiler_on_a_worker(tmp_path: Path) -> None:
         assert process.communicate(timeout=60)[1].count("interrupted") == 1
         assert process.returncode == 130
         until(lambda: below(worker) == [], cluster.log("a"), seconds=15)
-        until(lambda: not any(os.scandir(tmp_path / "store-a" / "work")), cluster.log("a"), seconds=15)
+        until(lambda: list((tmp_path / "store-a" / "work").iterdir()) == [], cluster.log("a"), seconds=15)
         assert not (tmp_path / "out").exists()
 
 
