@@ -21,8 +21,8 @@ from wheelferry.osv import (
     read_database,
     write_database,
 )
-from wheelferry.stages.inspect import locked_paths, read_manifest, require_outside
-from wheelferry.stages.static import select_targets
+from wheelferry.stages.inspect import locked_paths, require_outside
+from wheelferry.stages.static import open_untouched, select_targets
 from wheelferry.tools import Tools
 from wheelferry.vulnerabilities import Severity, Vulnerability, assess, parse_record
 
@@ -88,7 +88,7 @@ def audit(
     if save is not None:
         require_outside(root, save, option="--save")
         check_database_file(save)
-    manifest = read_manifest(root)
+    manifest = open_untouched(root)
     subjects = _subjects(root, manifest, select_targets(manifest, only))
     names = {subject.name for subject in subjects}
     if database is not None:

@@ -13,14 +13,14 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import folder_aside, require_space, sha256_file
 from wheelferry.manifest import File, Manifest
 from wheelferry.parallel import in_threads
+from wheelferry.stages.parts import require_apart
 from wheelferry.stages.shipment import (
     Shipment,
     open_shipment,
-    read_base,
-    require_apart,
     require_replaceable,
     write_companions,
 )
+from wheelferry.stages.static import open_untouched
 from wheelferry.tools import Tools
 
 _REMEDY = "copy the delta again from where it was made"
@@ -47,7 +47,7 @@ def make_delta(old: Path, new: Path, out: Path, tools: Tools) -> Made:
     require_apart(out, (old, new))
     _check_output(out)
     tools.progress.stage(f"delta {out}: from {old} to {new}")
-    base = read_base(old)
+    base = open_untouched(old)
     shipment = open_shipment(new)
     hashes = _hash(shipment, tools)
     items = list(_items(base, shipment, hashes))

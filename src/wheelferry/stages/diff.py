@@ -5,7 +5,7 @@ from pathlib import Path
 from wheelferry.differences import Bundle, Difference, compare
 from wheelferry.errors import IntegrityError
 from wheelferry.lock import parse_requirements
-from wheelferry.stages.shipment import read_base
+from wheelferry.stages.static import open_untouched
 
 
 def diff(old: Path, new: Path) -> Difference:
@@ -14,7 +14,7 @@ def diff(old: Path, new: Path) -> Difference:
 
 
 def _read(root: Path) -> Bundle:
-    manifest = read_base(root)
+    manifest = open_untouched(root)
     pins = {}
     for entry in manifest.targets:
         path = root / entry.requirements

@@ -13,12 +13,12 @@ from wheelferry.files import sha256_file
 from wheelferry.index import public_url
 from wheelferry.licences import Licence, Terms, judge
 from wheelferry.lock import parse_pylock
-from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, is_untouched
+from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry
 from wheelferry.metadata import WheelInfo
 from wheelferry.parallel import in_threads
 from wheelferry.progress import Progress
 from wheelferry.stages.record import read_report
-from wheelferry.stages.static import open_bundle, select_targets
+from wheelferry.stages.static import open_untouched, select_targets
 from wheelferry.wheels import read_terms, read_wheel
 
 # Reading a wheel is waiting for the disk, and a little of unzipping.
@@ -118,7 +118,7 @@ def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspe
     Raises InputError for what is no bundle or has no such target, IntegrityError for an altered manifest or
     lock, and for files that are missing or have another size.
     """
-    manifest = read_manifest(root)
+    manifest = open_untouched(root)
     _require_files(root, manifest)
     entries = select_targets(manifest, only)
     locks = {entry.target: locked_paths(root, manifest, entry) for entry in entries}
@@ -158,16 +158,6 @@ def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspe
         evidence=_evidence(root, manifest),
         signed=(root / SIGNATURE).is_file(),
     )
-
-
-def read_manifest(root: Path) -> Manifest:
-    """The bundle's manifest; raises InputError when there is none, IntegrityError when it was altered."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
-        raise IntegrityError(
-            f"{root / NAME}: its digest does not fit: it was altered after packing", hint=_UNFIT
-        )
-    return manifest
 
 
 def locked_paths(root: Path, manifest: Manifest, entry: TargetEntry) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from wheelferry import checks
 from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import require_space, same_file_system
-from wheelferry.manifest import NAME, Manifest, is_untouched
-from wheelferry.stages.static import hash_files, open_bundle
+from wheelferry.manifest import Manifest
+from wheelferry.stages.static import hash_files, open_untouched
 from wheelferry.tools import Tools
 
 SMOKE = "smoke/"
@@ -35,9 +35,7 @@ class Part:
 
 def open_intact(root: Path, tools: Tools) -> Intact:
     """The bundle in `root` after hashing all of it; IntegrityError for anything that its manifest denies."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
-        raise IntegrityError(f"{root / NAME}: its digest does not fit: it was altered after packing")
+    manifest = open_untouched(root)
     tools.progress.note(f"{root}: {', '.join(entry.target.name for entry in manifest.targets)}")
     found = hash_files(root, tools)
     problems = [f"{root}: {problem}" for problem in checks.compare_files(manifest.files, found)]

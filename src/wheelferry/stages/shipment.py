@@ -1,6 +1,5 @@
 """What is shipped of a bundle: what its manifest lists, the manifest, its signature, and the report."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from wheelferry.client.prefix import list_files
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import sha256_file
 from wheelferry.installer import write_carrying
-from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest, is_untouched
-from wheelferry.stages.static import open_bundle
+from wheelferry.manifest import NAME, REPORT, SIGNATURE, File, Manifest
+from wheelferry.stages.static import open_untouched
 
 README = "README.txt"
 _VERIFY = "wheelferry verify {} --level static says more"
@@ -35,21 +34,13 @@ class Shipment:
             raise IntegrityError("\n".join(problems), hint=_VERIFY.format(self.root))
 
 
-def read_base(root: Path) -> Manifest:
-    """The manifest in `root`, byte for byte as it was written; nothing else need be there."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
-        raise IntegrityError(f"{root / NAME}: its digest does not fit its content: it was altered")
-    return manifest
-
-
 def open_shipment(root: Path) -> Shipment:
     """What is to be shipped of the bundle in `root`, which has all files of its manifest and no others.
 
     Raises IntegrityError for any difference that shows without reading the files, InputError for links
     and for names that not every system can have.
     """
-    manifest = read_base(root)
+    manifest = open_untouched(root)
     names = list_files(str(root))
     links = [name for name in names if (root / name).is_symlink()]
     faults = [f"{name} is a link" for name in links] + find_faults(names)
@@ -75,15 +66,6 @@ def open_shipment(root: Path) -> Shipment:
     if problems:
         raise IntegrityError("\n".join(problems), hint=_VERIFY.format(root))
     return Shipment(root=root, manifest=manifest, sizes=sizes)
-
-
-def require_apart(out: Path, roots: Iterable[Path]) -> None:
-    """Raise InputError when `out` is, holds or lies in a folder that is read."""
-    final = out.resolve()
-    for root in roots:
-        given = root.resolve()
-        if final == given or given in final.parents or final in given.parents:
-            raise InputError(f"{out} is, holds or lies in {root}, which is read", hint="choose another --out")
 
 
 def require_replaceable(out: Path, ours: set[str], kind: str) -> None:

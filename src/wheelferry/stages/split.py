@@ -15,10 +15,10 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.files import folder_aside, human_size, require_space
 from wheelferry.layout import Member, archive, cut, folder_name, volume_name
 from wheelferry.manifest import File, Manifest
+from wheelferry.stages.parts import require_apart
 from wheelferry.stages.shipment import (
     Shipment,
     open_shipment,
-    require_apart,
     require_replaceable,
     write_companions,
 )

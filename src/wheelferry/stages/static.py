@@ -69,6 +69,17 @@ def open_bundle(root: Path) -> tuple[Manifest, str]:
     return parse_bytes(read_manifest(root), root)
 
 
+def open_untouched(root: Path) -> Manifest:
+    """The manifest of the bundle in `root`; IntegrityError when it is not byte for byte as packed."""
+    manifest, text = open_bundle(root)
+    if not is_untouched(text, manifest):
+        raise IntegrityError(
+            f"{root / NAME}: its digest does not fit: it was altered after packing",
+            hint="copy the bundle again from where it was made; wheelferry verify says more",
+        )
+    return manifest
+
+
 def read_manifest(root: Path) -> bytes:
     """The bytes of the manifest in `root`, unread; raises InputError when there is none."""
     try:
