@@ -1,15 +1,24 @@
 """Bundles that can really be installed: tiny wheels, with the uv and the pip of the test's environment."""
 
+import atexit
+import functools
 import importlib.metadata
+import os
 import platform
+import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from conftest import RECIPE, locked, pack_bundle, write_wheel
 from wheelferry.catalog import LocatedRecipe
+from wheelferry.files import link_or_copy, sha256_file
 from wheelferry.lock import LockedWheel
 from wheelferry.recipe import parse_recipe
 from wheelferry.stages.equip import Kit
@@ -87,20 +96,49 @@ _BROKEN_UV = False
 
 
 def make_kit(folder: Path, store: Store, python: Carried | None = None) -> Kit:
-    """The installed uv and pip as wheels again."""
+    """The installed uv and pip as wheels again; they are zipped once and linked into every store."""
     folder.mkdir(parents=True)
-    return Kit(uv=_installed(folder, "uv", store), pip=_installed(folder, "pip", store), python=python)
+    uv, pip = (_bring(_zipped(name, _BROKEN_UV), folder, store) for name in ("uv", "pip"))
+    return Kit(uv=uv, pip=pip, python=python)
 
 
-def _installed(folder: Path, name: str, store: Store) -> LockedWheel:
+def _bring(wheel: LockedWheel, folder: Path, store: Store) -> LockedWheel:
+    if not store.has(wheel.sha256):
+        link_or_copy(_made() / wheel.filename, folder / wheel.filename)
+        store.adopt(folder / wheel.filename, wheel.sha256)
+    return wheel
+
+
+@functools.cache
+def _made() -> Path:
+    """Where this process keeps what it zips; the folder goes when it ends."""
+    folder = tempfile.mkdtemp(prefix="wheelferry-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@functools.cache
+def _zipped(name: str, broken_uv: bool) -> LockedWheel:
     distribution = importlib.metadata.distribution(name)
     version = distribution.version
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = _made() / f"{name}-{version}{'-0broken' if broken_uv else ''}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for file in distribution.files or ():
             inside = f"{name}-{version}.data/scripts/{file.name}" if ".." in file.parts else file.as_posix()
-            if _BROKEN_UV and inside.endswith("/scripts/uv"):
+            if broken_uv and inside.endswith("/scripts/uv"):
                 archive.writestr(inside, "#!/nonexistent/interpreter\n")
             elif not inside.endswith(".pyc"):
                 archive.write(Path(str(file.locate())), inside)
-    return locked(path, store)
+    return LockedWheel(
+        name=canonicalize_name(name),
+        version=Version(version),
+        filename=path.name,
+        sha256=sha256_file(path),
+        size=path.stat().st_size,
+        origin=f"https://index.example/{path.name}",
+    )
+
+
+def one_python() -> str:
+    """A PATH with the tests' Python and the system's programs: a search of all Pythons takes seconds."""
+    return os.pathsep.join([str(Path(sys.executable).resolve().parent), "/usr/local/bin", "/usr/bin", "/bin"])

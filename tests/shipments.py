@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE, TARGET, locked, pack_bundle, write_wheel
+from effort import SEED, trials
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
 from wheelferry.interpreters import find_interpreter
@@ -23,8 +24,8 @@ from wheelferry.recipe import parse_recipe
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
 
-KILLS = int(os.environ.get("WHEELFERRY_KILLS", "12"))
-CHANGES = int(os.environ.get("WHEELFERRY_CHANGES", "100"))
+KILLS = trials(3, 100)
+CHANGES = trials(40, 1000)
 OLDER_TORCH = replace(TARGET, torch="2.12.0")
 OTHER_PYTHON = replace(TARGET, python="3.12")
 
@@ -133,12 +134,12 @@ def python_of(version: str) -> Path:
 
 
 def kill_and_repeat(command: list[str | Path], out: Path, wanted: dict[str, bytes]) -> int:
-    """Kill a command that makes `out` at random moments, then let it complete, WHEELFERRY_KILLS times.
+    """Kill a command that makes `out` at random moments, then let it complete, several times.
 
     Nothing half-made may be in place, and the result must be `wanted`. Returns how often it was killed at
     work.
     """
-    chance = random.Random(20261122)
+    chance = random.Random(SEED)
     aside = out.parent / f".{out.name}.part"
     started = time.monotonic()
     run(*command)

@@ -1,8 +1,8 @@
 """Work spread over threads: hashing, unzipping and waiting for servers all release Python's lock."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,6 +16,22 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, wor
     pool = ThreadPoolExecutor(max_workers=max(1, workers))
     try:
         return [result_of(future) for future in [pool.submit(function, item) for item in items]]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def side_by_side(calls: Sequence[Callable[[], Any]], *, on_failure: Callable[[], None]) -> list[Any]:
+    """The results of `calls`, each in a thread of its own.
+
+    When one fails, or Ctrl-C comes, `on_failure` is called before the others are waited for: it has to
+    end what they wait for.
+    """
+    pool = ThreadPoolExecutor(max_workers=len(calls))
+    try:
+        return [result_of(future) for future in [pool.submit(call) for call in calls]]
+    except BaseException:
+        on_failure()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

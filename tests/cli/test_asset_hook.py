@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 
 from carried import R50, WEIGHTS, make_env, quiet, two_assets
+from conftest import TARGET
 from wheelferry.checks import Code
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import Bundle
-from wheelferry.manifest import Asset, File, Manifest
+from wheelferry.manifest import Asset, File, Manifest, TargetEntry
 from wheelferry.process import run
 from wheelferry.sandbox import Sandbox
-from wheelferry.stages.install import install_assets
+from wheelferry.stages.install import Trial
 from wheelferry.stages.machine import Machine
+from wheelferry.stages.pip_install import place_and_look
 from wheelferry.tools import Tools
+
+ENTRY = TargetEntry(target=TARGET, requirements="", pylock="", built="", extensions=())
 
 
 @pytest.fixture
@@ -99,8 +103,8 @@ def verify(bundle: Bundle, env: Path, tools: Tools) -> tuple[dict[str, str], dic
     (home / "tmp").mkdir(parents=True)
     sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=home, run=run)
     machine = Machine(runner="this machine", sandbox=sandbox, base=Path(sys.executable))
-    facts: dict[str, object] = {}
-    problems = install_assets(Path(bundle.root), env, machine, env.parent / "log", facts, tools)
+    trial = Trial(root=Path(bundle.root), entry=ENTRY, folder=env.parent, machine=machine, tools=tools)
+    problems, facts = place_and_look(trial, env)
     assert {problem.code for problem in problems} <= {Code.ASSET}
     return {problem.file: problem.message for problem in problems}, facts
 

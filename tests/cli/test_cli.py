@@ -11,9 +11,6 @@ import pytest
 from conftest import wheelferry, write_wheel
 from wheelferry.recipe import schema
 
-pytestmark = pytest.mark.timeout(120)
-
-
 COMMANDS = [
     "demo",
     "bundle",

@@ -36,8 +36,6 @@ from wheelferry.stages.delta import make_delta
 from wheelferry.stages.static import verify_static
 from wheelferry.tools import Tools
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def yard(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Yard:

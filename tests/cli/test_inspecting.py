@@ -14,8 +14,6 @@ from osvserver import HIGH, MEDIUM_4, OsvServer, export, record, serving
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.tools import Tools
 
-pytestmark = pytest.mark.timeout(120)
-
 RECORDS = [
     record(
         "GHSA-aaaa-bbbb-cccc",

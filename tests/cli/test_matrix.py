@@ -10,8 +10,6 @@ import pytest
 
 from conftest import wheelferry
 
-pytestmark = pytest.mark.timeout(120)
-
 ROOT = Path(__file__).parents[2]
 CELL = ["--python", "3.14", "--torch", "2.5.1", "--backend", "cpu", "--platform", "linux_x86_64"]
 GENERATED = {

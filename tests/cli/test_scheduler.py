@@ -16,8 +16,6 @@ from wheelferry.process import is_running
 from wheelferry.progress import Silent
 from wheelferry.stages.orders import describe_builder
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[LocalCluster]:

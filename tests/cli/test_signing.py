@@ -13,6 +13,7 @@ import pytest
 
 from clients import pack_client_bundle
 from conftest import pack_bundle, wheelferry
+from effort import trials
 from sshkeys import SSH_KEYGEN, keygen, make_key, public, require_ssh_keygen, sign_by_hand
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.errors import NotPossibleHere
@@ -356,13 +357,13 @@ def test_the_private_key_instead_of_the_public_one_is_told_as_such(signed: Path,
     assert (done.returncode, "is a private key" in done.stderr) == (2, True)
 
 
-def test_a_thousand_random_changes_of_one_byte_are_all_found(signed: Path, key: Path, tools: Tools) -> None:
+def test_random_changes_of_one_byte_are_all_found(signed: Path, key: Path, tools: Tools) -> None:
     """Wherever the byte is; a file counts as often as it is long, but the smallest as often as 500 bytes."""
     random = Random(7)
     signers = signers_of(key, signed)
     files = sorted(path for path in signed.rglob("*") if path.is_file() and path.stat().st_size)
     weights = [max(500, path.stat().st_size) for path in files]
-    for path in random.choices(files, weights, k=1000):
+    for path in random.choices(files, weights, k=trials(150, 1000)):
         good = path.read_bytes()
         changed = bytearray(good)
         position = random.randrange(len(good))
@@ -379,7 +380,7 @@ def test_no_byte_of_a_signature_can_be_changed(signed: Path, key: Path, tools: T
     """Blanks, line ends and the bits that base64 does not use are those that ssh-keygen would let pass."""
     random = Random(8)
     good = (signed / SIGNATURE).read_bytes()
-    for position in range(len(good)):
+    for position in random.sample(range(len(good)), trials(60, len(good))):
         changed = bytearray(good)
         changed[position] ^= 1 << random.randrange(8)
         rewrite(signed / SIGNATURE, bytes(changed))

@@ -22,7 +22,6 @@ from wheelferry.stages.split import split
 from wheelferry.stages.static import verify_static
 from wheelferry.tools import Tools
 
-pytestmark = pytest.mark.timeout(300)
 LIMIT = 300_000
 
 

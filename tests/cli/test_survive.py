@@ -17,16 +17,16 @@ import pytest
 
 from clients import PYTHON
 from conftest import write_wheel
+from effort import SEED, trials
 from wheelferry.files import sha256_file
 from yard import Yard
 
 pytestmark = [
-    pytest.mark.timeout(1800),
     pytest.mark.skipif(os.name != "posix", reason="kills by signal, and looks into /proc"),
 ]
 
-KILLS = int(os.environ.get("WHEELFERRY_KILLS", "4"))
-PROCESSES = int(os.environ.get("WHEELFERRY_PROCESSES", "2"))
+KILLS = trials(2, 50)
+PROCESSES = trials(2, 8)
 STAGES = ("equip", "fetch", "prepare", "build", "lock", "populate", "pack", "verify")
 JOB = [
     "bundle",
@@ -69,7 +69,7 @@ def test_killed_in_any_stage_a_rerun_gives_the_same_bytes(yard: Yard) -> None:
     yard.run(*JOB, "--out", "whole")
     whole = files_of(yard.folder / "whole")
     shutil.rmtree(yard.cache)
-    chance = random.Random(20261122)
+    chance = random.Random(SEED)
     for number in range(KILLS):
         process = yard.start(*JOB, "--out", "out")
         assert process.stdout is not None
@@ -215,7 +215,7 @@ def test_populate_killed_at_any_moment_recovers_to_the_same_bytes(
     whole = time.monotonic() - begun
     objects = files_of(tmp_path / "whole" / "objects")
     assert len(objects) == len(slow_index.wanted)
-    chance = random.Random(1)
+    chance = random.Random(SEED + 1)
     resumed = 0
     for number in range(KILLS):
         store = tmp_path / f"store-{number}"
@@ -258,7 +258,7 @@ def test_merge_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path, bu
     assert process.returncode == 0, said
     taken = time.monotonic() - begun
     whole = files_of(tmp_path / "out")
-    chance = random.Random(2)
+    chance = random.Random(SEED + 2)
     for _ in range(2 * KILLS):
         process = merge()
         time.sleep(chance.uniform(0.5, 1.05) * taken)

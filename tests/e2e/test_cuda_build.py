@@ -18,7 +18,7 @@ from ferry import Ferry
 from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.wheels import unpack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 IMAGES = {"sm_75", "sm_90", "sm_120"}

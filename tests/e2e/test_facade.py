@@ -8,7 +8,7 @@ import pytest
 
 from wheelferry import facade
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.e2e
 
 HERE = Path(__file__).parent
 TORCH = "2.13.0"

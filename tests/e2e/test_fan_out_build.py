@@ -15,7 +15,7 @@ from clusters import LocalCluster, two_workers, until
 from ferry import Ferry
 from wheelferry.store import Store
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0", "2.12.0", "2.13.0")

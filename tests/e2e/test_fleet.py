@@ -23,7 +23,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.stages.index import index
 from wheelferry.tools import Tools
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.e2e
 
 CLIENTS = 100
 PROJECTS = ["bulk", "leaf", "tiny", "torch", "twig"]

@@ -16,7 +16,7 @@ import pytest
 from ferry import Ferry
 from runtimes import make_runtime
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TORCH = "2.13.0"

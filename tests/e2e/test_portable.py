@@ -31,7 +31,6 @@ extern "C" int work(int number) {
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
 ]
 

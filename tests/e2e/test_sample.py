@@ -25,7 +25,7 @@ from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.store import Store
 from wheelferry.wheels import torch_cuda
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TORCH = "2.13.0"

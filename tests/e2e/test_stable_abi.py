@@ -13,7 +13,7 @@ import pytest
 from ferry import Ferry
 from wheelferry.metadata import STAMP
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 COMPILED_WITH, OLDEST = "2.13.0", "2.10.0"

@@ -39,7 +39,6 @@ GIVEN = os.environ.get("WHEELFERRY_WINDOWS_PYTHON")
 _MISSING = [name for name, there in (("Wine", LOADER), (COMPILER, shutil.which(COMPILER))) if not there]
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(bool(_MISSING), reason=f"needs {', '.join(_MISSING)}"),
 ]
 

@@ -23,7 +23,7 @@ from wheelferry.platforms.wine import find_compiler, find_wine
 from wheelferry.process import run
 from wheelferry.stages.machine import open_machine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.e2e
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 CP = PYTHON.replace(".", "")

@@ -19,7 +19,6 @@ SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         not SOURCE, reason="set WHEELFERRY_DETECTRON2_SOURCE to a URL or path of the repository"
     ),

@@ -1,7 +1,7 @@
 """Detectron2's operators for Windows, compiled on Linux, against an ordinary build for Linux.
 
 Both are built, installed, and given the same inputs, the Windows one under Wine; op_outputs.py says which. By
-default two combinations of release, Python and torch are tried; with WHEELFERRY_OP_OUTPUTS=all each of eight.
+default two combinations of release, Python and torch are tried; with WHEELFERRY_DEEP=1 each of eight.
 WHEELFERRY_OP_SEED chooses other inputs.
 """
 
@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from effort import DEEP
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
 from wheelferry.interpreters import find_interpreter
 from wheelferry.manifest import TargetEntry, parse_manifest
 from wheelferry.platforms.wine import find_compiler, find_wine
 from wheelferry.process import run
-from wheelferry.stages.install import install
+from wheelferry.stages.client_install import install_as_client
+from wheelferry.stages.install import Trial, install
 from wheelferry.stages.machine import open_machine
 from wheelferry.tools import Tools
 
@@ -32,11 +34,10 @@ SEED = os.environ.get("WHEELFERRY_OP_SEED", "20260")
 COMBINATIONS = list(itertools.product(("v0.6", "main"), ("3.11", "3.12"), ("2.13.0", "2.10.0")))
 # each release, Python and torch once; 2.10 is the first that a build for Windows on Linux can be for
 FEW = [("v0.6", "3.12", "2.10.0"), ("main", "3.11", "2.13.0")]
-CHOSEN = COMBINATIONS if os.environ.get("WHEELFERRY_OP_OUTPUTS") == "all" else FEW
+CHOSEN = COMBINATIONS if DEEP else FEW
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         not SOURCE, reason="set WHEELFERRY_DETECTRON2_SOURCE to a URL or path of the repository"
     ),
@@ -119,10 +120,11 @@ def run_under_wine(root: Path, inputs: Path, outputs: Path, work: Path, tools: T
     """Install the bundle's target in Wine's Windows and write there what its operators compute."""
     entry = only_target(root)
     with open_machine(root, entry, work, tools) as machine:
-        problems, not_tried, facts = install(root, entry, work / "env", machine, tools)
-        assert (problems, not_tried) == ([], []), facts
+        trial = Trial(root=root, entry=entry, folder=work, machine=machine, tools=tools)
+        installed = install(trial, install_as_client, [])
+        assert (installed.problems, installed.not_tried) == ((), ()), installed.facts
         done = machine.sandbox(
-            [machine.python(work / "env"), HERE / "op_outputs.py", inputs, outputs],
+            [machine.python(installed.env), HERE / "op_outputs.py", inputs, outputs],
             step="run the operators",
             log=work / "operators.log",
             check=False,

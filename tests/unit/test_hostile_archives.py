@@ -293,7 +293,6 @@ def test_random_damage_to_a_wheel_is_said(tmp_path: Path, seed: int) -> None:
     record_problems(wheel)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", [".tar.gz", ".zip"])
 def test_a_hostile_runtime_ends_with_a_message(tmp_path: Path, kind: str) -> None:
     """What the client's own code refuses has its exit code here, too."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import random
 import socket
 import struct
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from effort import trials
 from wheelferry import download as module
 from wheelferry.download import Download, download_all
 from wheelferry.errors import IntegrityError, MissingError
@@ -23,11 +23,9 @@ from wheelferry.index import IndexSettings
 from wheelferry.progress import Silent
 from wheelferry.store import Store
 
-pytestmark = pytest.mark.timeout(60)
-
 OLD = random.Random(1).randbytes(1_000_000)
 NEW = random.Random(2).randbytes(1_000_000)
-CHAOS = int(os.environ.get("WHEELFERRY_CHAOS", "12"))
+CHAOS = trials(6, 200)
 
 
 def sha256(data: bytes) -> str:

@@ -11,7 +11,6 @@ import pytest
 from conftest import TARGET, pack_bundle
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
-from wheelferry.lock import parse_requirements
 from wheelferry.manifest import parse_manifest
 from wheelferry.platforms.wine import Wine
 from wheelferry.process import Completed
@@ -20,6 +19,7 @@ from wheelferry.sandbox import Sandbox
 from wheelferry.stages import install as stage
 from wheelferry.stages import machine as machine_stage
 from wheelferry.stages import verify as verify_stage
+from wheelferry.stages.install import Installed, Installer, Trial
 from wheelferry.stages.machine import Machine, Runner
 from wheelferry.tools import Tools
 
@@ -45,22 +45,19 @@ def machine(tmp_path: Path, answers: Mapping[str, str], unloadable: Mapping[Path
     ],
 )
 def test_only_an_import_that_ends_at_such_a_binary_is_not_tried(
-    bundle: Path, tmp_path: Path, unloadable: Mapping[Path, str], problems: list[str], not_tried: list[str]
+    bundle: Path,
+    tmp_path: Path,
+    tools: Tools,
+    unloadable: Mapping[Path, str],
+    problems: list[str],
+    not_tried: list[str],
 ) -> None:
     manifest = parse_manifest((bundle / "bundle.json").read_text("utf-8"))
     (entry,) = manifest.targets
     trace = "Traceback\nImportError: DLL load failed"
-    answers = {
-        "import": "\n@@" + json.dumps({"tiny": [trace, [str(LOST)]]}),
-        "pip list": "".join(
-            f"{name}=={version}\n"
-            for name, (version, _) in parse_requirements(
-                (bundle / entry.requirements).read_text("utf-8")
-            ).items()
-        ),
-    }
-    one = machine(tmp_path, answers, unloadable)
-    found, beyond = stage._inspect(bundle, entry, Path("/env"), one, tmp_path / "log", {})
+    one = machine(tmp_path, {"import": "\n@@" + json.dumps({"tiny": [trace, [str(LOST)]]})}, unloadable)
+    trial = Trial(root=bundle, entry=entry, folder=tmp_path, machine=one, tools=tools)
+    found, beyond = stage.import_modules(trial, Path("/env"))
     assert [problem.message for problem in found] == problems
     assert beyond == not_tried
 
@@ -114,16 +111,19 @@ def test_a_missing_runner_is_said_before_anything_is_read(
 def test_what_is_missing_for_a_level_leaves_those_before_it_in_the_report(
     bundle: Path, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_level(level: Level, *_: object) -> LevelResult:
-        if level is Level.SMOKE:
-            raise MissingError("no room for the suite")
-        return LevelResult(level=level, seconds=1.0)
+    def run_suite(*_: object) -> LevelResult:
+        raise MissingError("no room for the suite")
 
-    monkeypatch.setattr(verify_stage, "_run_level", run_level)
+    def run_installation(*_: object) -> tuple[LevelResult, Installed]:
+        return LevelResult(level=Level.INSTALL, seconds=1.0), Installed(env=tmp_path)
+
+    monkeypatch.setattr(verify_stage, "_run_suite", run_suite)
+    monkeypatch.setattr(verify_stage, "_run_installation", run_installation)
     (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
     wanted = [Level.INSTALL, Level.SMOKE, Level.TRAIN]
     one = machine(tmp_path, {}, {})
-    result = verify_stage._run_levels(wanted, bundle, entry, tmp_path, one, tools)
+    trial = Trial(root=bundle, entry=entry, folder=tmp_path, machine=one, tools=tools)
+    result = verify_stage._run_levels(wanted, trial, Installer.BUNDLE)
     assert [level.passed for level in result.levels] == [True, False, False]
     assert [level.not_run for level in result.levels][:2] == [None, "no room for the suite"]
 
@@ -143,8 +143,7 @@ def test_a_target_for_windows_is_only_read_without_a_runner(
         LevelResult(level=Level.STATIC, seconds=0),
         tmp_path / "work",
         tools,
-        None,
-        None,
+        verify_stage._Ways(runner=None, windows_python=None, installer=Installer.BUNDLE),
     )
     assert [level.not_run for level in result.levels] == [
         "win_amd64 does not run here; try --runner wine"

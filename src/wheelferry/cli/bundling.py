@@ -12,6 +12,8 @@ from wheelferry.cli.options import (
     Builders,
     CudaArch,
     CudaHome,
+    InstallerName,
+    InstallerOption,
     Jobs,
     Json,
     Platform,
@@ -110,6 +112,7 @@ def bundle(
     level: Level = LevelName.train,
     runner: RunnerOption = None,
     windows_python: WindowsPython = None,
+    installer: InstallerOption = InstallerName.bundle,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
         bool,
@@ -138,6 +141,7 @@ def bundle(
     )
     from wheelferry.stages.assets import require_files
     from wheelferry.stages.bundle import bundle as run_bundle
+    from wheelferry.stages.install import Installer
     from wheelferry.stages.machine import Runner
 
     require_runner(windows_python, runner)
@@ -174,6 +178,7 @@ def bundle(
             command=command_line(),
             runner=Runner(runner.value) if runner else None,
             windows_python=windows_python,
+            installer=Installer(installer.value),
             build=build_wheels,
         )
     show_bundle(result, as_json=json)

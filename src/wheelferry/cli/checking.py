@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from wheelferry.cli.bundling import Level, LevelName
-from wheelferry.cli.options import Json, Quiet, RunnerOption, Verbose, WindowsPython
+from wheelferry.cli.options import (
+    InstallerName,
+    InstallerOption,
+    Json,
+    Quiet,
+    RunnerOption,
+    Verbose,
+    WindowsPython,
+)
 
 
 def verify(
@@ -25,6 +33,7 @@ def verify(
     ] = None,
     runner: RunnerOption = None,
     windows_python: WindowsPython = None,
+    installer: InstallerOption = InstallerName.bundle,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -47,14 +56,16 @@ def verify(
 ) -> None:
     """Prove a bundle; exit 1 if anything is wrong with it, 4 if it is not signed as it should be.
 
-    static reads every byte; install installs with plain pip and no network; smoke runs the recipe's
-    checks; train runs a short training. Targets for Windows are run with --runner wine. The report is
-    left in the bundle's report folder.
+    static reads every byte; install installs with the bundle's own installer and no network, as the
+    client will, and lets plain pip say that it would do the same; smoke runs the recipe's checks;
+    train runs a short training. Targets for Windows are run with --runner wine. The report is left in
+    the bundle's report folder.
     """
     from wheelferry.cli.results import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
     from wheelferry.client.signature import read_signers
     from wheelferry.report import Level as ReportLevel
+    from wheelferry.stages.install import Installer
     from wheelferry.stages.machine import Runner
     from wheelferry.stages.verify import check_report_folder
     from wheelferry.stages.verify import verify as run_verify
@@ -75,6 +86,7 @@ def verify(
         signers=signers,
         runner=Runner(runner.value) if runner else None,
         windows_python=windows_python,
+        installer=Installer(installer.value),
     )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

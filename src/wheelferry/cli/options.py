@@ -7,6 +7,13 @@ from typing import Annotated
 import typer
 
 
+class InstallerName(StrEnum):
+    """The choices of --installer."""
+
+    bundle = "bundle"
+    pip = "pip"
+
+
 class RunnerName(StrEnum):
     """What runs the targets that this machine cannot run by itself."""
 
@@ -97,6 +104,14 @@ RunnerOption = Annotated[
         "--runner",
         help="What runs the targets for Windows on Linux: wine. Without it they are only read.",
         show_default=False,
+    ),
+]
+InstallerOption = Annotated[
+    InstallerName,
+    typer.Option(
+        "--installer",
+        help="What installs it: bundle, the bundle's own installer as on the client, with a dry run of plain "
+        "pip beside it; or pip, plain pip for all of it.",
     ),
 ]
 WindowsPython = Annotated[

@@ -96,10 +96,15 @@ def find_compiler(run: Runner) -> Compiler:
     )
 
 
-def windows_path(path: PurePath) -> str:
-    r"""A path of this machine as a program in Wine reads it: ``Z:\tmp\file``. It must be absolute."""
+def windows_path(path: PurePath, *, drive: PurePath | None = None) -> str:
+    r"""A path of this machine as a program in Wine reads it: ``Z:\tmp\file``. It must be absolute.
+
+    What lies below `drive` lies on Windows' drive C.
+    """
     if not path.is_absolute():
         raise ValueError(f"{path} is relative: it would be another file under Wine")
+    if drive is not None and path.is_relative_to(drive):
+        return "C:\\" + str(path.relative_to(drive)).replace("/", "\\")
     return "Z:" + str(path).replace("/", "\\")
 
 

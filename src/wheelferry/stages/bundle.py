@@ -12,6 +12,7 @@ from wheelferry.stages.assets import carry_assets
 from wheelferry.stages.cells import BuildCells, Outcome, build_here, lock_cells
 from wheelferry.stages.equip import equip
 from wheelferry.stages.fetch import fetch
+from wheelferry.stages.install import Installer
 from wheelferry.stages.machine import Runner, require_wine
 from wheelferry.stages.pack import Locked, check_output, pack
 from wheelferry.stages.roads import choose_roads
@@ -47,6 +48,7 @@ def bundle(
     command: str | None = None,
     runner: Runner | None = None,
     windows_python: Path | None = None,
+    installer: Installer = Installer.BUNDLE,
     build: BuildCells = build_here,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
@@ -54,7 +56,8 @@ def bundle(
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
     `equip` takes them; `wheels` are those that were built elsewhere. `command` is the command line to name
-    in the report, `runner` and `windows_python` are as `verify` takes them, `build` as `build_cells` does.
+    in the report; `runner`, `windows_python` and `installer` are as `verify` takes them, `build` as
+    `build_cells` does.
     """
     check_output(out)
     if runner is Runner.WINE and level:
@@ -73,5 +76,13 @@ def bundle(
     manifest = pack(plan, located, commit, locked.done, out, tools, kits=kits, assets=assets)
     report = None
     if level is not None:
-        report = verify(out, level, tools, command=command, runner=runner, windows_python=windows_python)
+        report = verify(
+            out,
+            level,
+            tools,
+            command=command,
+            runner=runner,
+            windows_python=windows_python,
+            installer=installer,
+        )
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

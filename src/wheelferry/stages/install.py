@@ -1,28 +1,28 @@
-"""What verification does in the sandbox: a fresh environment from the bundle alone, then the suite."""
+"""What verification does first on a target's machine: install the bundle there, and see what came of it."""
 
 import json
-import re
-import shutil
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from wheelferry.assets import FOLDER as ASSETS
 from wheelferry.checks import Code, Problem
-from wheelferry.client.assets import place_assets
-from wheelferry.client.bundle import open_bundle
-from wheelferry.client.errors import Stop
+from wheelferry.client.bundle import Bundle, open_bundle
+from wheelferry.client.distributions import distributions
 from wheelferry.lock import parse_requirements
 from wheelferry.manifest import TargetEntry
-from wheelferry.report import Check, Level
+from wheelferry.parallel import side_by_side
+from wheelferry.process import Group
 from wheelferry.stages.machine import Machine
+from wheelferry.stages.suite import spelled
 from wheelferry.tools import Tools
 
-UNLOADABLE = "unloadable.json"
+INSTALL_LOG = "install.log"
 _SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
-_SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
 # function is no module but a library of ops, which its package gives to torch: so does this. With each
@@ -64,108 +64,102 @@ print("\\n@@" + json.dumps([
 """
 
 
-def install(
-    root: Path, entry: TargetEntry, env: Path, machine: Machine, tools: Tools
-) -> tuple[list[Problem], list[str], dict[str, object]]:
-    """Install one target with plain pip, offline, into the new environment `env`; check and import.
+class Installer(StrEnum):
+    """What installs the bundle when it is verified: its own installer, as on the client, or plain pip."""
 
-    Returns the problems found, what the machine cannot try, and facts: versions, seconds for each step,
-    size of the environment.
+    BUNDLE = "bundle"
+    PIP = "pip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One target of a bundle on the machine that runs it; everything is kept below `folder`."""
+
+    root: Path
+    entry: TargetEntry
+    folder: Path
+    machine: Machine
+    tools: Tools
+
+    @property
+    def log(self) -> Path:
+        """Where the commands of the installation and what they said go, for the report."""
+        return self.folder / "report" / INSTALL_LOG
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle as its client reads it."""
+        bundle: Bundle = open_bundle(str(self.root.resolve()))
+        return bundle
+
+    def problem(self, message: str, output: str, code: Code = Code.INSTALL) -> Problem:
+        """A problem of this target, with the end of what a command said."""
+        tail = "\n".join(output.strip().splitlines()[-12:])
+        return Problem(code=code, file=self.entry.target.name, message=f"{message}:\n{tail}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """An environment that was made of a bundle: where it is, what is wrong with it, what was seen.
+
+    `not_tried` is what the machine cannot try, each with the reason. `complete` is whether there is an
+    environment at all.
     """
-    log = env.parent / "report" / "install.log"
-    sandbox, python = machine.sandbox, machine.python(env)
-    facts: dict[str, object] = dict(machine.facts)
-    pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
-    with tools.progress.task("make a fresh environment"):
-        made = sandbox([machine.base, "-m", "venv", env], step="venv", log=log, check=False)
-        if made.returncode != 0:
-            return [_problem(Code.INSTALL, entry, "python -m venv failed", made.output)], [], facts
-        facts["pip"] = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output.split(
-            " from "
-        )[0]
-    started = time.perf_counter()
-    with tools.progress.task("pip install --no-index", total=len(pins)) as task:
 
-        def listen(line: str) -> None:
-            if line.startswith("Processing "):
-                task.advance()
-            elif line.startswith("Installing collected"):
-                task.detail("unpacking")
-
-        installed = sandbox(
-            [
-                python, "-m", "pip", "install", "--no-index", "--find-links", root.resolve() / "wheelhouse",
-                "--require-hashes", "-r", root.resolve() / entry.requirements,
-            ],
-            step="pip install",
-            log=log,
-            on_line=listen,
-            check=False,
-        )  # fmt: skip
-    facts["install_seconds"] = round(time.perf_counter() - started, 1)
-    if installed.returncode != 0:
-        return [_problem(Code.INSTALL, entry, "pip install failed", installed.output)], [], facts
-    problems = []
-    with tools.progress.task("pip check"):
-        checked = sandbox([python, "-m", "pip", "check"], step="pip check", log=log, check=False)
-    if checked.returncode != 0:
-        problems += [
-            Problem(code=Code.CONFLICT, file=entry.requirements, message=line)
-            for line in checked.output.strip().splitlines()
-        ]
-    problems += install_assets(root, env, machine, log, facts, tools)
-    with tools.progress.task("import"):
-        failed, not_tried = _inspect(root, entry, env, machine, log, facts)
-    return problems + failed, not_tried, facts
+    env: Path
+    complete: bool = True
+    problems: tuple[Problem, ...] = ()
+    not_tried: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def install_assets(
-    root: Path, env: Path, machine: Machine, log: Path, facts: dict[str, object], tools: Tools
-) -> list[Problem]:
-    """Place the bundle's weights and data as the client's installer does, and look whether they are found.
+# Installs the target of a trial, and says what its assets and pip make of it.
+Install = Callable[[Trial], Installed]
+# Further proofs of a finished installation: problems, and facts for the report.
+Proof = Callable[[Trial, Path], tuple[list[Problem], Mapping[str, object]]]
 
-    Returns the problems found; how many files were looked for goes to `facts`.
+
+def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
+    """Install with `do`, then import, compare with the lock, look for assets, and give the `proofs`.
+
+    The proofs and the import run beside one another: the one reads the disk, the other keeps a core busy.
     """
-    bundle = open_bundle(str(root))
-    if not bundle.assets:
-        return []
-    with tools.progress.task("place weights and data", unit="bytes") as task:
-        task.total(sum(bundle.files[asset["path"]][0] for asset in bundle.assets))
-        try:
-            placed = place_assets(bundle, str(env), None, task.advance)
-        except Stop as error:
-            return [Problem(code=Code.ASSET, file=ASSETS, message=str(error))]
-    wanted = {
-        variable: [path.split("/", 2)[2] for path in placed if path.startswith(f"{ASSETS}/{name}/")][:_SOUGHT]
-        for name, variable in bundle.asset_variables.items()
-    }
-    facts["assets"] = sum(map(len, wanted.values()))
-    command: list[str | Path] = [machine.python(env), "-c", LOOK, json.dumps(wanted)]
-    looked = machine.sandbox(command, step="look for weights and data", log=log, check=False)
-    _, marker, answer = looked.output.rpartition("\n@@")
-    if looked.returncode != 0 or not marker:
-        return [Problem(code=Code.ASSET, file=ASSETS, message=f"Python does not start:\n{looked.output}")]
-    return [
-        Problem(code=Code.ASSET, file=place, message=f"is not below the folder that {variable} names")
-        for variable, place in json.loads(answer)
-    ]
+    done = do(trial)
+    facts = {**trial.machine.facts, **done.facts}
+    if not done.complete:
+        return replace(done, facts=facts)
+    group = Group(trial.machine.sandbox.run)
+    sandbox = replace(trial.machine.sandbox, run=group.run)
+    own = replace(trial, machine=replace(trial.machine, sandbox=sandbox))
+    imported, *proven = side_by_side(
+        [partial(proof, own, done.env) for proof in (import_modules, *proofs)], on_failure=group.end
+    )
+    problems, not_tried = imported
+    found, versions = compare_with_lock(trial, done.env)
+    problems = [*done.problems, *found, *problems]
+    for seen, further in proven:
+        problems += seen
+        facts |= further
+    return replace(
+        done, problems=tuple(problems), not_tried=tuple(not_tried), facts={**facts, "installed": versions}
+    )
 
 
-def _inspect(
-    root: Path, entry: TargetEntry, env: Path, machine: Machine, log: Path, facts: dict[str, object]
-) -> tuple[list[Problem], list[str]]:
-    """Import the recipe's modules; compare what is installed with the lock."""
-    sandbox, python = machine.sandbox, machine.python(env)
-    suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
-    modules = [*suite["imports"], *entry.extensions]
-    result = sandbox([python, "-c", INSPECT, *modules], step="import", log=log, check=False)
+def import_modules(trial: Trial, env: Path) -> tuple[list[Problem], list[str]]:
+    """Import the recipe's modules in one process: problems, and what the machine cannot load."""
+    machine = trial.machine
+    suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
+    modules = [*suite["imports"], *trial.entry.extensions]
+    with trial.tools.progress.task("import"):
+        command: list[str | Path] = [machine.python(env), "-c", INSPECT, *modules]
+        result = machine.sandbox(command, step="import", log=trial.log, check=False)
     _, marker, answer = result.output.rpartition("\n@@")
     if result.returncode != 0 or not marker:
         message = f"importing {', '.join(modules)} ended the interpreter"
-        return [_problem(Code.IMPORT, entry, message, result.output)], []
+        return [trial.problem(message, result.output, Code.IMPORT)], []
     problems, not_tried = [], []
     failed = json.loads(answer)
-    unloadable = _spelled(machine.unloadable(env), machine) if failed else {}
+    unloadable = spelled(machine.unloadable(env), machine) if failed else {}
     for name, (trace, binaries) in failed.items():
         reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
         if reasons:
@@ -173,98 +167,58 @@ def _inspect(
         else:
             message = trace.strip().splitlines()[-1]
             problems.append(Problem(code=Code.IMPORT, file=name, message=message))
-    listed = sandbox([python, "-m", "pip", "list", "--format", "freeze"], step="pip list", log=log).output
-    installed = dict(line.strip().split("==", 1) for line in listed.splitlines() if "==" in line)
-    facts["installed"] = installed
-    versions = {canonicalize_name(name): version for name, version in installed.items()}
-    pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
-    for name, (version, _) in pins.items():
-        if versions.get(name) != str(version):
-            message = f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed"
-            problems.append(Problem(code=Code.INSTALL, file=entry.requirements, message=message))
     return problems, not_tried
 
 
-def _spelled(unloadable: Mapping[Path, str], machine: Machine) -> dict[str, str]:
-    """The binaries that the machine cannot load, as its Python names them, in small letters."""
-    return {machine.sandbox.spell(path).lower(): reason for path, reason in unloadable.items()}
+def installed_versions(env: Path) -> dict[str, str]:
+    """The packages in an environment and their versions, by normalised name."""
+    folders = [*env.glob("lib/python3*/site-packages"), env / "Lib" / "site-packages"]
+    found = distributions(str(folders[0]))
+    return {name: found[name].version for name in sorted(found)}
 
 
-def run_suite(
-    root: Path, level: Level, env: Path, out: Path, machine: Machine, tools: Tools
-) -> tuple[list[Problem], list[str], tuple[Check, ...]]:
-    """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
-
-    Returns the problems found, what the machine cannot try, and every check.
-    """
-    name = level.name.lower()
-    out.mkdir(parents=True, exist_ok=True)
-    suite = env.parent / "suite"
-    if not suite.is_dir():
-        # a copy, so that the byte code Python writes does not land in the bundle
-        shutil.copytree(root / "smoke", suite)
-    with tools.progress.task(f"{name} suite") as task:
-
-        def listen(line: str) -> None:
-            match = _SUITE_STEP.match(line)
-            if match:
-                task.total(int(match[2]), done=int(match[1]) - 1)
-                task.detail(match[3])
-
-        unloadable = _spelled(machine.unloadable(env), machine)
-        options: list[str | Path] = []
-        if unloadable:  # the harness of an older bundle does not know the option
-            (out.parent / UNLOADABLE).write_text(json.dumps(unloadable), "utf-8")
-            options = ["--unloadable", out.parent / UNLOADABLE]
-        ended = machine.sandbox(
-            [machine.python(env), suite / "harness.py", "--level", name, "--out", out, *options],
-            step=f"{name} suite",
-            log=out / "suite.log",
-            on_line=listen,
-            check=False,
-        )
-    problems, checks = read_results(out / f"{name}.json", level, ended.returncode, ended.output)
-    beyond = [check for check in checks if check.status == "skipped" and check.reason in unloadable.values()]
-    return problems, [f"{check.title}: {check.reason}" for check in beyond], checks
-
-
-def read_results(
-    path: Path, level: Level, returncode: int, output: str
-) -> tuple[list[Problem], tuple[Check, ...]]:
-    """Problems and checks from the document that the harness left at `path`."""
-    suite = f"smoke/harness.py --level {level.name.lower()}"
-    tail = "\n".join(output.strip().splitlines()[-8:])
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        message = f"ended with status {returncode} before its first check: {tail}"
-        return [Problem(code=Code.CRASH, file=suite, message=message)], ()
-    checks = tuple(
-        Check(
-            name=item["name"],
-            title=item["title"],
-            status=item["status"],
-            seconds=item["seconds"],
-            reason=item["reason"],
-            traceback=item["traceback"],
-            values=item["values"],
-            files=tuple(item["files"]),
-        )
-        for item in document["checks"]
-    )
+def compare_with_lock(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, str]]:
+    """What of the lock is not installed as it says; and everything that is."""
+    requirements = trial.entry.requirements
+    versions = installed_versions(env)
+    pins = parse_requirements((trial.root / requirements).read_text("utf-8"))
     problems = [
-        Problem(code=Code.CHECK, file=check.name, message=f"{check.title}: {check.reason}")
-        for check in checks
-        if check.status == "failed"
+        Problem(
+            code=Code.INSTALL,
+            file=requirements,
+            message=f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed",
+        )
+        for name, (version, _) in pins.items()
+        if not same_version(versions.get(name), version)
     ]
-    if document["running"]:
-        message = f"ended with status {returncode} during {document['running']}: {tail}"
-        problems.append(Problem(code=Code.CRASH, file=suite, message=message))
-    elif not any(check.status == "passed" for check in checks):
-        problems.append(Problem(code=Code.CRASH, file=suite, message="no check passed: nothing was proven"))
-    return problems, checks
+    return problems, versions
 
 
-def _problem(code: Code, entry: TargetEntry, message: str, output: str) -> Problem:
-    tail = "\n".join(output.strip().splitlines()[-8:])
-    return Problem(code=code, file=entry.target.name, message=f"{message}:\n{tail}")
+def same_version(text: str | None, version: Version) -> bool:
+    """Whether `text`, as a .dist-info folder or pip spells it, is that version."""
+    try:
+        return text is not None and Version(text) == version
+    except InvalidVersion:
+        return False
+
+
+def look_for_assets(
+    trial: Trial, env: Path, placed: Iterable[str]
+) -> tuple[list[Problem], dict[str, object]]:
+    """Whether the project finds the weights and data that were placed, as paths below `env`."""
+    bundle, machine = trial.bundle, trial.machine
+    wanted = {
+        variable: [path.split("/", 2)[2] for path in placed if path.startswith(f"{ASSETS}/{name}/")][:_SOUGHT]
+        for name, variable in bundle.asset_variables.items()
+    }
+    command: list[str | Path] = [machine.python(env), "-c", LOOK, json.dumps(wanted)]
+    looked = machine.sandbox(command, step="look for weights and data", log=trial.log, check=False)
+    _, marker, answer = looked.output.rpartition("\n@@")
+    facts: dict[str, object] = {"assets": sum(map(len, wanted.values()))}
+    if looked.returncode != 0 or not marker:
+        message = f"Python does not start:\n{looked.output}"
+        return [Problem(code=Code.ASSET, file=ASSETS, message=message)], facts
+    return [
+        Problem(code=Code.ASSET, file=place, message=f"is not below the folder that {variable} names")
+        for variable, place in json.loads(answer)
+    ], facts

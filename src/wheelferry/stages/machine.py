@@ -50,7 +50,8 @@ class Machine:
     `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
     environments are made with, `python` gives the program of such an environment. `unloadable` tells which of
     an environment's binaries the machine itself cannot load although the target's can, and why, by the
-    binary's absolute path.
+    binary's absolute path. `installations` is the folder to install below where not any will do: Wine's
+    drive C has short paths, of which Windows takes no others.
     """
 
     runner: str
@@ -59,6 +60,7 @@ class Machine:
     python: Callable[[Path], Path] = program_in
     facts: Mapping[str, object] = field(default_factory=dict)
     unloadable: Callable[[Path], Mapping[Path, str]] = lambda _: {}
+    installations: Path | None = None
 
 
 def cannot_run(target: Target, runner: Runner | None) -> str | None:
@@ -100,10 +102,16 @@ def open_machine(
     wine, compiler = require_wine(tools)
     python = bring_python(root, entry, windows_python, compiler, work, tools)
     environment = wine_environment(work / "wine", sandbox.home, os.environ.get("OMP_NUM_THREADS"))
-    inside = replace(sandbox, environment=environment, loader=(str(wine.loader),), spell=windows_path)
+    drive = work / "wine" / "drive_c"
+    inside = replace(
+        sandbox,
+        environment=environment,
+        loader=(str(wine.loader),),
+        spell=functools.partial(windows_path, drive=drive),
+    )
     with serving(wine, environment, tools.run):
         _bring_prefix(work / "wine", wine, compiler, inside, tools)
-        system = work / "wine" / "drive_c" / "windows" / "system32"
+        system = drive / "windows" / "system32"
         version, evidence = _ask(inside, python.program, work / "report" / "install.log", tools)
         inside = replace(inside, evidence={**sandbox.evidence, **evidence})
         yield Machine(
@@ -113,6 +121,7 @@ def open_machine(
             python=lambda env: env / "Scripts" / "python.exe",
             facts={"python": version, "python_origin": python.origin},
             unloadable=functools.cache(lambda env: _unloadable(env, system, entry.target, wine)),
+            installations=drive,
         )
 
 

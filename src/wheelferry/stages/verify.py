@@ -6,7 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wheelferry.checks import Code, Problem
@@ -15,10 +15,18 @@ from wheelferry.errors import InputError, MissingError
 from wheelferry.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
 from wheelferry.manifest import REPORT, TargetEntry
 from wheelferry.page import render_page
-from wheelferry.report import Check, Level, LevelResult, Report, TargetResult
-from wheelferry.stages.install import install, run_suite
-from wheelferry.stages.machine import Machine, Runner, cannot_run, open_machine, require_wine
+from wheelferry.report import Level, LevelResult, Report, TargetResult
+from wheelferry.stages.client_install import (
+    CLIENT_LOG,
+    carries_installer,
+    install_as_client,
+    prove_with_pip,
+)
+from wheelferry.stages.install import INSTALL_LOG, Installed, Installer, Trial, install
+from wheelferry.stages.machine import Runner, cannot_run, open_machine, require_wine
+from wheelferry.stages.pip_install import install_with_pip, pip_check
 from wheelferry.stages.static import REPORT_FILES, Opened, select_targets, verify_static
+from wheelferry.stages.suite import run_suite
 from wheelferry.stages.winpython import check_given
 from wheelferry.tools import Tools
 
@@ -35,6 +43,7 @@ def verify(
     signers: Signers | None = None,
     runner: Runner | None = None,
     windows_python: Path | None = None,
+    installer: Installer = Installer.BUNDLE,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
@@ -42,6 +51,7 @@ def verify(
     Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
     `verify_static`). `runner` runs the targets that this machine cannot
     run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
+    `installer` is what installs: the bundle's own, beside which pip makes a dry run, or pip alone.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -68,10 +78,8 @@ def verify(
             if runner is Runner.WINE and windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_given(windows_python, [entry.target for entry in selected])
-            results += [
-                _verify_target(root, entry, level, static, work, tools, runner, windows_python)
-                for entry in selected
-            ]
+            ways = _Ways(runner=runner, windows_python=windows_python, installer=installer)
+            results += [_verify_target(root, entry, level, static, work, tools, ways) for entry in selected]
         report = Report(
             bundle=root.resolve().name,
             digest=opened.manifest.digest if opened else None,
@@ -117,67 +125,91 @@ def _verify_target(
     static: LevelResult,
     work: Path,
     tools: Tools,
-    runner: Runner | None,
-    windows_python: Path | None,
+    ways: "_Ways",
 ) -> TargetResult:
     """The levels above static on one target, on the machine that runs it."""
     wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
-    reason = "the static level found problems" if static.problems else cannot_run(entry.target, runner)
+    reason = "the static level found problems" if static.problems else cannot_run(entry.target, ways.runner)
     if reason is None:
         folder = work / entry.target.name
         try:
-            with open_machine(root, entry, folder, tools, windows_python=windows_python) as machine:
-                return _run_levels(wanted, root, entry, folder, machine, tools)
+            with open_machine(root, entry, folder, tools, windows_python=ways.windows_python) as machine:
+                trial = Trial(root=root, entry=entry, folder=folder, machine=machine, tools=tools)
+                return _run_levels(wanted, trial, ways.installer)
         except MissingError as error:
             reason = str(error)
     results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
     return TargetResult(target=entry.target.name, levels=tuple(results))
 
 
-def _run_levels(
-    wanted: Iterable[Level], root: Path, entry: TargetEntry, folder: Path, machine: Machine, tools: Tools
-) -> TargetResult:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ways:
+    """How targets are tried: what runs those of another system, and what installs."""
+
+    runner: Runner | None
+    windows_python: Path | None
+    installer: Installer
+
+
+def _run_levels(wanted: Iterable[Level], trial: Trial, installer: Installer) -> TargetResult:
     """One level after the other; the first that fails ends the row."""
     results: list[LevelResult] = []
+    installed: Installed | None = None
     for lv in wanted:
         if results and not results[-1].passed:
             reason = f"the {results[-1].level.name.lower()} level failed"
             results.append(LevelResult(level=lv, seconds=0.0, not_run=reason))
-        else:
-            try:
-                results.append(_run_level(lv, root, entry, folder, machine, tools))
-            except MissingError as error:  # what the levels before it found stays
-                results.append(LevelResult(level=lv, seconds=0.0, not_run=str(error)))
-    sandbox = machine.sandbox
+            continue
+        try:
+            if installed is None:
+                result, installed = _run_installation(trial, installer)
+            else:
+                result = _run_suite(lv, trial, installed.env)
+        except MissingError as error:  # what the levels before it found stays
+            result = LevelResult(level=lv, seconds=0.0, not_run=str(error))
+        results.append(result)
+    sandbox = trial.machine.sandbox
     isolation = {"isolated": sandbox.isolated, "kind": sandbox.kind, "evidence": dict(sandbox.evidence)}
     return TargetResult(
-        target=entry.target.name, levels=tuple(results), isolation=isolation, runner=machine.runner
+        target=trial.entry.target.name,
+        levels=tuple(results),
+        isolation=isolation,
+        runner=trial.machine.runner,
     )
 
 
-def _run_level(
-    level: Level, root: Path, entry: TargetEntry, folder: Path, machine: Machine, tools: Tools
-) -> LevelResult:
+def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, Installed]:
     started = time.perf_counter()
-    if level is Level.INSTALL:
-        size = sum(file.stat().st_size for file in (root / "wheelhouse").glob("*.whl"))
-        carried = sum(file.stat().st_size for file in (root / "assets").rglob("*") if file.is_file())
-        require_space(folder, 2 * (size + carried), purpose="the test installation")
-        problems, not_tried, facts = install(root, entry, folder / "env", machine, tools)
-        if machine.sandbox.reaches_network:
-            message = f"seen from inside: {json.dumps(dict(machine.sandbox.evidence))}"
-            problems.append(Problem(code=Code.NETWORK, file=entry.target.name, message=message))
-        checks: tuple[Check, ...] = ()
+    size = sum(file.stat().st_size for file in (trial.root / "wheelhouse").glob("*.whl"))
+    carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
+    require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
+    if installer is Installer.BUNDLE and carries_installer(trial):
+        installed = install(trial, install_as_client, [prove_with_pip])
     else:
-        out = folder / REPORT / level.name.lower()
-        problems, not_tried, checks = run_suite(root, level, folder / "env", out, machine, tools)
-        facts = {}
+        installed = install(trial, install_with_pip, [pip_check])
+    problems = list(installed.problems)
+    if trial.machine.sandbox.reaches_network:
+        message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"
+        problems.append(Problem(code=Code.NETWORK, file=trial.entry.target.name, message=message))
+    result = LevelResult(
+        level=Level.INSTALL,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        facts=installed.facts,
+        not_tried=installed.not_tried,
+    )
+    return result, installed
+
+
+def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
+    started = time.perf_counter()
+    out = trial.folder / REPORT / level.name.lower()
+    problems, not_tried, checks = run_suite(trial.root, level, env, out, trial.machine, trial.tools)
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
         problems=tuple(problems),
         checks=checks,
-        facts=facts,
         not_tried=tuple(not_tried),
     )
 
@@ -213,7 +245,7 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
 
 def _evidence(target: TargetResult) -> Iterator[str]:
     """Files worth keeping: logs, the harness's own results, what checks named; no data sets or weights."""
-    yield "install.log"
+    yield from (INSTALL_LOG, CLIENT_LOG)
     for level in target.levels:
         folder = level.level.name.lower()
         yield from (f"{folder}/{folder}.json", f"{folder}/suite.log")
