@@ -42,12 +42,14 @@ class Settings:
     headers: Headers
     root: Path
     work: Path
-    jobs: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What setup.py asks for: a module, from which sources, and the file `out` that it shall be."""
+    """What setup.py asks for: a module, from which sources, and the file `out` that it shall be.
+
+    So many `jobs` are its share of the machine.
+    """
 
     module: str
     sources: tuple[Path, ...]
@@ -55,6 +57,7 @@ class Request:
     macros: dict[str, str | None]
     flags: tuple[str, ...]
     out: Path
+    jobs: int = 1
 
 
 def write_settings(settings: Settings, path: Path) -> None:
@@ -82,7 +85,7 @@ def compile_request(settings: Settings, request: Request) -> None:
     # whoever ends setup.py ends this process with it, and then the compilers too
     started = partial(run, own_session=False)
     workshop = Workshop(
-        folder=settings.work / request.module, run=started, jobs=settings.jobs, on_compiled=tell
+        folder=settings.work / request.module, run=started, jobs=request.jobs, on_compiled=tell
     )
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):

@@ -235,6 +235,13 @@ class Build(_Model):
     sdist_constraints: Annotated[
         tuple[RequirementText, ...], Field(description="constraints for building dependencies from sdists")
     ] = ()
+    parallel_modules: Annotated[
+        bool,
+        Field(
+            description="whether the compiled modules can be built beside one another by setuptools: no two "
+            "share a source file, and ninja is not used"
+        ),
+    ] = False
 
 
 class AssetScheme(_Model):

@@ -27,7 +27,6 @@ def settings_for(compiler: ForWindows | ForLinux, folder: Path) -> Settings:
         headers=Headers(python=folder / "python", torch=folder / "include"),
         root=folder,
         work=folder / "objects ü",
-        jobs=2,
     )
 
 
@@ -40,6 +39,7 @@ def request_file(tmp_path: Path) -> Path:
         "macros": {"A": None},
         "flags": ["-O1"],
         "out": str(tmp_path / "out" / "_C.so"),
+        "jobs": 2,
     }
     path = tmp_path / "request.json"
     path.write_text(json.dumps(wanted), "utf-8")

@@ -75,6 +75,7 @@ def test_what_setup_py_asks_for_reaches_the_compiler(tmp_path: Path) -> None:
     variables = {
         "WHEELFERRY_COMPILE": json.dumps(command),
         "WHEELFERRY_EXT_SUFFIX": ".cp311-win_amd64.pyd",
+        "MAX_JOBS": "4",
     }
     folder = tmp_path / "p ü"
     status, said = build(folder, extensions=EXTENSION, variables=variables)
@@ -87,7 +88,35 @@ def test_what_setup_py_asks_for_reaches_the_compiler(tmp_path: Path) -> None:
         "macros": {"A": None, "B": "2"},
         "flags": ["-O1"],
         "out": str(module),
+        "jobs": 4,
     }
+
+
+def test_modules_are_compiled_beside_one_another_and_share_the_jobs(tmp_path: Path) -> None:
+    """Each compiler waits until the other has begun, which it would do in vain were they started in turn."""
+    compiler = tmp_path / "compiler.py"
+    compiler.write_text(MEETING + COMPILER, "utf-8")
+    modules = ", ".join(f'CppExtension("thing.{name}", ["csrc/{name}.cpp"])' for name in ("a", "b"))
+    variables = {
+        "WHEELFERRY_COMPILE": json.dumps([sys.executable, str(compiler)]),
+        "WHEELFERRY_EXT_SUFFIX": ".so",
+        "MAX_JOBS": "4",
+    }
+    status, said = build(tmp_path / "p", extensions=f"[{modules}]", variables=variables)
+    assert status == 0, said
+    built = [json.loads((tmp_path / "p" / "l" / "thing" / f"{name}.so").read_text()) for name in ("a", "b")]
+    assert [request["jobs"] for request in built] == [2, 2]
+
+
+MEETING = """
+import pathlib, sys, time
+here = pathlib.Path(__file__).parent
+(here / pathlib.Path(sys.argv[1]).name).touch()
+deadline = time.monotonic() + 300
+while len(list(here.glob("thing.*.json"))) < 2:
+    assert time.monotonic() < deadline, "nobody else came"
+    time.sleep(0.01)
+"""
 
 
 def test_a_compiler_that_fails_ends_the_build(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from wheelferry.lock import (
 from wheelferry.plan import Cell, Plan, build_key, device_code, required_modules
 from wheelferry.platforms import gcc, linux, mingw, modules, native
 from wheelferry.platforms.native import Compiler
+from wheelferry.platforms.object_cache import write_compiler
 from wheelferry.progress import Task
 from wheelferry.source import Source, export, longest_path, substitute
 from wheelferry.stages.environment import Environment, check_torch_build, find_torch, lock_environment
@@ -236,6 +237,8 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         with tools.progress.task("make the build environment"):
             python = _make_environment(work, environment, interpreter, tools, log)
         variables = _build_variables(prepared, source, work, python, tools)
+        if plan.recipe.build.parallel_modules and cell.cuda is None:
+            variables["DIST_EXTRA_CONFIG"] = str(_build_modules_beside(work, tools.jobs))
         if prepared.compiler is None:
             variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
         if prepared.stable:
@@ -282,6 +285,8 @@ def _build_variables(
     if compiler is not None:
         configured = prepared.interpreter.compile
         variables |= native.compile_environment(compiler, work, prefixes, configured, tools.run)
+        if compiler.toolchain is None:
+            variables["CXX"] = str(write_compiler(work / "compiler", compiler.path, tools.store))
     return {
         **variables,
         "PATH": f"{python.parent}{os.pathsep}{variables.get('PATH', '')}",
@@ -295,6 +300,16 @@ def _build_variables(
     }
 
 
+def _build_modules_beside(work: Path, jobs: int) -> Path:
+    """A configuration by which setuptools builds that many modules at once; in turn is its default.
+
+    Not for CUDA: torch exchanges the compiler for nvcc, file by file, in what all modules share.
+    """
+    file = work / "distutils.cfg"
+    file.write_text(f"[build_ext]\nparallel = {jobs}\n", "utf-8")
+    return file
+
+
 def _stable_variables(prepared: Prepared, stable: Stable, work: Path, tools: Tools) -> dict[str, str]:
     """What makes the stand-in for torch compile with the facade."""
     wheel = work / stable.torch.filename
@@ -305,20 +320,21 @@ def _stable_variables(prepared: Prepared, stable: Stable, work: Path, tools: Too
     if isinstance(stable.compiler, mingw.Toolchain):
         python = mingw.prepare_python_headers(python, work / "python")
         major, minor = map(int, target.python.split("."))
+        caching = write_compiler(work / "compiler", stable.compiler.compiler, tools.store)
         compiler = compiling.ForWindows(
-            toolchain=stable.compiler, python=(major, minor), import_library=mingw.find_import_library(torch)
+            toolchain=replace(stable.compiler, compiler=caching),
+            python=(major, minor),
+            import_library=mingw.find_import_library(torch),
         )
     else:
         options = linux.link_options(work, tools.run)
-        compiler = compiling.ForLinux(
-            toolchain=gcc.Toolchain(compiler=stable.compiler.path, link_options=options)
-        )
+        caching = write_compiler(work / "compiler", stable.compiler.path, tools.store)
+        compiler = compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
     settings = compiling.Settings(
         compiler=compiler,
         headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
-        jobs=tools.jobs,
     )
     file = work / "compile.json"
     compiling.write_settings(settings, file)

@@ -6,6 +6,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,9 +33,13 @@ class BuildExtension(build_ext):
         return str(Path(*fullname.split("."))) + suffix
 
     def build_extensions(self) -> None:
-        """Build what there is; no compiler of this machine is looked for."""
-        for extension in self.extensions:
-            self.build_extension(extension)
+        """Build what there is, modules beside one another; no compiler of this machine is looked for."""
+        with ThreadPoolExecutor(max_workers=self._at_once) as pool:
+            list(pool.map(self.build_extension, self.extensions))
+
+    @property
+    def _at_once(self) -> int:
+        return max(1, min(_jobs(), len(self.extensions)))
 
     def build_extension(self, ext: Any) -> None:
         """Write down what is asked for, and have it compiled."""
@@ -54,12 +59,18 @@ class BuildExtension(build_ext):
             "macros": dict(ext.define_macros),
             "flags": list(flags.get("cxx", ()) if isinstance(flags, dict) else flags),
             "out": str(out),
+            "jobs": _jobs() // self._at_once,
         }
         folder = Path(self.build_temp).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{ext.name}.json"
         path.write_text(json.dumps(request), "utf-8")
         self.spawn([*json.loads(command), str(path)])
+
+
+def _jobs() -> int:
+    """How many compilers may run at once."""
+    return int(os.environ.get("MAX_JOBS", "1"))
 
 
 def CppExtension(name: str, sources: Any, **options: Any) -> Extension:
