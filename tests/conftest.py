@@ -8,8 +8,9 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -283,9 +284,38 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
         monkeypatch.setenv("WHEELFERRY_CACHE", os.fspath(tmp_path / "store"))
 
 
+# The folder that the end-to-end tests of all processes share; set for them by the one that starts them.
+SHARED = "WHEELFERRY_TESTS_SHARED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="wheelferry-e2e-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SHARED))
+
+
+# The modules that take longest come first, so that no core is left alone with one of them at the end.
+_FIRST = ("test_sample", "test_wine", "test_cuda_build", "test_windows_install", "test_isolated")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End-to-end tests before all others, those of a module on one core: they share its bundle."""
+    order = {}
+    for item in items:
+        module = item.nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
+        shares = item.get_closest_marker("e2e") is not None
+        if shares:
+            item.add_marker(pytest.mark.xdist_group(module))
+        order[item] = (not shares, _FIRST.index(module) if module in _FIRST else len(_FIRST))
+    items.sort(key=lambda item: order[item])
+
+
 @pytest.fixture(scope="session")
-def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
-    """The program with one cache for the end-to-end tests, so that torch is downloaded once."""
-    folder = tmp_path_factory.mktemp("e2e")
-    yield Ferry(folder / "cache ü")
-    shutil.rmtree(folder)
+def ferry() -> Ferry:
+    """The program with one cache for all end-to-end tests, so that torch is downloaded once."""
+    return Ferry(Path(os.environ[SHARED]) / "cache ü")

@@ -1,6 +1,7 @@
 """The program as its users run it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection
@@ -18,6 +19,20 @@ class Ferry:
         # an empty variable also overrides what a configuration file says
         emptied = dict.fromkeys(self.emptied, "")
         return {**os.environ, **emptied, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
+
+    def twin(self, folder: Path, *, without: Collection[str] = ()) -> "Ferry":
+        """The program with a cache of its own in `folder`, in which all is that is in this one.
+
+        The keys of the kinds `without` (``build``) are left out: what they led to is made anew. The bytes
+        are shared, by hard links.
+        """
+        for name in ("objects", "keys", "machines", "sources"):
+            if (self.cache / name).is_dir():
+                left_out = shutil.ignore_patterns(".*", *(without if name == "keys" else ()))
+                shutil.copytree(
+                    self.cache / name, folder / name, copy_function=os.link, ignore=left_out, symlinks=True
+                )
+        return Ferry(folder, emptied=self.emptied)
 
     def __call__(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
         done = subprocess.run(

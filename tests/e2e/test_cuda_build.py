@@ -9,11 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conftest import SHARED
 from ferry import Ferry
 from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.wheels import unpack
@@ -25,10 +25,10 @@ IMAGES = {"sm_75", "sm_90", "sm_120"}
 
 
 @pytest.fixture(scope="module")
-def ferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ferry]:
-    folder = tmp_path_factory.mktemp("cuda")
-    yield Ferry(folder / "cache", emptied=("PIP_FIND_LINKS", "CUDA_HOME"))
-    shutil.rmtree(folder)
+def ferry() -> Ferry:
+    """With a cache of its own: the torch of this module is another than that of the other tests."""
+    folder = Path(os.environ[SHARED]) / "cuda"
+    return Ferry(folder / "cache", emptied=("PIP_FIND_LINKS", "CUDA_HOME"))
 
 
 @pytest.fixture(scope="module")

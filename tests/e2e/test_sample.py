@@ -119,9 +119,9 @@ print(archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA")
 
 def test_the_compiler_optimised(ferry: Ferry, bundle: Path) -> None:
     """setuptools lets CFLAGS from the environment replace the interpreter's own -O3: ours must keep it."""
-    # another module's bundle is for this machine's own glibc
-    (log,) = ferry.cache.glob("logs/*-build-sample-1.0-*manylinux_2_28_*.log")
-    compiled = [line for line in log.read_text("utf-8").splitlines() if "nms.cpp" in line and " -c " in line]
+    logs = [log.read_text("utf-8") for log in ferry.cache.glob("logs/*-build-sample-1.0-*manylinux_*.log")]
+    lines = [line for log in logs for line in log.splitlines()]
+    compiled = [line for line in lines if "nms.cpp" in line and " -c " in line]
     assert compiled
     assert [line for line in compiled if " -O2" not in line and " -O3" not in line] == []
     assert [line for line in compiled if "-march=" in line] == []
@@ -129,26 +129,24 @@ def test_the_compiler_optimised(ferry: Ferry, bundle: Path) -> None:
 
 def test_a_warm_run_is_the_same_bytes_and_compiles_nothing(ferry: Ferry, bundle: Path) -> None:
     again = bundle.parent / "again"
-    logs = sorted(Store(ferry.cache).logs.iterdir())
-    ferry(*bundle_arguments(again), "--with", "antlr4-python3-runtime==4.9.3", "--no-verify")
+    warm = ferry.twin(bundle.parent / "warm cache")
+    warm(*bundle_arguments(again), "--with", "antlr4-python3-runtime==4.9.3", "--no-verify")
     one, two = (
         {p.relative_to(root).as_posix(): sha256_file(p) for p in root.rglob("*") if p.is_file()}
         for root in (bundle, again)
     )
     assert {k: v for k, v in one.items() if not k.startswith("report/")} == two
-    assert sorted(Store(ferry.cache).logs.iterdir()) == logs
+    assert not Store(warm.cache).logs.exists()
     shutil.rmtree(again)
+    shutil.rmtree(warm.cache)
 
 
 def test_building_twice_gives_the_same_bytes(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
-    """The same key compiled anew: the record of the first build is set aside."""
-    keys = ferry.cache / "keys"
-    keys.rename(ferry.cache / "keys-aside")
-    try:
-        ferry("build", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "wheelhouse")
-    finally:
-        shutil.rmtree(keys, ignore_errors=True)
-        (ferry.cache / "keys-aside").rename(keys)
+    """The same key compiled anew, object by object, in another cache."""
+    other = ferry.twin(bundle.parent / "other cache", without=["build", "object"])
+    other("build", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "wheelhouse")
+    assert len(Store(other.cache).keys("object")) == 4
+    shutil.rmtree(other.cache)
     (wheel,) = (tmp_path / "wheelhouse").iterdir()
     assert wheel.name == built_wheel(bundle).name
     assert sha256_file(wheel) == sha256_file(built_wheel(bundle))
@@ -398,21 +396,15 @@ def test_an_unreachable_index(ferry: Ferry, tmp_path: Path, monkeypatch: pytest.
 
 def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
     out = bundle.parent / "interrupted"
-    keys = ferry.cache / "keys"
-    keys.rename(ferry.cache / "keys-aside")
+    ferry = ferry.twin(bundle.parent / "interrupted cache", without=["build", "object"])
     command = [sys.executable, "-m", "wheelferry", *map(str, bundle_arguments(out)), "--no-verify"]
     process = subprocess.Popen(command, env=ferry.environment, stderr=subprocess.PIPE, text=True)
     logs = ferry.cache / "logs"
-    deadline = time.monotonic() + 300
-    while not any(
-        f"-{process.pid}-build" in log.name and "[1/" in log.read_text("utf-8") for log in logs.iterdir()
-    ):
-        assert time.monotonic() < deadline, "the compiler never ran"
+    while not any("[1/" in log.read_text("utf-8") for log in logs.glob(f"*-{process.pid}-build*")):
+        assert process.poll() is None, "it ended without the compiler"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    shutil.rmtree(keys, ignore_errors=True)
-    (ferry.cache / "keys-aside").rename(keys)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "run the same command again" in said
     assert not out.exists()
@@ -421,6 +413,7 @@ def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: 
     ferry(*bundle_arguments(out), "--no-verify")
     assert (out / "bundle.json").is_file()
     shutil.rmtree(out)
+    shutil.rmtree(ferry.cache)
 
 
 def git_project(folder: Path) -> tuple[Path, str]:

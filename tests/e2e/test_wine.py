@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def test_a_python_of_another_version_is_refused(ferry: Ferry, bundle: Path, tmp_
 
 def test_ctrl_c_leaves_no_wine_and_no_mess(ferry: Ferry, bundle: Path) -> None:
     before = tree_hash(bundle)
+    ferry = ferry.twin(bundle.parent / "wine cache")
     process = subprocess.Popen(
         [sys.executable, "-m", "wheelferry", "verify", bundle, "--runner", "wine", "--level", "install"],
         env=ferry.environment,
@@ -115,14 +117,20 @@ def test_ctrl_c_leaves_no_wine_and_no_mess(ferry: Ferry, bundle: Path) -> None:
         seen.append(line)
         if "start the Windows Python" in line:
             break
-    time.sleep(3)  # the environment is being made
+    (work,) = (ferry.cache / "work").glob("verify-*")
+    while not list(work.glob("*/wine/drive_c/client/envs/1")):  # the environment is being made
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, "".join(seen) + process.stdout.read()
+    assert process.wait(600) == 130, "".join(seen) + process.stdout.read()
     process.stdout.close()
-    time.sleep(1)
+    deadline = time.monotonic() + 60
+    while wine_processes(ferry.cache) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert wine_processes(ferry.cache) == []
     assert list((ferry.cache / "work").glob("verify-*")) == []
     assert tree_hash(bundle) == before
+    shutil.rmtree(ferry.cache)
 
 
 def wine_processes(cache: Path) -> list[str]:

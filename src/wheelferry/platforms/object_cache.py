@@ -1,11 +1,11 @@
 """Compiled C++ files by content: an equal file against equal headers is compiled once, whoever asks for it.
 
 Stands in for the compiler while a project is built: ``CXX`` names a script that starts this module. A
-source is preprocessed; the text, the options and the compiler are hashed; and what is compiled, when the store
-has no object for that hash, is this very text. So an object from the store is what the compiler would make of
-its input now. The folders that ``-ffile-prefix-map`` names are taken out of the text first: they differ from run
-to run. Whatever is not a plain compilation of one C++ file, or does not compile like that, goes to the
-compiler as it came.
+source is preprocessed; the text, the options and the compiler are hashed; and what is compiled, when the
+store has no object for that hash, is this very text. So an object from the store is what the compiler would
+make of its input now. The folders that ``-ffile-prefix-map`` names are taken out of the text first: they
+differ from run to run. Whatever is not a plain compilation of one C++ file, or does not compile like that,
+goes to the compiler as it came.
 """
 
 import hashlib

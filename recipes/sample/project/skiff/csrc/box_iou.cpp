@@ -1,4 +1,7 @@
+#include <ATen/Dispatch.h>
+
 #include "checks.h"
+#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 

@@ -1,9 +1,11 @@
+#include <ATen/Dispatch.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 
 #include "checks.h"
+#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 

@@ -1,7 +1,8 @@
 // Checks of arguments shared by the operators.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
 
 #include <cstdint>
 

@@ -1,5 +1,5 @@
 // The only file that knows how the operators are reached: torch.ops.skiff and skiff._C.
-#include <torch/extension.h>
+#include <torch/csrc/utils/pybind.h>
 #include <torch/library.h>
 
 #include <string>

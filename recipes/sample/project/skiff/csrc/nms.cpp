@@ -1,9 +1,12 @@
+#include <ATen/Dispatch.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "checks.h"
+#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 

@@ -3,7 +3,7 @@
 // CUDA build box_iou takes tensors on a GPU too.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 

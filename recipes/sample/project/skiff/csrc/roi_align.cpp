@@ -1,9 +1,12 @@
 // Forward and backward walk the same samples with the same weights (for_each_tap), so that
 // the one is the exact adjoint of the other.
+#include <ATen/Dispatch.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "checks.h"
+#include "factories.h"
 #include "ops.h"
 
 namespace skiff {

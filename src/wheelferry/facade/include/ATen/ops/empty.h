@@ -1,0 +1,3 @@
+// Part of wheelferry's facade of torch: see wheelferry/at.h
+#pragma once
+#include <wheelferry/at.h>
