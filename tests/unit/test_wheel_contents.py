@@ -14,7 +14,7 @@ import pytest
 from conftest import write_wheel
 from wheelferry import wheels
 from wheelferry.files import CHUNK
-from wheelferry.wheels import DIFFERS, record_problems
+from wheelferry.wheels import DIFFERS, check_contents
 
 NAME = "leaf/data"
 INFO = "leaf-1.0.dist-info"
@@ -29,6 +29,13 @@ def make(path: Path, data: bytes, method: int = zipfile.ZIP_DEFLATED, prefix: by
             archive.writestr(NAME, data)
             archive.writestr(f"{INFO}/RECORD", f"{NAME},sha256={digest},{len(data)}\n{INFO}/RECORD,,\n")
     return path
+
+
+def read_once(path: Path, on_bytes: Callable[[int], None] | None = None) -> list[str]:
+    """What differs from the RECORD; whatever it is, the hash of the file is right."""
+    sha256, problems = check_contents(path, on_bytes=on_bytes)
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    return problems
 
 
 def packed_data(path: Path) -> tuple[int, int]:
@@ -61,7 +68,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
 def test_what_fits_its_record_passes(tmp_path: Path, content: str, method: int, prefix: bytes) -> None:
     data = CONTENTS[content]()
     seen: list[int] = []
-    assert record_problems(make(tmp_path / "a.whl", data, method, prefix), on_bytes=seen.append) == []
+    assert read_once(make(tmp_path / "a.whl", data, method, prefix), on_bytes=seen.append) == []
     assert sum(seen) == len(data)
     assert max(seen, default=0) <= CHUNK
 
@@ -74,7 +81,7 @@ def test_every_changed_byte_of_a_packed_member_is_found(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        (problem,) = record_problems(path)
+        (problem,) = read_once(path)
         assert problem.startswith(NAME)
 
 
@@ -86,7 +93,7 @@ def test_a_wrong_crc_is_found_although_the_content_is_right(tmp_path: Path) -> N
     path.write_bytes(raw)
     with zipfile.ZipFile(path) as archive, pytest.raises(zipfile.BadZipFile):
         archive.read(NAME)
-    assert record_problems(path) == [f"{NAME}: unreadable (its size or CRC-32 is not the archive's)"]
+    assert read_once(path) == [f"{NAME}: unreadable (its size or CRC-32 is not the archive's)"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +106,7 @@ def test_a_wrong_size_is_found(tmp_path: Path, field: str, change: int) -> None:
     (was,) = struct.unpack_from("<I", raw, place)
     struct.pack_into("<I", raw, place, was + change)
     path.write_bytes(raw)
-    (problem,) = record_problems(path)
+    (problem,) = read_once(path)
     assert problem.startswith((f"{NAME}: unreadable", "not a readable wheel"))
 
 
@@ -108,7 +115,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Pa
     raw = bytearray(path.read_bytes())
     struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, 10)
     path.write_bytes(raw)
-    with path.open("rb", buffering=0) as file, zipfile.ZipFile(path) as archive:
+    with wheels._HashedFile(path) as file, zipfile.ZipFile(path) as archive:
         pieces = wheels._pieces(archive, file, archive.getinfo(NAME))
         seen: list[bytes] = []
         with pytest.raises(zipfile.BadZipFile, match="more than the archive says"):
@@ -125,8 +132,23 @@ def test_other_content_and_more_and_less_than_the_record_says(tmp_path: Path) ->
                 copy.writestr(name, b"another" if name == NAME else source.read(name))
         copy.writestr("leaf/more", b"")
     path.write_bytes(whole.getvalue())
-    assert sorted(record_problems(path)) == [
+    assert sorted(read_once(path)) == [
         f"{NAME}: {DIFFERS}",
         "leaf/gone: in RECORD but not in the wheel",
         "leaf/more: not in RECORD",
     ]
+
+
+def test_the_bytes_of_a_file_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path / "a.whl", noise(5 * CHUNK))
+    read: list[int] = []
+
+    class Counting(wheels._HashedFile):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            read.append(len(data))
+            return data
+
+    monkeypatch.setattr(wheels, "_HashedFile", Counting)
+    assert read_once(path) == []
+    assert sum(read) == path.stat().st_size

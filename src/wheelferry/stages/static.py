@@ -31,7 +31,7 @@ from wheelferry.stages.binaries import (
     read_pe_files,
 )
 from wheelferry.tools import Tools
-from wheelferry.wheels import DIFFERS, read_wheel, record_problems, unpacked_size
+from wheelferry.wheels import DIFFERS, check_contents, read_wheel, unpacked_size
 
 REPORT_FILES = f"{REPORT}/files.json"
 
@@ -128,11 +128,11 @@ def verify_static(
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
-    found = hash_files(root, tools)
+    found, differences = read_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
     problems += check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
-    wheels, wheel_problems = _read_wheels(root, sorted(filter(_is_wheel, hashes)), tools)
+    wheels, wheel_problems = _read_wheels(root, differences)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
     problems += [p for p in wheel_problems if p not in published]
     opened = Opened(
@@ -188,17 +188,42 @@ def _is_wheel(path: str) -> bool:
 
 def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
     """Size and SHA-256 of every file but manifest, signature and report, by path with forward slashes."""
-    paths = []
-    for path in files_below(root):
-        name = path.relative_to(root).as_posix()
-        if name not in (NAME, SIGNATURE) and not name.startswith(f"{REPORT}/"):
-            paths.append((name, path))
+    paths = list(_own_files(root))
     with tools.progress.task("hash files", unit="bytes") as task:
         task.total(sum(path.stat().st_size for _, path in paths))
         hashes = in_threads(
             lambda item: sha256_file(item[1], on_bytes=task.advance), paths, workers=tools.jobs
         )
         return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
+
+
+def _own_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every file but manifest, signature and report: its path in the bundle, and where it is."""
+    for path in files_below(root):
+        name = path.relative_to(root).as_posix()
+        if name not in (NAME, SIGNATURE) and not name.startswith(f"{REPORT}/"):
+            yield name, path
+
+
+def read_files(root: Path, tools: Tools) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]]]:
+    """As `hash_files`; and for each wheel, which is read only once for both, how it differs from its RECORD.
+
+    Several at a time, the largest first.
+    """
+    paths = dict(_own_files(root))
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    ordered = sorted(paths, key=lambda name: sizes[name], reverse=True)
+    with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
+        task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
+
+        def read(name: str) -> tuple[str, list[str]]:
+            if _is_wheel(name):
+                return check_contents(paths[name], on_bytes=task.advance)
+            return sha256_file(paths[name], on_bytes=task.advance), []
+
+        seen = dict(zip(ordered, in_threads(read, ordered, workers=tools.jobs), strict=True))
+    found = {name: (sizes[name], seen[name][0]) for name in paths}
+    return found, {name: seen[name][1] for name in paths if _is_wheel(name)}
 
 
 def check_report(root: Path) -> Iterator[Problem]:
@@ -218,20 +243,17 @@ def check_report(root: Path) -> Iterator[Problem]:
             yield Problem(code=Code.REPORT_CHANGED, file=f"{REPORT}/{name}", message="was altered or removed")
 
 
-def _read_wheels(root: Path, names: list[str], tools: Tools) -> tuple[dict[str, WheelInfo], list[Problem]]:
-    """Read every wheel and compare its contents with its RECORD, several at a time, the largest first."""
-    problems: list[Problem] = []
+def _read_wheels(
+    root: Path, differences: Mapping[str, list[str]]
+) -> tuple[dict[str, WheelInfo], list[Problem]]:
+    """What every wheel says of itself; and a problem for each of its `differences` from its RECORD."""
+    problems = [
+        Problem(code=Code.RECORD, file=name, message=message)
+        for name, messages in differences.items()
+        for message in messages
+    ]
     wheels: dict[str, WheelInfo] = {}
-    by_size = sorted(names, key=lambda name: (root / name).stat().st_size, reverse=True)
-    with tools.progress.task("check wheels against their RECORD", unit="bytes") as task:
-        task.total(sum(unpacked_size(root / name) for name in names))
-
-        def check(name: str) -> list[str]:
-            return record_problems(root / name, on_bytes=task.advance)
-
-        for name, messages in zip(by_size, in_threads(check, by_size, workers=tools.jobs), strict=True):
-            problems += [Problem(code=Code.RECORD, file=name, message=m) for m in messages]
-    for name in names:
+    for name in sorted(differences):
         try:
             wheels[name] = read_wheel(root / name)
         except IntegrityError as error:
