@@ -29,7 +29,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False)
     index = read_pip_configuration(run_process)
-    options = ["--python", home / "bin/python", "--cache-dir", home / "cache", *index.uv_arguments]
+    options: list[str | Path] = [
+        "--python",
+        home / "bin/python",
+        "--cache-dir",
+        home / "cache",
+        *index.uv_arguments,
+    ]
     done = subprocess.run(
         [find_uv(), "pip", "install", "-q", *options, f"torch=={TORCH}", "numpy"],
         env={**os.environ, **index.uv_environment()},
