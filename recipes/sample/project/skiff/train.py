@@ -24,8 +24,8 @@ GRADIENT_LIMIT = 5.0
 class Settings:
     """What a run depends on; a checkpoint carries them."""
 
-    images: int = 96
-    iterations: int = 450
+    images: int = 48
+    iterations: int = 200
     batch_size: int = 8
     learning_rate: float = 2e-3
     seed: int = 0

@@ -1,7 +1,6 @@
 #include <ATen/Dispatch.h>
 
 #include "checks.h"
-#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 
@@ -31,7 +30,7 @@ at::Tensor box_iou(const at::Tensor& a, const at::Tensor& b) {
   check_table(a, "a", 4);
   check_table(b, "b", 4);
   check_same_type(a, "a", b, "b");
-  at::Tensor result = at::empty({a.size(0), b.size(0)}, a.options());
+  at::Tensor result = a.new_empty({a.size(0), b.size(0)});
   AT_DISPATCH_FLOATING_TYPES(
       a.scalar_type(), "skiff_box_iou", [&] { fill_iou<scalar_t>(a, b, result); });
   return result;

@@ -5,7 +5,6 @@
 #include <cuda_runtime_api.h>
 
 #include "checks.h"
-#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 
@@ -34,7 +33,7 @@ at::Tensor box_iou_cuda(const at::Tensor& a, const at::Tensor& b) {
   const c10::cuda::CUDAGuard guard(a.device());
   const at::Tensor rows = a.contiguous();
   const at::Tensor columns = b.contiguous();
-  at::Tensor result = at::empty({a.size(0), b.size(0)}, a.options());
+  at::Tensor result = a.new_empty({a.size(0), b.size(0)});
   const int64_t pairs = result.numel();
   if (pairs == 0) {
     return result;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "checks.h"
-#include "factories.h"
 #include "geometry.h"
 #include "ops.h"
 
@@ -41,7 +40,7 @@ std::vector<int64_t> keep(const at::Tensor& boxes, const at::Tensor& scores, dou
 }
 
 at::Tensor as_tensor(const std::vector<int64_t>& values, const at::Tensor& like) {
-  at::Tensor result = at::empty({static_cast<int64_t>(values.size())}, like.options().dtype(at::kLong));
+  at::Tensor result = like.new_empty({static_cast<int64_t>(values.size())}, like.options().dtype(at::kLong));
   std::copy(values.begin(), values.end(), result.data_ptr<int64_t>());
   return result;
 }

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "checks.h"
-#include "factories.h"
 #include "ops.h"
 
 namespace skiff {
@@ -157,7 +156,7 @@ at::Tensor roi_align(
   TORCH_CHECK(features.size(2) > 0 && features.size(3) > 0, "features must have a height and a width");
   TORCH_CHECK(pooled_height > 0 && pooled_width > 0, "the output size must be positive");
   at::Tensor result =
-      at::zeros({rois.size(0), features.size(1), pooled_height, pooled_width}, features.options());
+      features.new_zeros({rois.size(0), features.size(1), pooled_height, pooled_width});
   AT_DISPATCH_FLOATING_TYPES(features.scalar_type(), "skiff_roi_align", [&] {
     pool<scalar_t>(features, rois, spatial_scale, sampling_ratio, result);
   });
@@ -176,7 +175,7 @@ at::Tensor roi_align_backward(
   TORCH_CHECK(grad.size(0) == rois.size(0), "grad must have one entry per roi");
   TORCH_CHECK(grad.size(2) > 0 && grad.size(3) > 0, "grad must have a height and a width");
   TORCH_CHECK(batch >= 0 && height > 0 && width > 0, "the shape of the features must be positive");
-  at::Tensor result = at::zeros({batch, grad.size(1), height, width}, grad.options());
+  at::Tensor result = grad.new_zeros({batch, grad.size(1), height, width});
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "skiff_roi_align_backward", [&] {
     spread<scalar_t>(grad, rois, spatial_scale, sampling_ratio, result);
   });

@@ -1,3 +1,0 @@
-// Part of wheelferry's facade of torch: see wheelferry/at.h
-#pragma once
-#include <wheelferry/at.h>
