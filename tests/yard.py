@@ -46,8 +46,9 @@ _PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-pa
 class Yard:
     """The place, and the program run in it with a cache of its own and the folder as its only index."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, backend: str = "") -> None:
+        """What `backend` adds to the project's build backend takes the place of what has the same name."""
+        self.folder, self._backend = folder, _BACKEND + backend
         self.index, self.cache = folder / "index", folder / "cache"
         (folder / "no-index").mkdir(parents=True)
         self._make_project()
@@ -56,7 +57,7 @@ class Yard:
     def _make_project(self) -> None:
         project = self.folder / "tiny" / "project"
         project.mkdir(parents=True)
-        (project / "backend.py").write_text(_BACKEND, "utf-8")
+        (project / "backend.py").write_text(self._backend, "utf-8")
         (project / "pyproject.toml").write_text(_PROJECT, "utf-8")
         smoke = self.folder / "tiny" / "smoke"
         smoke.mkdir()

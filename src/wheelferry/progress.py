@@ -1,7 +1,12 @@
 """What a stage tells whoever watches: a protocol, and the default that says nothing."""
 
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
+
+from wheelferry.errors import Interrupted
 
 
 class Task(Protocol):
@@ -84,3 +89,46 @@ class Labelled:
 
     def warn(self, message: str) -> None:
         self._inner.warn(f"{self._label}: {message}")
+
+
+@dataclass(frozen=True)
+class _StoppableTask:
+    inner: Task
+    stop: threading.Event
+
+    def advance(self, amount: int = 1) -> None:
+        if self.stop.is_set():
+            raise Interrupted("interrupted")
+        self.inner.advance(amount)
+
+    def total(self, total: int, done: int = 0) -> None:
+        self.inner.total(total, done)
+
+    def detail(self, text: str) -> None:
+        self.inner.detail(text)
+
+
+class Stoppable:
+    """Another progress, by which work can be stopped: once `stop` is set, what it reports raises Interrupted.
+
+    For work in a thread, which does not hear of Ctrl-C.
+    """
+
+    def __init__(self, inner: Progress, stop: threading.Event) -> None:
+        self._inner, self._stop = inner, stop
+
+    def stage(self, title: str) -> None:
+        """Nothing: the stage is that of the work beside it."""
+
+    @contextmanager
+    def task(self, title: str, *, total: int | None = None, unit: str = "steps") -> Iterator[Task]:
+        if self._stop.is_set():
+            raise Interrupted("interrupted")
+        with self._inner.task(title, total=total, unit=unit) as task:
+            yield _StoppableTask(task, self._stop)
+
+    def note(self, message: str) -> None:
+        self._inner.note(message)
+
+    def warn(self, message: str) -> None:
+        self._inner.warn(message)

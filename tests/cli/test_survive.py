@@ -65,6 +65,72 @@ def yard(tmp_path: Path) -> Yard:
     return Yard(tmp_path / "y ard ü")
 
 
+# A backend that tells the metadata beforehand, and builds no wheel before the dependency is in the store.
+_WAITS = """
+import os, pathlib, time
+
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    info = pathlib.Path(directory, "tiny-1.0.dist-info")
+    info.mkdir()
+    lines = ["Metadata-Version: 2.1", "Name: tiny", "Version: 1.0", "Requires-Dist: leaf>=1", ""]
+    (info / "METADATA").write_text(chr(10).join(lines))
+    return info.name
+
+at_once = build_wheel
+
+def build_wheel(*arguments, **options):
+    leaf = pathlib.Path(os.environ["WHEELFERRY_CACHE"], "objects", "{sha256:.2}", "{sha256}")
+    deadline = time.monotonic() + {patience}
+    while not leaf.exists():
+        assert time.monotonic() < deadline, "it was not fetched meanwhile"
+        time.sleep(0.05)
+    return at_once(*arguments, **options)
+"""
+
+
+def waiting(folder: Path, patience: int) -> Yard:
+    """A place whose project waits with its build for `leaf`, which only the lock names."""
+    leaf = Yard(folder / "first").index / "leaf-1.5-py3-none-any.whl"
+    backend = _WAITS.replace("{sha256:.2}", sha256_file(leaf)[:2]).replace("{sha256}", sha256_file(leaf))
+    yard = Yard(folder / "y ard ü", backend=backend.replace("{patience}", str(patience)))
+    shutil.copyfile(leaf, yard.index / leaf.name)
+    return yard
+
+
+def test_what_will_ship_is_fetched_while_the_wheel_is_built(tmp_path: Path) -> None:
+    yard = waiting(tmp_path, patience=300)
+    yard.run(*JOB, "--out", "whole")
+    assert list((yard.folder / "whole" / "wheelhouse").glob("leaf-*.whl"))
+    assert list((yard.cache / "work").iterdir()) == []
+
+
+def test_a_build_that_fails_ends_what_was_fetched_meanwhile(tmp_path: Path) -> None:
+    """The dependency is not on the index: the reason is told, and nothing is left."""
+    yard = waiting(tmp_path, patience=1)
+    (yard.index / "leaf-1.5-py3-none-any.whl").unlink()
+    process = yard.start(*JOB, "--out", "whole")
+    said = process.communicate()[0]
+    assert process.returncode == 5, said
+    assert "it was not fetched meanwhile" in said
+    assert "not fetched ahead for" in said
+    assert not (yard.folder / "whole").exists()
+    assert list((yard.cache / "work").iterdir()) == []
+
+
+def test_ctrl_c_ends_what_is_fetched_meanwhile_too(tmp_path: Path) -> None:
+    yard = waiting(tmp_path, patience=3000)
+    (yard.index / "leaf-1.5-py3-none-any.whl").unlink()
+    process = yard.start(*JOB, "--out", "whole")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "not fetched ahead for" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode == 130, said
+    assert list((yard.cache / "work").iterdir()) == []
+
+
 def test_killed_in_any_stage_a_rerun_gives_the_same_bytes(yard: Yard) -> None:
     yard.run(*JOB, "--out", "whole")
     whole = files_of(yard.folder / "whole")

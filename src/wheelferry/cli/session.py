@@ -51,15 +51,18 @@ def watcher(*, quiet: bool) -> Progress:
 
 @contextlib.contextmanager
 def open_builder(
-    scheduler: str | None, builders: int, jobs: int | None, tools: Tools
+    scheduler: str | None, builders: int, jobs: int | None, tools: Tools, *, ahead: bool = True
 ) -> Iterator[BuildCells]:
-    """What makes the wheels: this machine or, while the context lasts, the workers of a Dask scheduler."""
+    """What makes the wheels: this machine or, while the context lasts, the workers of a Dask scheduler.
+
+    This machine fetches `ahead` what they will require, for the lock.
+    """
     if scheduler is None:
         if builders > 1:
             raise InputError(
                 "--builders compares the wheels of several workers", hint="add --scheduler ADDRESS"
             )
-        yield build_here
+        yield partial(build_here, ahead=ahead)
         return
     from wheelferry.cluster import connect
     from wheelferry.stages.fanout import fan_out

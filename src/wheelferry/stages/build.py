@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wheelferry import compiling, facade, stable_abi
 from wheelferry.cuda import Cuda, from_flags
@@ -32,6 +32,11 @@ from wheelferry.store import Entry
 from wheelferry.toolkit import Toolkit, assembled_toolkit, given_toolkit
 from wheelferry.tools import Tools, default_jobs
 from wheelferry.wheels import read_wheel
+
+if TYPE_CHECKING:
+    from build import ProjectBuilder
+
+Result = TypeVar("Result")
 
 # Variables that would decide what is built without being part of the build's key.
 _NOT_INHERITED = (
@@ -235,7 +240,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         export(source, tree, tools.run)
         substitute(tree, cell.substitutions)
         with tools.progress.task("make the build environment"):
-            python = _make_environment(work, environment, interpreter, tools, log)
+            python = make_environment(work, environment, interpreter, tools, log)
         variables = _build_variables(prepared, source, work, python, tools)
         if plan.recipe.build.parallel_modules and cell.cuda is None:
             variables["DIST_EXTRA_CONFIG"] = str(_build_modules_beside(work, tools.jobs))
@@ -264,9 +269,10 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         )
 
 
-def _make_environment(
+def make_environment(
     work: Path, environment: tuple[LockedWheel, ...], interpreter: Interpreter, tools: Tools, log: Path
 ) -> Path:
+    """A virtual environment in `work` with exactly these wheels; its Python."""
     links = work / "wheels"
     links.mkdir()
     for wheel in environment:
@@ -384,7 +390,26 @@ def _run_backend(
     log: Path,
     task: Task,
 ) -> Path:
-    """Run the project's own build backend in the environment, without isolation."""
+    """The wheel that the project's own build backend makes in the environment, without isolation."""
+    out.mkdir()
+
+    def build(builder: "ProjectBuilder") -> str:
+        return builder.build("wheel", out)
+
+    return Path(with_backend(build, tree, python, variables, tools, log, on_line=_ninja_listener(task)))
+
+
+def with_backend(
+    work: "Callable[[ProjectBuilder], Result]",
+    tree: Path,
+    python: Path,
+    variables: Mapping[str, str],
+    tools: Tools,
+    log: Path,
+    *,
+    on_line: Callable[[str], None] | None = None,
+) -> "Result":
+    """Let the build backend of the project in `tree` do `work`; raises BuildError when it fails."""
     from build import BuildBackendException, BuildException, ProjectBuilder
 
     def runner(
@@ -398,16 +423,15 @@ def _run_backend(
             cwd=Path(cwd) if cwd else tree,
             env={**variables, **(extra_environ or {})},
             log=log,
-            on_line=_ninja_listener(task),
+            on_line=on_line,
         )
 
-    out.mkdir()
     try:
         with warnings.catch_warnings(record=True) as caught:
-            wheel = ProjectBuilder(tree, python_executable=str(python), runner=runner).build("wheel", out)
+            result = work(ProjectBuilder(tree, python_executable=str(python), runner=runner))
         with log.open("a", encoding="utf-8") as sink:
             sink.writelines(f"warning: {warning.message}\n" for warning in caught)
-        return Path(wheel)
+        return result
     except BuildBackendException as error:
         if isinstance(error.exception, WheelferryError):
             raise error.exception from None  # what our runner raised, wrapped

@@ -1,5 +1,6 @@
 """Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from wheelferry.plan import Cell, Plan
 from wheelferry.process import Group
 from wheelferry.progress import Labelled
 from wheelferry.source import Source
+from wheelferry.stages.ahead import fetching_ahead
 from wheelferry.stages.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
 from wheelferry.stages.given import take_wheel
 from wheelferry.stages.lock import lock
@@ -48,21 +50,20 @@ BuildCells = Callable[[Plan, Sequence[Cell], Roads, Source, Tools], Outcome[Buil
 
 
 def build_here(
-    plan: Plan, cells: Sequence[Cell], roads: Roads, source: Source, tools: Tools
+    plan: Plan, cells: Sequence[Cell], roads: Roads, source: Source, tools: Tools, *, ahead: bool = False
 ) -> Outcome[Built]:
-    """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another."""
+    """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another.
+
+    With `ahead`, what the wheels will require is fetched meanwhile: for whoever locks them afterwards.
+    """
     ready: Outcome[Prepared] = each_cell(
         [(cell, cell) for cell in cells],
         lambda _, cell: prepare(plan, cell, roads.by_target[cell.target], source, tools),
     )
     tools.progress.stage(f"build {plan.title}")
-    if len(ready.done) > 1:
-        built = _compile_beside(plan, ready.done, source, tools)
-    else:
-        built = each_cell(
-            [(prepared.cell, prepared) for prepared in ready.done],
-            lambda _, prepared: compile_wheel(plan, prepared, source, tools),
-        )
+    meanwhile = fetching_ahead(plan, ready.done, source, tools) if ahead else contextlib.nullcontext()
+    with meanwhile:
+        built = _compile(plan, ready.done, source, tools)
     return Outcome(done=built.done, failed=(*ready.failed, *built.failed))
 
 
@@ -102,6 +103,15 @@ def at_once(cells: Iterable[Prepared], jobs: int) -> int:
     if any(prepared.cell.cuda for prepared in wanted):
         jobs = min(jobs, default_jobs(memory_each=NVCC_MEMORY))
     return min(len(wanted), jobs)
+
+
+def _compile(plan: Plan, cells: tuple[Prepared, ...], source: Source, tools: Tools) -> Outcome[Built]:
+    if len(cells) > 1:
+        return _compile_beside(plan, cells, source, tools)
+    return each_cell(
+        [(prepared.cell, prepared) for prepared in cells],
+        lambda _, prepared: compile_wheel(plan, prepared, source, tools),
+    )
 
 
 def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, tools: Tools) -> Outcome[Built]:
