@@ -302,17 +302,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 _FIRST = ("test_sample", "test_wine", "test_cuda_build", "test_windows_install", "test_isolated")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests before all others, those of a module on one core: they share its bundle."""
-    order = {}
-    for item in items:
-        module = item.nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
-        shares = item.get_closest_marker("e2e") is not None
-        if shares:
-            item.add_marker(pytest.mark.xdist_group(module))
-        order[item] = (not shares, _FIRST.index(module) if module in _FIRST else len(_FIRST))
-    items.sort(key=lambda item: order[item])
+    """End-to-end tests before all others; xdist gives out the files in this order."""
+
+    def order(item: pytest.Item) -> tuple[bool, int]:
+        module = item.path.stem
+        place = _FIRST.index(module) if module in _FIRST else len(_FIRST)
+        return item.get_closest_marker("e2e") is None, place
+
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session")
