@@ -19,9 +19,11 @@ from packaging.version import Version
 
 from ferry import Ferry
 from wheelferry.catalog import LocatedRecipe
+from wheelferry.files import sha256_file
 from wheelferry.index import IndexSettings
 from wheelferry.interpreters import Interpreter
 from wheelferry.lock import Lock, LockedWheel
+from wheelferry.manifest import NAME, parse_manifest
 from wheelferry.metadata import STAMP
 from wheelferry.plan import Cell, make_plan
 from wheelferry.process import run
@@ -275,6 +277,17 @@ def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel
     )
     wheels = sorted((torch, project, leaf, twig, *more), key=lambda wheel: wheel.name)
     return Locked(built=built, lock=Lock(target=cell.target, wheels=tuple(wheels)))
+
+
+def reseal(bundle: Path) -> None:
+    """Make the manifest true again after a change on disk, as somebody would who wants it to go unnoticed."""
+    document = json.loads((bundle / NAME).read_text("utf-8"))
+    for file in document["files"]:
+        path = bundle / file["path"]
+        file.update(size=path.stat().st_size, sha256=sha256_file(path))
+    manifest = parse_manifest(json.dumps(document))
+    (bundle / NAME).unlink()  # other folders may share its bytes
+    (bundle / NAME).write_text(manifest.to_text(), "utf-8", newline="\n")
 
 
 @pytest.fixture(autouse=True)

@@ -46,9 +46,12 @@ _PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-pa
 class Yard:
     """The place, and the program run in it with a cache of its own and the folder as its only index."""
 
-    def __init__(self, folder: Path, *, backend: str = "") -> None:
-        """What `backend` adds to the project's build backend takes the place of what has the same name."""
-        self.folder, self._backend = folder, _BACKEND + backend
+    def __init__(self, folder: Path, *, backend: str = "", checks: str = "") -> None:
+        """What `backend` adds to the project's build backend takes the place of what has the same name.
+
+        `checks` are those of the smoke suite.
+        """
+        self.folder, self._backend, self._checks = folder, _BACKEND + backend, checks
         self.index, self.cache = folder / "index", folder / "cache"
         (folder / "no-index").mkdir(parents=True)
         self._make_project()
@@ -61,7 +64,7 @@ class Yard:
         (project / "pyproject.toml").write_text(_PROJECT, "utf-8")
         smoke = self.folder / "tiny" / "smoke"
         smoke.mkdir()
-        (smoke / "check_tiny.py").write_text("from harness import check\n", "utf-8")
+        (smoke / "check_tiny.py").write_text(f"from harness import check\n{self._checks}", "utf-8")
         recipe = RECIPE.replace("0" * 64, tree_hash(project))
         recipe = recipe.replace('features = ["ops"]', 'features = ["ops"]\nops = "optional"')
         (self.folder / "tiny.toml").write_text(recipe, "utf-8")

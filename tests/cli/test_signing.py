@@ -12,15 +12,14 @@ from random import Random
 import pytest
 
 from clients import pack_client_bundle
-from conftest import pack_bundle, wheelferry
+from conftest import pack_bundle, reseal, wheelferry
 from effort import trials
 from sshkeys import SSH_KEYGEN, keygen, make_key, public, require_ssh_keygen, sign_by_hand
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.errors import NotPossibleHere
 from wheelferry.client.signature import CHECK_COMMAND, Signers, read_signers
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.files import sha256_file
-from wheelferry.manifest import NAME, SIGNATURE, parse_manifest
+from wheelferry.manifest import NAME, SIGNATURE
 from wheelferry.stages.merge import merge
 from wheelferry.stages.sign import sign
 from wheelferry.stages.static import verify_static
@@ -65,16 +64,6 @@ def rewrite(path: Path, data: bytes) -> None:
     """Write a file anew that may share its bytes with the store."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
-
-
-def reseal(bundle: Path) -> None:
-    """Make the manifest true again after a change on disk, as somebody would who wants it to go unnoticed."""
-    document = json.loads((bundle / NAME).read_text("utf-8"))
-    for file in document["files"]:
-        path = bundle / file["path"]
-        file.update(size=path.stat().st_size, sha256=sha256_file(path))
-    manifest = parse_manifest(json.dumps(document))
-    (bundle / NAME).write_text(manifest.to_text(), "utf-8", newline="\n")
 
 
 # ---- sign ----

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import reseal
 from ferry import Ferry
 from wheelferry.cuda import backend_of
 from wheelferry.files import sha256_file
@@ -215,8 +216,6 @@ def test_an_altered_report_is_named(ferry: Ferry, copy: Path) -> None:
 
 def test_a_module_that_does_not_load_fails_the_install_level(ferry: Ferry, copy: Path) -> None:
     """Metadata in order, hashes in order, and yet the compiled module wants a symbol torch does not have."""
-    from wheelferry.manifest import NAME
-
     wheel = built_wheel(copy)
     folder = copy.parent / f"{copy.name}-tree"
     subprocess.run([sys.executable, "-m", "wheel", "unpack", wheel, "-d", folder], check=True)
@@ -234,21 +233,6 @@ def test_a_module_that_does_not_load_fails_the_install_level(ferry: Ferry, copy:
         overwrite(copy / name, (copy / name).read_text("utf-8").replace(stated, sha256_file(wheel)).encode())
     reseal(copy)
     assert ("IMPORT", "skiff") in problems(ferry, copy, "install")
-
-
-def reseal(bundle: Path) -> None:
-    """Write a manifest that lists exactly what is there."""
-    import dataclasses
-
-    from wheelferry.manifest import NAME, File, parse_manifest
-
-    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
-    listed = tuple(
-        File(path=p.relative_to(bundle).as_posix(), size=p.stat().st_size, sha256=sha256_file(p))
-        for p in bundle.rglob("*")
-        if p.is_file() and p.name != NAME and p.parts[len(bundle.parts)] != "report"
-    )
-    overwrite(bundle / NAME, dataclasses.replace(manifest, files=listed).to_text().encode())
 
 
 def test_a_moved_tag_is_an_integrity_error(ferry: Ferry, tmp_path: Path) -> None:

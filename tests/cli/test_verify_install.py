@@ -1,0 +1,140 @@
+"""The install level on a bundle of small files: with its own installer, with plain pip, and when it fails."""
+
+import html
+import json
+import os
+import shutil
+import signal
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients import PYTHON
+from conftest import reseal
+from wheelferry.checks import Code
+from wheelferry.manifest import parse_manifest
+from wheelferry.process import run
+from wheelferry.sandbox import Sandbox
+from wheelferry.stages.client_install import disagreements
+from wheelferry.stages.install import Trial
+from wheelferry.stages.machine import Machine
+from wheelferry.tools import Tools
+from yard import Yard
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="install.sh")
+
+CHECKS = """
+@check("leaf is there")
+def leaf(context):
+    import leaf, tiny, twig
+"""
+JOB = ["bundle", "./tiny.toml@1.0", "--python", PYTHON, "--torch", "2.13.0", "--without-ops", "--no-verify"]
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
+    yard = Yard(tmp_path_factory.mktemp("verify") / "y ard ü", checks=CHECKS)
+    yard.run(*JOB, "--out", "packed")
+    return yard
+
+
+@pytest.fixture
+def bundle(yard: Yard) -> Path:
+    """A copy to damage, of hard links."""
+    copy = yard.folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(yard.folder / "packed", copy, copy_function=os.link)
+    return copy
+
+
+def verify(yard: Yard, bundle: Path, *options: str, status: int = 0) -> dict[str, Any]:
+    """The levels of the only target, by name."""
+    process = yard.start("verify", bundle, *options)
+    said = process.communicate()[0]
+    assert process.returncode == status, said
+    (target,) = json.loads((bundle / "report" / "report.json").read_text("utf-8"))["targets"]
+    assert list((yard.cache / "work").iterdir()) == []
+    return {level["level"]: level for level in target["levels"]}
+
+
+def test_the_bundles_own_installer_installs_and_pip_would_do_the_same(yard: Yard, bundle: Path) -> None:
+    levels = verify(yard, bundle, "--level", "smoke")
+    facts = levels["install"]["facts"]
+    assert facts["installer"].startswith("install.sh with uv ")
+    assert facts["pip"].startswith("pip ")
+    assert "pip hashed every wheel" in facts["proved"]
+    assert facts["installed"].keys() == {"leaf", "tiny", "torch", "twig"}
+    assert [check["status"] for check in levels["smoke"]["checks"]] == ["passed"]
+    page = (bundle / "report" / "report.html").read_text("utf-8")
+    assert facts["installer"] in page
+    assert html.escape(facts["proved"], quote=True).replace("&#x27;", "&#39;") in page
+    (folder,) = (path.parent for path in (bundle / "report").glob("*/client.log"))
+    assert "uv pip install" in (folder / "client.log").read_text("utf-8").replace("/uv pip", " uv pip")
+    assert "--dry-run" in (folder / "install.log").read_text("utf-8")
+
+
+def test_plain_pip_can_do_all_of_it(yard: Yard, bundle: Path) -> None:
+    levels = verify(yard, bundle, "--level", "smoke", "--installer", "pip")
+    facts = levels["install"]["facts"]
+    assert facts["installer"].startswith("pip ")
+    assert facts["proved"] == "plain pip installed all of it"
+    assert facts["installed"].keys() >= {"leaf", "tiny", "torch", "twig"}
+    assert levels["smoke"]["problems"] == []
+
+
+def test_an_installer_that_fails_is_shown_as_the_client_would_see_it(yard: Yard, bundle: Path) -> None:
+    (bundle / "install.pyz").unlink()
+    with zipfile.ZipFile(bundle / "install.pyz", "w") as archive:
+        archive.writestr("__main__.py", "raise SystemExit('the drawer is stuck')")
+    reseal(bundle)
+    levels = verify(yard, bundle, "--level", "smoke", status=1)
+    (problem,) = levels["install"]["problems"]
+    assert problem["code"] == "INSTALL"
+    assert "the client would see" in problem["message"]
+    assert "the drawer is stuck" in problem["message"]
+    assert levels["smoke"]["not_run"] == "the install level failed"
+    assert verify(yard, bundle, "--level", "install", "--installer", "pip")["install"]["passed"]
+
+
+def test_a_module_that_cannot_be_imported_is_named(yard: Yard, bundle: Path) -> None:
+    suite = json.loads((bundle / "smoke" / "suite.json").read_text("utf-8"))
+    suite["imports"].append("absent")
+    (bundle / "smoke" / "suite.json").unlink()
+    (bundle / "smoke" / "suite.json").write_text(json.dumps(suite), "utf-8")
+    reseal(bundle)
+    (problem,) = verify(yard, bundle, "--level", "install", status=1)["install"]["problems"]
+    assert (problem["code"], problem["file"]) == ("IMPORT", "absent")
+
+
+def test_ctrl_c_while_it_installs_leaves_nothing(yard: Yard, bundle: Path) -> None:
+    process = yard.start("verify", bundle, "--level", "smoke")
+    while not list((yard.cache / "work").glob("verify-*/*/client/.lock")):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode == 130, said
+    assert list((yard.cache / "work").iterdir()) == []
+    assert not (bundle / "report").exists()
+    place = str(yard.cache / "work").encode()
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert [command for command in commands if place in command] == []
+
+
+def test_what_pip_would_do_otherwise_is_named(yard: Yard, tools: Tools, tmp_path: Path) -> None:
+    root = yard.folder / "packed"
+    (entry,) = parse_manifest((root / "bundle.json").read_text("utf-8")).targets
+    sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=tmp_path, run=run)
+    machine = Machine(runner="this machine", sandbox=sandbox, base=Path("python"))
+    trial = Trial(root=root, entry=entry, folder=tmp_path, machine=machine, tools=tools)
+    there = {"leaf": "1.5", "tiny": "1.0+pt2.13.0.noops", "torch": "2.13.0", "pip": "26.0"}
+    would = {"Leaf": "1.5", "tiny": "1.0+pt2.13.0.noops", "twig": "2.1"}
+    found = disagreements(trial, would, there)
+    assert {problem.code for problem in found} == {Code.DISAGREES}
+    assert [problem.message.partition(",")[0] for problem in found] == [
+        "torch: plain pip would install nothing",
+        "twig: plain pip would install 2.1",
+    ]
