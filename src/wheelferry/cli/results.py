@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import typer
@@ -19,16 +20,18 @@ from wheelferry.lock import Lock, pylock_text, requirements_text
 from wheelferry.manifest import SIGNATURE
 from wheelferry.plan import Plan
 from wheelferry.report import OWN_MACHINE, Report
-from wheelferry.stages.bundle import Bundled
-from wheelferry.stages.delta import Made
-from wheelferry.stages.doctor import Finding
-from wheelferry.stages.index import Indexed
-from wheelferry.stages.sign import Signed
-from wheelferry.stages.split import Volumes
 from wheelferry.store import Entry
 
+if TYPE_CHECKING:  # for their names alone: half a second of imports
+    from wheelferry.stages.bundle import Bundled
+    from wheelferry.stages.delta import Made
+    from wheelferry.stages.doctor import Finding
+    from wheelferry.stages.index import Indexed
+    from wheelferry.stages.sign import Signed
+    from wheelferry.stages.split import Volumes
 
-def show_bundle(result: Bundled, *, as_json: bool) -> None:
+
+def show_bundle(result: "Bundled", *, as_json: bool) -> None:
     """A bundle that was made."""
     size = sum(file.size for file in result.manifest.files)
     if as_json:
@@ -95,7 +98,7 @@ def end_of_verification(report: Report) -> None:
         raise typer.Exit(3)
 
 
-def show_signed(signed: Signed, *, as_json: bool) -> None:
+def show_signed(signed: "Signed", *, as_json: bool) -> None:
     """A signature, and what whoever checks it needs."""
     path = signed.root / SIGNATURE
     if as_json:
@@ -151,7 +154,7 @@ def show_wheels(out: Path, entries: Iterable[Entry], *, as_json: bool) -> None:
         print_line(f"{out / entry.filename}  {human_size(entry.size)}  sha256:{entry.sha256}")
 
 
-def show_index(result: Indexed, *, as_json: bool) -> None:
+def show_index(result: "Indexed", *, as_json: bool) -> None:
     """An index that was written, and how it is served and used."""
     size = sum(wheel.size for wheel in result.wheels)
     if as_json:
@@ -221,7 +224,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         print_table("weights and data", ["name", "from", "travels", "licence"], assets)
 
 
-def show_doctor(findings: Iterable[Finding], *, as_json: bool) -> None:
+def show_doctor(findings: "Iterable[Finding]", *, as_json: bool) -> None:
     """What the doctor found."""
     found = list(findings)
     if as_json:
@@ -271,7 +274,7 @@ def _changed(change: Change) -> str:
     return f"+ {change.name} {change.new}" if change.new else f"- {change.name} {change.old}"
 
 
-def show_delta(made: Made, *, as_json: bool) -> None:
+def show_delta(made: "Made", *, as_json: bool) -> None:
     """A delta that was made."""
     if as_json:
         print_json(
@@ -292,7 +295,7 @@ def show_delta(made: Made, *, as_json: bool) -> None:
     print_line("on the client: sh apply.sh OLD --out NEW (Windows: apply.cmd)")
 
 
-def show_volumes(made: Volumes, *, as_json: bool) -> None:
+def show_volumes(made: "Volumes", *, as_json: bool) -> None:
     """Volumes that were written."""
     if as_json:
         volumes = [asdict(volume) for volume in made.volumes]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
@@ -18,7 +18,6 @@ from wheelferry.process import Completed, run
 from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
-from wheelferry.stages.cells import BuildCells, build_here
 from wheelferry.stages.roads import only_on_stable_abi
 from wheelferry.targets import (
     DEFAULT_BACKEND,
@@ -28,14 +27,18 @@ from wheelferry.targets import (
     parse_python,
     parse_torch,
 )
-from wheelferry.tools import Tools
-from wheelferry.tools import open_tools as open_stage_tools
+
+if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
+    from wheelferry.stages.cells import BuildCells
+    from wheelferry.tools import Tools
 
 
 def open_tools(
     *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
-) -> Tools:
+) -> "Tools":
     """Everything the stages need, with the user's own pip configuration."""
+    from wheelferry.tools import open_tools as open_stage_tools
+
     return open_stage_tools(
         _talkative if verbose else run,
         watcher(quiet=quiet),
@@ -51,8 +54,8 @@ def watcher(*, quiet: bool) -> Progress:
 
 @contextlib.contextmanager
 def open_builder(
-    scheduler: str | None, builders: int, jobs: int | None, tools: Tools, *, ahead: bool = True
-) -> Iterator[BuildCells]:
+    scheduler: str | None, builders: int, jobs: int | None, tools: "Tools", *, ahead: bool = True
+) -> "Iterator[BuildCells]":
     """What makes the wheels: this machine or, while the context lasts, the workers of a Dask scheduler.
 
     This machine fetches `ahead` what they will require, for the lock.
@@ -62,6 +65,8 @@ def open_builder(
             raise InputError(
                 "--builders compares the wheels of several workers", hint="add --scheduler ADDRESS"
             )
+        from wheelferry.stages.cells import build_here
+
         yield partial(build_here, ahead=ahead)
         return
     from wheelferry.cluster import connect
