@@ -19,8 +19,9 @@ from wheelferry.manifest import parse_manifest
 from wheelferry.process import run
 from wheelferry.sandbox import Sandbox
 from wheelferry.stages.client_install import disagreements
-from wheelferry.stages.install import Trial
+from wheelferry.stages.install import Trial, compare_with_lock
 from wheelferry.stages.machine import Machine
+from wheelferry.stages.pip_install import conflicts
 from wheelferry.tools import Tools
 from yard import Yard
 
@@ -124,12 +125,37 @@ def test_ctrl_c_while_it_installs_leaves_nothing(yard: Yard, bundle: Path) -> No
     assert [command for command in commands if place in command] == []
 
 
-def test_what_pip_would_do_otherwise_is_named(yard: Yard, tools: Tools, tmp_path: Path) -> None:
+@pytest.fixture
+def trial(yard: Yard, tools: Tools, tmp_path: Path) -> Trial:
+    """The packed bundle on this machine, with nothing installed yet."""
     root = yard.folder / "packed"
     (entry,) = parse_manifest((root / "bundle.json").read_text("utf-8")).targets
     sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=tmp_path, run=run)
     machine = Machine(runner="this machine", sandbox=sandbox, base=Path("python"))
-    trial = Trial(root=root, entry=entry, folder=tmp_path, machine=machine, tools=tools)
+    return Trial(root=root, entry=entry, folder=tmp_path, machine=machine, tools=tools)
+
+
+def test_what_pip_check_says_is_a_problem_for_each_line(trial: Trial) -> None:
+    said = "tiny 1.0 requires absent, which is not installed.\nleaf 1.5 has requirement twig<2.\n"
+    found = conflicts(trial, 1, said)
+    assert [problem.message for problem in found] == said.splitlines()
+    assert {problem.code for problem in found} == {Code.CONFLICT}
+    assert conflicts(trial, 0, "No broken requirements found.\n") == []
+
+
+def test_a_package_that_is_not_the_locked_one_is_named(trial: Trial, tmp_path: Path) -> None:
+    site = tmp_path / "env" / "lib" / "python3.11" / "site-packages"
+    for name in ("leaf-1.4", "tiny-1.0+pt2.13.0.noops", "twig-2.1"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    problems, versions = compare_with_lock(trial, tmp_path / "env")
+    assert versions == {"leaf": "1.4", "tiny": "1.0+pt2.13.0.noops", "twig": "2.1"}
+    assert [problem.message for problem in problems] == [
+        "leaf 1.5 is locked, 1.4 is installed",
+        "torch 2.13.0 is locked, nothing is installed",
+    ]
+
+
+def test_what_pip_would_do_otherwise_is_named(trial: Trial) -> None:
     there = {"leaf": "1.5", "tiny": "1.0+pt2.13.0.noops", "torch": "2.13.0", "pip": "26.0"}
     would = {"Leaf": "1.5", "tiny": "1.0+pt2.13.0.noops", "twig": "2.1"}
     found = disagreements(trial, would, there)
