@@ -301,14 +301,16 @@ def test_a_substitution_that_no_longer_matches_names_file_and_counts(ferry: Ferr
 
 def test_a_project_that_does_not_compile(ferry: Ferry, tmp_path: Path) -> None:
     repository, commit = git_project(tmp_path)
+    missing = "there_is_no_such_header.h"  # with which a compiler stops at once
     extra = (
-        '[[substitutions]]\nfile = "skiff/csrc/ops.h"\nold = "#pragma once"\nnew = "#error no"\ncount = 1\n'
+        '[[substitutions]]\nfile = "skiff/csrc/ops.h"\nold = "#pragma once"\n'
+        f'new = "#include <{missing}>"\ncount = 1\n'
     )
     recipe = git_recipe(tmp_path, repository, commit, extra)
     said = ferry(
         "build", f"{recipe}@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "w", status=5
     )
-    assert "#error no" in said
+    assert f"{missing}: No such file" in said
     assert "the whole log: " in said.replace("\n", " ")
     assert not (tmp_path / "w").exists()
 
@@ -380,7 +382,7 @@ def test_an_unreachable_index(ferry: Ferry, tmp_path: Path, monkeypatch: pytest.
 
 def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
     out = bundle.parent / "interrupted"
-    ferry = ferry.twin(bundle.parent / "interrupted cache", without=["build", "object"])
+    ferry = ferry.twin(bundle.parent / "interrupted cache", without=["build"])
     command = [sys.executable, "-m", "wheelferry", *map(str, bundle_arguments(out)), "--no-verify"]
     process = subprocess.Popen(command, env=ferry.environment, stderr=subprocess.PIPE, text=True)
     logs = ferry.cache / "logs"

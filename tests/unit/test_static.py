@@ -486,3 +486,19 @@ def test_a_manifest_from_before_plan_digests_is_still_whole(bundle: Path, tools:
     (bundle / NAME).write_text(older.to_text(), "utf-8", newline="\n")
     assert '"plan"' not in (bundle / NAME).read_text("utf-8")
     assert found(bundle, tools) == set()
+
+
+def test_two_targets_of_one_torch_share_it(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> None:
+    """Ops for the CPU, and for the GPU too, beside the same build of torch."""
+    plain = replace(CUDA_TARGET, backend="default")
+    root = pack_bundle(
+        tmp_path / "both", tmp_path / "made", tools, located, [plain, CUDA_TARGET], cuda_architectures=["9.0"]
+    )
+    assert verify_static(root, tools)[1] == []
+    assert len(list((root / "wheelhouse").glob("torch-*.whl"))) == 1
+    assert len(list((root / "wheelhouse").glob("tiny-*.whl"))) == 2
+    entries = {e.target.backend: e for e in parse_manifest((root / NAME).read_text("utf-8")).targets}
+    assert set(entries) == {"default", "cu130"}
+    assert entries["default"].cuda is None
+    assert entries["cu130"].cuda is not None
+    assert set(entries["cu130"].cuda.images) == {"sm_90"}
