@@ -270,14 +270,16 @@ def test_ctrl_c_is_told_and_the_same_command_continues(yard: Yard, tools: Tools,
         "--out",
         tmp_path / "out",
     ]
-    process = start(*command)
     there = tmp_path / ".out.part" / "tree" / "wheelhouse"
-    deadline = time.monotonic() + 60
-    while not (there.exists() and any(there.iterdir())):
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[0]
+    for _ in range(50):  # a machine with other work may notice too late
+        process = start(*command)
+        while process.poll() is None and not (there.exists() and any(there.iterdir())):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[0]
+        if process.returncode != 0:
+            break
+        shutil.rmtree(tmp_path / "out")
     assert process.returncode == 130, said
     assert "the same command continues" in said
     assert not (tmp_path / "out").exists()
