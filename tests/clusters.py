@@ -83,7 +83,7 @@ class LocalCluster:
             )
 
 
-def until(true: Callable[[], bool], log: Path, *, seconds: float = 60) -> None:
+def until(true: Callable[[], bool], log: Path, *, seconds: float = 600) -> None:
     """Wait until a question has the answer yes; what the log says is the error."""
     deadline = time.monotonic() + seconds
     while not true():

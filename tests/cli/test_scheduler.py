@@ -126,8 +126,8 @@ def test_what_runs_for_a_client_that_is_gone_is_ended(how: str, whole: LocalClus
         if how == "cancelled":
             workers.cancel()
             assert list(workers.finished()) == []
-            until(lambda: not is_running(number), whole.log("a"), seconds=10)
-    until(lambda: not is_running(number), whole.log("a"), seconds=10)
+            until(lambda: not is_running(number), whole.log("a"))
+    until(lambda: not is_running(number), whole.log("a"))
 
 
 def test_a_worker_that_is_told_to_go_leaves_its_task_to_others(cluster: LocalCluster, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_worker_that_is_told_to_go_leaves_its_task_to_others(cluster: LocalClu
         name = cluster.parent_of(number)
         cluster.workers[name].terminate()
         assert collected(workers) == {"t": "elsewhere"}
-    until(lambda: not is_running(number), cluster.log(name), seconds=10)
+    until(lambda: not is_running(number), cluster.log(name))
 
 
 def test_a_scheduler_that_goes_away_ends_it(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -107,10 +107,10 @@ def test_ctrl_c_leaves_no_compiler_on_a_worker(tmp_path: Path) -> None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60)[1].count("interrupted") == 1
+        assert process.communicate(timeout=600)[1].count("interrupted") == 1
         assert process.returncode == 130
-        until(lambda: below(worker) == [], cluster.log("a"), seconds=15)
-        until(lambda: list((tmp_path / "store-a" / "work").iterdir()) == [], cluster.log("a"), seconds=15)
+        until(lambda: below(worker) == [], cluster.log("a"))
+        until(lambda: list((tmp_path / "store-a" / "work").iterdir()) == [], cluster.log("a"))
         assert not (tmp_path / "out").exists()
 
 
