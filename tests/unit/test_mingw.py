@@ -12,7 +12,7 @@ from packaging.version import Version
 from pefiles import pe_file
 from wheelferry import facade, stable_abi
 from wheelferry.errors import BuildError, InputError, MissingError
-from wheelferry.platforms import mingw
+from wheelferry.platforms import mingw, modules
 from wheelferry.platforms.modules import Headers, Module, Workshop, unpack_torch
 from wheelferry.process import Completed
 
@@ -192,10 +192,13 @@ def headers() -> list[Path]:
 
 
 def test_no_header_takes_the_place_of_one_that_torchs_stable_abi_needs() -> None:
-    """torch/csrc and torch/headeronly are torch's own."""
+    """What is taken out of a torch wheel to compile against is torch's own."""
+    parts = [part.removeprefix("torch/include/") for part in modules._TORCH_PARTS]
+    taken = tuple(part for part in parts if part.startswith("torch/"))
     names = {str(path.relative_to(facade.include_folder())) for path in headers()}
     assert "torch/extension.h" in names
-    assert [name for name in names if name.startswith(("torch/csrc/", "torch/headeronly/"))] == []
+    assert {"torch/csrc/stable/", "torch/headeronly/"} <= set(taken)
+    assert [name for name in names if name.startswith(taken)] == []
 
 
 def test_what_is_named_as_missing_is_missing() -> None:
