@@ -7,6 +7,8 @@ import shutil
 import signal
 import time
 import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from clients import PYTHON
 from conftest import reseal
 from wheelferry.checks import Code
 from wheelferry.manifest import parse_manifest
-from wheelferry.process import run
+from wheelferry.process import Completed, run
 from wheelferry.sandbox import Sandbox
-from wheelferry.stages.client_install import disagreements
+from wheelferry.stages.client_install import disagreements, prove_with_pip
 from wheelferry.stages.install import Trial, compare_with_lock
 from wheelferry.stages.machine import Machine
 from wheelferry.stages.pip_install import conflicts
@@ -163,4 +165,27 @@ def test_what_pip_would_do_otherwise_is_named(trial: Trial) -> None:
     assert [problem.message.partition(",")[0] for problem in found] == [
         "torch: plain pip would install nothing",
         "twig: plain pip would install 2.1",
+    ]
+
+
+def test_the_dry_run_is_held_against_what_is_installed(trial: Trial, tmp_path: Path) -> None:
+    site = tmp_path / "envs" / "1" / "lib" / "python3.11" / "site-packages"
+    for name in ("leaf-1.5", "tiny-1.0+pt2.13.0.noops", "torch-2.13.0", "twig-2.0"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+
+    def answer(command: Sequence[str | Path], **_: Any) -> Completed:
+        if "--report" in command:
+            pins = {"leaf": "1.5", "tiny": "1.0+pt2.13.0.noops", "torch": "2.13.0", "twig": "2.1"}
+            items = [{"metadata": {"name": name, "version": pins[name]}} for name in pins]
+            report = Path(command[list(command).index("--report") + 1])
+            report.parent.mkdir(exist_ok=True)
+            report.write_text(json.dumps({"install": items}), "utf-8")
+        return Completed(returncode=0, output="pip 26.3 from here")
+
+    sandbox = replace(trial.machine.sandbox, run=answer)
+    own = replace(trial, machine=replace(trial.machine, sandbox=sandbox))
+    problems, facts = prove_with_pip(own, tmp_path / "envs" / "1")
+    assert facts == {"pip": "pip 26.3"}
+    assert [(problem.code, problem.message.partition(":")[0]) for problem in problems] == [
+        (Code.DISAGREES, "twig")
     ]

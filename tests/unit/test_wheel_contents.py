@@ -152,3 +152,17 @@ def test_the_bytes_of_a_file_are_read_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(wheels, "_HashedFile", Counting)
     assert read_once(path) == []
     assert sum(read) == path.stat().st_size
+
+
+def test_a_file_read_in_any_order_has_its_own_hash(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(noise(1000))
+    with wheels._HashedFile(path) as file:
+        file.read(10)
+        file.seek(5)
+        assert file.read(10) == path.read_bytes()[5:15]
+        file.go(700)
+        file.read(20)
+        file.seek(0)
+        file.read(30)
+        assert file.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
