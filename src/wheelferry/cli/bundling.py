@@ -45,7 +45,7 @@ Out = Annotated[
 
 
 DEMO_TORCH = "2.13.0"
-# Measured by ci/bench/demo.py; its README has the figures.
+# What this very command said of its steps; ci/bench/demo.py measures it beside pip and uv.
 DEMO_TAKES = """\
 The whole job on a small project: fetch, build, lock, populate, pack, verify. What follows took, on two cores
 near a fast index on 2026-11-27, a minute and a half: 10 s to resolve and download, 5 s to make the build
