@@ -120,11 +120,8 @@ def compile_cached(settings: Settings, wanted: Compilation) -> bool:
     text = _preprocessed(settings, wanted)
     if text is None:
         return False
-    key, store, out = (
-        object_key(settings, wanted.options, text),
-        Store(Path(settings.store)),
-        Path(wanted.out),
-    )
+    key = object_key(settings, wanted.options, text)
+    store, out = Store(Path(settings.store)), Path(wanted.out)
     known = store.recall("object", key)
     if known is not None:
         shutil.copyfile(store.path(known.sha256), out)
