@@ -242,6 +242,13 @@ class Build(_Model):
             "share a source file, and ninja is not used"
         ),
     ] = False
+    stable_abi: Annotated[
+        bool,
+        Field(
+            description="whether the sources of the CPU ops compile on torch's stable ABI (docs/facade.md), so "
+            "that they are compiled so wherever torch has it"
+        ),
+    ] = False
 
 
 class AssetScheme(_Model):

@@ -84,6 +84,7 @@ def description() -> None:
         got = probe.described(t)
         assert got.pop("cpu")
         assert got.pop("same type")
+        assert got.pop("old type")
         assert got == {
             "sizes": list(t.shape),
             "strides": list(t.stride()),
@@ -180,6 +181,8 @@ def operators() -> None:
         "exp": t.exp(),
         "sigmoid": t.sigmoid(),
         "mul": t * t,
+        "times": t * t[1],
+        "divided": t[1] / t.exp(),
         "matmul": t @ t.t(),
         "cat": torch.cat([t, t], 1),
         "stack": t[:2],

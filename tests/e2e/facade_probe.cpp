@@ -54,6 +54,7 @@ py::dict described(const Tensor& t) {
   result["bytes"] = t.nbytes();
   result["type"] = t.scalar_type();
   result["same type"] = t.dtype() == t.scalar_type() && t.options().dtype() == t.dtype();
+  result["old type"] = t.type().scalarType() == t.scalar_type() && t.type() == t.detach().type() && !t.type().is_cuda();
   result["floating"] = t.is_floating_point();
   std::ostringstream text;
   text << t.device() << " " << t.device().type() << " " << t.scalar_type() << " " << t.sizes();
@@ -93,7 +94,7 @@ std::vector<int64_t> row_shape(const Tensor& t) {
 // ---- accessors and dispatch
 Tensor doubled(const Tensor& t) {
   Tensor result = at::empty(t.sizes(), t.options());
-  AT_DISPATCH_ALL_TYPES_AND2(at::kHalf, at::kBFloat16, t.scalar_type(), "doubled", [&] {
+  AT_DISPATCH_ALL_TYPES_AND2(at::kHalf, at::kBFloat16, t.type(), "doubled", [&] {
     const auto from = t.accessor<scalar_t, 2>();
     auto into = result.accessor<scalar_t, 2>();
     for (int64_t i = 0; i < from.size(0); ++i) {
@@ -154,6 +155,8 @@ std::map<std::string, Tensor> computed(const Tensor& t, const Tensor& index) {
       {"exp", t.exp()},
       {"sigmoid", at::sigmoid(t)},
       {"mul", t.mul(t)},
+      {"times", t * t[1]},
+      {"divided", t[1] / t.exp()},
       {"matmul", t.matmul(t.t())},
       {"cat", at::cat({t, t}, 1)},
       {"stack", at::stack({t[0], t[1]})},

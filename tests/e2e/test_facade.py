@@ -88,6 +88,7 @@ def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
         ("at::Tensor f(at::Tensor t) { return t.softmax(1); }", "does not cover at::Tensor::softmax"),
         ("at::Tensor f(at::Tensor t) { return at::conv2d(t, t); }", "does not cover at::conv2d"),
         ("at::Tensor f(at::Tensor t) { return t + t; }", "does not cover operators between tensors: +"),
+        ("at::Tensor f(at::Tensor t) { return 2 * t[0]; }", "does not cover operators between tensors: *"),
         ("void f(at::Tensor t) { std::cout << t; }", "does not print tensors"),
         ('int f(at::Tensor t) { return 1; } TORCH_LIBRARY(x, m) { m.def("f", &f); }', "int and float are"),
         ("void f(at::Tensor t) { auto x = t[0]; x = t; }", "declare it as at::Tensor"),

@@ -23,7 +23,7 @@ from wheelferry.stages.cells import Outcome
 from wheelferry.stages.given import take_wheel
 from wheelferry.stages.lock import lock
 from wheelferry.stages.populate import NeedsCompilerError
-from wheelferry.stages.roads import Road, choose_roads, only_on_stable_abi
+from wheelferry.stages.roads import Road, choose_roads, suits_stable_abi
 from wheelferry.store import Entry
 from wheelferry.targets import Target
 from wheelferry.tools import Tools
@@ -36,9 +36,10 @@ TORCH = {"version": "2.13.0", "sha256": "ab" * 32}
 PYTHON = Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include"))
 
 
-def recipe(ops: str = "required") -> Recipe:
+def recipe(ops: str = "required", *, stable_abi: bool = False) -> Recipe:
     text = RECIPE.replace('python = ">=3.10,<3.15"', 'python = ">=3.10,<3.15"\nwindows = ">=3.10,<3.15"')
     text = text.replace('features = ["ops"]', f'features = ["fast"]\nops = "{ops}"')
+    text = text.replace("build = { ", f"build = {{ stable_abi = {str(stable_abi).lower()}, ")
     removal = (
         '[[substitutions]]\nwithout_ops = true\nfile = "setup.py"\nold = "[ext]"\nnew = "[]"\ncount = 1\n'
     )
@@ -96,7 +97,7 @@ def test_a_machine_compiles_for_its_own_platform(
 def test_linux_compiles_for_windows_where_the_stable_abi_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
     first, before = replace(WINDOWS, torch="2.10.0"), replace(WINDOWS, torch="2.9.1")
-    found = [target for target in (TARGET, WINDOWS, first, before) if only_on_stable_abi(target)]
+    found = [target for target in (TARGET, WINDOWS, first, before) if suits_stable_abi(target, recipe())]
     assert found == [WINDOWS, first]
     assert choose_roads(stable_plan(WINDOWS, first)).by_target == dict.fromkeys(found, Road.STABLE)
     with pytest.raises(InputError, match=r"from torch 2\.10 on"):
@@ -104,7 +105,18 @@ def test_linux_compiles_for_windows_where_the_stable_abi_suffices(monkeypatch: p
     with pytest.raises(InputError, match="for another platform they need torch's stable ABI"):
         choose_roads(a_plan(WINDOWS))
     fix_platform(monkeypatch, system="win32")
-    assert not only_on_stable_abi(WINDOWS)
+    assert not suits_stable_abi(WINDOWS, recipe())
+
+
+def test_the_stable_abi_is_taken_where_torch_and_the_recipe_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    covered = recipe(stable_abi=True)
+    assert suits_stable_abi(TARGET, covered)
+    assert not suits_stable_abi(TARGET, recipe())
+    for change in ({"torch": "2.9.1"}, {"backend": "cu130"}, {"platform": "manylinux_2_28_aarch64"}):
+        assert not suits_stable_abi(replace(TARGET, **change), covered)
+    fix_platform(monkeypatch, system="win32")
+    assert not suits_stable_abi(WINDOWS, covered)
 
 
 def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

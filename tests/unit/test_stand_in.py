@@ -13,7 +13,9 @@ SETUP = """
 import torch
 from setuptools import setup
 from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+from torch.utils.hipify import hipify_python
 
+assert [int(x) for x in torch.utils.hipify.__version__.split(".")] >= [1] and callable(hipify_python.hipify)
 assert [int(x) for x in torch.__version__.split(".")[:2]] == [2, 13]
 assert CUDA_HOME is None and not torch.cuda.is_available() and torch.version.cuda is None
 setup(name="thing", ext_modules={extensions}, cmdclass={{"build_ext": {command}}})

@@ -84,11 +84,13 @@ WithoutOps = Annotated[
     ),
 ]
 StableAbi = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--stable-abi",
-        help="Compile the ops on torch's stable ABI: one wheel serves torch 2.10 and all later ones. CPU ops "
-        "only, on Linux; what is for Windows and built on Linux always is.",
+        "--stable-abi/--no-stable-abi",
+        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and all later ones; "
+        "or against the target's torch alone. Default: on Linux the first, where torch and the recipe allow it. "
+        "For Windows it is the only way on Linux.",
+        show_default=False,
     ),
 ]
 Wheel = Annotated[

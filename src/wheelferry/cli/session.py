@@ -18,7 +18,7 @@ from wheelferry.process import Completed, run
 from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
 from wheelferry.progress import Progress, Silent
 from wheelferry.report import shown_command
-from wheelferry.stages.roads import only_on_stable_abi
+from wheelferry.stages.roads import suits_stable_abi
 from wheelferry.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -110,7 +110,7 @@ def plan_from_options(
     torch_index: str | None = None,
     cuda_arch: list[str] | None = None,
     without_ops: bool = False,
-    stable_abi: bool = False,
+    stable_abi: bool | None = None,
     extra: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
@@ -185,7 +185,10 @@ def plan_from_options(
         assets=assets or (),
         without_ops=without_ops,
         on_stable_abi=[
-            target for target in targets if stable_abi or (not without_ops and only_on_stable_abi(target))
+            target
+            for target in targets
+            if stable_abi
+            or (stable_abi is None and not without_ops and suits_stable_abi(target, located.recipe))
         ],
     )
     return located, plan

@@ -16,6 +16,7 @@ from wheelferry.errors import InputError
 from wheelferry.interpreters import is_own_platform
 from wheelferry.metadata import WheelInfo, filename_parts
 from wheelferry.plan import Cell, Plan
+from wheelferry.recipe import Recipe
 from wheelferry.targets import Target
 from wheelferry.wheels import read_wheel
 
@@ -135,9 +136,16 @@ def _road(cell: Cell, given: Mapping[Target, Path]) -> Road:
     return Road.STABLE if cell.on_stable_abi else Road.NATIVE
 
 
-def only_on_stable_abi(target: Target) -> bool:
-    """Whether this machine can compile ops for the target on torch's stable ABI, and no others."""
-    return target.is_windows and not is_own_platform(target) and _closed_across(target) is None
+def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
+    """Whether ops for the target are compiled here on torch's stable ABI unless the user says otherwise.
+
+    For this machine's own platform the recipe must say that its sources can be; for another one there is no
+    other way.
+    """
+    if not is_own_platform(target):
+        return _closed_across(target) is None
+    suits = stable_abi.serves(Version(target.torch)) and version_of(target.backend) is None
+    return recipe.build.stable_abi and sys.platform == "linux" and suits
 
 
 def _closed_across(target: Target) -> str | None:

@@ -354,6 +354,20 @@ WHEELFERRY_FUNCTIONS(WHEELFERRY_FUNCTION)
 
 template <typename T>
 constexpr bool is_tensor = std::is_base_of_v<Tensor, T> || std::is_base_of_v<Row, T>;
+template <typename A, typename B>
+constexpr bool two_tensors = is_tensor<std::decay_t<A>> && is_tensor<std::decay_t<B>>;
+template <typename A, typename B>
+constexpr bool any_tensor = is_tensor<std::decay_t<A>> || is_tensor<std::decay_t<B>>;
+
+// the two that torch calls with tensors alone; others have a factor beside them
+template <typename A, typename B, std::enable_if_t<two_tensors<A, B>, int> = 0>
+Tensor operator*(A&& a, B&& b) {
+  return a.mul(b);
+}
+template <typename A, typename B, std::enable_if_t<two_tensors<A, B>, int> = 0>
+Tensor operator/(A&& a, B&& b) {
+  return a.div(b);
+}
 WHEELFERRY_MISSING_OPERATORS
 
 // the numbers of a tensor, which torch prints

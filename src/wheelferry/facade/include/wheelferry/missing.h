@@ -18,18 +18,20 @@
     return Never();                                                                               \
   }
 
-// Between two operands of which one is a tensor.
-#define WHEELFERRY_NO_OPERATOR(sign)                                                              \
-  template <                                                                                      \
-      typename A, typename B,                                                                     \
-      std::enable_if_t<is_tensor<std::decay_t<A>> || is_tensor<std::decay_t<B>>, int> = 0>        \
+// Between two operands; `condition` says which.
+#define WHEELFERRY_NO_OPERATOR_WHERE(sign, condition)                                             \
+  template <typename A, typename B, std::enable_if_t<condition, int> = 0>                         \
   Tensor operator sign(A&&, B&&) {                                                                \
     static_assert(                                                                                \
         sizeof(A) == 0, "wheelferry's facade does not cover operators between tensors: " #sign);  \
     return Tensor();                                                                              \
   }
+#define WHEELFERRY_NO_OPERATOR(sign) WHEELFERRY_NO_OPERATOR_WHERE(sign, (any_tensor<A, B>))
+#define WHEELFERRY_NO_OPERATOR_WITH_NUMBER(sign) \
+  WHEELFERRY_NO_OPERATOR_WHERE(sign, (any_tensor<A, B> && !two_tensors<A, B>))
 #define WHEELFERRY_MISSING_OPERATORS \
-  WHEELFERRY_NO_OPERATOR(+) WHEELFERRY_NO_OPERATOR(-) WHEELFERRY_NO_OPERATOR(*) WHEELFERRY_NO_OPERATOR(/) \
+  WHEELFERRY_NO_OPERATOR_WITH_NUMBER(*) WHEELFERRY_NO_OPERATOR_WITH_NUMBER(/) \
+  WHEELFERRY_NO_OPERATOR(+) WHEELFERRY_NO_OPERATOR(-) \
   WHEELFERRY_NO_OPERATOR(<) WHEELFERRY_NO_OPERATOR(<=) WHEELFERRY_NO_OPERATOR(>) WHEELFERRY_NO_OPERATOR(>=) \
   WHEELFERRY_NO_OPERATOR(==) WHEELFERRY_NO_OPERATOR(!=) WHEELFERRY_NO_OPERATOR(&) WHEELFERRY_NO_OPERATOR(|) \
   WHEELFERRY_NO_OPERATOR(+=) WHEELFERRY_NO_OPERATOR(-=) WHEELFERRY_NO_OPERATOR(*=) WHEELFERRY_NO_OPERATOR(/=)
@@ -201,7 +203,7 @@
   WHEELFERRY_NO_METHOD(tril_symint) WHEELFERRY_NO_METHOD(triu) WHEELFERRY_NO_METHOD(triu_) \
   WHEELFERRY_NO_METHOD(triu__symint) WHEELFERRY_NO_METHOD(triu_symint) WHEELFERRY_NO_METHOD(true_divide) \
   WHEELFERRY_NO_METHOD(true_divide_) WHEELFERRY_NO_METHOD(trunc) WHEELFERRY_NO_METHOD(trunc_) \
-  WHEELFERRY_NO_METHOD(type) WHEELFERRY_NO_METHOD(unbind) WHEELFERRY_NO_METHOD(unflatten) \
+  WHEELFERRY_NO_METHOD(unbind) WHEELFERRY_NO_METHOD(unflatten) \
   WHEELFERRY_NO_METHOD(unflatten_symint) WHEELFERRY_NO_METHOD(unfold) WHEELFERRY_NO_METHOD(uniform_) \
   WHEELFERRY_NO_METHOD(unsafe_chunk) WHEELFERRY_NO_METHOD(unsafe_split) \
   WHEELFERRY_NO_METHOD(unsafe_split_symint) WHEELFERRY_NO_METHOD(unsafe_split_with_sizes) \

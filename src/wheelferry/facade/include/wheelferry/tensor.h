@@ -76,6 +76,33 @@ decltype(auto) with_cpp_type(ScalarType type, const Visit& visit) {
 
 } // namespace abi
 
+// What sources of 2019 ask of a tensor.type(): its kind of numbers and whether they are on a GPU.
+class DeprecatedTypeProperties {
+ public:
+  DeprecatedTypeProperties(ScalarType scalar_type, DeviceType device_type)
+      : scalar_type_(scalar_type), device_type_(device_type) {}
+  ScalarType scalarType() const {
+    return scalar_type_;
+  }
+  DeviceType device_type() const {
+    return device_type_;
+  }
+  bool is_cuda() const {
+    return device_type_ == DeviceType::CUDA;
+  }
+  // AT_DISPATCH_* take it for the scalar type.
+  operator ScalarType() const {
+    return scalar_type_;
+  }
+  bool operator==(const DeprecatedTypeProperties& other) const {
+    return scalar_type_ == other.scalar_type_ && device_type_ == other.device_type_;
+  }
+
+ private:
+  ScalarType scalar_type_;
+  DeviceType device_type_;
+};
+
 // What at::Tensor and at::Tensor[i] have in common. `Self` knows its handle(), dim(), sizes(),
 // strides(), storage_offset(), scalar_type(), device() and mutable_data().
 template <typename Self>
@@ -109,6 +136,9 @@ class TensorMethods {
   }
   ScalarType dtype() const {
     return self().scalar_type();
+  }
+  DeprecatedTypeProperties type() const {
+    return DeprecatedTypeProperties(self().scalar_type(), self().device().type());
   }
   Layout layout() const {
     return Layout::Strided;
