@@ -245,8 +245,8 @@ class Build(_Model):
     stable_abi: Annotated[
         bool,
         Field(
-            description="whether the sources of the CPU ops compile on torch's stable ABI (docs/facade.md), so "
-            "that they are compiled so wherever torch has it"
+            description="whether the sources of the CPU ops compile on torch's stable ABI (docs/facade.md), "
+            "so that they are compiled so wherever torch has it"
         ),
     ] = False
 

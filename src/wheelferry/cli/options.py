@@ -87,9 +87,9 @@ StableAbi = Annotated[
     bool | None,
     typer.Option(
         "--stable-abi/--no-stable-abi",
-        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and all later ones; "
-        "or against the target's torch alone. Default: on Linux the first, where torch and the recipe allow it. "
-        "For Windows it is the only way on Linux.",
+        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and all later "
+        "ones, or against the target's torch alone. Default: on Linux the first, where torch and the recipe "
+        "allow it. For Windows it is the only way on Linux.",
         show_default=False,
     ),
 ]
