@@ -56,7 +56,7 @@ class ShapeRecall(DatasetEvaluator):
 
 
 def iterations(features):
-    """How many steps to train: before v0.1.2 a ResNet-50 learns, not a ResNet-18, in more and cheaper ones."""
+    """How many steps: before v0.1.2 a ResNet-50 learns instead of a ResNet-18, in more and cheaper ones."""
     return 140 if "resnet18" in features else 170
 
 
