@@ -18,7 +18,7 @@ from pathlib import Path
 import uv as uv_package
 
 WORK = Path(__file__).with_name("ops_work.py")
-BUILDS = {"ordinary": [], "stable ABI": ["--stable-abi"]}
+BUILDS = {"ordinary": ["--no-stable-abi"], "stable ABI": ["--stable-abi"]}
 
 
 def main() -> None:

@@ -53,6 +53,16 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def ordinary(ferry: Ferry, bundle: Path) -> Path:
+    """The wheel whose ops are compiled against the headers of one torch."""
+    out = bundle.parent / "ordinary"
+    options = ["--python", PYTHON, "--torch", TORCH, "--no-stable-abi"]
+    ferry("build", "sample@1.0", *options, "--out", out)
+    (wheel,) = out.iterdir()
+    return wheel
+
+
 def built_wheel(bundle: Path) -> Path:
     (wheel,) = (bundle / "wheelhouse").glob("skiff-*.whl")
     return wheel
@@ -98,27 +108,21 @@ def test_the_installation_saw_no_network(ferry: Ferry, bundle: Path) -> None:
     assert "connected" not in isolation["evidence"]["connections"].values()
 
 
-def test_the_built_wheel_says_what_it_is(bundle: Path) -> None:
-    name = built_wheel(bundle).name
-    assert name.startswith(f"skiff-1.0+pt{TORCH}-cp{PYTHON.replace('.', '')}")
-    minor = int(name.split("manylinux_2_")[1].split("_")[0])
-    assert minor <= 28
-    lines = subprocess.run(
-        ["unzip", "-p", built_wheel(bundle), "*/METADATA"] if shutil.which("unzip") else
-        [sys.executable, "-c", _PRINT_METADATA, built_wheel(bundle)],
-        capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    assert f"Requires-Dist: torch=={TORCH}" in lines
+def test_the_built_wheels_say_what_they_are(bundle: Path, ordinary: Path) -> None:
+    for wheel, version, torch in (
+        (built_wheel(bundle), f"1.0+pt{TORCH}.stable", "torch>=2.10"),
+        (ordinary, f"1.0+pt{TORCH}", f"torch=={TORCH}"),
+    ):
+        assert wheel.name.startswith(f"skiff-{version}-cp{PYTHON.replace('.', '')}")
+        minor = int(wheel.name.split("manylinux_2_")[1].split("_")[0])
+        assert minor <= 28
+        with zipfile.ZipFile(wheel) as archive:
+            (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+            lines = archive.read(metadata).decode().splitlines()
+        assert f"Requires-Dist: {torch}" in lines
 
 
-_PRINT_METADATA = """
-import sys, zipfile
-archive = zipfile.ZipFile(sys.argv[1])
-print(archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA"))).decode())
-"""
-
-
-def test_the_compiler_optimised(ferry: Ferry, bundle: Path) -> None:
+def test_the_compiler_optimised(ferry: Ferry, ordinary: Path) -> None:
     """setuptools lets CFLAGS from the environment replace the interpreter's own -O3: ours must keep it."""
     logs = [log.read_text("utf-8") for log in ferry.cache.glob("logs/*-build-sample-1.0-*manylinux_*.log")]
     lines = [line for log in logs for line in log.splitlines()]
@@ -142,15 +146,22 @@ def test_a_warm_run_is_the_same_bytes_and_compiles_nothing(ferry: Ferry, bundle:
     shutil.rmtree(warm.cache)
 
 
-def test_building_twice_gives_the_same_bytes(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
-    """The same key compiled anew, object by object, in another cache."""
+def test_building_twice_gives_the_same_bytes(
+    ferry: Ferry, bundle: Path, ordinary: Path, tmp_path: Path
+) -> None:
+    """The same keys compiled anew, object by object, in another cache."""
     other = ferry.twin(bundle.parent / "other cache", without=["build", "object"])
-    other("build", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--out", tmp_path / "wheelhouse")
-    assert len(Store(other.cache).keys("object")) == 4
+    for option, first, objects in (
+        ("--stable-abi", built_wheel(bundle), 4),
+        ("--no-stable-abi", ordinary, 8),
+    ):
+        out = tmp_path / option
+        other("build", "sample@1.0", "--python", PYTHON, "--torch", TORCH, option, "--out", out)
+        assert len(Store(other.cache).keys("object")) == objects
+        (wheel,) = out.iterdir()
+        assert wheel.name == first.name
+        assert sha256_file(wheel) == sha256_file(first)
     shutil.rmtree(other.cache)
-    (wheel,) = (tmp_path / "wheelhouse").iterdir()
-    assert wheel.name == built_wheel(bundle).name
-    assert sha256_file(wheel) == sha256_file(built_wheel(bundle))
 
 
 def test_plain_pip_and_uv_install_it_without_wheelferry(bundle: Path, tmp_path: Path) -> None:
@@ -383,7 +394,8 @@ def test_an_unreachable_index(ferry: Ferry, tmp_path: Path, monkeypatch: pytest.
 def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
     out = bundle.parent / "interrupted"
     ferry = ferry.twin(bundle.parent / "interrupted cache", without=["build"])
-    command = [sys.executable, "-m", "wheelferry", *map(str, bundle_arguments(out)), "--no-verify"]
+    arguments = [*bundle_arguments(out), "--no-stable-abi", "--no-verify"]
+    command = [sys.executable, "-m", "wheelferry", *map(str, arguments)]
     process = subprocess.Popen(command, env=ferry.environment, stderr=subprocess.PIPE, text=True)
     logs = ferry.cache / "logs"
     while not any("[1/" in log.read_text("utf-8") for log in logs.glob(f"*-{process.pid}-build*")):
@@ -396,7 +408,7 @@ def test_ctrl_c_leaves_no_mess_and_the_next_run_continues(ferry: Ferry, bundle: 
     assert not out.exists()
     assert list((ferry.cache / "work").iterdir()) == []
     assert list(Path(tempfile.gettempdir()).glob(f"build-{process.pid}-*")) == []
-    ferry(*bundle_arguments(out), "--no-verify")
+    ferry(*arguments)
     assert (out / "bundle.json").is_file()
     shutil.rmtree(out)
     shutil.rmtree(ferry.cache)
@@ -452,7 +464,7 @@ def test_a_backend_is_held_against_the_torch_that_was_found(
     if right == "cpu":
         ferry(*build, "--backend", right, "--out", tmp_path)
         (wheel,) = tmp_path.glob("*.whl")
-        assert wheel.name.startswith(f"skiff-1.0+pt{TORCH}cpu-")
+        assert wheel.name.startswith(f"skiff-1.0+pt{TORCH}cpu.stable-")
 
 
 def test_a_target_that_fails_leaves_the_others(ferry: Ferry, bundle: Path) -> None:
