@@ -17,15 +17,15 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from conftest import RECIPE, locked, pack_bundle, write_wheel
+from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.runtime import Carried, take_archive
+from wheelferry.cache.store import Store
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.files import link_or_copy, sha256_file
-from wheelferry.lock import LockedWheel
-from wheelferry.recipe import parse_recipe
-from wheelferry.stages.equip import Kit
-from wheelferry.stages.runtime import Carried, take_archive
-from wheelferry.store import Store
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.models.lock import LockedWheel
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.targets import Target
+from wheelferry.system.files import link_or_copy, sha256_file
 
 WINDOWS = Target(python="3.11", platform="win_amd64", torch="2.13.0", backend="default")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

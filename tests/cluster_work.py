@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from wheelferry.cluster import own_address, while_wanted
+from wheelferry.distributed.cluster import own_address, while_wanted
 from wheelferry.errors import BuildError, MissingError
-from wheelferry.process import Group, run
+from wheelferry.system.process import Group, run
 
 # The command that stands for a compiler: it would go on for minutes.
 COMPILER = "import time; time.sleep(300)"

@@ -18,25 +18,25 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ferry import Ferry
+from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.bundle.assets import carry_assets
+from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.pack import Locked, pack
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.store import Entry, Store
+from wheelferry.cache.tools import Tools
+from wheelferry.cache.uv import Uv
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.files import sha256_file
-from wheelferry.index import IndexSettings
-from wheelferry.interpreters import Interpreter
-from wheelferry.lock import Lock, LockedWheel
-from wheelferry.manifest import NAME, parse_manifest
-from wheelferry.metadata import STAMP
-from wheelferry.plan import Cell, make_plan
-from wheelferry.process import run
+from wheelferry.models.lock import Lock, LockedWheel
+from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.models.plan import Cell, make_plan
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import STAMP
 from wheelferry.progress import Silent
-from wheelferry.recipe import parse_recipe
-from wheelferry.resolver import Uv
-from wheelferry.stages.assets import carry_assets
-from wheelferry.stages.build import Built, CompiledAgainst
-from wheelferry.stages.equip import Kit
-from wheelferry.stages.pack import Locked, pack
-from wheelferry.store import Entry, Store
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.system.files import sha256_file
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.process import run
 
 TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cpu")
 

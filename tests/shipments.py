@@ -15,14 +15,14 @@ import pytest
 
 from conftest import RECIPE, TARGET, locked, pack_bundle, write_wheel
 from effort import SEED, trials
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
-from wheelferry.interpreters import find_interpreter
-from wheelferry.lock import LockedWheel
-from wheelferry.process import run as run_process
-from wheelferry.recipe import parse_recipe
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.models.lock import LockedWheel
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run as run_process
 
 KILLS = trials(3, 100)
 CHANGES = trials(40, 1000)

@@ -7,17 +7,17 @@ from typing import Any
 
 from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
+from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.pack import Locked, pack
+from wheelferry.cache.store import Entry, Store
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.interpreters import Interpreter
-from wheelferry.lock import Lock, LockedWheel
-from wheelferry.plan import make_plan
-from wheelferry.recipe import parse_recipe
-from wheelferry.stages.build import Built, CompiledAgainst
-from wheelferry.stages.equip import Kit
-from wheelferry.stages.pack import Locked, pack
-from wheelferry.store import Entry, Store
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.models.lock import Lock, LockedWheel
+from wheelferry.models.plan import make_plan
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import Interpreter
 
 WINDOWS = Target(python="3.11", platform="win_amd64", torch="2.13.0", backend="cpu")
 TAG = "cp311-cp311-win_amd64"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from clients import PYTHON, make_kit
 from conftest import RECIPE, write_wheel
-from wheelferry.files import tree_hash
-from wheelferry.store import Store
+from wheelferry.cache.store import Store
+from wheelferry.system.files import tree_hash
 
 _BACKEND = """
 import base64, hashlib, zipfile

@@ -19,9 +19,9 @@ from typing import Any
 import uv as uv_package
 from measure import Run, table, timed
 
+from wheelferry.cache.pip_config import read_pip_configuration
 from wheelferry.catalog import shipped_folder
-from wheelferry.index import read_pip_configuration
-from wheelferry.process import run
+from wheelferry.system.process import run
 
 # The sample project, as it is shipped.
 SAMPLE = shipped_folder() / "sample"

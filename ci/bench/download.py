@@ -15,21 +15,21 @@ from pathlib import Path
 
 from measure import Run, median, table, timed
 
-from wheelferry.index import read_pip_configuration
-from wheelferry.interpreters import find_interpreter
-from wheelferry.lock import choose_files
-from wheelferry.process import run
-from wheelferry.resolver import Uv, find_uv
-from wheelferry.targets import Target
+from wheelferry.cache.pip_config import read_pip_configuration
+from wheelferry.cache.uv import Uv, find_uv
+from wheelferry.models.lock import choose_files
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run
 
 _OURS = """
 import json, sys
 from pathlib import Path
-from wheelferry.download import Download, download_all
-from wheelferry.index import read_pip_configuration
-from wheelferry.process import run
+from wheelferry.cache.download import Download, download_all
+from wheelferry.cache.pip_config import read_pip_configuration
+from wheelferry.system.process import run
 from wheelferry.progress import Silent
-from wheelferry.store import Store
+from wheelferry.cache.store import Store
 files = [Download(**item) for item in json.load(open(sys.argv[1]))]
 download_all(files, Store(Path(sys.argv[2])), read_pip_configuration(run), Silent())
 """

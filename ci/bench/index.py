@@ -24,7 +24,7 @@ from pathlib import Path
 import uv as uv_package
 from measure import Run, median, table, timed
 
-from wheelferry.files import link_or_copy
+from wheelferry.system.files import link_or_copy
 
 
 def wheelferry(bundle: Path, folder: Path) -> Run:

@@ -18,7 +18,7 @@ _MANIFEST_CHECK = """
 import sys
 from pathlib import Path
 from wheelferry.cli.session import open_tools
-from wheelferry.stages.parts import open_intact
+from wheelferry.transfer.sources import open_intact
 open_intact(Path(sys.argv[1]), open_tools(quiet=True))
 """
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from wheelferry.coverage import Record, parse_records
 from wheelferry.errors import InputError
-from wheelferry.recipe import Recipe, Torch, parse_recipe, parse_torch_table
+from wheelferry.matrix.coverage import Record, parse_records
+from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

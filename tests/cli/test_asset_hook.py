@@ -9,16 +9,16 @@ import pytest
 
 from carried import R50, WEIGHTS, make_env, quiet, two_assets
 from conftest import TARGET
-from wheelferry.checks import Code
+from wheelferry.cache.tools import Tools
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import Bundle
-from wheelferry.manifest import Asset, File, Manifest, TargetEntry
-from wheelferry.process import run
-from wheelferry.sandbox import Sandbox
-from wheelferry.stages.install import Trial
-from wheelferry.stages.machine import Machine
-from wheelferry.stages.pip_install import place_and_look
-from wheelferry.tools import Tools
+from wheelferry.models.checks import Code
+from wheelferry.models.manifest import Asset, File, Manifest, TargetEntry
+from wheelferry.system.process import run
+from wheelferry.system.sandbox import Sandbox
+from wheelferry.verification.install import Trial
+from wheelferry.verification.pip_install import place_and_look
+from wheelferry.verification.runner import Machine
 
 ENTRY = TargetEntry(target=TARGET, requirements="", pylock="", built="", extensions=())
 

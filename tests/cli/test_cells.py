@@ -7,11 +7,11 @@ import time
 import pytest
 
 from conftest import TARGET
+from wheelferry.build.cells import Outcome
 from wheelferry.errors import BuildError, Interrupted, MissingError, WheelferryError
-from wheelferry.plan import Cell
-from wheelferry.process import Group, run
-from wheelferry.stages.cells import Outcome
-from wheelferry.targets import Target
+from wheelferry.models.plan import Cell
+from wheelferry.models.targets import Target
+from wheelferry.system.process import Group, run
 
 
 def cell(python: str) -> Cell:

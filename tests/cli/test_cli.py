@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import wheelferry, write_wheel
-from wheelferry.recipe import schema
+from wheelferry.models.recipe import schema
 
 COMMANDS = [
     "demo",

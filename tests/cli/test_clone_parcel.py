@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE
+from wheelferry.cache.source import Source, clone_release, export
+from wheelferry.cache.store import Store
+from wheelferry.distributed.source_archive import pack_source, unpack_source
 from wheelferry.errors import IntegrityError
-from wheelferry.files import remove_tree, tree_hash
-from wheelferry.parcel import pack_source, unpack_source
-from wheelferry.process import run
-from wheelferry.recipe import parse_recipe
-from wheelferry.source import Source, clone_release, export
-from wheelferry.store import Store
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.system.files import remove_tree, tree_hash
+from wheelferry.system.process import run
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -26,15 +26,15 @@ from shipments import (
     run,
     start,
 )
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.console import Console
 from wheelferry.client.delta import apply_delta
 from wheelferry.client.documents import read_sealed, seal
 from wheelferry.client.errors import Damaged
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.stages.delta import make_delta
-from wheelferry.stages.static import verify_static
-from wheelferry.tools import Tools
+from wheelferry.transfer.delta import make_delta
+from wheelferry.verification.static import verify_static
 
 
 @pytest.fixture

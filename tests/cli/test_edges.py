@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from wheelferry.errors import BuildError, MissingError
-from wheelferry.interpreters import find_interpreter, inspect_interpreter
-from wheelferry.platforms.linux import find_compiler, policy_for
-from wheelferry.process import run
-from wheelferry.sandbox import clean_environment, open_sandbox
-from wheelferry.stages.install import INSPECT
+from wheelferry.system.interpreters import find_interpreter, inspect_interpreter
+from wheelferry.system.process import run
+from wheelferry.system.sandbox import clean_environment, open_sandbox
+from wheelferry.toolchains.linux import find_compiler, policy_for
+from wheelferry.verification.install import INSPECT
 
 SLEEPER = (
     "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import TARGET, locked, pack_bundle, wheelferry, write_wheel
 from osvserver import HIGH, MEDIUM_4, OsvServer, export, record, serving
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.tools import Tools
 
 RECORDS = [
     record(

@@ -21,9 +21,9 @@ import pytest
 
 from clients import HERE, PYTHON, one_python, pack_client_bundle
 from effort import SEED, trials
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.files import sha256_file
-from wheelferry.tools import Tools
+from wheelferry.system.files import sha256_file
 
 KILLS = trials(3, 100)
 Pack = Callable[..., Path]
@@ -565,8 +565,8 @@ def test_the_installer_itself_runs_on_old_and_new_pythons(
 
 def _find_python(version: str) -> Path | None:
     from wheelferry.errors import MissingError
-    from wheelferry.interpreters import find_interpreter
-    from wheelferry.process import run as run_process
+    from wheelferry.system.interpreters import find_interpreter
+    from wheelferry.system.process import run as run_process
 
     try:
         return find_interpreter(version, run_process).path

@@ -7,8 +7,8 @@ import pytest
 
 from conftest import wheelferry
 from pefiles import pe_file
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.tools import Tools
 from winbundles import pack_windows, sound_wheels
 
 

@@ -10,11 +10,11 @@ import pytest
 import cluster_work
 from clusters import LocalCluster, two_workers, until
 from conftest import wheelferry
-from wheelferry.cluster import Cluster, Task, connect
+from wheelferry.distributed.cluster import Cluster, Task, connect
+from wheelferry.distributed.worker import describe_builder
 from wheelferry.errors import BuildError, MissingError
-from wheelferry.process import is_running
 from wheelferry.progress import Silent
-from wheelferry.stages.orders import describe_builder
+from wheelferry.system.process import is_running
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import uv as uv_package
 
 from clients import HERE
 from conftest import pack_bundle, wheelferry
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.tools import Tools
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from clients import pack_client_bundle
 from conftest import pack_bundle, reseal, wheelferry
 from effort import trials
 from sshkeys import SSH_KEYGEN, keygen, make_key, public, require_ssh_keygen, sign_by_hand
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.errors import NotPossibleHere
 from wheelferry.client.signature import CHECK_COMMAND, Signers, read_signers
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.manifest import NAME, SIGNATURE
-from wheelferry.stages.merge import merge
-from wheelferry.stages.sign import sign
-from wheelferry.stages.static import verify_static
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import NAME, SIGNATURE
+from wheelferry.transfer.merge import merge
+from wheelferry.transfer.sign import sign
+from wheelferry.verification.static import verify_static
 
 
 @pytest.fixture(autouse=True)

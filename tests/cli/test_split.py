@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from shipments import CHANGES, Yard, contents, ferry, flip, kill_and_repeat, python_of, run
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.console import Console
 from wheelferry.client.documents import read_sealed, seal
 from wheelferry.client.errors import Damaged
 from wheelferry.client.volumes import find_volumes, join
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.stages.split import split
-from wheelferry.stages.static import verify_static
-from wheelferry.tools import Tools
+from wheelferry.transfer.split import split
+from wheelferry.verification.static import verify_static
 
 LIMIT = 300_000
 

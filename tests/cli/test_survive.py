@@ -18,7 +18,7 @@ import pytest
 from clients import PYTHON
 from conftest import write_wheel
 from effort import SEED, trials
-from wheelferry.files import sha256_file
+from wheelferry.system.files import sha256_file
 from yard import Yard
 
 pytestmark = [
@@ -172,16 +172,16 @@ POPULATE = """
 import json, sys
 from pathlib import Path
 from packaging.version import Version
-from wheelferry.index import IndexSettings
-from wheelferry.interpreters import Interpreter
-from wheelferry.lock import Choice
-from wheelferry.process import run
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.models.lock import Choice
+from wheelferry.system.process import run
 from wheelferry.progress import Silent
-from wheelferry.resolver import Uv
-from wheelferry.stages.populate import populate
-from wheelferry.store import Store
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.cache.uv import Uv
+from wheelferry.build.populate import populate
+from wheelferry.cache.store import Store
+from wheelferry.models.targets import Target
+from wheelferry.cache.tools import Tools
 
 store, wanted = Store(Path(sys.argv[1])), json.loads(sys.argv[2])
 index = IndexSettings()

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from conftest import write_wheel
+from wheelferry.build.lock import require_same_build
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.errors import InputError
-from wheelferry.index import IndexSettings
-from wheelferry.lock import choose_files
-from wheelferry.process import run
-from wheelferry.resolver import Uv, find_uv
-from wheelferry.stages.lock import require_same_build
-from wheelferry.targets import Target
+from wheelferry.models.lock import choose_files
+from wheelferry.models.targets import Target
+from wheelferry.system.process import run
 
 TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cpu")
 TAG = "cp311-cp311-manylinux_2_28_x86_64"

@@ -16,15 +16,15 @@ import pytest
 
 from clients import PYTHON
 from conftest import reseal
-from wheelferry.checks import Code
-from wheelferry.manifest import parse_manifest
-from wheelferry.process import Completed, run
-from wheelferry.sandbox import Sandbox
-from wheelferry.stages.client_install import disagreements, prove_with_pip
-from wheelferry.stages.install import Trial, compare_with_lock
-from wheelferry.stages.machine import Machine
-from wheelferry.stages.pip_install import conflicts
-from wheelferry.tools import Tools
+from wheelferry.cache.tools import Tools
+from wheelferry.models.checks import Code
+from wheelferry.models.manifest import parse_manifest
+from wheelferry.system.process import Completed, run
+from wheelferry.system.sandbox import Sandbox
+from wheelferry.verification.client_install import disagreements, prove_with_pip
+from wheelferry.verification.install import Trial, compare_with_lock
+from wheelferry.verification.pip_install import conflicts
+from wheelferry.verification.runner import Machine
 from yard import Yard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="install.sh")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.platforms.object_cache import write_compiler
-from wheelferry.store import Store
+from wheelferry.cache.store import Store
+from wheelferry.toolchains.object_cache import write_compiler
 
 pytestmark = pytest.mark.e2e
 

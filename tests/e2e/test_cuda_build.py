@@ -15,8 +15,8 @@ import pytest
 
 from conftest import SHARED
 from ferry import Ferry
-from wheelferry.manifest import NAME, parse_manifest
-from wheelferry.wheels import unpack
+from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.wheels.archive import unpack
 
 pytestmark = pytest.mark.e2e
 

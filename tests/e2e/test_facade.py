@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry import facade
-from wheelferry.index import read_pip_configuration
-from wheelferry.process import run as run_process
-from wheelferry.resolver import find_uv
+from wheelferry.cache.pip_config import read_pip_configuration
+from wheelferry.cache.uv import find_uv
+from wheelferry.system.process import run as run_process
+from wheelferry.toolchains import facade
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ import pytest
 
 from clusters import LocalCluster, two_workers, until
 from ferry import Ferry
-from wheelferry.store import Store
+from wheelferry.cache.store import Store
 
 pytestmark = pytest.mark.e2e
 

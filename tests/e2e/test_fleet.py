@@ -19,9 +19,9 @@ import uv as uv_package
 
 from clients import HERE
 from conftest import locked, pack_bundle, write_wheel
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.stages.index import index
-from wheelferry.tools import Tools
+from wheelferry.serving.index import index
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.platforms import linux
+from wheelferry.toolchains import linux
 
 PORTABLE = Path(linux.__file__).with_name("portable.c")
 # Unoptimised, so that the compiler calls what it would otherwise write in place.

@@ -20,11 +20,11 @@ import pytest
 
 from conftest import reseal
 from ferry import Ferry
-from wheelferry.cuda import backend_of
-from wheelferry.files import sha256_file
-from wheelferry.manifest import NAME, parse_manifest
-from wheelferry.store import Store
-from wheelferry.wheels import torch_cuda
+from wheelferry.cache.store import Store
+from wheelferry.models.cuda import backend_of
+from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.system.files import sha256_file
+from wheelferry.wheels.archive import torch_cuda
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ferry import Ferry
-from wheelferry.metadata import STAMP
+from wheelferry.models.wheel_info import STAMP
 
 pytestmark = pytest.mark.e2e
 

@@ -20,19 +20,19 @@ import pytest
 from clients import WINDOWS, pack_client_bundle, windows_recipe
 from conftest import RECIPE
 from ferry import Ferry
+from wheelferry.bundle.installers import equip
+from wheelferry.cache.pip_config import read_pip_configuration
+from wheelferry.cache.store import Store
+from wheelferry.cache.tools import Tools
+from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.files import sha256_file
-from wheelferry.index import read_pip_configuration
-from wheelferry.manifest import parse_manifest
-from wheelferry.platforms.wine import find_compiler
-from wheelferry.process import run
+from wheelferry.models.manifest import parse_manifest
+from wheelferry.models.recipe import parse_recipe
 from wheelferry.progress import Silent
-from wheelferry.recipe import parse_recipe
-from wheelferry.resolver import Uv, find_uv
-from wheelferry.stages.equip import equip
-from wheelferry.stages.winpython import bring_python
-from wheelferry.store import Store
-from wheelferry.tools import Tools
+from wheelferry.system.files import sha256_file
+from wheelferry.system.process import run
+from wheelferry.verification.windows_python import bring_python
+from wheelferry.verification.wine import find_compiler
 from winebox import COMPILER, LOADER, Windows, windows_path
 
 GIVEN = os.environ.get("WHEELFERRY_WINDOWS_PYTHON")

@@ -17,12 +17,12 @@ from conftest import TARGET
 from ferry import Ferry
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
-from wheelferry.files import tree_hash
-from wheelferry.interpreters import find_interpreter
-from wheelferry.manifest import TargetEntry
-from wheelferry.platforms.wine import find_compiler, find_wine
-from wheelferry.process import run
-from wheelferry.stages.machine import open_machine
+from wheelferry.models.manifest import TargetEntry
+from wheelferry.system.files import tree_hash
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run
+from wheelferry.verification.runner import open_machine
+from wheelferry.verification.wine import find_compiler, find_wine
 
 pytestmark = pytest.mark.e2e
 

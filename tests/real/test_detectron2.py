@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.cache.source import clone_release, export, substitute
+from wheelferry.cache.store import Store
 from wheelferry.catalog import load_recipe
-from wheelferry.process import run
-from wheelferry.source import clone_release, export, substitute
-from wheelferry.store import Store
-from wheelferry.targets import Target
+from wheelferry.models.targets import Target
+from wheelferry.system.process import run
 
 RECIPE = load_recipe("detectron2").recipe
 SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from effort import DEEP
+from wheelferry.cache.tools import Tools
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
-from wheelferry.interpreters import find_interpreter
-from wheelferry.manifest import TargetEntry, parse_manifest
-from wheelferry.platforms.wine import find_compiler, find_wine
-from wheelferry.process import run
-from wheelferry.stages.client_install import install_as_client
-from wheelferry.stages.install import Trial, install
-from wheelferry.stages.machine import open_machine
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import TargetEntry, parse_manifest
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run
+from wheelferry.verification.client_install import install_as_client
+from wheelferry.verification.install import Trial, install
+from wheelferry.verification.runner import open_machine
+from wheelferry.verification.wine import find_compiler, find_wine
 
 HERE = Path(__file__).parent
 SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE, TARGET, pack_bundle
-from wheelferry.assets import PlannedAsset, plan_assets
+from wheelferry.bundle.assets import carry_assets, require_files
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.manifest import parse_manifest
-from wheelferry.plan import make_plan, plan_digest
-from wheelferry.recipe import Recipe, parse_recipe
-from wheelferry.stages.assets import carry_assets, require_files
-from wheelferry.stages.merge import merge
-from wheelferry.stages.static import verify_static
-from wheelferry.tools import Tools
+from wheelferry.models.assets import PlannedAsset, plan_assets
+from wheelferry.models.manifest import parse_manifest
+from wheelferry.models.plan import make_plan, plan_digest
+from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.transfer.merge import merge
+from wheelferry.verification.static import verify_static
 
 WEIGHTS = b"weights" * 1000
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -235,7 +235,7 @@ def test_a_download_without_a_published_hash_is_trusted_once(
 def test_an_unreachable_host_says_how_to_do_without(
     carrying: LocatedRecipe, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wheelferry.download.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("wheelferry.cache.download.PAUSE_SECONDS", 0.0)
     local = {
         "zoo://": carrying.recipe.asset_schemes["zoo://"].model_copy(update={"url": "http://127.0.0.1:9/"})
     }

@@ -10,13 +10,13 @@ import pytest
 from conftest import pack_bundle
 from machines import target as make_target
 from machines import windows
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client import prefix as places
 from wheelferry.client.console import Console, Task
 from wheelferry.client.preflight import PROBLEM, Needs, Request, examine
 from wheelferry.client.processes import read_interruptibly
 from wheelferry.client.profile import windows_candidates
-from wheelferry.tools import Tools
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from wheelferry.compiling import ForLinux, ForWindows, Settings, main, write_settings
 from wheelferry.errors import BuildError
-from wheelferry.platforms import gcc, mingw
-from wheelferry.platforms.modules import Headers, Module, Workshop
+from wheelferry.toolchains import gcc, mingw
+from wheelferry.toolchains.compiling import ForLinux, ForWindows, Settings, main, write_settings
+from wheelferry.toolchains.modules import Headers, Module, Workshop
 
 MINGW = mingw.Toolchain(
     compiler=Path("/usr/bin/g++"), dlltool=Path("/usr/bin/dlltool"), nm=Path("/usr/bin/nm"), version="12"

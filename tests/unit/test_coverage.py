@@ -8,7 +8,8 @@ import pytest
 
 from conftest import RECIPE, TARGET
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
-from wheelferry.coverage import (
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.matrix.coverage import (
     LINUX,
     PYTHONS,
     Record,
@@ -25,15 +26,14 @@ from wheelferry.coverage import (
     records_text,
     require_possible,
 )
-from wheelferry.errors import InputError, IntegrityError
-from wheelferry.files import sha256_file
-from wheelferry.grid import make_grid
-from wheelferry.manifest import NAME, parse_manifest
-from wheelferry.plan import plan_digest
-from wheelferry.recipe import parse_recipe
-from wheelferry.report import FORMAT, OWN_MACHINE
-from wheelferry.stages.record import record, record_each
-from wheelferry.targets import Target
+from wheelferry.matrix.grid import make_grid
+from wheelferry.matrix.record import record, record_each
+from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.models.plan import plan_digest
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.report import FORMAT, OWN_MACHINE
+from wheelferry.models.targets import Target
+from wheelferry.system.files import sha256_file
 
 ALL = ("static", "install", "smoke", "train")
 # three torch releases, one with Windows wheels and other CUDA builds; two releases, one of which is picky

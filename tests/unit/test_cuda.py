@@ -3,7 +3,8 @@
 import pytest
 
 from conftest import fat_binary
-from wheelferry.cuda import (
+from wheelferry.errors import InputError
+from wheelferry.models.cuda import (
     Cuda,
     architecture_range,
     backend_of,
@@ -14,7 +15,6 @@ from wheelferry.cuda import (
     parse_architectures,
     version_of,
 )
-from wheelferry.errors import InputError
 
 
 @pytest.mark.parametrize(

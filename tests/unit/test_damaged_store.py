@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry import files
-from wheelferry.download import Download, download_all
-from wheelferry.files import clear_leftovers, folder_aside
-from wheelferry.index import IndexSettings
+from wheelferry.cache.download import Download, download_all
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.store import Entry, Store
+from wheelferry.cache.tools import Tools
 from wheelferry.progress import Silent
-from wheelferry.store import Entry, Store
-from wheelferry.tools import Tools
+from wheelferry.system import files
+from wheelferry.system.files import clear_leftovers, folder_aside
 
 DATA = random.Random(5).randbytes(30_000)
 Damage = Callable[[Path, random.Random], object]
@@ -135,7 +135,7 @@ def test_an_object_that_another_process_has_healed_is_left_alone(
             whole.replace(path)
         return found
 
-    monkeypatch.setattr("wheelferry.store.sha256_file", slow)
+    monkeypatch.setattr("wheelferry.cache.store.sha256_file", slow)
     assert store.take(entry.sha256) == store.path(entry.sha256)
     assert store.path(entry.sha256).read_bytes() == DATA
 
@@ -204,9 +204,9 @@ def test_a_folder_that_was_replaced_does_not_come_back(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_verification_left_is_not_held_against_the_bundle(bundle: Path, tools: Tools) -> None:
-    from wheelferry.report import Level
-    from wheelferry.stages.pack import check_output
-    from wheelferry.stages.verify import verify
+    from wheelferry.bundle.pack import check_output
+    from wheelferry.models.report import Level
+    from wheelferry.verification.verify import verify
 
     leave(bundle / "report", dead_process(), "", "half a report")
     check_output(bundle)
@@ -221,7 +221,7 @@ def test_an_object_from_another_disk_leaves_no_half_copy(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wheelferry.store.rename", full)
+    monkeypatch.setattr("wheelferry.cache.store.rename", full)
     monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(OSError, match="No space left"):
         store.add(source)

@@ -6,11 +6,11 @@ import pytest
 
 from conftest import TARGET
 from shipments import OLDER_TORCH, OTHER_PYTHON, Yard
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.differences import Change
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.stages.diff import diff
-from wheelferry.tools import Tools
+from wheelferry.transfer.diff import diff
+from wheelferry.transfer.differences import Change
 
 
 @pytest.fixture

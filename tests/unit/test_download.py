@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry import download as module
-from wheelferry.download import Download, download_all
+from wheelferry.cache import download as module
+from wheelferry.cache.download import Download, download_all
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.store import Store
 from wheelferry.errors import IntegrityError, MissingError
-from wheelferry.index import IndexSettings
 from wheelferry.progress import Silent
-from wheelferry.store import Store
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

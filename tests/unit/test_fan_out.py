@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 
 from conftest import RECIPE, TARGET, write_wheel
-from wheelferry.cluster import Task, Worker
+from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.cells import Outcome
+from wheelferry.build.strategy import Road, Roads
+from wheelferry.cache.source import Source
+from wheelferry.cache.store import Entry
+from wheelferry.cache.tools import Tools
+from wheelferry.distributed import fan_out as stage
+from wheelferry.distributed.cluster import Task, Worker
+from wheelferry.distributed.fan_out import differing, fan_out
+from wheelferry.distributed.source_archive import Parcel
+from wheelferry.distributed.worker import Made, Order, describe_builder
 from wheelferry.errors import BuildError, InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.interpreters import Interpreter
-from wheelferry.parcel import Parcel
-from wheelferry.plan import Plan, make_plan
+from wheelferry.models.plan import Plan, make_plan
+from wheelferry.models.recipe import parse_recipe
 from wheelferry.progress import Silent
-from wheelferry.recipe import parse_recipe
-from wheelferry.source import Source
-from wheelferry.stages import fanout
-from wheelferry.stages.build import Built, CompiledAgainst
-from wheelferry.stages.cells import Outcome
-from wheelferry.stages.fanout import differing, fan_out
-from wheelferry.stages.orders import Made, Order, describe_builder
-from wheelferry.stages.roads import Road, Roads
-from wheelferry.store import Entry
-from wheelferry.tools import Tools
+from wheelferry.system.interpreters import Interpreter
 
 PYTHONS = ("3.10", "3.11", "3.12")
 TORCH = CompiledAgainst(version="2.13.0", sha256="ab" * 32)
@@ -127,7 +127,7 @@ def _python(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(python: str, *_: object, **__: object) -> Interpreter:
         return Interpreter(path=Path("python"), version=python, headers=Path("include"))
 
-    monkeypatch.setattr(fanout, "find_interpreter", found)
+    monkeypatch.setattr(stage, "find_interpreter", found)
 
 
 def a_plan() -> Plan:

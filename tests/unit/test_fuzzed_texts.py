@@ -15,17 +15,17 @@ import tomli_w
 
 from conftest import RECIPE, TARGET, wheelferry
 from effort import trials
+from wheelferry.cache.tools import Tools
 from wheelferry.client.bundle import open_bundle as open_as_client
 from wheelferry.client.errors import Stop
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
-from wheelferry.manifest import Manifest, is_untouched, parse_manifest
-from wheelferry.plan import make_plan
-from wheelferry.recipe import parse_recipe
-from wheelferry.report import Level
-from wheelferry.stages.merge import merge
-from wheelferry.stages.static import open_bundle
-from wheelferry.stages.verify import verify
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import Manifest, is_untouched, parse_manifest
+from wheelferry.models.plan import make_plan
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.report import Level
+from wheelferry.transfer.merge import merge
+from wheelferry.verification.static import open_bundle
+from wheelferry.verification.verify import verify
 
 ROUNDS = trials(300, 20_000)
 

@@ -18,7 +18,7 @@ from wheelferry.client import archives
 from wheelferry.client.archives import unpack_archive
 from wheelferry.client.errors import Damaged
 from wheelferry.errors import IntegrityError
-from wheelferry.wheels import LARGEST_TEXT, read_wheel, record_problems, unpack
+from wheelferry.wheels.archive import LARGEST_TEXT, read_wheel, record_problems, unpack
 
 MEGABYTE = 1_000_000
 ZEROS = bytes(3 * MEGABYTE)
@@ -263,7 +263,7 @@ def test_a_wheel_that_is_a_bomb_is_refused_and_reported(tmp_path: Path) -> None:
 def test_a_text_of_gigabytes_does_not_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr("wheelferry.wheels.LARGEST_TEXT", 1000)
+    monkeypatch.setattr("wheelferry.wheels.archive.LARGEST_TEXT", 1000)
     wheel = write_wheel(tmp_path, "tiny", "1.0")
     large = tmp_path / "large-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as out:

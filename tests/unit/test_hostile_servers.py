@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from effort import trials
-from wheelferry import download as module
-from wheelferry.download import Download, download_all
+from wheelferry.cache import download as module
+from wheelferry.cache.download import Download, download_all
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.store import Store
 from wheelferry.errors import IntegrityError, MissingError
-from wheelferry.index import IndexSettings
 from wheelferry.progress import Silent
-from wheelferry.store import Store
 
 OLD = random.Random(1).randbytes(1_000_000)
 NEW = random.Random(2).randbytes(1_000_000)

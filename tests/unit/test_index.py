@@ -1,6 +1,6 @@
 """The user's pip configuration, as pip lists it."""
 
-from wheelferry.index import IndexSettings, parse_pip_configuration
+from wheelferry.cache.pip_config import IndexSettings, parse_pip_configuration
 
 LISTING = """\
 :env:.find-links='/srv/links'

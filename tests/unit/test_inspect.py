@@ -9,18 +9,18 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from conftest import TARGET, locked, pack_bundle, write_wheel
+from wheelferry.cache.pip_config import public_url
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.index import public_url
-from wheelferry.lock import LockedWheel
-from wheelferry.manifest import NAME, parse_manifest
+from wheelferry.inspection.inspect import Inspection, inspect
+from wheelferry.inspection.licences import LIST, collect_licences, joined_texts
+from wheelferry.inspection.sbom import write_sboms
+from wheelferry.models.lock import LockedWheel
+from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.models.report import Level
 from wheelferry.progress import Silent
-from wheelferry.report import Level
-from wheelferry.stages.inspect import Inspection, inspect
-from wheelferry.stages.licences import LIST, collect_licences, joined_texts
-from wheelferry.stages.sbom import write_sboms
-from wheelferry.stages.verify import verify
-from wheelferry.tools import Tools
+from wheelferry.verification.verify import verify
 
 OTHER = replace(TARGET, python="3.12")
 

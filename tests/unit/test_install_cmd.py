@@ -9,8 +9,8 @@ import tree_sitter_batch
 import tree_sitter_powershell
 
 import wheelferry
+from wheelferry.bundle.zipapp import write_carrying, write_installer
 from wheelferry.client import launchers
-from wheelferry.installer import write_carrying, write_installer
 
 SOURCE = Path(wheelferry.__file__).parent / "client" / "install.cmd"
 BATCH = tree_sitter.Parser(tree_sitter.Language(tree_sitter_batch.language()))

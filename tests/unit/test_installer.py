@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import wheelferry
-from wheelferry.installer import PYZ, SCRIPTS, write_installer
+from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 
 CLIENT = Path(wheelferry.__file__).parent / "client"
 

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from wheelferry.errors import InputError
-from wheelferry.layout import archive, cut, folder_name, parse_size, volume_name
+from wheelferry.transfer.volumes import archive, cut, folder_name, parse_size, volume_name
 
 
 @pytest.mark.parametrize(

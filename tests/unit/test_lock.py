@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from conftest import TARGET
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.lock import (
+from wheelferry.models.lock import (
     Lock,
     LockedWheel,
     choices_from_json,

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from conftest import TARGET, pack_bundle
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
-from wheelferry.manifest import parse_manifest
-from wheelferry.platforms.wine import Wine
-from wheelferry.process import Completed
-from wheelferry.report import Level, LevelResult
-from wheelferry.sandbox import Sandbox
-from wheelferry.stages import install as stage
-from wheelferry.stages import machine as machine_stage
-from wheelferry.stages import verify as verify_stage
-from wheelferry.stages.install import Installed, Installer, Trial
-from wheelferry.stages.machine import Machine, Runner
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import parse_manifest
+from wheelferry.models.report import Level, LevelResult
+from wheelferry.system.process import Completed
+from wheelferry.system.sandbox import Sandbox
+from wheelferry.verification import install as stage
+from wheelferry.verification import runner as machine_stage
+from wheelferry.verification import verify as verify_stage
+from wheelferry.verification.install import Installed, Installer, Trial
+from wheelferry.verification.runner import Machine, Runner
+from wheelferry.verification.wine import Wine
 
 LOST = Path("/env/Lib/site-packages/films/films.pyd")
 

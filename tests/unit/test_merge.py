@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE, TARGET, pack_bundle, write_wheel
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.files import sha256_file
-from wheelferry.manifest import parse_manifest
-from wheelferry.recipe import parse_recipe
-from wheelferry.stages.merge import merge
-from wheelferry.stages.static import verify_static
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import parse_manifest
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.targets import Target
+from wheelferry.system.files import sha256_file
+from wheelferry.transfer.merge import merge
+from wheelferry.verification.static import verify_static
 
 OTHERS = tuple(replace(TARGET, python=python) for python in ("3.10", "3.12"))
 TARGETS = (OTHERS[1], TARGET, OTHERS[0])  # as nobody would sort them

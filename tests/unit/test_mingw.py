@@ -10,11 +10,11 @@ import pytest
 from packaging.version import Version
 
 from pefiles import pe_file
-from wheelferry import facade, stable_abi
 from wheelferry.errors import BuildError, InputError, MissingError
-from wheelferry.platforms import mingw, modules
-from wheelferry.platforms.modules import Headers, Module, Workshop, unpack_torch
-from wheelferry.process import Completed
+from wheelferry.models import stable_abi
+from wheelferry.system.process import Completed
+from wheelferry.toolchains import facade, mingw, modules
+from wheelferry.toolchains.modules import Headers, Module, Workshop, unpack_torch
 
 SHIM = "torch/include/torch/csrc/stable/c/shim.h"
 PARTS = (SHIM, "torch/include/pybind11/stl.h", "torch/lib/torch_cpu.lib")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from wheelferry.cuda import Cuda, msvc_range, msvc_wanted_flags
 from wheelferry.errors import MissingError
-from wheelferry.platforms import msvc
-from wheelferry.platforms.msvc import Toolset, choose, parse_installations, room, toolsets
-from wheelferry.process import Completed
+from wheelferry.models.cuda import Cuda, msvc_range, msvc_wanted_flags
+from wheelferry.system.process import Completed
+from wheelferry.toolchains import msvc
+from wheelferry.toolchains.msvc import Toolset, choose, parse_installations, room, toolsets
 
 CL = (
     "Microsoft (R) C/C++ Optimizing Compiler Version 19.44.35207 for x64\r\nCopyright (C) …\r\n\r\nusage:\r\n"

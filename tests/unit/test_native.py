@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from pefiles import ARM64, pe_file
-from wheelferry.cuda import Cuda
+from wheelferry.build.repair import _require_device_code, repack_for_target
+from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError
-from wheelferry.manifest import DeviceCode
-from wheelferry.platforms import msvc, native
-from wheelferry.process import Completed
-from wheelferry.stages.finish import _require_device_code, repack_for_target
-from wheelferry.targets import Target
-from wheelferry.toolkit import Toolkit
-from wheelferry.tools import Tools
+from wheelferry.models.cuda import Cuda
+from wheelferry.models.manifest import DeviceCode
+from wheelferry.models.targets import Target
+from wheelferry.system.process import Completed
+from wheelferry.toolchains import msvc, native
+from wheelferry.toolchains.cuda_toolkit import Toolkit
 
 TARGET = Target(python="3.11", platform="win_amd64", torch="2.13.0", backend="cpu")
 
@@ -84,7 +84,7 @@ def test_linux_needs_a_compiler_that_nvcc_accepts(monkeypatch: pytest.MonkeyPatc
         return Completed(returncode=0, output="14\n" if command[1] == "-dumpversion" else text)
 
     monkeypatch.setattr(native, "ON_WINDOWS", False)
-    monkeypatch.setattr("wheelferry.platforms.linux.find_compiler", lambda: Path("g++"))
+    monkeypatch.setattr("wheelferry.toolchains.linux.find_compiler", lambda: Path("g++"))
     assert "g++ 14.2.0" in native.find_compiler(gcc, torch="2.13.0", cuda=None).identity
     assert "portable.c" in native.find_compiler(gcc, torch="2.13.0", cuda=None).identity
     with pytest.raises(MissingError, match="does not accept GCC 14"):

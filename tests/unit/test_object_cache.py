@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.platforms.object_cache import Compilation, Settings, object_key, read_arguments
+from wheelferry.toolchains.object_cache import Compilation, Settings, object_key, read_arguments
 
 PLAIN = ["-O3", "-g0", "-Wall", "-fPIC", "-Iinclude", "-isystem", "torch", "-DA=1", "-D", "B", "-std=c++20"]
 SOURCE = ["-c", "csrc/nms.cpp", "-o", "build/nms.o"]

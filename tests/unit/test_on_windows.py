@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from wheelferry import files, interpreters
+from wheelferry.bundle.zipapp import write_pyz
+from wheelferry.cache.download import _local_path
+from wheelferry.cache.source import Source, export, longest_path, unfit_for_windows
+from wheelferry.cache.store import Store
+from wheelferry.cache.tools import default_jobs
 from wheelferry.client.profile import memory
-from wheelferry.download import _local_path
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.files import contained, remove_tree, rename
-from wheelferry.installer import write_pyz
-from wheelferry.interpreters import inspect_interpreter, program_in
-from wheelferry.parallel import result_of
-from wheelferry.process import Completed, is_running, run
-from wheelferry.sandbox import clean_environment
-from wheelferry.source import Source, export, longest_path, unfit_for_windows
-from wheelferry.store import Store
-from wheelferry.tools import default_jobs
+from wheelferry.system import files, interpreters
+from wheelferry.system.files import contained, remove_tree, rename
+from wheelferry.system.interpreters import inspect_interpreter, program_in
+from wheelferry.system.process import Completed, is_running, run
+from wheelferry.system.sandbox import clean_environment
+from wheelferry.system.threads import result_of
 
 
 class Answering:
@@ -100,7 +100,7 @@ def test_an_object_that_is_there_and_in_use_stays(tmp_path: Path, monkeypatch: p
     def refuse(source: Path, destination: Path) -> None:
         raise PermissionError(13, f"{destination} is in use")
 
-    monkeypatch.setattr("wheelferry.store.rename", refuse)
+    monkeypatch.setattr("wheelferry.cache.store.rename", refuse)
     assert store.add(tmp_path / "two").sha256 == entry.sha256
     assert store.path(entry.sha256).read_bytes() == b"same"
     assert not (tmp_path / "two").exists()
@@ -155,7 +155,7 @@ def test_what_is_no_program_is_a_missing_one(tmp_path: Path) -> None:
 
 
 def test_a_result_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wheelferry.parallel.WAKE_SECONDS", 0.01)
+    monkeypatch.setattr("wheelferry.system.threads.WAKE_SECONDS", 0.01)
     go = Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(lambda: go.wait(5) and "done")
@@ -247,7 +247,7 @@ def test_a_tree_that_windows_cannot_hold_is_not_exported_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Source(location=tmp_path, identity="0" * 40, epoch=0, kind="git")
-    monkeypatch.setattr("wheelferry.source.ON_WINDOWS", True)
+    monkeypatch.setattr("wheelferry.cache.source.ON_WINDOWS", True)
     with pytest.raises(InputError, match=r"cannot hold:\nkernels/aux\.cu: aux\.cu is a device"):
         export(source, tmp_path / "tree", Answering("setup.py\0kernels/aux.cu\0"))
 

@@ -12,10 +12,10 @@ from packaging.utils import NormalizedName
 from urllib3 import Retry
 
 from osvserver import OsvServer, export, record, serving
-from wheelferry import osv
+from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.index import IndexSettings
-from wheelferry.osv import Database, ask, check_database_file, read_database, write_database
+from wheelferry.inspection import osv
+from wheelferry.inspection.osv import Database, ask, check_database_file, read_database, write_database
 from wheelferry.progress import Silent
 
 LEAF, TWIG, BARK = NormalizedName("leaf"), NormalizedName("twig"), NormalizedName("bark")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.cache.source import Source
+from wheelferry.cache.store import Store
+from wheelferry.distributed.source_archive import Parcel, pack_source, unpack_source
 from wheelferry.errors import IntegrityError
-from wheelferry.files import files_below, tree_hash
-from wheelferry.parcel import Parcel, pack_source, unpack_source
-from wheelferry.process import run
-from wheelferry.source import Source
-from wheelferry.store import Store
+from wheelferry.system.files import files_below, tree_hash
+from wheelferry.system.process import run
 
 
 def folder_source(folder: Path) -> Source:

@@ -3,11 +3,11 @@
 import pytest
 
 from conftest import RECIPE, TARGET
-from wheelferry.cuda import Cuda
 from wheelferry.errors import InputError
-from wheelferry.plan import build_key, default_torch, find_release, make_plan, plan_digest
-from wheelferry.recipe import Recipe, parse_recipe
-from wheelferry.targets import Target
+from wheelferry.models.cuda import Cuda
+from wheelferry.models.plan import build_key, default_torch, find_release, make_plan, plan_digest
+from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.models.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")
 

@@ -14,7 +14,7 @@ import pytest
 
 from wheelferry.client import profile
 from wheelferry.client.preflight import PROFILE_FORMAT
-from wheelferry.profiles import parse_profile
+from wheelferry.matrix.fit import parse_profile
 
 SOURCE = Path(profile.__file__)
 

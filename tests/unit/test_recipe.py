@@ -7,8 +7,8 @@ import pytest
 from conftest import RECIPE
 from wheelferry.catalog import load_recipe, shipped_folder, shipped_names, split_reference
 from wheelferry.errors import InputError
-from wheelferry.recipe import parse_recipe, schema
-from wheelferry.targets import Target
+from wheelferry.models.recipe import parse_recipe, schema
+from wheelferry.models.targets import Target
 
 
 @pytest.mark.parametrize("name", shipped_names())

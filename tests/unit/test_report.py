@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.checks import Code, Problem
-from wheelferry.page import render_page
-from wheelferry.report import Check, Level, LevelResult, Report, TargetResult, shown_command
-from wheelferry.stages.suite import read_results
+from wheelferry.models.checks import Code, Problem
+from wheelferry.models.report import Check, Level, LevelResult, Report, TargetResult, shown_command
+from wheelferry.verification.page import render_page
+from wheelferry.verification.suite import read_results
 
 PROBLEM = Problem(code=Code.RECORD, file="wheelhouse/<x>.whl", message="hash differs & more")
 

@@ -11,23 +11,23 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from conftest import RECIPE, TARGET, write_wheel
+from wheelferry.build import populate, prebuilt
+from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.cells import Outcome
+from wheelferry.build.lock import lock
+from wheelferry.build.populate import NeedsCompilerError
+from wheelferry.build.prebuilt import take_wheel
+from wheelferry.build.strategy import Road, choose_roads, suits_stable_abi
+from wheelferry.cache.store import Entry
+from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError, IntegrityError
-from wheelferry.interpreters import Interpreter
-from wheelferry.lock import Choice
-from wheelferry.plan import WINDOWS_RUNTIME, Plan, make_plan, plan_digest, required_modules
+from wheelferry.models.lock import Choice
+from wheelferry.models.plan import WINDOWS_RUNTIME, Plan, make_plan, plan_digest, required_modules
+from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.models.targets import Target
 from wheelferry.progress import Silent
-from wheelferry.recipe import Recipe, parse_recipe
-from wheelferry.stages import given, populate
-from wheelferry.stages.build import Built, CompiledAgainst
-from wheelferry.stages.cells import Outcome
-from wheelferry.stages.given import take_wheel
-from wheelferry.stages.lock import lock
-from wheelferry.stages.populate import NeedsCompilerError
-from wheelferry.stages.roads import Road, choose_roads, suits_stable_abi
-from wheelferry.store import Entry
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
-from wheelferry.wheels import read_wheel
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.wheels.archive import read_wheel
 
 WINDOWS = replace(TARGET, platform="win_amd64", backend="default")
 OURS = "1.0+pt2.13.0"
@@ -289,7 +289,7 @@ def test_windows_gets_the_runtime_of_its_compiler() -> None:
 
 @pytest.fixture(autouse=True)
 def _python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(given, "find_interpreter", lambda *_, **__: PYTHON)
+    monkeypatch.setattr(prebuilt, "find_interpreter", lambda *_, **__: PYTHON)
 
 
 def test_a_wheel_of_ours_stays_as_it_is(tmp_path: Path, tools: Tools) -> None:

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.errors import InputError
-from wheelferry.manifest import Footprint, Runtime
-from wheelferry.platforms.linux import ElfFacts
-from wheelferry.stages.runtime import (
+from wheelferry.bundle.runtime import (
     Carried,
     find_program,
     missing_libraries,
@@ -18,9 +15,12 @@ from wheelferry.stages.runtime import (
     require_servant,
     take_archive,
 )
-from wheelferry.store import Entry
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.cache.store import Entry
+from wheelferry.cache.tools import Tools
+from wheelferry.errors import InputError
+from wheelferry.models.manifest import Footprint, Runtime
+from wheelferry.models.targets import Target
+from wheelferry.toolchains.linux import ElfFacts
 
 
 def tar(path: Path, names: Iterable[str], content: bytes = b"#!/bin/sh\nexit 3\n") -> Path:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from conftest import RECIPE, TARGET
+from wheelferry.build.fetch import fetch
+from wheelferry.cache.source import Source, export
+from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.plan import Plan, make_plan
-from wheelferry.process import Completed, run
-from wheelferry.recipe import parse_recipe
-from wheelferry.source import Source, export
-from wheelferry.stages.fetch import fetch
-from wheelferry.tools import Tools
+from wheelferry.models.plan import Plan, make_plan
+from wheelferry.models.recipe import parse_recipe
+from wheelferry.system.process import Completed, run
 
 NEWEST = 1_600_000_000
 URL = "https://index.example/tiny_project-1.0.tar.gz"

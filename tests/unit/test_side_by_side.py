@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from wheelferry.errors import Interrupted
-from wheelferry.parallel import side_by_side
 from wheelferry.progress import Silent, Stoppable, Task
+from wheelferry.system.threads import side_by_side
 
 
 def test_results_come_in_the_order_of_the_calls() -> None:

@@ -17,7 +17,7 @@ from wheelferry.client.signature import (
     read_signature,
     read_signers,
 )
-from wheelferry.manifest import NAME, SIGNATURE
+from wheelferry.models.manifest import NAME, SIGNATURE
 
 
 def field(data: bytes) -> bytes:

@@ -18,16 +18,16 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from conftest import RECIPE, TARGET, locked, pack_bundle, write_wheel
+from wheelferry.bundle.installers import Kit
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.lock import parse_pylock, parse_requirements
-from wheelferry.page import project_page
+from wheelferry.models.lock import parse_pylock, parse_requirements
+from wheelferry.models.recipe import parse_recipe
 from wheelferry.progress import Silent, Task
-from wheelferry.recipe import parse_recipe
-from wheelferry.simple import ServedWheel, by_project, project_json
-from wheelferry.stages.equip import Kit
-from wheelferry.stages.index import index
-from wheelferry.tools import Tools
+from wheelferry.serving.index import index
+from wheelferry.serving.simple_api import ServedWheel, by_project, project_json
+from wheelferry.verification.page import project_page
 
 OTHER = replace(TARGET, python="3.12")
 

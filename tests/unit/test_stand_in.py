@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from wheelferry.stand_in import place_stand_in, stand_in_identity
+from wheelferry.toolchains.torch_stub import place_stand_in, stand_in_identity
 
 SETUP = """
 import torch

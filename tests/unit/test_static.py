@@ -15,17 +15,17 @@ import pytest
 
 from conftest import EMPTY_ELF, TARGET, elf_with_device_code, pack_bundle, write_wheel
 from pefiles import pe_file
+from wheelferry.bundle.pack import check_output
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
-from wheelferry.files import sha256_file
-from wheelferry.manifest import NAME, File, Manifest, parse_manifest
-from wheelferry.platforms.linux import read_elf
-from wheelferry.stable_abi import unstable_calls
-from wheelferry.stages.binaries import check_stable
-from wheelferry.stages.pack import check_output
-from wheelferry.stages.static import verify_static
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.models.manifest import NAME, File, Manifest, parse_manifest
+from wheelferry.models.stable_abi import unstable_calls
+from wheelferry.models.targets import Target
+from wheelferry.system.files import sha256_file
+from wheelferry.toolchains.linux import read_elf
+from wheelferry.verification.binary_checks import check_stable
+from wheelferry.verification.static import verify_static
 
 TORCH = "wheelhouse/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
 TINY = "wheelhouse/tiny-1.0+pt2.13.0cpu-cp311-cp311-manylinux_2_17_x86_64.whl"
@@ -331,7 +331,7 @@ def test_a_call_beyond_the_stable_abi_is_named(
     with_stable_wheel(bundle)
     calls = ("PyLong_FromLong", "_Py_Dealloc", "aoti_torch_check", "torch_call_dispatcher", "_ZN2at5emptyE")
     fact = replace(read_elf(BytesIO(EMPTY_ELF)), open_names=calls)
-    monkeypatch.setattr("wheelferry.platforms.linux.read_elf", lambda _: fact)
+    monkeypatch.setattr("wheelferry.toolchains.linux.read_elf", lambda _: fact)
     _, problems = verify_static(bundle, tools)
     said = f"{MODULE} calls _ZN2at5emptyE, which is not of torch's stable ABI"
     assert [(problem.code.name, problem.message) for problem in problems] == [("TORCH", said)]

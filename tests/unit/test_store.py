@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.cache.store import Entry, Store
 from wheelferry.errors import IntegrityError, MissingError
-from wheelferry.files import contained, folder_aside, human_size, require_space, tree_hash, write_atomic
-from wheelferry.store import Entry, Store
+from wheelferry.system.files import (
+    contained,
+    folder_aside,
+    human_size,
+    require_space,
+    tree_hash,
+    write_atomic,
+)
 
 
 def add(store: Store, folder: Path, data: bytes = b"data") -> Entry:

@@ -4,7 +4,14 @@ import pytest
 from packaging.tags import Tag
 
 from wheelferry.errors import InputError
-from wheelferry.targets import Target, glibc_minor, parse_platform, parse_python, parse_torch, platform_tags
+from wheelferry.models.targets import (
+    Target,
+    glibc_minor,
+    parse_platform,
+    parse_python,
+    parse_torch,
+    platform_tags,
+)
 
 
 def target(platform: str = "manylinux_2_28_x86_64", python: str = "3.12") -> Target:

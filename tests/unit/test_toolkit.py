@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from wheelferry.cuda import Cuda
 from wheelferry.errors import MissingError
-from wheelferry.process import Completed
+from wheelferry.models.cuda import Cuda
 from wheelferry.progress import Silent
-from wheelferry.toolkit import assembled_toolkit, given_toolkit, require_host_compiler
+from wheelferry.system.process import Completed
+from wheelferry.toolchains.cuda_toolkit import assembled_toolkit, given_toolkit, require_host_compiler
 
 NVCC = """nvcc: NVIDIA (R) Cuda compiler driver
 Copyright (c) 2005-2022 NVIDIA Corporation

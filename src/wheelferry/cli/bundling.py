@@ -37,7 +37,7 @@ from wheelferry.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from wheelferry.report import Level as ReportLevel
+    from wheelferry.models.report import Level as ReportLevel
 
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder to write; an earlier result there is replaced.")
@@ -139,6 +139,7 @@ def bundle(
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
+    from wheelferry.bundle.assets import require_files
     from wheelferry.cli.results import end_of_verification, show_bundle
     from wheelferry.cli.session import (
         command_line,
@@ -148,10 +149,9 @@ def bundle(
         require_runner,
         warn_of_client,
     )
-    from wheelferry.stages.assets import require_files
-    from wheelferry.stages.bundle import bundle as run_bundle
-    from wheelferry.stages.install import Installer
-    from wheelferry.stages.machine import Runner
+    from wheelferry.pipeline import bundle as run_bundle
+    from wheelferry.verification.install import Installer
+    from wheelferry.verification.runner import Runner
 
     require_runner(windows_python, runner)
     located, chosen = plan_from_options(
@@ -215,9 +215,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what would be built for which target; touches nothing."""
+    from wheelferry.bundle.assets import require_files
     from wheelferry.cli.results import show_plan
     from wheelferry.cli.session import plan_from_options
-    from wheelferry.stages.assets import require_files
 
     located, chosen = plan_from_options(
         reference,
@@ -262,11 +262,11 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build only the project's own wheels, into a folder."""
+    from wheelferry.build.cells import build_cells
+    from wheelferry.build.fetch import fetch
+    from wheelferry.build.strategy import choose_roads
     from wheelferry.cli.results import show_wheels
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
-    from wheelferry.stages.cells import build_cells
-    from wheelferry.stages.fetch import fetch
-    from wheelferry.stages.roads import choose_roads
 
     located, chosen = plan_from_options(
         reference,
@@ -326,11 +326,11 @@ def lock(
 
     The paths in the pylock files are those of a bundle's wheelhouse.
     """
+    from wheelferry.build.cells import lock_cells
+    from wheelferry.build.fetch import fetch
+    from wheelferry.build.strategy import choose_roads
     from wheelferry.cli.results import show_locks
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
-    from wheelferry.stages.cells import lock_cells
-    from wheelferry.stages.fetch import fetch
-    from wheelferry.stages.roads import choose_roads
 
     located, chosen = plan_from_options(
         reference,
@@ -416,6 +416,6 @@ def pack(
 
 
 def _level(name: LevelName) -> "ReportLevel":
-    from wheelferry.report import Level as Levels
+    from wheelferry.models.report import Level as Levels
 
     return Levels[name.value.upper()]

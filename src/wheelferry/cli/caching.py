@@ -17,9 +17,9 @@ app = typer.Typer(
 @app.command()
 def info(json: Json = False) -> None:
     """Show where the cache is and what it holds."""
+    from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.files import human_size
-    from wheelferry.store import Store, default_root
+    from wheelferry.system.files import human_size
 
     usage = Store(default_root()).usage()
     if json:
@@ -35,8 +35,8 @@ def info(json: Json = False) -> None:
 @app.command()
 def verify(json: Json = False) -> None:
     """Re-hash every file in the cache; a damaged one is removed and exit status is 4."""
+    from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import ConsoleProgress, print_json, print_line
-    from wheelferry.store import Store, default_root
 
     store = Store(default_root())
     with ConsoleProgress().task("re-hash", unit="bytes") as task:
@@ -60,9 +60,9 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove cached files that no bundle on the same disk shares, and leftovers of interrupted runs."""
+    from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.files import human_size
-    from wheelferry.store import Store, default_root
+    from wheelferry.system.files import human_size
 
     freed = Store(default_root()).prune(older_than=days * 86400)
     if json:

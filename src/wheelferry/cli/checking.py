@@ -64,11 +64,11 @@ def verify(
     from wheelferry.cli.results import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
     from wheelferry.client.signature import read_signers
-    from wheelferry.report import Level as ReportLevel
-    from wheelferry.stages.install import Installer
-    from wheelferry.stages.machine import Runner
-    from wheelferry.stages.verify import check_report_folder
-    from wheelferry.stages.verify import verify as run_verify
+    from wheelferry.models.report import Level as ReportLevel
+    from wheelferry.verification.install import Installer
+    from wheelferry.verification.runner import Runner
+    from wheelferry.verification.verify import check_report_folder
+    from wheelferry.verification.verify import verify as run_verify
 
     require_runner(windows_python, runner)
     signers = read_signers(str(key), str(bundle)) if key else None

@@ -46,18 +46,18 @@ def inspect(
     """
     from wheelferry.cli.inspections import show_inspection
     from wheelferry.cli.session import watcher
-    from wheelferry.stages.inspect import inspect as run_inspect
+    from wheelferry.inspection.inspect import inspect as run_inspect
 
     progress = watcher(quiet=quiet)
     seen = run_inspect(bundle, progress, only=target)
     written: list[Path] = []
     if licences is not None:
-        from wheelferry.stages.licences import collect_licences
+        from wheelferry.inspection.licences import collect_licences
 
         collect_licences(seen, licences, progress)
         written.append(licences)
     if sbom is not None:
-        from wheelferry.stages.sbom import write_sboms
+        from wheelferry.inspection.sbom import write_sboms
 
         written += write_sboms(seen, sbom)
     show_inspection(seen, written, whole=verbose, as_json=json)
@@ -141,10 +141,10 @@ def audit(
     from wheelferry.cli.inspections import end_of_audit, show_audit, show_database
     from wheelferry.cli.session import open_tools
     from wheelferry.errors import InputError
-    from wheelferry.osv import EXPORT, SERVICE
-    from wheelferry.stages.audit import audit as run_audit
-    from wheelferry.stages.audit import save_export
-    from wheelferry.vulnerabilities import Severity
+    from wheelferry.inspection.audit import audit as run_audit
+    from wheelferry.inspection.audit import save_export
+    from wheelferry.inspection.osv import EXPORT, SERVICE
+    from wheelferry.inspection.vulnerabilities import Severity
 
     if database is not None and (save is not None or place is not None):
         raise InputError(

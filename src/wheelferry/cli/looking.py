@@ -19,7 +19,7 @@ def recipes(
 
     if schema:
         from wheelferry.cli.console import print_line
-        from wheelferry.recipe import schema as recipe_schema
+        from wheelferry.models.recipe import schema as recipe_schema
 
         print_line(recipe_schema().rstrip())
     elif name is None:
@@ -32,7 +32,7 @@ def doctor(json: Json = False) -> None:
     """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
     from wheelferry.cli.results import show_doctor
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.doctor import examine
+    from wheelferry.doctor import examine
 
     findings = examine(open_tools(quiet=True))
     show_doctor(findings, as_json=json)

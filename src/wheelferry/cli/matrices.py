@@ -8,7 +8,9 @@ from typing import Any
 
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_names
 from wheelferry.cli.console import print_json, print_line, print_table
-from wheelferry.coverage import (
+from wheelferry.errors import InputError
+from wheelferry.matrix.ci_jobs import choose_jobs
+from wheelferry.matrix.coverage import (
     Record,
     Selection,
     Status,
@@ -18,13 +20,11 @@ from wheelferry.coverage import (
     nearest,
     verdict_document,
 )
-from wheelferry.errors import InputError
-from wheelferry.files import write_atomic
-from wheelferry.grid import LEGEND, make_grid
-from wheelferry.plan import find_release
-from wheelferry.report import shown_command
-from wheelferry.targets import parse_backend, parse_platform, parse_python, parse_torch
-from wheelferry.workflows import choose_jobs
+from wheelferry.matrix.grid import LEGEND, make_grid
+from wheelferry.models.plan import find_release
+from wheelferry.models.report import shown_command
+from wheelferry.models.targets import parse_backend, parse_platform, parse_python, parse_torch
+from wheelferry.system.files import write_atomic
 
 # So many cells are listed one by one, each with its reason; more make a grid.
 _FEW = 24
@@ -172,7 +172,7 @@ def _show_grid(one: Asked, found: Sequence[Verdict]) -> None:
 
 def write_page(asked: Sequence[Asked], out: str | None) -> None:
     """The coverage page."""
-    from wheelferry.documents import coverage_page
+    from wheelferry.matrix.render import coverage_page
 
     sections = [(one.located.recipe, cells(one.located.recipe, one.records, one.selection)) for one in asked]
     _write(coverage_page(sections, command=_command()), out)
@@ -180,7 +180,7 @@ def write_page(asked: Sequence[Asked], out: str | None) -> None:
 
 def write_pipeline(asked: Sequence[Asked], out: str | None, *, provider: str) -> None:
     """A CI pipeline for the cells of one recipe."""
-    from wheelferry.documents import github_workflow, gitlab_pipeline
+    from wheelferry.matrix.render import github_workflow, gitlab_pipeline
 
     if len(asked) > 1:
         raise InputError("a pipeline is for one recipe", hint="run the command once for each")
@@ -219,7 +219,7 @@ def record_reports(
 
     `names` are a recipe and bundles of it, or only bundles, each of which says what recipe it is of.
     """
-    from wheelferry.stages.record import record, record_each
+    from wheelferry.matrix.record import record, record_each
 
     first = names[0] if names else ""
     recipe = first if first in shipped_names() or first.endswith(".toml") else None

@@ -26,8 +26,8 @@ def merge(
     """
     from wheelferry.cli.results import show_bundle, show_wheels
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.bundle import Bundled
-    from wheelferry.stages.merge import merge as run_merge
+    from wheelferry.pipeline import Bundled
+    from wheelferry.transfer.merge import merge as run_merge
 
     merged = run_merge(bundles, out, open_tools(verbose=verbose, quiet=quiet))
     if merged.manifest is None:

@@ -64,9 +64,9 @@ def probe(
 
 
 def _write_kit(folder: Path, runtimes: list[str]) -> None:
+    from wheelferry.bundle.probe_kit import write_probe_kit
     from wheelferry.cli.console import print_line
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.probekit import write_probe_kit
 
     write_probe_kit(folder, runtimes, open_tools())
     print_line(f"{folder}: on the client, sh install.sh --probe profile.json")

@@ -8,27 +8,27 @@ from urllib.parse import quote
 
 import typer
 
+from wheelferry.cache.store import Entry
 from wheelferry.catalog import load_recipe, shipped_names
-from wheelferry.checks import Code, LongestPath
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
 from wheelferry.client.signature import CHECK_COMMAND
-from wheelferry.differences import Change, Difference
 from wheelferry.errors import IntegrityError
-from wheelferry.files import human_size, write_atomic
-from wheelferry.lock import Lock, pylock_text, requirements_text
-from wheelferry.manifest import SIGNATURE
-from wheelferry.plan import Plan
-from wheelferry.report import OWN_MACHINE, Report
-from wheelferry.store import Entry
+from wheelferry.models.checks import Code, LongestPath
+from wheelferry.models.lock import Lock, pylock_text, requirements_text
+from wheelferry.models.manifest import SIGNATURE
+from wheelferry.models.plan import Plan
+from wheelferry.models.report import OWN_MACHINE, Report
+from wheelferry.system.files import human_size, write_atomic
+from wheelferry.transfer.differences import Change, Difference
 
 if TYPE_CHECKING:  # for their names alone: half a second of imports
-    from wheelferry.stages.bundle import Bundled
-    from wheelferry.stages.delta import Made
-    from wheelferry.stages.doctor import Finding
-    from wheelferry.stages.index import Indexed
-    from wheelferry.stages.sign import Signed
-    from wheelferry.stages.split import Volumes
+    from wheelferry.doctor import Finding
+    from wheelferry.pipeline import Bundled
+    from wheelferry.serving.index import Indexed
+    from wheelferry.transfer.delta import Made
+    from wheelferry.transfer.sign import Signed
+    from wheelferry.transfer.split import Volumes
 
 
 def show_bundle(result: "Bundled", *, as_json: bool) -> None:

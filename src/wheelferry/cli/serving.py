@@ -26,6 +26,6 @@ def index(
     """
     from wheelferry.cli.results import show_index
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.index import index as run_index
+    from wheelferry.serving.index import index as run_index
 
     show_index(run_index(bundles, out, open_tools(verbose=verbose, quiet=quiet)), as_json=json)

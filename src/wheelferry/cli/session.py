@@ -7,19 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wheelferry.build.strategy import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.bundle import open_bundle
-from wheelferry.coverage import choose_torch, require_possible
 from wheelferry.errors import InputError
-from wheelferry.interpreters import default_platform, host_glibc_minor
-from wheelferry.plan import Plan, find_release, make_plan, obstacle
-from wheelferry.process import Completed, run
-from wheelferry.profiles import Profile, TargetOptions, fit_options, misgivings, parse_profile
-from wheelferry.progress import Progress, Silent
-from wheelferry.report import shown_command
-from wheelferry.stages.roads import suits_stable_abi
-from wheelferry.targets import (
+from wheelferry.matrix.coverage import choose_torch, require_possible
+from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, misgivings, parse_profile
+from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
+from wheelferry.models.report import shown_command
+from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
     parse_backend,
@@ -27,17 +24,20 @@ from wheelferry.targets import (
     parse_python,
     parse_torch,
 )
+from wheelferry.progress import Progress, Silent
+from wheelferry.system.interpreters import default_platform, host_glibc_minor
+from wheelferry.system.process import Completed, run
 
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
-    from wheelferry.stages.cells import BuildCells
-    from wheelferry.tools import Tools
+    from wheelferry.build.cells import BuildCells
+    from wheelferry.cache.tools import Tools
 
 
 def open_tools(
     *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
 ) -> "Tools":
     """Everything the stages need, with the user's own pip configuration."""
-    from wheelferry.tools import open_tools as open_stage_tools
+    from wheelferry.cache.tools import open_tools as open_stage_tools
 
     return open_stage_tools(
         _talkative if verbose else run,
@@ -65,12 +65,12 @@ def open_builder(
             raise InputError(
                 "--builders compares the wheels of several workers", hint="add --scheduler ADDRESS"
             )
-        from wheelferry.stages.cells import build_here
+        from wheelferry.build.cells import build_here
 
         yield partial(build_here, ahead=ahead)
         return
-    from wheelferry.cluster import connect
-    from wheelferry.stages.fanout import fan_out
+    from wheelferry.distributed.cluster import connect
+    from wheelferry.distributed.fan_out import fan_out
 
     with connect(scheduler, tools.progress) as cluster:
         yield partial(fan_out, cluster=cluster, builders=builders, jobs=jobs)

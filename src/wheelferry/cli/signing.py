@@ -28,6 +28,6 @@ def sign(
     """
     from wheelferry.cli.results import show_signed
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.sign import sign as run_sign
+    from wheelferry.transfer.sign import sign as run_sign
 
     show_signed(run_sign(bundle, key, open_tools(verbose=verbose, quiet=quiet)), as_json=json)

@@ -34,8 +34,8 @@ def split(
     """
     from wheelferry.cli.results import show_volumes
     from wheelferry.cli.session import open_tools
-    from wheelferry.layout import parse_size
-    from wheelferry.stages.split import split as run_split
+    from wheelferry.transfer.split import split as run_split
+    from wheelferry.transfer.volumes import parse_size
 
     limit = parse_size(size)
     show_volumes(run_split(bundle, limit, out, open_tools(verbose=verbose, quiet=quiet)), as_json=json)

@@ -24,7 +24,7 @@ def diff(old: Old, new: New, json: Json = False) -> None:
     Only the manifests and the locks are read; `verify` says whether the files are what they say.
     """
     from wheelferry.cli.results import show_difference
-    from wheelferry.stages.diff import diff as run_diff
+    from wheelferry.transfer.diff import diff as run_diff
 
     show_difference(run_diff(old, new), as_json=json)
 
@@ -40,7 +40,7 @@ def delta(
     """
     from wheelferry.cli.results import show_delta
     from wheelferry.cli.session import open_tools
-    from wheelferry.stages.delta import make_delta
+    from wheelferry.transfer.delta import make_delta
 
     show_delta(make_delta(old, new, out, open_tools(verbose=verbose, quiet=quiet)), as_json=json)
 

@@ -14,7 +14,7 @@ from wheelferry.client.console import Log
 from wheelferry.client.errors import BadInput, Damaged, NotPossibleHere
 from wheelferry.client.processes import run, undisturbed
 
-NAME = "bundle.json.sig"  # as in wheelferry.manifest
+NAME = "bundle.json.sig"  # as in wheelferry.models.manifest
 # What a signature is for: one that was made for git or for a letter is none for a bundle.
 NAMESPACE = "wheelferry"
 # Whoever a file of keys names: each of its keys may sign, so they are all handed on under one name.

@@ -1,0 +1,1 @@
+"""From a recipe to locked wheels: one file a step."""

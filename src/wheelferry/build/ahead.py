@@ -1,0 +1,117 @@
+"""While wheels compile: what they will require is resolved and brought into the store.
+
+The lock comes after the compiler, because it is made of the built wheel; but what the wheel will say is
+known before, from the metadata that the project's backend prepares. Nothing depends on it: what could not be
+fetched ahead the lock fetches, or explains.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from packaging.metadata import parse_email
+
+from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.populate import populate
+from wheelferry.cache.source import Source, export, substitute
+from wheelferry.cache.tools import Tools
+from wheelferry.errors import WheelferryError
+from wheelferry.models.lock import choose_files
+from wheelferry.models.plan import Plan
+from wheelferry.progress import Labelled, Stoppable
+from wheelferry.system.process import Group
+from wheelferry.toolchains.torch_stub import place_stand_in
+
+# What setup.py needs of a build environment to tell its metadata; torch is stood in for.
+_BACKEND = ("setuptools", "wheel", "packaging")
+
+
+@contextlib.contextmanager
+def fetching_ahead(plan: Plan, cells: Sequence[Prepared], source: Source, tools: Tools) -> Iterator[None]:
+    """Fetch what the cells' wheels will require while the context lasts, and to its end.
+
+    On an exception, Ctrl-C too, it is broken off.
+    """
+    waiting = [prepared for prepared in cells if tools.store.recall("build", prepared.key) is None]
+    if not waiting:
+        yield
+        return
+    group, stop = Group(tools.run), threading.Event()
+    own = replace(
+        tools,
+        run=group.run,
+        uv=replace(tools.uv, run=group.run),
+        progress=Stoppable(Labelled(tools.progress, "meanwhile"), stop),
+    )
+    thread = threading.Thread(target=_fetch_each, args=(plan, waiting, source, own, stop))
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        group.end()
+        raise
+    finally:
+        thread.join()
+
+
+def _fetch_each(
+    plan: Plan, cells: Sequence[Prepared], source: Source, tools: Tools, stop: threading.Event
+) -> None:
+    for prepared in cells:
+        try:
+            _fetch(plan, prepared, source, tools)
+        except WheelferryError as error:
+            if stop.is_set():
+                return
+            reason = str(error).splitlines()[0]
+            tools.progress.note(f"not fetched ahead for {prepared.cell.target.name}: {reason}")
+
+
+def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None:
+    cell = prepared.cell
+    with tools.store.workspace("ahead", plain_path=True) as work:
+        requires = _requirements(prepared, source, work, tools)
+        if requires is None:
+            return
+        torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
+        resolution = tools.uv.resolve(
+            cell.target,
+            requirements=[*requires, *cell.requirements, f"torch=={cell.target.torch}"],
+            constraints=[*cell.constraints, *torch],
+            find_links=None,
+            torch_index=cell.torch_index,
+            interpreter=prepared.interpreter,
+            work=work / "uv",
+        )
+        choices = choose_files(resolution, cell.target, base=work / "uv")
+        constraints = plan.recipe.build.sdist_constraints
+        populate(choices, cell.target, prepared.interpreter, tools, sdist_constraints=constraints)
+
+
+def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) -> list[str] | None:
+    """What the project's metadata require; None when its backend does not tell before it builds.
+
+    setup.py sees a stand-in for torch, which takes a moment instead of the seconds that torch takes.
+    """
+    tree, log = work / "source", tools.store.log_path("ahead")
+    export(source, tree, tools.run)
+    substitute(tree, prepared.cell.substitutions)
+    wheels = tuple(wheel for wheel in prepared.environment.wheels if wheel.name in _BACKEND)
+    python = make_environment(work, wheels, prepared.interpreter, tools, log)
+    variables: dict[str, Any] = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(place_stand_in(work / "stand-in", prepared.cell.target.torch)),
+        "CUDA_VISIBLE_DEVICES": "",
+        **dict(prepared.cell.environment),
+    }
+    out = work / "metadata"
+    out.mkdir()
+    folder = with_backend(lambda builder: builder.prepare("wheel", out), tree, python, variables, tools, log)
+    if folder is None:
+        return None
+    raw, _ = parse_email((Path(folder) / "METADATA").read_bytes())
+    return list(raw.get("requires_dist", []))

@@ -1,0 +1,154 @@
+"""Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from wheelferry.build.ahead import fetching_ahead
+from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
+from wheelferry.build.lock import lock
+from wheelferry.build.prebuilt import take_wheel
+from wheelferry.build.strategy import Roads
+from wheelferry.bundle.pack import Locked
+from wheelferry.cache.source import Source
+from wheelferry.cache.tools import Tools, default_jobs
+from wheelferry.errors import WheelferryError
+from wheelferry.models.plan import Cell, Plan
+from wheelferry.progress import Labelled
+from wheelferry.system.process import Group
+from wheelferry.system.threads import result_of
+
+Result = TypeVar("Result")
+Failures = tuple[tuple[Cell, WheelferryError], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Generic[Result]):
+    """What became of the cells: the results, and the error of each cell that failed."""
+
+    done: tuple[Result, ...]
+    failed: Failures = ()
+
+    def raise_failures(self) -> None:
+        """Raise one error that names every failed cell, with the exit code of the first."""
+        if not self.failed:
+            return
+        first = self.failed[0][1]
+        if not self.done and len(self.failed) == 1:
+            raise first
+        told = "\n".join(f"{cell.target.name}: {error}" for cell, error in self.failed)
+        hints = dict.fromkeys(error.hint for _, error in self.failed if error.hint)
+        raise type(first)(
+            f"{len(self.failed)} of {len(self.failed) + len(self.done)} targets failed:\n{told}",
+            hint="; ".join((*hints, "the wheels of the other targets are kept for the next run")),
+        )
+
+
+BuildCells = Callable[[Plan, Sequence[Cell], Roads, Source, Tools], Outcome[Built]]
+
+
+def build_here(
+    plan: Plan, cells: Sequence[Cell], roads: Roads, source: Source, tools: Tools, *, ahead: bool = False
+) -> Outcome[Built]:
+    """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another.
+
+    With `ahead`, what the wheels will require is fetched meanwhile: for whoever locks them afterwards.
+    """
+    ready: Outcome[Prepared] = each_cell(
+        [(cell, cell) for cell in cells],
+        lambda _, cell: prepare(plan, cell, roads.by_target[cell.target], source, tools),
+    )
+    tools.progress.stage(f"build {plan.title}")
+    meanwhile = fetching_ahead(plan, ready.done, source, tools) if ahead else contextlib.nullcontext()
+    with meanwhile:
+        built = _compile(plan, ready.done, source, tools)
+    return Outcome(done=built.done, failed=(*ready.failed, *built.failed))
+
+
+def build_cells(
+    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+) -> Outcome[Built]:
+    """The wheel of every cell: the given ones, and those that `build` makes, here or on a cluster.
+
+    `source` may be None when all wheels are given.
+    """
+    given: Outcome[Built] = each_cell(
+        [(cell, roads.given[cell.target]) for cell in plan.cells if cell.target in roads.given],
+        lambda cell, path: take_wheel(plan, cell, path, tools),
+    )
+    made = [cell for cell in plan.cells if cell.target not in roads.given]
+    if source is None or not made:
+        return given
+    built = build(plan, made, roads, source, tools)
+    return Outcome(done=(*given.done, *built.done), failed=(*given.failed, *built.failed))
+
+
+def lock_cells(
+    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+) -> Outcome[Locked]:
+    """The wheel and the lock of every cell."""
+    built = build_cells(plan, roads, source, tools, build)
+    locked: Outcome[Locked] = each_cell(
+        [(one.cell, one) for one in built.done],
+        lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=roads.dependencies)),
+    )
+    return replace(locked, failed=(*built.failed, *locked.failed))
+
+
+def at_once(cells: Iterable[Prepared], jobs: int) -> int:
+    """How many cells to compile beside one another: at most one a job, fewer where nvcc's memory is short."""
+    wanted = list(cells)
+    if any(prepared.cell.cuda for prepared in wanted):
+        jobs = min(jobs, default_jobs(memory_each=NVCC_MEMORY))
+    return min(len(wanted), jobs)
+
+
+def _compile(plan: Plan, cells: tuple[Prepared, ...], source: Source, tools: Tools) -> Outcome[Built]:
+    if len(cells) > 1:
+        return _compile_beside(plan, cells, source, tools)
+    return each_cell(
+        [(prepared.cell, prepared) for prepared in cells],
+        lambda _, prepared: compile_wheel(plan, prepared, source, tools),
+    )
+
+
+def _compile_beside(plan: Plan, cells: tuple[Prepared, ...], source: Source, tools: Tools) -> Outcome[Built]:
+    group = Group(tools.run)
+    workers = at_once(cells, tools.jobs)
+
+    def compile_one(prepared: Prepared) -> Built:
+        own = replace(
+            tools,
+            run=group.run,
+            uv=replace(tools.uv, run=group.run),
+            jobs=tools.jobs // workers,
+            progress=Labelled(tools.progress, prepared.cell.target.name),
+        )
+        return compile_wheel(plan, prepared, source, own)
+
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        futures = [(prepared.cell, pool.submit(compile_one, prepared)) for prepared in cells]
+        return each_cell(futures, lambda _, future: result_of(future))
+    except BaseException:
+        group.end()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+Item = TypeVar("Item")
+
+
+def each_cell(items: Iterable[tuple[Cell, Item]], work: Callable[[Cell, Item], Result]) -> Outcome[Result]:
+    """`work` on each cell and its item; what it raises on purpose is kept beside the cell's name."""
+    done: list[Result] = []
+    failed: list[tuple[Cell, WheelferryError]] = []
+    for cell, item in items:
+        try:
+            done.append(work(cell, item))
+        except WheelferryError as error:
+            failed.append((cell, error))
+    return Outcome(done=tuple(done), failed=tuple(failed))

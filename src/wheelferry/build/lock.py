@@ -1,0 +1,156 @@
+"""Lock: one resolution for the target, every file of it in the store as a wheel."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from wheelferry.build.build import Built
+from wheelferry.build.environment import check_torch_build
+from wheelferry.build.populate import NeedsCompilerError, populate
+from wheelferry.cache.tools import Tools
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.checks import mixed_builds
+from wheelferry.models.lock import Choice, Lock, LockedWheel, choose_files
+from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.wheel_info import filename_parts
+
+
+def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:
+    """The exact wheels for the built wheel's target: it, its torch, and the newest of all else that fits.
+
+    `given` are wheels of dependencies that the user has; they are taken where they fit, and one that nothing
+    requires is told. Raises InputError when nothing fits, or when the index's file would take the place of
+    one that was given, IntegrityError when the index would now give another torch than the one compiled
+    against.
+    """
+    cell = built.cell
+    tools.progress.stage(f"lock {plan.title} for {cell.target.name}")
+    fitting = [path for path in given if not filename_parts(path.name)[2].isdisjoint(cell.target.tags)]
+    with tools.store.workspace("lock") as work:
+        links = work / "built"
+        links.mkdir()
+        tools.store.place(built.wheel.sha256, links / built.wheel.filename)
+        for path in fitting:
+            shutil.copyfile(path, links / path.name)
+        wheels = _lock_wheels(plan, built, fitting, links, work, tools)
+    result = Lock(target=cell.target, wheels=wheels)
+    _require_torch(built, result.wheel("torch"), tools)
+    return result
+
+
+def _version(built: Built) -> Version:
+    return filename_parts(built.wheel.filename)[1]
+
+
+def _pins(built: Built, given: Iterable[Path]) -> list[str]:
+    """What holds the resolution to the torch compiled against and to the wheels that the user has."""
+    pins = [*built.cell.constraints]
+    if built.torch is not None:
+        pins.append(f"torch=={built.torch.version}")
+    for path in given:
+        name, version, _ = filename_parts(path.name)
+        pins.append(f"{name}=={version}")
+    return pins
+
+
+def _lock_wheels(
+    plan: Plan, built: Built, given: Sequence[Path], links: Path, work: Path, tools: Tools
+) -> tuple[LockedWheel, ...]:
+    """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
+    cell, pins = built.cell, _pins(built, given)
+    only_binary: dict[str, str] = {}
+    while True:
+        folder = work / f"uv{len(only_binary)}"
+        try:
+            with tools.progress.task("resolve"):
+                resolution = tools.uv.resolve(
+                    cell.target,
+                    requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
+                    constraints=pins,
+                    find_links=links,
+                    torch_index=cell.torch_index,
+                    only_binary=tuple(only_binary),
+                    interpreter=built.interpreter,
+                    work=folder,
+                )
+        except InputError as error:
+            if only_binary:
+                raise _no_wheel(only_binary, cell, error) from None
+            raise
+        choices = choose_files(resolution, cell.target, base=folder)
+        require_same_build(choices)
+        _require_given(given, choices, cell, tools)
+        tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
+        try:
+            return populate(
+                choices,
+                cell.target,
+                built.interpreter,
+                tools,
+                sdist_constraints=plan.recipe.build.sdist_constraints,
+            )
+        except NeedsCompilerError as error:
+            tools.progress.note(f"{error}; looking for a release that has a wheel")
+            only_binary |= error.packages
+
+
+def _require_given(given: Iterable[Path], choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
+    """Raise InputError when another file is chosen than the one given; name those that nothing requires."""
+    chosen = {choice.name: choice for choice in choices}
+    for path in given:
+        name, version, _ = filename_parts(path.name)
+        choice = chosen.get(name)
+        if choice is None:
+            tools.progress.warn(f"--wheel {path.name} is not used: nothing requires it on {cell.target.name}")
+        elif (choice.filename, choice.url.partition(":")[0]) != (path.name, "file"):
+            raise InputError(
+                f"--wheel {path.name} is given, but the index's {choice.filename} would be taken: its "
+                f"tags are as good for {cell.target.name} or better",
+                hint=f"give the wheel a version of its own, such as {version.public}+here, or leave it away",
+            )
+
+
+def _no_wheel(packages: Mapping[str, str], cell: Cell, error: InputError) -> InputError:
+    named = "\n".join(f"  {name}: {reason}" for name, reason in packages.items())
+    return InputError(
+        f"no wheel for {cell.target.name}, and none can be made here:\n{named}\n{error}",
+        hint="give one with --wheel FILE (`pip wheel` on a machine of the target's kind makes it), make the "
+        "bundle there, or constrain the package with --with",
+    )
+
+
+def _require_torch(built: Built, torch: LockedWheel, tools: Tools) -> None:
+    """Raise unless the locked torch is the one compiled against, and of the build asked for."""
+    if not built.environment_key or built.torch is None:
+        check_torch_build(built.cell, torch, tools)
+    if built.torch is None or torch.sha256 == built.torch.sha256:
+        return
+    if not built.environment_key:
+        raise InputError(
+            f"{built.wheel.filename} was compiled against another torch wheel "
+            f"({built.torch.version}, {built.torch.sha256[:16]}…) than the index's {torch.filename}",
+            hint="take torch from where the builder of the wheel did, with --torch-index URL|DIR",
+        )
+    # so that the next run asks the index again
+    tools.store.forget("environment", built.environment_key)
+    raise IntegrityError(
+        f"the wheel was compiled against torch {built.torch.version}, "
+        f"but the index now gives another file {torch.filename}",
+        hint="run the command again; if it stays so, the index serves two different torch wheels",
+    )
+
+
+def require_same_build(choices: Iterable[Choice]) -> None:
+    """Raise InputError when torch and torchvision are not of the same build."""
+    chosen = {choice.name: (choice.version, choice.filename) for choice in choices}
+    torch, torchvision = NormalizedName("torch"), NormalizedName("torchvision")
+    reason = mixed_builds(chosen[torch], chosen.get(torchvision))
+    if reason:
+        raise InputError(
+            reason,
+            hint="take both from one place: --backend cpu (PyTorch's CPU index), or --torch-index "
+            "with an index or folder that has both",
+        )

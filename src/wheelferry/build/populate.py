@@ -1,0 +1,145 @@
+"""Populate: every file of a resolution into the store; what exists only as an sdist is built first."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+from wheelferry.build.repair import repack_for_target
+from wheelferry.cache.download import Download, download_all
+from wheelferry.cache.store import Entry
+from wheelferry.cache.tools import Tools
+from wheelferry.cache.uv import speaks_of_network
+from wheelferry.errors import BuildError, InputError
+from wheelferry.models.lock import Choice, LockedWheel
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import filename_parts
+from wheelferry.system.interpreters import Interpreter, is_own_platform
+from wheelferry.wheels.archive import unpack
+
+# Part of every sdist's key: raise it when the same sdist would give another wheel.
+_SDIST_FORMAT = 2
+
+
+class NeedsCompilerError(InputError):
+    """Sdists that this machine cannot build for the target; `packages` says of each name why.
+
+    Most need a compiler for the target; the reason is what the build said, which can be something else.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, packages: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.packages = packages or {}
+
+
+def populate(
+    choices: Iterable[Choice],
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    *,
+    sdist_constraints: tuple[str, ...] = (),
+) -> tuple[LockedWheel, ...]:
+    """Bring `choices` into the store and return them as wheels, in name order.
+
+    Sdists are built before any wheel is downloaded: they are small, and what they lack should not cost
+    gigabytes. Raises NeedsCompilerError naming all that do not build for another platform than this
+    machine's, and what downloading and building raise.
+    """
+    chosen = list(choices)
+    sdists = [choice for choice in chosen if choice.is_sdist]
+    entries = _download(sdists, tools)
+    built = _build_sdists(sdists, entries, target, interpreter, tools, sdist_constraints)
+    entries = {**_download([c for c in chosen if not c.is_sdist], tools), **built}
+    return tuple(sorted((locked_wheel(c, entries[c.url]) for c in chosen), key=lambda wheel: wheel.name))
+
+
+def _download(choices: Iterable[Choice], tools: Tools) -> Mapping[str, Entry]:
+    wanted = [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in choices]
+    return download_all(wanted, tools.store, tools.index, tools.progress) if wanted else {}
+
+
+def _build_sdists(
+    choices: Iterable[Choice],
+    entries: Mapping[str, Entry],
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    constraints: tuple[str, ...],
+) -> dict[str, Entry]:
+    """The wheel of each sdist, by its URL."""
+    built: dict[str, Entry] = {}
+    needy: dict[str, str] = {}
+    for choice in choices:
+        try:
+            built[choice.url] = _build_sdist(
+                choice, entries[choice.url], target, interpreter, tools, constraints
+            )
+        except BuildError as error:
+            if is_own_platform(target) or speaks_of_network(str(error)):
+                raise
+            needy[choice.name] = str(error)
+    if needy:
+        firsts = {name: reason.strip().splitlines()[0].rstrip(":") for name, reason in needy.items()}
+        reasons = "; ".join(f"{name} ({first})" for name, first in firsts.items())
+        raise NeedsCompilerError(
+            f"sdists that cannot be built here for {target.platform}: {reasons}", packages=needy
+        )
+    return built
+
+
+def locked_wheel(choice: Choice, entry: Entry) -> LockedWheel:
+    """What a lock says of the wheel `entry` that `choice` gave."""
+    name, version, _ = filename_parts(entry.filename)
+    return LockedWheel(
+        name=name,
+        version=version,
+        filename=entry.filename,
+        sha256=entry.sha256,
+        size=entry.size,
+        origin=_public(choice.url),
+    )
+
+
+def _public(url: str) -> str:
+    """Where a file came from, without the folders of this machine."""
+    return url.rsplit("/", 1)[-1] if url.startswith("file:") else url
+
+
+def _build_sdist(
+    choice: Choice,
+    sdist: Entry,
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    constraints: tuple[str, ...],
+) -> Entry:
+    """The wheel of an sdist, from the store if it was built for this Python and platform before."""
+    identity = json.dumps(
+        [_SDIST_FORMAT, sdist.sha256, target.python, target.platform, interpreter.version, constraints]
+    )
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    with tools.store.lock(f"sdist-{key}"):
+        known = tools.store.recall("sdist", key)
+        if known:
+            return known
+        with tools.progress.task(f"build {choice.filename}"), tools.store.workspace("sdist") as work:
+            source = work / choice.filename
+            tools.store.place(sdist.sha256, source)
+            wheel = tools.uv.build_sdist(
+                source,
+                work / "out",
+                interpreter=interpreter,
+                constraints=constraints,
+                environment={"SOURCE_DATE_EPOCH": "315532800"},
+                log=tools.store.log_path(f"build-{choice.name}"),
+            )
+            if filename_parts(wheel.name)[2].isdisjoint(target.tags):
+                raise BuildError(f"{choice.filename} compiles: it made {wheel.name}")
+            # a pure wheel too: its file modes came from this machine's umask
+            unpack(wheel, work / "tree")
+            wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)
+            entry = tools.store.add(wheel)
+        tools.store.remember("sdist", key, entry)
+        return entry

@@ -1,0 +1,188 @@
+"""Roads: how each cell comes by its wheel, decided before anything is downloaded or compiled."""
+
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from wheelferry.errors import InputError
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import version_of
+from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import WheelInfo, filename_parts
+from wheelferry.system.interpreters import is_own_platform
+from wheelferry.wheels.archive import read_wheel
+
+
+class Road(Enum):
+    """How a cell comes by its wheel."""
+
+    GIVEN = "a wheel that the user has"
+    PYTHON_ONLY = "built here, without compiled ops"
+    NATIVE = "compiled here"
+    STABLE = "compiled here on torch's stable ABI, on Linux also for Windows"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roads:
+    """The road of each target, the project's own wheels that were given, and those of dependencies."""
+
+    by_target: Mapping[Target, Road]
+    given: Mapping[Target, Path]
+    dependencies: tuple[Path, ...] = ()
+
+    @property
+    def need_source(self) -> bool:
+        """Whether anything is built, so that the release's source is needed."""
+        return any(road is not Road.GIVEN for road in self.by_target.values())
+
+
+def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
+    """Decide for every cell of `plan`; `wheels` are files that the user gives.
+
+    Raises InputError for a wheel that serves no target, and for targets that need another machine's
+    compiler, with what can be done about it.
+    """
+    infos = {path: _read(path) for path in dict.fromkeys(wheels)}
+    own = canonicalize_name(plan.recipe.distribution)
+    given: dict[Target, Path] = {}
+    for path in (path for path, info in infos.items() if info.name == own):
+        for cell in _served(plan, path, infos[path]):
+            other = given.setdefault(cell.target, path)
+            if other != path:
+                raise InputError(
+                    f"two wheels are given for {cell.target.name}: {other.name} and {path.name}",
+                    hint="give one for each target",
+                )
+    dependencies = tuple(path for path, info in infos.items() if info.name != own)
+    for path in dependencies:
+        _require_use(plan, path)
+    _require_roads([cell for cell in plan.cells if cell.target not in given])
+    return Roads(
+        by_target={cell.target: _road(cell, given) for cell in plan.cells},
+        given=given,
+        dependencies=dependencies,
+    )
+
+
+def _read(path: Path) -> WheelInfo:
+    if not path.is_file():
+        raise InputError(f"--wheel {path}: no such file", hint="give a wheel (.whl)")
+    return read_wheel(path)
+
+
+def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
+    """The cells that a wheel of the project was built for: by us for just this torch, or by somebody else."""
+    fitting = [cell for cell in plan.cells if _fits(path, cell.target)]
+    if info.stamp is None:
+        cells = [cell for cell in fitting if cell.ops and info.version.public == plan.release.version]
+        wanted = plan.release.version
+        if len({(cell.target.torch, cell.target.backend) for cell in cells}) > 1:
+            names = ", ".join(cell.target.name for cell in cells)
+            raise InputError(
+                f"--wheel {path.name} fits {names}, and does not say for which torch it was compiled",
+                hint="make a bundle for the one it was compiled for; `wheelferry merge` adds the others",
+            )
+    elif stable_abi.is_stable(info.stamp):
+        cells = [cell for cell in fitting if _serves(info, cell, plan)]
+        wanted = f"{plan.release.version}, with torch {stable_abi.FIRST_TORCH} or newer and no CUDA"
+    else:
+        cells = [cell for cell in fitting if str(info.version) == cell.tied_version]
+        wanted = ", ".join(dict.fromkeys(cell.tied_version for cell in fitting))
+    if not cells:
+        reason = f"it is version {info.version}, wanted is {wanted}" if fitting else "its tags fit none"
+        if fitting and info.stamp is None and not any(cell.ops for cell in fitting):
+            reason = "with --without-ops only a wheel that wheelferry built so can be given"
+        raise InputError(
+            f"--wheel {path.name} serves no target: {reason}",
+            hint="its release, Python, platform and torch must be those of a target "
+            f"({', '.join(cell.target.name for cell in plan.cells)})",
+        )
+    return cells
+
+
+def _serves(info: WheelInfo, cell: Cell, plan: Plan) -> bool:
+    """Whether a wheel on the stable ABI is for that release and torch; `take_wheel` looks at its source."""
+    return (
+        cell.ops
+        and cell.cuda is None
+        and stable_abi.serves(Version(cell.target.torch))
+        and info.version.public == plan.release.version
+    )
+
+
+def _fits(path: Path, target: Target) -> bool:
+    return not filename_parts(path.name)[2].isdisjoint(target.tags)
+
+
+def _require_use(plan: Plan, path: Path) -> None:
+    if not any(_fits(path, cell.target) for cell in plan.cells):
+        names = ", ".join(cell.target.name for cell in plan.cells)
+        raise InputError(f"--wheel {path.name} serves no target: its tags fit none of {names}")
+
+
+def _road(cell: Cell, given: Mapping[Target, Path]) -> Road:
+    if cell.target in given:
+        return Road.GIVEN
+    if not cell.ops:
+        return Road.PYTHON_ONLY
+    return Road.STABLE if cell.on_stable_abi else Road.NATIVE
+
+
+def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
+    """Whether ops for the target are compiled here on torch's stable ABI unless the user says otherwise.
+
+    For this machine's own platform the recipe must say that its sources can be; for another one there is no
+    other way.
+    """
+    if not is_own_platform(target):
+        return _closed_across(target) is None
+    suits = stable_abi.serves(Version(target.torch)) and version_of(target.backend) is None
+    return recipe.build.stable_abi and sys.platform == "linux" and suits
+
+
+def _closed_across(target: Target) -> str | None:
+    """Why ops for another platform cannot be compiled here; None when they can."""
+    if not target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return f"this machine is {sys.platform}, {platform.machine()}"
+    if version_of(target.backend):
+        return "CUDA ops for Windows need Windows"
+    if not stable_abi.serves(Version(target.torch)):
+        return f"for Windows they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
+    return None
+
+
+def _closed(cell: Cell) -> str | None:
+    """Why this machine cannot build the cell's wheel; None when it can."""
+    if not cell.ops:
+        return None
+    if not is_own_platform(cell.target):
+        untold = None if cell.on_stable_abi else "for another platform they need torch's stable ABI"
+        return _closed_across(cell.target) or untold
+    if cell.on_stable_abi and sys.platform != "linux":
+        return f"--stable-abi needs Linux, and this machine is {sys.platform}"
+    return None
+
+
+def _require_roads(cells: Iterable[Cell]) -> None:
+    closed = {cell.target: reason for cell in cells if (reason := _closed(cell))}
+    if closed:
+        raise InputError(
+            f"compiled ops for {', '.join(target.name for target in closed)} cannot be built on this "
+            f"machine: {'; '.join(dict.fromkeys(closed.values()))}",
+            hint="\n".join(
+                (
+                    "any of these works:",
+                    "  --wheel FILE, a wheel that was built on such a machine (`wheelferry build` there)",
+                    "  `wheelferry bundle` there, and `wheelferry merge` of its bundle with others here",
+                    "  --without-ops, where the release is of use without them",
+                )
+            ),
+        )

@@ -1,0 +1,1 @@
+"""The folder that travels: what goes into it, and how."""

@@ -1,0 +1,293 @@
+"""Pack: the bundle folder, from what is in the store; the same inputs give the same bytes."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from wheelferry import __version__
+from wheelferry.build.build import Built
+from wheelferry.bundle.assets import CarriedAsset, asset_variables
+from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
+from wheelferry.cache.tools import Tools
+from wheelferry.catalog import LocatedRecipe
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.lock import Lock, LockedWheel, pylock_text, requirements_text
+from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
+from wheelferry.models.plan import Plan, device_code, plan_digest, required_modules
+from wheelferry.models.targets import Target
+from wheelferry.system.files import (
+    clear_leftovers,
+    files_below,
+    folder_aside,
+    require_space,
+    same_file_system,
+    sha256_file,
+)
+from wheelferry.wheels.archive import footprint
+
+README = "README.txt"
+# What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
+SEALED = (README, PYZ, *SCRIPTS)
+_PROBE_README = """\
+This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
+
+    sh install.sh --probe profile.json          on Linux
+    .\\install.cmd --probe profile.json          on Windows
+
+Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
+"""
+CREATED_BY = f"wheelferry {__version__}"
+_HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Locked:
+    """A cell that is ready to be packed: its built wheel and its lock."""
+
+    built: Built
+    lock: Lock
+
+
+def check_output(out: Path) -> None:
+    """Raise InputError unless `out` is absent, an empty folder, or an earlier bundle and nothing else."""
+    if not out.is_dir():
+        if out.exists() or out.is_symlink():
+            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        return
+    clear_leftovers(out / REPORT)
+    names = {path.relative_to(out).as_posix() for path in files_below(out)}
+    if not names:
+        return
+    if NAME not in names:
+        raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
+    manifest = parse_manifest((out / NAME).read_text("utf-8", errors="replace"), file=str(out / NAME))
+    foreign = names - {NAME, SIGNATURE} - {file.path for file in manifest.files}
+    foreign = {name for name in foreign if not name.startswith(f"{REPORT}/")}
+    if foreign:
+        raise InputError(
+            f"{out} is a bundle, but it also holds {', '.join(sorted(foreign)[:5])}, which would be lost",
+            hint="move these files away, or choose another --out",
+        )
+
+
+def pack(
+    plan: Plan,
+    located: LocatedRecipe,
+    commit: str,
+    locked: Iterable[Locked],
+    out: Path,
+    tools: Tools,
+    *,
+    kits: Mapping[Target, Kit],
+    assets: tuple[CarriedAsset, ...] = (),
+) -> Manifest:
+    """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
+
+    `commit` is what identifies the source, `kits` are what the clients of each target install with.
+    """
+    cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
+    tools.progress.stage(f"pack {out}")
+    check_output(out)
+    wheels = _wheels(cells)
+    if not same_file_system(tools.store.root, out.parent):
+        needed = sum(wheel.size for wheel in wheels) + sum(carried.size for carried in assets)
+        require_space(out.parent, needed, purpose="the bundle")
+    with folder_aside(out) as work, tools.progress.task("link wheels", total=len(wheels)) as task:
+        (work / "wheelhouse").mkdir()
+        for wheel in wheels:
+            tools.store.place(wheel.sha256, work / "wheelhouse" / wheel.filename)
+            task.advance()
+        carried = {path: sha256 for cell in cells for path, sha256 in kits[cell.lock.target].files.items()}
+        for path, sha256 in carried.items():
+            (work / path).parent.mkdir(exist_ok=True)
+            tools.store.place(sha256, work / path)
+        entries = [_entry(work, cell, plan, kits[cell.lock.target], single=len(cells) == 1) for cell in cells]
+        _write_smoke(work / "smoke", plan, located)
+        placed = _place_assets(work, assets, tools)
+        manifest = Manifest(
+            recipe=plan.recipe.name,
+            release=plan.release_name,
+            distribution=plan.recipe.distribution,
+            source=plan.recipe.source.place,
+            commit=commit,
+            created_by=CREATED_BY,
+            targets=tuple(entries),
+            files=(),
+            origins={wheel.filename: wheel.origin for wheel in wheels},
+            assets=tuple(one.asset for one in assets),
+            asset_variables=asset_variables(plan.recipe, assets),
+        )
+        # these were hashed on their way out of the store in this very run
+        known = {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
+        return seal(work, manifest, {**known, **carried, **placed})
+
+
+def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
+    """The wheels of all locks, each once; two different files of one name cannot share a wheelhouse."""
+    found: dict[str, LockedWheel] = {}
+    for cell in cells:
+        for wheel in cell.lock.wheels:
+            other = found.setdefault(wheel.filename, wheel)
+            if other.sha256 != wheel.sha256:
+                raise IntegrityError(
+                    f"two different files are called {wheel.filename} "
+                    f"(from {other.origin} and {wheel.origin})",
+                    hint="built from an sdist for two Pythons? the recipe's build.sdist_constraints can pin "
+                    "the tools, so that both give the same bytes; else make two bundles",
+                )
+    return sorted(found.values(), key=lambda wheel: wheel.filename)
+
+
+def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> TargetEntry:
+    """Write a target's lock files; what the manifest says of the target."""
+    requirements = requirements_name(cell.lock.target, single=single)
+    pylock = f"pylock.{cell.lock.target.name}.toml"
+    (work / requirements).write_text(requirements_text(cell.lock), "utf-8", newline="\n")
+    (work / pylock).write_text(pylock_text(cell.lock, created_by="wheelferry"), "utf-8", newline="\n")
+    return TargetEntry(
+        target=cell.lock.target,
+        requirements=requirements,
+        pylock=pylock,
+        built=cell.built.wheel.filename,
+        extensions=required_modules(plan.recipe, cell.built.cell),
+        cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
+        on_stable_abi=cell.built.on_stable_abi,
+        plan=plan_digest(
+            plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
+        ),
+        requested=_requested(cell.built.cell.requirements),
+        footprint=footprint(
+            [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
+            windows=cell.lock.target.is_windows,
+        ),
+        uv=f"tools/{kit.uv.filename}",
+        pip=f"tools/{kit.pip.filename}",
+        runtime=kit.python.runtime if kit.python else None,
+    )
+
+
+def _requested(requirements: Iterable[str]) -> tuple[str, ...]:
+    """What was asked for beside the project itself, without the address of any: it may be of this machine."""
+    found = []
+    for text in requirements:
+        requirement = Requirement(text)
+        requirement.url = None
+        found.append(str(requirement))
+    return tuple(found)
+
+
+def requirements_name(target: Target, *, single: bool) -> str:
+    """The name of a target's requirements file; a target that is alone gets the one everybody knows."""
+    return "requirements.txt" if single else f"requirements.{target.name}.txt"
+
+
+def _place_assets(work: Path, assets: Iterable[CarriedAsset], tools: Tools) -> dict[str, str]:
+    """Link weights and data to their places in the bundle; returns the SHA-256 of each by its path."""
+    for carried in assets:
+        destination = work / carried.asset.path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        tools.store.place(carried.sha256, destination)
+    return {carried.asset.path: carried.sha256 for carried in assets}
+
+
+def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
+    smoke = plan.recipe.smoke
+    shutil.copytree(
+        located.folder / smoke.path,
+        folder,
+        ignore=shutil.ignore_patterns("__pycache__"),
+        copy_function=shutil.copyfile,
+    )
+    shutil.copyfile(_HARNESS, folder / "harness.py")
+    suite = {
+        "format": 1,
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "distribution": plan.recipe.distribution,
+        "imports": smoke.imports,
+        "modules": smoke.modules,
+        "features": plan.release.features,
+        "ops_features": plan.recipe.build.ops_features,
+        "settings": smoke.settings,
+    }
+    (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
+
+
+def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
+    """Write README.txt, the installer and the manifest of the bundle in `work`; returns it with its files.
+
+    `known` holds the SHA-256, by path, of files that need not be hashed again.
+    """
+    # the editor of Windows before release 1809 shows no others as line ends
+    windows = not manifest.targets or any(
+        entry.target.platform.startswith("win") for entry in manifest.targets
+    )
+    (work / README).write_text(_readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
+    write_installer(work)
+    files = []
+    for path in files_below(work):
+        name = path.relative_to(work).as_posix()
+        files.append(File(path=name, size=path.stat().st_size, sha256=known.get(name) or sha256_file(path)))
+    sealed = replace(manifest, files=tuple(files))
+    (work / NAME).write_text(sealed.to_text(), "utf-8", newline="\n")
+    return sealed
+
+
+def _readme(manifest: Manifest) -> str:
+    if not manifest.targets:
+        return _PROBE_README
+    systems = sorted({entry.target.platform.startswith("win") for entry in manifest.targets})
+    install = {
+        True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
+        False: "    sh install.sh          on Linux",
+    }
+    lines = [
+        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
+        "",
+        "Install it, from this folder:",
+        "",
+        *(install[windows] for windows in systems),
+        "",
+        "It says what it found on this machine and asks before it writes anything. --check only looks;",
+        "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
+        "",
+        *(line for windows in systems for line in _usage(".\\" if windows else "./")),
+        "Or without the installer, in an environment of the right Python, one of",
+        "",
+    ]
+    for entry in manifest.targets:
+        lines += [
+            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
+            f"{'' if entry.has_ops else ', without compiled ops'}:",
+            f"    pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
+            f"    uv pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
+            f"    uv pip sync {entry.pylock}",
+            "",
+        ]
+    lines += [
+        "and prove it with its Python:",
+        "",
+        "    python smoke/harness.py --level smoke --out smoke-report",
+        "    python smoke/harness.py --level train --out smoke-report",
+        "",
+        "bundle.json lists every file with its size and SHA-256. `wheelferry verify .` checks all of it.",
+        "bundle.json.sig, where there is one, is its signature. The installer and verify check it with --key",
+        "FILE: a public key that you got by another way than this folder.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _usage(here: str) -> list[str]:
+    """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
+    return [
+        f"    {here}python script.py             run a script in the installed environment",
+        f"    {here}wheelferry --verify train    prove it once more, with a short training run",
+        f"    {here}wheelferry --rollback        go back to the environment before the last installation",
+        f"    {here}wheelferry --uninstall       remove what was installed, and nothing else",
+        "",
+    ]

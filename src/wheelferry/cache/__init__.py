@@ -1,0 +1,1 @@
+"""What is downloaded or built once: the store, downloads, sources, and the tools that fill it."""

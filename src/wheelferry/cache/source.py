@@ -1,0 +1,317 @@
+"""Sources of a release: git clones kept in the store, folders beside a recipe, sdists; substitutions."""
+
+import gzip
+import os
+import posixpath
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from wheelferry.cache.store import Store
+from wheelferry.client.archives import BROKEN, unpack_archive, windows_objection
+from wheelferry.client.errors import Damaged
+from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
+from wheelferry.models.recipe import Release, Substitution
+from wheelferry.system.files import (
+    contained,
+    files_below,
+    remove_tree,
+    rename,
+    sha256_file,
+    tree_hash,
+    write_atomic,
+)
+from wheelferry.system.process import Runner
+
+# git must neither ask for a password on a terminal nor read a hook or filter from the user's set-up
+_GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# Git for Windows is installed with core.autocrlf=true, which would write other bytes than the commit has,
+# and refuses paths of 260 characters unless told otherwise.
+_GIT = ("git", "-c", "core.autocrlf=false", "-c", "core.longpaths=true")
+ON_WINDOWS = os.name == "nt"
+_FIRST_DAY = 315_532_800  # 1980-01-01: a zip file, and so a wheel, knows no day before
+# What unpacking raises for bytes that are not an archive.
+UNREADABLE = (*BROKEN, gzip.BadGzipFile)
+_HOST_HINT = "check the network, or give the source with --source URL|PATH (a bare repository or a checkout)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A release's source, checked against its pin: where it lies, what it is, when it was last changed."""
+
+    location: Path
+    identity: str
+    epoch: int
+    kind: Literal["git", "folder", "sdist"]
+
+
+def clone_release(name: str, release: Release, url: str, store: Store, run: Runner) -> Source:
+    """A bare clone that holds the release's commit, from the store or from `url`.
+
+    Raises IntegrityError when a tag is another commit than the recipe pins, MissingError when the
+    repository cannot be reached, InputError when it does not have the tag.
+    """
+    commit = release.commit or ""
+    git_url = _git_url(url)
+    clone = store.sources / f"{commit}.git"  # whoever had it, a commit is its content
+    with store.lock(clone.name):
+        if not has_commit(clone, commit, run):
+            if clone.exists():
+                remove_tree(clone)
+            with store.workspace("clone") as work:
+                _fetch(name, release, git_url, work / "clone.git", run)
+                store.sources.mkdir(parents=True, exist_ok=True)
+                rename(work / "clone.git", clone)
+    epoch = _git(run, clone, "show", "-s", "--format=%ct", commit, step=f"read the date of {commit}")
+    return Source(location=clone, identity=commit, epoch=int(epoch), kind="git")
+
+
+def folder_release(name: str, release: Release, folder: Path) -> Source:
+    """The folder of a release, after checking that its files are the pinned ones."""
+    if not folder.is_dir():
+        raise InputError(f"{name}: there is no source folder {folder}", hint="see source.path")
+    found = tree_hash(folder)
+    if found != release.tree:
+        raise IntegrityError(
+            f"{name}: the files in {folder} have the tree hash {found}, the recipe pins {release.tree}",
+            hint="restore the folder or, if the change is meant, put the new hash into the recipe",
+        )
+    return Source(location=folder, identity=found, epoch=_FIRST_DAY, kind="folder")
+
+
+def sdist_release(name: str, release: Release, archive: Path, *, origin: str) -> Source:
+    """A release's source archive, after checking that its bytes are the pinned ones and unpack safely.
+
+    `origin` is where the archive came from, for errors. The date is that of its newest file: the same
+    archive gives the same wheel. Raises IntegrityError for another hash, for an archive that cannot be
+    read, and for one that is not a single folder.
+    """
+    found = sha256_file(archive)
+    if found != release.sdist:
+        raise IntegrityError(
+            f"{name}: {origin} has the SHA-256 {found}, the recipe pins {release.sdist}",
+            hint="this is not the archive that the recipe describes; do not build it before you know why",
+        )
+    try:
+        with tarfile.open(archive) as stream:
+            members = stream.getmembers()
+    except UNREADABLE as error:
+        raise IntegrityError(f"{name}: {origin} is not a readable tar archive: {error}") from None
+    _top_folder(members, origin)
+    newest = max((int(member.mtime) for member in members if member.isfile()), default=0)
+    return Source(location=archive, identity=found, epoch=max(newest, _FIRST_DAY), kind="sdist")
+
+
+def _top_folder(members: Iterable[tarfile.TarInfo], origin: str) -> str:
+    """The one folder that every member of an archive lies in; IntegrityError when there is no such folder."""
+    tops: set[str] = set()
+    for member in members:
+        for place in (member.name, *_link_target(member)):
+            path = PurePosixPath(place)
+            if path.is_absolute() or ".." in path.parts or "\\" in place:
+                raise IntegrityError(f"{origin}: {member.name!r} leads out of the source folder")
+            if len(path.parts) < 2 and not member.isdir():
+                raise IntegrityError(f"{origin}: {member.name!r} lies beside the source folder, not in it")
+            tops.update(path.parts[:1])
+    if len(tops) != 1:
+        raise IntegrityError(
+            f"{origin}: holds {len(tops)} folders ({', '.join(sorted(tops)[:5])}), an sdist holds one"
+        )
+    return tops.pop()
+
+
+def _link_target(member: tarfile.TarInfo) -> Iterator[str]:
+    """What a link leads to, counted from the top of the archive; a hard link's name already is."""
+    if member.issym():
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    elif member.islnk():
+        yield member.linkname
+
+
+def longest_path(source: Source, run: Runner) -> int:
+    """How many characters the longest path below the source's folder has."""
+    return max(map(len, _names(source, run)), default=0)
+
+
+def _names(source: Source, run: Runner) -> list[str]:
+    """The paths of all files of a source, from its folder on."""
+    if source.kind == "folder":
+        return [path.relative_to(source.location).as_posix() for path in files_below(source.location)]
+    if source.kind == "sdist":
+        with tarfile.open(source.location) as stream:
+            return [member.name.partition("/")[2] for member in stream.getmembers()]
+    listing = _git(
+        run, source.location, "ls-tree", "-r", "-z", "--name-only", source.identity, step="list the source"
+    )
+    return [name for name in listing.split("\0") if name]
+
+
+def unfit_for_windows(names: Iterable[str]) -> list[str]:
+    """Those of `names` that Windows cannot hold, or not beside one another, each with the reason.
+
+    Windows does not complain: ``nul`` is thrown away, ``readme`` and ``README`` become one file.
+    """
+    found = []
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        for part in name.split("/"):
+            objection = windows_objection(part)
+            if objection:
+                found.append(f"{name}: {objection}")
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            found.append(f"{name}: the same name as {other}")
+    return found
+
+
+def export(source: Source, destination: Path, run: Runner) -> None:
+    """Write the source tree, and nothing else, to the new folder `destination`.
+
+    Raises InputError on Windows for a tree that has names that Windows cannot hold.
+    """
+    unfit = unfit_for_windows(_names(source, run)) if ON_WINDOWS else []
+    if unfit:
+        raise InputError(
+            "the source has files that Windows cannot hold:\n" + "\n".join(unfit),
+            hint="build this release on Linux",
+        )
+    if source.kind == "folder":
+        shutil.copytree(source.location, destination, ignore=shutil.ignore_patterns("__pycache__"))
+    elif source.kind == "sdist":
+        _unpack_sdist(source.location, destination)
+    else:
+        _export_commit(source, destination, run)
+
+
+def _unpack_sdist(archive: Path, destination: Path) -> None:
+    """The archive's one folder as `destination`; what tries to leave it is refused."""
+    aside = destination.with_suffix(".unpacked")
+    try:
+        with tarfile.open(archive) as stream:
+            top = _top_folder(stream.getmembers(), archive.name)
+        unpack_archive(str(archive), str(aside))
+    except (*UNREADABLE, Damaged) as error:
+        raise IntegrityError(f"{archive.name}: cannot be unpacked: {error}") from None
+    rename(aside / top, destination)
+    remove_tree(aside)
+
+
+def _export_commit(source: Source, destination: Path, run: Runner) -> None:
+    archive = destination.with_suffix(".tar")
+    _git(
+        run, source.location, "archive", "--format=tar", "-o", os.fspath(archive), source.identity,
+        step="export the source",
+    )  # fmt: skip
+    destination.mkdir(parents=True)
+    with tarfile.open(archive) as stream:
+        stream.extractall(destination, filter="data")
+    archive.unlink()
+
+
+def substitute(tree: Path, substitutions: tuple[Substitution, ...]) -> None:
+    """Apply token substitutions; InputError names every one that does not match as often as stated."""
+    problems = []
+    for item in substitutions:
+        path = contained(tree, item.file)
+        if not path.is_file():
+            problems.append(f"{item.file}: no such file in the source")
+            continue
+        text = path.read_bytes().decode("utf-8")
+        found = text.count(item.old)
+        if found != item.count:
+            problems.append(f"{item.file}: {item.old!r} occurs {found} times, the recipe says {item.count}")
+            continue
+        write_atomic(path, text.replace(item.old, item.new))
+    if problems:
+        raise InputError(
+            "substitutions do not match the source:\n" + "\n".join(problems),
+            hint="the source is not the release that the recipe describes, or the recipe is wrong",
+        )
+
+
+def _git_url(url: str) -> str:
+    path = Path(url).expanduser()
+    if "://" in url or not path.exists():
+        return url
+    return path.resolve().as_uri()  # as a URL, so that --depth works for local repositories too
+
+
+def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+    if release.tag is None:
+        _fetch_commit(name, release, url, clone, run)
+        return
+    result = run(
+        [*_GIT, "clone", "--quiet", "--bare", "--depth", "1", "--branch", release.tag, url, clone],
+        step=f"clone {url}",
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        check=False,
+        hint="install git",
+    )
+    if result.returncode != 0:
+        if "not found in upstream" in result.output:
+            raise InputError(
+                f"{name}: {url} has no tag {release.tag}", hint="is this the project's repository?"
+            )
+        raise _unreachable(name, url, result.output)
+    found = _git(run, clone, "rev-parse", f"{release.tag}^{{commit}}", step=f"look up {release.tag}")
+    if found != release.commit:
+        raise IntegrityError(
+            f"{name}: tag {release.tag} of {url} is commit {found}, the recipe pins {release.commit}",
+            hint="the tag was moved, or this is another repository; do not build it before you know why",
+        )
+
+
+def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+    environment = {**os.environ, **_GIT_ENVIRONMENT}
+    run([*_GIT, "init", "--quiet", "--bare", clone], step="make a clone", env=environment, hint="install git")
+    result = run(
+        # as a pack, however small, because packs have a checksum
+        [
+            *_GIT, "-c", "fetch.unpackLimit=1", f"--git-dir={clone}",
+            "fetch", "--quiet", "--depth", "1", url, release.commit or "",
+        ],
+        step=f"fetch {url}",
+        env=environment,
+        check=False,
+    )  # fmt: skip
+    if result.returncode != 0:
+        if "not our ref" in result.output or "couldn't find remote ref" in result.output:
+            raise InputError(
+                f"{name}: {url} does not have commit {release.commit}",
+                hint="is this the project's repository?",
+            )
+        raise _unreachable(name, url, result.output)
+
+
+def _unreachable(name: str, url: str, output: str) -> WheelferryError:
+    """A folder that is no repository is the user's mistake; anything else is the host's."""
+    if url.startswith("file:") and "not appear to be a git repository" in output:
+        return InputError(f"{name}: {url} is not a git repository", hint="give a repository or a checkout")
+    return MissingError(f"{name}: cannot fetch from {url}:\n{output.strip()}", hint=_HOST_HINT)
+
+
+def has_commit(clone: Path, commit: str, run: Runner) -> bool:
+    """Whether a clone has the commit, and every byte is what git packed, which git itself seldom asks."""
+    packs = sorted(clone.glob("objects/pack/*.idx"))
+    if not packs:
+        return False
+    look = [*_GIT, f"--git-dir={clone}"]
+    commands = ([*look, "verify-pack", *map(str, packs)], [*look, "cat-file", "-e", f"{commit}^{{tree}}"])
+    return all(
+        run(command, step="look into the clone", check=False, hint="install git").returncode == 0
+        for command in commands
+    )
+
+
+def _git(run: Runner, clone: Path, *arguments: str, step: str) -> str:
+    result = run(
+        [*_GIT, f"--git-dir={clone}", *arguments],
+        step=step,
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        error=MissingError,
+        hint=_HOST_HINT,
+    )
+    return result.output.strip()

@@ -1,0 +1,230 @@
+"""uv, found as a Python dependency: resolving for a target, making environments, building sdists."""
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import uv as uv_package
+
+from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import Interpreter, program_in
+from wheelferry.system.process import Runner
+
+_TORCH_INDEX = "torch-builds"
+
+
+def find_uv() -> Path:
+    """The uv program that was installed with wheelferry."""
+    return Path(uv_package.find_uv_bin())
+
+
+def uv_version() -> str:
+    """Its version: the one that bundles carry for their clients."""
+    return importlib.metadata.version("uv")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uv:
+    """Runs uv with the user's index settings."""
+
+    program: Path
+    run: Runner
+    index: IndexSettings
+
+    def resolve(
+        self,
+        target: Target,
+        *,
+        requirements: Iterable[str],
+        constraints: Iterable[str],
+        find_links: Path | None,
+        interpreter: Interpreter | None,
+        work: Path,
+        torch_index: str | None = None,
+        only_binary: Iterable[str] = (),
+    ) -> str:
+        """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
+
+        torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
+        Of the packages in `only_binary` only releases with a wheel for the target count.
+
+        Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        # named pyproject.toml because uv reads which index serves which package from there alone
+        wanted = work / "pyproject.toml"
+        wanted.write_text(_project_text(target, requirements, torch_index), "utf-8")
+        limits = work / "constraints.txt"
+        limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        result = work / "pylock.toml"
+        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        if torch_index is None:  # uv would leave out torch's index too
+            command += self.index.uv_arguments
+        command += ["--python-version", target.python, "--python-platform", target.uv_platform]
+        for name in only_binary:
+            command += ["--only-binary", name]
+        # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place
+        command += ["--python", interpreter.path if interpreter is not None else sys.executable]
+        environment = self._environment()
+        if find_links is not None:
+            folders = [str(find_links), *self.index.find_links]
+            environment["UV_FIND_LINKS"] = ",".join(folders)
+        outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
+        if outcome.returncode != 0:
+            hint = "choose another torch or Python, or change what was asked for with --with"
+            raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
+        return result.read_text("utf-8")
+
+    def locate_sdist(self, name: str, version: str, *, python: str, work: Path) -> str:
+        """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.
+
+        Raises InputError when the index does not have it for that Python, MissingError when the index
+        cannot be reached.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        wanted = work / "requirements.in"
+        wanted.write_text(f"{name}=={version}\n", "utf-8")
+        result = work / "pylock.toml"
+        # with --no-deps uv does not ask an sdist for its metadata, which would run its build
+        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--no-deps", "--no-binary", name]
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        command += self.index.uv_arguments
+        command += ["--python-version", python]
+        step = f"look up the sdist of {name} {version}"
+        outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)
+        if outcome.returncode != 0:
+            hint = "give the archive itself with --source PATH"
+            raise _resolution_error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
+        return result.read_text("utf-8")
+
+    def fetch_python(self, request: str, work: Path) -> Path:
+        """The archive of a Python from uv's own catalogue (``cpython-3.12-linux-x86_64-gnu``), as published.
+
+        It comes through uv's mirror settings (``UV_PYTHON_INSTALL_MIRROR`` …), and uv checks its hash.
+        Raises MissingError when there is none or the host does not answer.
+        """
+        cache = work / "archives"
+        self.run(
+            [self.program, "python", "install", "--no-bin", "--install-dir", work / "pythons", request],
+            step=f"fetch {request}",
+            env=self._environment({"UV_PYTHON_CACHE_DIR": str(cache)}),
+            error=MissingError,
+            hint="give an archive with --runtime FILE, or a mirror with UV_PYTHON_INSTALL_MIRROR",
+        )
+        (archive,) = [path for path in cache.iterdir() if path.is_file()]
+        return archive
+
+    def make_environment(
+        self, folder: Path, interpreter: Interpreter, wheels: Iterable[Path], *, log: Path, cache: Path
+    ) -> Path:
+        """A virtual environment in `folder` holding exactly `wheels`; returns its python program."""
+        environment = self._environment({"UV_CACHE_DIR": str(cache)})
+        self.run(
+            [self.program, "venv", "--quiet", "--python", interpreter.path, folder],
+            step="make the build environment",
+            env=environment,
+            log=log,
+        )
+        python = program_in(folder)
+        listing = folder / "wheels.txt"
+        listing.write_text("".join(f"{path.as_uri()}\n" for path in wheels), "utf-8")
+        self.run(
+            [
+                self.program,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                python,
+                "--no-deps",
+                "--no-index",
+                "-r",
+                listing,
+            ],
+            step="fill the build environment",
+            env=environment,
+            log=log,
+        )
+        return python
+
+    def build_sdist(
+        self,
+        sdist: Path,
+        out: Path,
+        *,
+        interpreter: Interpreter,
+        constraints: Iterable[str],
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> Path:
+        """Build one wheel from `sdist` in isolation (its build requirements come from the index)."""
+        out.mkdir(parents=True, exist_ok=True)
+        limits = out / "build-constraints.txt"
+        limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        self.run(
+            [
+                self.program, "build", "--wheel", "--quiet", "--python", interpreter.path,
+                "--build-constraints", limits, "--out-dir", out, sdist,
+            ],
+            step=f"build {sdist.name}",
+            env=self._environment(environment),
+            log=log,
+        )  # fmt: skip
+        wheels = list(out.glob("*.whl"))
+        if len(wheels) != 1:
+            raise BuildError(f"build {sdist.name}: made {len(wheels)} wheels instead of one; see {log}")
+        return wheels[0]
+
+    def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        # a virtual environment that happens to be active must not leak into what is resolved
+        inherited = {
+            k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+        }
+        return {**inherited, "UV_NO_PROGRESS": "1", **self.index.uv_environment(), **(extra or {})}
+
+
+def _project_text(target: Target, requirements: Iterable[str], torch_index: str | None) -> str:
+    """A project that depends on `requirements`, for uv to resolve."""
+    document: dict[str, Any] = {
+        "project": {
+            "name": "wheelferry-resolution",
+            "version": "0",
+            "requires-python": f"=={target.python}.*",
+            "dependencies": list(requirements),
+        }
+    }
+    if torch_index is not None:
+        folder = Path(torch_index)
+        index: dict[str, Any] = {"name": _TORCH_INDEX, "url": torch_index, "explicit": True}
+        if folder.is_dir():
+            index |= {"url": str(folder.resolve()), "format": "flat"}
+        sources = {name: {"index": _TORCH_INDEX} for name in ("torch", "torchvision")}
+        document["tool"] = {"uv": {"index": [index], "sources": sources}}
+    return tomli_w.dumps(document)
+
+
+_NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
+
+
+def speaks_of_network(output: str) -> bool:
+    """Whether uv says that it could not reach somebody."""
+    return any(sign in output for sign in _NETWORK)
+
+
+def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:
+    text = f"{failure}:\n{output.strip()}"
+    if speaks_of_network(output):
+        return MissingError(
+            text, hint="check the network, the proxy and pip's index settings (pip config list)"
+        )
+    if "hash" in output.lower() and "mismatch" in output.lower():
+        return MissingError(text, hint="the index's answer does not match its own hashes")
+    return InputError(text, hint=hint)

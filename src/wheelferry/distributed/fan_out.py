@@ -1,0 +1,272 @@
+"""Fan out: the cells of a plan, each made by a worker of a Dask cluster, its wheel brought into the store."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from wheelferry.build.build import Built, stamped_architectures
+from wheelferry.build.cells import Outcome, each_cell
+from wheelferry.build.strategy import Roads
+from wheelferry.cache.source import Source
+from wheelferry.cache.store import Store
+from wheelferry.cache.tools import Tools
+from wheelferry.distributed.cluster import Task, Worker
+from wheelferry.distributed.source_archive import Parcel, pack_source
+from wheelferry.distributed.worker import Made, Order, describe_builder, fill
+from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
+from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.targets import Target
+from wheelferry.progress import Progress
+from wheelferry.system.files import contained
+from wheelferry.system.interpreters import Interpreter, find_interpreter
+
+# What must be the same on all workers and here: the code, and the system that it decides for.
+_COMMON = ("wheelferry", "system")
+_HERE = "this machine's store"
+
+
+class Workers(Protocol):
+    """What is needed of a cluster; `wheelferry.distributed.cluster.Cluster` is one."""
+
+    address: str
+
+    def workers(self) -> tuple[Worker, ...]:
+        """The workers that are there now."""
+        ...
+
+    def ask(self, function: Callable[[], object]) -> Mapping[str, object]:
+        """What `function` returns on each worker, or the exception that it ended with."""
+        ...
+
+    def share(self, value: object, *, name: str) -> object:
+        """Something that many tasks need."""
+        ...
+
+    def start(self, task: Task) -> None:
+        """Have the task done by some worker."""
+        ...
+
+    def finished(self) -> Iterator[tuple[Task, object]]:
+        """Each started task as it ends, with its result or error."""
+        ...
+
+
+def fan_out(
+    plan: Plan,
+    cells: Sequence[Cell],
+    roads: Roads,
+    source: Source,
+    tools: Tools,
+    *,
+    cluster: Workers,
+    builders: int = 1,
+    jobs: int | None = None,
+    work: Callable[[Order, Parcel], Made | WheelferryError] = fill,
+) -> Outcome[Built]:
+    """The wheels of `cells`, as `stages.cells.build_here` makes them, each by a worker of the cluster.
+
+    With more than one of `builders` so many workers make each wheel, and must agree. `jobs` is how many
+    compilations a cell may run at once, None for what the worker's machine allows; `work` is what a worker
+    does. Raises MissingError when a worker cannot build for us, InputError for more builders than workers.
+    """
+    workers = cluster.workers()
+    tools.progress.stage(f"build {plan.title} with {cluster.address}, workers: {len(workers)}")
+    if builders > len(workers):
+        raise InputError(
+            f"--builders {builders} needs as many workers, {cluster.address} has {len(workers)}",
+            hint=f"start more: dask worker {cluster.address} --nthreads 1",
+        )
+    facts = _ask(cluster, workers, tools.progress)
+    # the lock will need them, on this machine, for sdists
+    found: Outcome[tuple[Cell, Interpreter]] = each_cell(
+        [(cell, cell) for cell in cells],
+        lambda cell, _: (cell, find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)),
+    )
+    parcel = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
+    under_way: dict[str, _Item] = {}
+    done: dict[Target, Built] = {}
+    failed = [*found.failed]
+
+    def begin(item: _Item) -> None:
+        under_way[item.name] = item
+        avoided = frozenset(made.worker for made in item.made)
+        cluster.start(Task(name=item.name, function=work, arguments=(item.order, parcel), avoided=avoided))
+
+    held, beside = tools.store.keys("build"), _tasks_by_host(workers)
+    for cell, interpreter in found.done:
+        order = Order(
+            plan=replace(plan, cells=(cell,), assets=()),
+            road=roads.by_target[cell.target],
+            held=held,
+            anew=False,
+            jobs=jobs,
+            beside=beside,
+            cuda_home=tools.cuda_home,
+        )
+        begin(_Item(order=order, interpreter=interpreter))
+    with tools.progress.task("build", total=len(under_way)) as task:
+        for finished, result in cluster.finished():
+            item = under_way.pop(finished.name)
+            try:
+                item = _receive(item, result, facts, tools)
+                if len(item.made) < builders:
+                    begin(item)
+                    continue
+                done[item.cell.target] = _accept(item, tools)
+            except WheelferryError as error:
+                failed.append((item.cell, error))
+            task.advance()
+    ordered = (done[cell.target] for cell in cells if cell.target in done)
+    return Outcome(done=tuple(ordered), failed=tuple(failed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Item:
+    """A cell under way, and what was made of it so far: by one worker, and by others to compare."""
+
+    order: Order
+    interpreter: Interpreter
+    made: tuple[Made, ...] = ()
+
+    @property
+    def cell(self) -> Cell:
+        return self.order.cell
+
+    @property
+    def name(self) -> str:
+        """Unique to what is asked for: two who order the same have it done once."""
+        digest = hashlib.sha256(repr((self.order, len(self.made))).encode()).hexdigest()
+        return f"wheelferry-{self.cell.target.name}-{digest[:32]}"
+
+
+def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Mapping[str, Mapping[str, str]]:
+    """What decides which wheels each worker makes; a worker that is no help to this machine is an error."""
+    answers = cluster.ask(describe_builder)
+    own = describe_builder()
+    problems = []
+    facts: dict[str, Mapping[str, str]] = {}
+    for address, answer in sorted(answers.items()):
+        if not isinstance(answer, Mapping):
+            problems.append(f"{address}: {answer!r}")
+            continue
+        facts[address] = answer
+        problems += [
+            f"{address}: {name} {answer.get(name)}, here {own[name]}"
+            for name in _COMMON
+            if answer.get(name) != own[name]
+        ]
+    if problems:
+        raise MissingError(
+            "workers that cannot build for this machine:\n" + "\n".join(problems),
+            hint=f"install wheelferry[dask]=={own['wheelferry']} for them, on {own['system']}",
+        )
+    for line in differing(facts):
+        progress.warn(f"the workers differ, so their wheels may have other keys; {line}")
+    for worker in workers:
+        if worker.threads > 1 and not worker.declared:
+            progress.warn(f"{worker.address} builds {worker.threads} cells at once; with --nthreads 1 one")
+    return facts
+
+
+def differing(answers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """One line for each thing that is not the same for all: ``glibc: 2.36 (a, b); 2.39 (c)``."""
+    for name in dict.fromkeys(name for answer in answers.values() for name in answer):
+        holders: dict[str, list[str]] = {}
+        for who, answer in answers.items():
+            holders.setdefault(answer.get(name, "none"), []).append(who)
+        if len(holders) > 1:
+            yield f"{name}: " + "; ".join(f"{what} ({', '.join(who)})" for what, who in holders.items())
+
+
+def _tasks_by_host(workers: Iterable[Worker]) -> Mapping[str, int]:
+    """How many cells each machine may build at once."""
+    count: Counter[str] = Counter()
+    for worker in workers:
+        count[worker.host] += 1 if worker.declared else worker.threads
+    return dict(count)
+
+
+def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]], tools: Tools) -> _Item:
+    """The item with one more result, which must agree with those before it; the next one is built anew."""
+    if isinstance(result, WheelferryError):
+        raise result
+    if not isinstance(result, Made):
+        raise IntegrityError(f"a worker answered with {type(result).__name__}, not with a wheel")
+    known = tools.store.recall("build", result.key)
+    if result.wheel is None:
+        if known is None:
+            # what the store remembered is gone, or was damaged: then the bytes are needed
+            return replace(item, order=replace(item.order, held=()))
+        tools.progress.note(f"{known.filename} is in the store")
+        made = replace(result, wheel=known, worker=_HERE)
+    else:
+        _bring(result, tools.store)
+        tools.progress.note(f"{result.wheel.filename} from {result.worker}, {result.seconds:.0f} s")
+        made = replace(result, data=None)
+        if known is not None:
+            _require_same(item.cell, replace(made, wheel=known, worker=_HERE), made, facts)
+    for earlier in item.made:
+        _require_same(item.cell, earlier, made, facts)
+        if earlier.worker == made.worker:
+            tools.progress.warn(f"{item.cell.target.name}: {made.worker} was left alone and built it twice")
+    return replace(item, made=(*item.made, made), order=replace(item.order, anew=True))
+
+
+def _bring(made: Made, store: Store) -> None:
+    """Put the bytes of a worker's wheel into the store; IntegrityError when they are not what it says."""
+    if made.wheel is None or made.data is None:
+        raise IntegrityError(f"{made.worker} sent no wheel for {made.key}")
+    with store.workspace("brought") as work:
+        file = contained(work, made.wheel.filename)
+        file.write_bytes(made.data)
+        try:
+            store.add(file, expected=made.wheel.sha256)
+        except IntegrityError as error:
+            raise IntegrityError(f"from {made.worker}: {error}", hint="run the command again") from None
+
+
+def _require_same(cell: Cell, one: Made, other: Made, facts: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise IntegrityError unless both made the same bytes, MissingError when they cannot be compared."""
+    who = {made.worker: _identity(made) for made in (one, other)}
+    if one.key != other.key:
+        raise MissingError(
+            f"{cell.target.name}: {one.worker} and {other.worker} cannot be compared, they build with "
+            "different things:\n" + "\n".join(differing(who)),
+            hint="give all workers the same system image and index, or leave --builders away",
+        )
+    if one.wheel is None or other.wheel is None or one.wheel.sha256 == other.wheel.sha256:
+        return
+    unlike = list(differing({name: facts[name] for name in who if name in facts}))
+    raise IntegrityError(
+        f"{cell.target.name}: two builders of {one.wheel.filename}, build key {one.key}, disagree:\n"
+        f"{one.worker}: SHA-256 {one.wheel.sha256}\n{other.worker}: SHA-256 {other.wheel.sha256}"
+        + "".join(f"\nthe workers differ in {line}" for line in unlike),
+        hint="do not ship it before you know why; `wheelferry cache verify` on each side finds a damaged "
+        "store, --builders 2 builds anew on two workers",
+    )
+
+
+def _identity(made: Made) -> Mapping[str, str]:
+    """What a build key is of, as far as builders can differ: each tool and each wheel by its name."""
+    tools = {f"tool {number}": part for number, part in enumerate(made.toolchain.split("; "), 1)}
+    return {**tools, **made.inputs}
+
+
+def _accept(item: _Item, tools: Tools) -> Built:
+    """The cell's wheel, remembered under its key, as if it had been built here."""
+    made = item.made[0]
+    if made.wheel is None:
+        raise IntegrityError(f"{made.worker} sent no wheel for {made.key}")
+    if tools.store.recall("build", made.key) is None:
+        tools.store.remember("build", made.key, made.wheel)
+    return Built(
+        cell=item.cell,
+        wheel=made.wheel,
+        torch=made.torch,
+        on_stable_abi=made.on_stable_abi,
+        environment_key=made.environment_key,
+        interpreter=item.interpreter,
+        cuda_architectures=stamped_architectures(tools.store.path(made.wheel.sha256)),
+    )

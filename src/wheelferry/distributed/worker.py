@@ -1,0 +1,144 @@
+"""Orders: a cell that another machine prepares and compiles, and what comes back; `fill` runs on a worker."""
+
+import platform
+import sys
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wheelferry import __version__
+from wheelferry.build.build import CompiledAgainst, compile_wheel, prepare
+from wheelferry.build.strategy import Road
+from wheelferry.cache.store import Entry
+from wheelferry.cache.tools import Tools, default_jobs, open_tools
+from wheelferry.distributed.cluster import own_address, own_host, while_wanted
+from wheelferry.distributed.source_archive import Parcel, unpack_source
+from wheelferry.errors import MissingError, WheelferryError, refused_by_machine
+from wheelferry.models.plan import Cell, Plan
+from wheelferry.progress import Silent
+from wheelferry.system.process import Group, run
+from wheelferry.toolchains import linux, mingw
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One cell to build, with all that this takes except the source, which travels once for all cells.
+
+    `plan` has this cell alone. The bytes of wheels whose build key is in `held` are not needed; with `anew`
+    no store's wheel counts. `beside` says how many tasks each host may have at once, to share its cores when
+    `jobs` is None. `version` is that of the wheelferry that ordered.
+    """
+
+    plan: Plan
+    road: Road
+    held: tuple[str, ...]
+    anew: bool
+    jobs: int | None
+    beside: Mapping[str, int]
+    cuda_home: Path | None
+    version: str = __version__
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that is ordered."""
+        return self.plan.cells[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What a worker made of an order: the wheel under its build key, and what the key is of.
+
+    `wheel` and `data` are None when the key is among those held. `inputs` are the hashes of the wheels it was
+    built in, by file name; `seconds` is how long it took.
+    """
+
+    key: str
+    toolchain: str
+    inputs: Mapping[str, str]
+    wheel: Entry | None
+    data: bytes | None
+    torch: CompiledAgainst | None
+    on_stable_abi: bool
+    environment_key: str
+    worker: str
+    seconds: float
+
+
+def describe_builder() -> Mapping[str, str]:
+    """What decides which wheels this machine makes, apart from its Pythons."""
+    facts = {
+        "wheelferry": __version__,
+        "system": f"{sys.platform} {platform.machine()}",
+        "glibc": platform.libc_ver()[1] or "none",
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }
+    try:
+        facts["compiler"] = linux.toolchain_identity(run)
+    except MissingError as error:
+        facts["compiler"] = f"none ({error})"
+    try:
+        facts["mingw-w64"] = mingw.find(run).version
+    except MissingError:
+        facts["mingw-w64"] = "none"
+    return facts
+
+
+def fill(order: Order, parcel: Parcel) -> Made | WheelferryError:
+    """Prepare and compile the cell, on a worker, with its own store and package index.
+
+    Ends early when nobody waits for it any more. What `prepare` and `compile_wheel` raise bears the worker's
+    name. MissingError is raised, also when this is another wheelferry than the one that ordered: Dask tries
+    again, maybe elsewhere. Other errors are returned: they would come again.
+    """
+    started = time.monotonic()
+    try:
+        _require_version(order)
+        group = Group(run)
+        with while_wanted(group.end):
+            return _fill(order, parcel, _open_tools(order, group), started)
+    except WheelferryError as error:
+        error.args = (f"{error} [worker {own_address()}]",)
+        if isinstance(error, MissingError):
+            raise
+        return error
+    except OSError as error:
+        refusal = refused_by_machine(error)
+        if refusal is None:
+            raise
+        raise MissingError(f"{refusal} [worker {own_address()}]", hint=refusal.hint) from None
+
+
+def _require_version(order: Order) -> None:
+    if order.version != __version__:
+        raise MissingError(
+            f"this worker has wheelferry {__version__}, the order is from {order.version}",
+            hint="install one version everywhere",
+        )
+
+
+def _open_tools(order: Order, group: Group) -> Tools:
+    share = max(1, default_jobs() // order.beside.get(own_host(), 1))
+    tools = open_tools(run, Silent(), jobs=order.jobs or share, cuda_home=order.cuda_home)
+    return replace(tools, run=group.run, uv=replace(tools.uv, run=group.run))
+
+
+def _fill(order: Order, parcel: Parcel, tools: Tools, started: float) -> Made:
+    source = unpack_source(parcel, tools.store, tools.run)
+    prepared = prepare(order.plan, order.cell, order.road, source, tools)
+    built = None
+    if order.anew or prepared.key not in order.held:
+        built = compile_wheel(order.plan, prepared, source, tools, anew=order.anew)
+    return Made(
+        key=prepared.key,
+        toolchain=prepared.toolchain,
+        inputs={wheel.filename: wheel.sha256 for wheel in prepared.environment.wheels},
+        wheel=built.wheel if built else None,
+        data=tools.store.path(built.wheel.sha256).read_bytes() if built else None,
+        torch=None if prepared.stable else prepared.torch,
+        on_stable_abi=prepared.stable is not None,
+        environment_key=prepared.environment.key,
+        worker=own_address(),
+        seconds=time.monotonic() - started,
+    )

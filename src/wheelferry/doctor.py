@@ -1,0 +1,212 @@
+"""Doctor: can this machine build and prove bundles? Looks, never changes anything."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import requests
+
+from wheelferry.cache.tools import Tools
+from wheelferry.client.profile import long_paths
+from wheelferry.errors import MissingError
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import Cuda
+from wheelferry.system.files import human_size
+from wheelferry.system.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.system.sandbox import open_sandbox
+from wheelferry.toolchains import mingw, native
+from wheelferry.toolchains.cuda_toolkit import toolkit_version
+from wheelferry.verification.runner import SETUP, require_wine
+
+# A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
+COMFORTABLE_SPACE = 15_000_000_000
+# Any compiler does for it: what a newer torch wants is said when one is asked for.
+_ANY_TORCH = "1.8.0"
+PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is in order, whether nothing works without it, and what to do."""
+
+    subject: str
+    good: bool
+    blocking: bool
+    seen: str
+    advice: str = ""
+
+
+def examine(tools: Tools) -> list[Finding]:
+    """Look at everything a bundle needs."""
+    looks: tuple[Callable[[Tools], Finding], ...] = (
+        _compiler,
+        _cuda,
+        _git,
+        _pythons,
+        _index,
+        _disk,
+        _sandbox,
+    )
+    here = [_long_paths()] if native.ON_WINDOWS else [_compiler_for_windows(tools), _wine(tools)]
+    return [*(look(tools) for look in looks), *here]
+
+
+def _compiler(tools: Tools) -> Finding:
+    try:
+        seen = native.find_compiler(tools.run, torch=_ANY_TORCH, cuda=None).identity
+    except MissingError as error:
+        return Finding(
+            subject="C++ compiler", good=False, blocking=True, seen=str(error), advice=error.hint or ""
+        )
+    if not native.ON_WINDOWS:
+        seen += f"; glibc 2.{host_glibc_minor()}"
+    return Finding(subject="C++ compiler", good=True, blocking=False, seen=seen)
+
+
+def _cuda(tools: Tools) -> Finding:
+    """CUDA 13 needs nothing here but a host compiler; older ones need their toolkit."""
+    subject = "CUDA"
+    newest = Cuda(version="13.0")
+    home = tools.cuda_home or (Path(os.environ["CUDA_HOME"]) if os.environ.get("CUDA_HOME") else None)
+    try:
+        native.find_compiler(tools.run, torch=_ANY_TORCH, cuda=newest)
+        seen = "CUDA 13 and later: compiler from PyPI"
+        if home is not None:
+            seen += f"; {home}: CUDA {toolkit_version(home, tools.run)}"
+    except MissingError as error:
+        return Finding(
+            subject=subject, good=False, blocking=False, seen=str(error), advice=error.hint or "set CUDA_HOME"
+        )
+    if home is None:
+        seen += "; older: none (set CUDA_HOME or give --cuda-home)"
+    return Finding(subject=subject, good=True, blocking=False, seen=seen)
+
+
+def _git(tools: Tools) -> Finding:
+    try:
+        seen = tools.run(["git", "--version"], step="ask git", error=MissingError).output.strip()
+    except MissingError as error:
+        return Finding(
+            subject="git",
+            good=False,
+            blocking=False,
+            seen=str(error),
+            advice="install git (the sample works without)",
+        )
+    return Finding(subject="git", good=True, blocking=False, seen=seen)
+
+
+def _pythons(tools: Tools) -> Finding:
+    found: list[str] = []
+    bare: list[str] = []
+    for python in PYTHONS:
+        try:
+            interpreter = find_interpreter(python, tools.run, uv=tools.uv.program)
+        except MissingError:
+            continue
+        (found if interpreter.can_compile else bare).append(interpreter.version)
+    seen = f"with headers: {', '.join(found) or 'none'}"
+    if bare:
+        seen += f"; without headers (cannot build): {', '.join(bare)}"
+    return Finding(
+        subject="Pythons",
+        good=bool(found),
+        blocking=not found,
+        seen=seen,
+        advice="" if found else "install one with headers, for example: uv python install 3.12",
+    )
+
+
+def _index(tools: Tools) -> Finding:
+    url = (tools.index.index_url or "https://pypi.org/simple").rstrip("/") + "/packaging/"
+    try:
+        with tools.index.session() as session:
+            response = session.get(
+                url,
+                timeout=15,
+                auth=tools.index.auth_for(url),
+                verify=not tools.index.trusts(url) and session.verify,
+            )
+        good, seen = response.ok, f"answers {response.status_code}"
+    except requests.RequestException as error:
+        good, seen = False, f"no answer ({type(error).__name__})"
+    if tools.index.no_index:
+        good, seen = bool(tools.index.find_links), "pip is told to use no index, only find-links"
+    return Finding(
+        subject="package index",
+        good=good,
+        blocking=not good,
+        seen=seen,
+        advice="" if good else "check the network and `pip config list`",
+    )
+
+
+def _disk(tools: Tools) -> Finding:
+    folder = tools.store.root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    good = free >= COMFORTABLE_SPACE
+    return Finding(
+        subject="disk",
+        good=good,
+        blocking=False,
+        seen=f"{human_size(free)} free at {tools.store.root}",
+        advice=""
+        if good
+        else f"a CUDA torch wants {human_size(COMFORTABLE_SPACE)}; set WHEELFERRY_CACHE to a larger disk",
+    )
+
+
+def _long_paths() -> Finding:
+    allowed = bool(long_paths())
+    return Finding(
+        subject="long paths",
+        good=allowed,
+        blocking=False,
+        seen="allowed" if allowed else "Windows ends paths at 260 characters",
+        advice=""
+        if allowed
+        else "builds use a short folder by themselves; to install torch below a long one, set "
+        r"LongPathsEnabled to 1 in HKLM\SYSTEM\CurrentControlSet\Control\FileSystem",
+    )
+
+
+def _compiler_for_windows(tools: Tools) -> Finding:
+    """What compiles ops for Windows; without it bundles for Windows need --wheel or --without-ops."""
+    subject = "mingw-w64"
+    try:
+        found = mingw.find(tools.run)
+    except MissingError as error:
+        advice = f"for --platform win_amd64: {error.hint}"
+        return Finding(subject=subject, good=False, blocking=False, seen=str(error), advice=advice)
+    seen = f"GCC {found.version}: CPU ops for Windows, torch {stable_abi.FIRST_TORCH} and later"
+    return Finding(subject=subject, good=True, blocking=False, seen=seen)
+
+
+def _wine(tools: Tools) -> Finding:
+    """What --runner wine needs; without it bundles for Windows can be made, and read, but not tried."""
+    try:
+        wine, compiler = require_wine(tools)
+    except MissingError as error:
+        return Finding(
+            subject="Wine", good=False, blocking=False, seen=str(error), advice=f"for --runner wine: {SETUP}"
+        )
+    seen = f"{wine.version}, GCC {compiler.version} of mingw-w64: --runner wine tries bundles for Windows"
+    return Finding(subject="Wine", good=True, blocking=False, seen=seen)
+
+
+def _sandbox(tools: Tools) -> Finding:
+    with TemporaryDirectory() as home:
+        sandbox = open_sandbox(Path(home), tools.run)
+    seen = sandbox.kind if sandbox.isolated else f"none: {sandbox.evidence.get('reason')}"
+    return Finding(
+        subject="sandbox",
+        good=sandbox.isolated,
+        blocking=False,
+        seen=seen,
+        advice="" if sandbox.isolated else "verification will run with the network in reach, and say so",
+    )

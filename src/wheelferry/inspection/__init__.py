@@ -1,0 +1,1 @@
+"""What a bundle holds: contents, licences, bill of materials, known vulnerabilities."""

@@ -1,0 +1,1 @@
+"""Which cells work: recorded, shown, and built by CI."""

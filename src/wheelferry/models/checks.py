@@ -1,0 +1,436 @@
+"""The static checks of a bundle: a closed set of codes, and the decisions behind them. No I/O."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.tags import Tag
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
+from wheelferry.models import stable_abi
+from wheelferry.models.lock import LockedWheel
+from wheelferry.models.manifest import DeviceCode, File, TargetEntry
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import WheelInfo, path_length
+
+_MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
+
+
+class Code(Enum):
+    """What can be wrong with a bundle. The value is the sentence that explains the code."""
+
+    MANIFEST = "the manifest is not the text wheelferry wrote"
+    SIGNATURE = "the manifest is not signed as it should be"
+    FILE_MISSING = "a file of the manifest is not there"
+    FILE_CHANGED = "a file's bytes are not the manifest's"
+    FILE_UNLISTED = "a file is there that the manifest does not list"
+    REPORT_CHANGED = "an earlier report was altered after it was written"
+    LOCK_UNREADABLE = "a lock file cannot be read"
+    LOCK_DISAGREES = "requirements and pylock say different things"
+    LOCK_HASH = "the lock's hash is not the wheel's"
+    WHEEL_MISSING = "the lock names a wheel that is not in the wheelhouse"
+    WHEEL_UNLOCKED = "a wheel is in no lock"
+    WHEEL_UNREADABLE = "a wheel cannot be read"
+    RECORD = "a wheel's contents are not what its RECORD says"
+    NAME = "a wheel's file name and its metadata differ"
+    TAGS = "a wheel's file name and its WHEEL file give different tags"
+    PLATFORM = "a wheel does not fit the target"
+    PYTHON = "a wheel does not allow the target's Python"
+    REQUIREMENT = "a requirement is not satisfied inside the bundle"
+    UNREQUIRED = "a wheel that nothing on the target requires"
+    TORCH = "the built wheel is not tied to the torch of the lock"
+    OPS = "a compiled module is missing"
+    CUDA = "code for a GPU that the target promises is missing"
+    BUILDS = "torch and torchvision are of different builds"
+    GLIBC = "a compiled module needs a newer glibc than the target has"
+    LIBRARY = "a compiled module needs a library that nobody brings"
+    MACHINE = "a compiled module is not for the target's system and processor"
+    PATH_LENGTH = "a file's path would be too long for Windows"
+    SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
+    INSTALL = "the installation failed"
+    DISAGREES = "plain pip would not install what the bundle's installer installed"
+    NETWORK = "the sandbox could reach a network"
+    CONFLICT = "pip check found a conflict"
+    IMPORT = "a module cannot be imported"
+    ASSET = "weights or data are not where the project looks for them"
+    CHECK = "a check of the smoke suite failed"
+    CRASH = "the smoke suite ended without saying how"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong: its code, the file (or check) concerned, and what was seen."""
+
+    code: Code
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message} [{self.code.name}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """What is all right on some clients or in most uses only: the file concerned, and why."""
+
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+def compare_files(listed: Iterable[File], found: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
+    """The manifest's files against those on disk (size in bytes and SHA-256 by path)."""
+    by_path = {file.path: file for file in listed}
+    for path, file in by_path.items():
+        if path not in found:
+            yield Problem(code=Code.FILE_MISSING, file=path, message="is missing")
+            continue
+        size, sha256 = found[path]
+        if size != file.size:
+            message = f"has {size} bytes, the manifest says {file.size}"
+            yield Problem(code=Code.FILE_CHANGED, file=path, message=message)
+        elif sha256 != file.sha256:
+            message = f"SHA-256 is {sha256[:16]}…, the manifest says {file.sha256[:16]}…"
+            yield Problem(code=Code.FILE_CHANGED, file=path, message=message)
+    for path in sorted(set(found) - set(by_path)):
+        yield Problem(code=Code.FILE_UNLISTED, file=path, message="is not in the manifest")
+
+
+def compare_locks(
+    entry: TargetEntry,
+    pins: Mapping[NormalizedName, tuple[Version, str]],
+    pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+    wheelhouse: Mapping[str, str],
+) -> Iterator[Problem]:
+    """requirements against pylock against the wheels' hashes by path (``wheelhouse/x.whl``)."""
+    for name in sorted(set(pins) ^ set(pylock)):
+        only, other = (
+            (entry.requirements, entry.pylock) if name in pins else (entry.pylock, entry.requirements)
+        )
+        yield Problem(code=Code.LOCK_DISAGREES, file=only, message=f"has {name}, {other} has not")
+    for name in sorted(set(pins) & set(pylock)):
+        version, sha256 = pins[name]
+        other_version, path, other_sha256 = pylock[name]
+        if version != other_version:
+            message = f"{name} is {version}, {entry.pylock} says {other_version}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=entry.requirements, message=message)
+        if sha256 != other_sha256:
+            message = f"{name} has another hash than in {entry.pylock}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=entry.requirements, message=message)
+        if path not in wheelhouse:
+            yield Problem(code=Code.WHEEL_MISSING, file=path, message=f"is missing; {entry.pylock} names it")
+        else:
+            for lock, stated in ((entry.requirements, sha256), (entry.pylock, other_sha256)):
+                if wheelhouse[path] != stated:
+                    message = f"SHA-256 is {wheelhouse[path][:16]}…, {lock} says {stated[:16]}…"
+                    yield Problem(code=Code.LOCK_HASH, file=path, message=message)
+
+
+def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[Tag]) -> Iterator[Problem]:
+    """A wheel's own statements against its file name.
+
+    torch up to 2.0 was published as manylinux1 with ``linux_x86_64`` in its WHEEL file: a plain linux
+    tag there counts for any manylinux tag of the same architecture.
+    """
+    path = f"wheelhouse/{wheel.filename}"
+    if (info.name, info.version) != (wheel.name, wheel.version):
+        message = f"metadata says {info.name} {info.version}"
+        yield Problem(code=Code.NAME, file=path, message=message)
+    if {_as_stated(tag, info.tags) for tag in filename_tags} != info.tags:
+        message = f"the WHEEL file says {', '.join(sorted(map(str, info.tags)))}"
+        yield Problem(code=Code.TAGS, file=path, message=message)
+
+
+def _as_stated(tag: Tag, stated: Iterable[Tag]) -> Tag:
+    arch = _MANYLINUX.sub("", tag.platform)
+    plain = Tag(tag.interpreter, tag.abi, f"linux_{arch}")
+    return plain if tag not in stated and plain in stated else tag
+
+
+def check_fit(path: str, info: WheelInfo, tags: Iterable[Tag], target: Target) -> Iterator[Problem]:
+    """Whether a wheel's tags and Requires-Python admit the target."""
+    if not set(tags) & set(target.tags):
+        yield Problem(code=Code.PLATFORM, file=path, message=f"no tag fits {target.name}")
+    if info.requires_python and not _allows(info.requires_python, target.python):
+        message = f"requires Python {info.requires_python}, the target has {target.python}"
+        yield Problem(code=Code.PYTHON, file=path, message=message)
+
+
+def _allows(specifier: str, python: str) -> bool:
+    """Whether some patch release of `python` is allowed; a bound such as >=3.9.1 speaks of those."""
+    ranges = SpecifierSet(specifier)
+    return any(ranges.contains(f"{python}.{patch}") for patch in (0, 99))
+
+
+def unsatisfied(
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    environment: Mapping[str, str],
+) -> Iterator[Problem]:
+    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target."""
+    todo: list[tuple[NormalizedName, str]] = [(name, "") for name in infos]
+    seen = set(todo)
+    while todo:
+        name, extra = todo.pop(0)
+        for requirement in infos[name].requires:
+            if not _wanted(requirement, environment, extra):
+                continue
+            needed = canonicalize_name(requirement.name)
+            missing = _missing(requirement, infos)
+            if missing:
+                message = f"requires {requirement}, {missing}"
+                yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
+            if needed not in infos:
+                continue
+            for wanted in requirement.extras:
+                if (needed, wanted) not in seen:
+                    seen.add((needed, wanted))
+                    todo.append((needed, wanted))
+
+
+def _missing(requirement: Requirement, infos: Mapping[NormalizedName, WheelInfo]) -> str | None:
+    """Why the wheels do not satisfy a requirement; None when they do."""
+    needed = canonicalize_name(requirement.name)
+    found = infos.get(needed)
+    if found is None:
+        return "which is not in the bundle"
+    if not requirement.specifier.contains(found.version, prereleases=True):
+        return f"the bundle has {needed} {found.version}"
+    return None
+
+
+def check_requested(
+    entry: TargetEntry,
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    project: NormalizedName,
+) -> Iterator[Problem]:
+    """What was asked for against what is there: nothing missing, and no wheel that nothing requires.
+
+    The wheels of a target are the built `project`, what was requested beside it, and what these require on
+    the target. Older bundles do not say what was requested: nothing is known of theirs.
+    """
+    if not entry.requested:
+        return
+    environment = entry.target.marker_environment
+    roots = [Requirement(project), *map(Requirement, entry.requested)]
+    roots = [root for root in roots if _wanted(root, environment, "")]
+    for root in roots[1:]:
+        missing = _missing(root, infos)
+        if missing:
+            message = f"{root} was asked for, {missing}"
+            yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
+    for name in sorted(set(infos) - set(reached(roots, infos, environment))):
+        elsewhere = [
+            f"{other} requires it where {requirement.marker}"
+            for other, info in sorted(infos.items())
+            for requirement in info.requires
+            if canonicalize_name(requirement.name) == name and requirement.marker
+        ]
+        reason = f" ({elsewhere[0]})" if elsewhere else ""
+        message = f"nothing requires it on {entry.target.name}{reason}"
+        yield Problem(code=Code.UNREQUIRED, file=paths[name], message=message)
+
+
+def reached(
+    roots: Iterable[Requirement], infos: Mapping[NormalizedName, WheelInfo], environment: Mapping[str, str]
+) -> dict[NormalizedName, frozenset[NormalizedName]]:
+    """The wheels that `roots` name, and those that these require, extras followed; each with its own."""
+    todo = [(canonicalize_name(root.name), extra) for root in roots for extra in ("", *root.extras)]
+    seen = set(todo)
+    found: dict[NormalizedName, set[NormalizedName]] = {}
+    while todo:
+        name, extra = todo.pop()
+        if name not in infos:
+            continue
+        own = found.setdefault(name, set())
+        for requirement in infos[name].requires:
+            if _wanted(requirement, environment, extra):
+                needed = canonicalize_name(requirement.name)
+                if needed in infos and needed != name:
+                    own.add(needed)
+                new = {(needed, wanted) for wanted in ("", *requirement.extras)} - seen
+                seen |= new
+                todo += new
+    return {name: frozenset(own) for name, own in found.items()}
+
+
+def _wanted(requirement: Requirement, environment: Mapping[str, str], extra: str) -> bool:
+    if requirement.marker is None:
+        return extra == ""
+    with_extra = requirement.marker.evaluate({**environment, "extra": extra})
+    if extra == "":
+        return with_extra
+    # without the extra it was already followed as a plain requirement
+    return with_extra and not requirement.marker.evaluate({**environment, "extra": ""})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongestPath:
+    """That of a Windows target's paths which the system's limit meets first.
+
+    `path` is the file's in the wheel (or archive) `file`; `characters` counts it below a prefix of `prefix`
+    characters, as an installation there would have it.
+    """
+
+    target: str
+    file: str
+    path: str
+    characters: int
+    prefix: int
+
+    def __str__(self) -> str:
+        most = WINDOWS_LIMIT - 1
+        return f"{self.characters} of {most} characters below a folder of {self.prefix} ({self.path})"
+
+
+def longest_path(entry: TargetEntry, wheels: Mapping[str, WheelInfo], prefix: int) -> LongestPath:
+    """The longest path of an installation below a Windows folder of `prefix` characters.
+
+    Its environment lies there as the client's installer makes it, with the wheels in it.
+    """
+    taken = WINDOWS_LIMIT - 1 - windows_room(0) + prefix
+    found = [
+        (path_length(member, windows=True), file, member)
+        for file, info in wheels.items()
+        for member in info.files
+    ]
+    if entry.runtime is not None:
+        found.append((entry.runtime.footprint.longest_path, entry.runtime.path, "its longest path"))
+    length, file, member = max(found, default=(0, "", ""))
+    return LongestPath(
+        target=entry.target.name, file=file, path=member, characters=taken + length, prefix=prefix
+    )
+
+
+def check_path_lengths(entry: TargetEntry, wheels: Mapping[str, WheelInfo], prefix: int) -> Iterator[Problem]:
+    """Every wheel (and a carried Python) with files that Windows would not take below such a prefix.
+
+    MAX_PATH is 260 characters with the closing NUL (learn.microsoft.com, "Maximum Path Length Limitation").
+    """
+    for file, info in wheels.items():
+        lengths = {member: path_length(member, windows=True) for member in info.files}
+        too_long = [member for member in info.files if lengths[member] > windows_room(prefix)]
+        if too_long:
+            worst = max(too_long, key=lambda member: lengths[member])
+            others = f", as would {len(too_long) - 1} more" if len(too_long) > 1 else ""
+            yield _too_long(file, f"{worst} would be", lengths[worst], prefix, others)
+    if entry.runtime is not None and entry.runtime.footprint.longest_path > windows_room(prefix):
+        length = entry.runtime.footprint.longest_path
+        yield _too_long(entry.runtime.path, "its longest path would be", length, prefix, "")
+
+
+def _too_long(file: str, subject: str, length: int, prefix: int, others: str) -> Problem:
+    over = length - windows_room(prefix)
+    message = (
+        f"{subject} {over} characters longer than Windows takes below a folder of {prefix}{others}; "
+        f"folders of {prefix - over} and less are all right"
+    )
+    return Problem(code=Code.PATH_LENGTH, file=file, message=message)
+
+
+def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: Target) -> Iterator[Problem]:
+    """Whether the built wheel demands, and was compiled against, exactly the torch in the lock.
+
+    One on torch's stable ABI demands what that ABI does, and the torch in the lock must be of these.
+    """
+    pins = [r for r in info.requires if canonicalize_name(r.name) == "torch"]
+    if torch is None:
+        yield Problem(code=Code.TORCH, file=path, message="the lock has no torch")
+        return
+    stable = stable_abi.is_stable(info.stamp)
+    wanted = stable_abi.REQUIREMENT if stable else f"torch=={torch.version.public}"
+    tied = [r for r in pins if str(r) == wanted and r.specifier.contains(torch.version.public)]
+    if not tied:
+        stated = ", ".join(map(str, pins)) or "no torch"
+        message = f"requires {stated}, the lock has torch {torch.version}"
+        yield Problem(code=Code.TORCH, file=path, message=message)
+    if torch.version.public != target.torch:
+        message = f"torch is {torch.version}, the target says {target.torch}"
+        yield Problem(code=Code.TORCH, file=f"wheelhouse/{torch.filename}", message=message)
+    if stable or _without_ops(info):
+        return
+    stamp = _stamp(info)
+    if stamp is None:
+        yield Problem(code=Code.TORCH, file=path, message="does not say which torch it was compiled against")
+    elif stamp != torch.sha256:
+        message = f"was compiled against another torch wheel ({stamp[:16]}…) than {torch.filename}"
+        yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def _without_ops(info: WheelInfo) -> bool:
+    """Whether the wheel says that nothing in it was compiled."""
+    try:
+        return info.stamp is not None and json.loads(info.stamp)["ops"] is False
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _stamp(info: WheelInfo) -> str | None:
+    if info.stamp is None:
+        return None
+    try:
+        return str(json.loads(info.stamp)["torch"]["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def mixed_builds(torch: tuple[Version, str], torchvision: tuple[Version, str] | None) -> str | None:
+    """Why these two (version and file name) cannot go together; None when they can.
+
+    PyTorch's own index marks its builds with a local version (``+cpu``); a torchvision without it, or
+    with another, was compiled for another build and does not load beside it.
+    """
+    if torchvision is None or torch[0].local == torchvision[0].local:
+        return None
+    return (
+        f"{torchvision[1]} does not go with {torch[1]}: they are of different builds, and its operators "
+        "would not load (operator torchvision::nms does not exist)"
+    )
+
+
+def missing_device_code(
+    wanted: DeviceCode, found: Mapping[str, tuple[Collection[str], bytes]]
+) -> Iterator[str]:
+    """What of `wanted` is not there; `found` has the images and the bytes of each module's binary."""
+    for module in wanted.modules:
+        images = found[module][0] if module in found else ()
+        if not images:
+            yield f"{module} has no CUDA code"
+        elif lacking := [image for image in wanted.images if image not in images]:
+            yield f"{module} has no code for {', '.join(lacking)} (it has {', '.join(sorted(images))})"
+    for kernel in wanted.kernels:
+        if not any(kernel.encode() in data for _, data in found.values()):
+            yield f"no module has the CUDA kernel {kernel}"
+
+
+def missing_extensions(info: WheelInfo, extensions: Iterable[str], target: Target) -> Iterator[str]:
+    """Names of compiled modules (``package._C``) that have no binary for the target's Python in the wheel."""
+    for module in extensions:
+        if not extension_files(info.files, module, target):
+            yield module
+
+
+def extension_files(files: Iterable[str], module: str, target: Target) -> list[str]:
+    """Those of `files` that are the compiled `module` for the target's Python."""
+    ending = ".pyd" if target.platform.startswith("win") else ".so"
+    stem = module.replace(".", "/")
+    return [
+        name
+        for name in files
+        if name == stem + ending
+        or (name.startswith(stem + ".") and name.endswith(ending) and _abi_fits(name, stem, target))
+    ]
+
+
+def _abi_fits(name: str, stem: str, target: Target) -> bool:
+    suffix = name.removeprefix(stem + ".")
+    return suffix.startswith(("abi3", f"cpython-{target.interpreter[2:]}", target.interpreter))

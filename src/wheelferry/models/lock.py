@@ -1,0 +1,217 @@
+"""The lock of one target: choosing wheels from a resolution, and writing what was chosen."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import tomli_w
+from packaging.markers import Marker
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import filename_parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One package of a resolution and the file chosen for it: a wheel that fits, or an sdist to build."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    url: str
+    sha256: str | None
+    is_sdist: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedWheel:
+    """A wheel of the lock, by the bytes we hold; `origin` is where they came from."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    sha256: str
+    size: int
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """The exact wheels of one target, in name order."""
+
+    target: Target
+    wheels: tuple[LockedWheel, ...]
+
+    def wheel(self, name: str) -> LockedWheel:
+        """The wheel of project `name`; raises KeyError when the lock does not have it."""
+        for wheel in self.wheels:
+            if wheel.name == canonicalize_name(name):
+                return wheel
+        raise KeyError(name)
+
+
+def choose_files(resolution: str, target: Target, *, base: Path) -> tuple[Choice, ...]:
+    """Choose the best file for `target` from each package of a PEP 751 text.
+
+    Relative paths in the text count from `base`. Raises InputError naming every package that has
+    neither a fitting wheel nor an sdist.
+    """
+    try:
+        pylock = Pylock.from_dict(tomllib.loads(resolution))
+    except PylockValidationError as error:
+        raise IntegrityError(f"the resolution is not a valid pylock: {error}") from None
+    choices, problems = [], []
+    for package in pylock.packages:
+        if package.marker and not package.marker.evaluate(target.marker_environment):
+            continue
+        choice = _choose(package, target, base)
+        if choice is None:
+            problems.append(f"{package.name} {package.version}: no wheel for {target.name} and no sdist")
+        else:
+            choices.append(choice)
+    if problems:
+        raise InputError(
+            "\n".join(problems), hint="choose another Python or platform, or constrain these packages"
+        )
+    return tuple(choices)
+
+
+def _choose(package: Package, target: Target, base: Path) -> Choice | None:
+    rank = {tag: number for number, tag in enumerate(target.tags)}
+    best: tuple[int, PackageWheel, str] | None = None
+    for wheel in package.wheels or ():
+        filename = _filename(wheel)
+        fitting = [rank[tag] for tag in filename_parts(filename)[2] if tag in rank]
+        if fitting and (best is None or min(fitting) < best[0]):
+            best = (min(fitting), wheel, filename)
+    if best is not None:
+        return _as_choice(package, best[1], best[2], base, is_sdist=False)
+    if package.sdist is not None:
+        return _as_choice(package, package.sdist, _filename(package.sdist), base, is_sdist=True)
+    return None
+
+
+def _as_choice(
+    package: Package, file: PackageWheel | PackageSdist, filename: str, base: Path, *, is_sdist: bool
+) -> Choice:
+    url = file.url or (base / (file.path or "")).resolve().as_uri()
+    return Choice(
+        name=package.name,
+        version=package.version or Version("0"),
+        filename=filename,
+        url=url,
+        sha256=file.hashes.get("sha256"),
+        is_sdist=is_sdist,
+    )
+
+
+def _filename(file: PackageWheel | PackageSdist) -> str:
+    if file.name:
+        return file.name
+    return unquote(urlsplit(file.url or "").path or file.path or "").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def choices_to_json(choices: Iterable[Choice]) -> str:
+    """Choices as JSON text, to be remembered."""
+    return json.dumps([{**asdict(choice), "version": str(choice.version)} for choice in choices], indent=1)
+
+
+def choices_from_json(text: str) -> tuple[Choice, ...]:
+    """Read back what `choices_to_json` wrote; nothing when another version wrote it."""
+    try:
+        return tuple(Choice(**{**item, "version": Version(item["version"])}) for item in json.loads(text))
+    except (ValueError, TypeError, KeyError):
+        return ()
+
+
+def requirements_text(lock: Lock) -> str:
+    """``requirements.txt`` with hashes, as pip's and uv's ``--require-hashes`` want it."""
+    lines = [
+        f"# wheels of {lock.target.name}; install with --no-index --find-links wheelhouse --require-hashes"
+    ]
+    lines += [f"{wheel.name}=={wheel.version} \\\n    --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
+    return "\n".join(lines) + "\n"
+
+
+def pylock_text(lock: Lock, *, created_by: str) -> str:
+    """The same lock as PEP 751, its paths relative to the bundle."""
+    target = lock.target
+    environment = target.marker_environment
+    marker = (
+        f"sys_platform == '{environment['sys_platform']}' and platform_machine == "
+        f"'{environment['platform_machine']}' and python_version == '{target.python}'"
+    )
+    pylock = Pylock(
+        lock_version=Version("1.0"),
+        environments=[Marker(marker)],
+        requires_python=SpecifierSet(f"=={target.python}.*"),
+        created_by=created_by,
+        packages=[
+            Package(
+                name=wheel.name,
+                version=wheel.version,
+                wheels=[
+                    PackageWheel(
+                        name=wheel.filename,
+                        path=f"wheelhouse/{wheel.filename}",
+                        size=wheel.size,
+                        hashes={"sha256": wheel.sha256},
+                    )
+                ],
+            )
+            for wheel in lock.wheels
+        ],
+    )
+    pylock.validate()
+    return tomli_w.dumps(dict(pylock.to_dict()))
+
+
+def parse_requirements(text: str) -> dict[NormalizedName, tuple[Version, str]]:
+    """Read back what `requirements_text` wrote: version and SHA-256 by name; ValueError for anything else."""
+    found: dict[NormalizedName, tuple[Version, str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        pin, _, digest = line.partition("--hash=sha256:")
+        name, equals, version = pin.strip().partition("==")
+        if not equals or not digest:
+            raise ValueError(f"not a pin with a hash: {line.strip()[:80]}")
+        found[canonicalize_name(name)] = (Version(version), digest.strip())
+    return found
+
+
+def parse_pylock(text: str) -> dict[NormalizedName, tuple[Version, str, str]]:
+    """Read back what `pylock_text` wrote: version, path and SHA-256 by name; ValueError for anything else."""
+    try:
+        pylock = Pylock.from_dict(tomllib.loads(text))
+    except PylockValidationError as error:
+        raise ValueError(str(error)) from None
+    found = {}
+    for package in pylock.packages:
+        wheels = package.wheels or ()
+        if len(wheels) != 1 or wheels[0].path is None or package.version is None:
+            raise ValueError(f"{package.name}: expected one wheel with a path")
+        found[package.name] = (package.version, wheels[0].path, wheels[0].hashes.get("sha256", ""))
+    return found
+
+
+def with_wheels_in(text: str, folder: str) -> str:
+    """The PEP 751 text that `pylock_text` wrote, for another place, from which the wheels are in `folder`."""
+    document = tomllib.loads(text)
+    for package in document["packages"]:
+        for wheel in package["wheels"]:
+            wheel["path"] = f"{folder}/{wheel['name']}"
+    return tomli_w.dumps(document)
+
+
+def by_name(wheels: Iterable[LockedWheel]) -> Mapping[NormalizedName, LockedWheel]:
+    """Index wheels by project name."""
+    return {wheel.name: wheel for wheel in wheels}

@@ -1,0 +1,1 @@
+"""Compilers, and what they are given: one file a compiler."""

@@ -1,0 +1,44 @@
+"""Linux modules on torch's stable ABI: this machine's compiler, a torch wheel's headers, and the facade."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.toolchains import linux
+from wheelferry.toolchains.modules import Headers, Module, Workshop, compile_objects, require_stable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Toolchain:
+    """The compiler, and the options that make what it links portable (`linux.compile_environment`)."""
+
+    compiler: Path
+    link_options: tuple[str, ...]
+
+
+def compile_module(
+    module: Module, headers: Headers, toolchain: Toolchain, workshop: Workshop, *, out: Path
+) -> None:
+    """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
+
+    The same inputs give the same bytes, wherever the workshop lies.
+    """
+    # what no other module sees need not be exported: PyInit_* is, by Python's own headers
+    options = ["-fPIC", "-fvisibility=hidden", "-fwrapv", "-g0"]
+    objects = compile_objects(module, headers, toolchain.compiler, options, workshop)
+    library = _torch_library(toolchain, workshop)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    link = ["-shared", "-s", *toolchain.link_options, "-Wl,--no-as-needed"]
+    workshop.run([toolchain.compiler, *link, "-o", out, *objects, library], step=f"link {out.name}")
+    with out.open("rb") as stream:
+        require_stable(out, linux.read_elf(stream).open_names)
+
+
+def _torch_library(toolchain: Toolchain, workshop: Workshop) -> Path:
+    """An empty libtorch_cpu.so to link against: the module has to ask for it, its functions are C's."""
+    library = workshop.folder / "libtorch_cpu.so"
+    command: Sequence[str | Path] = [toolchain.compiler, "-shared", f"-Wl,-soname,{library.name}"]
+    workshop.run(
+        [*command, "-x", "c", "/dev/null", "-o", library], step="make a stand-in for libtorch_cpu.so"
+    )
+    return library

@@ -1,0 +1,144 @@
+"""Extension modules on torch's stable ABI: what their compilers (gcc, mingw) have in common."""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.version import Version
+
+from wheelferry.errors import BuildError, InputError, MissingError
+from wheelferry.models import stable_abi
+from wheelferry.models.wheel_info import filename_parts
+from wheelferry.system.process import Runner
+from wheelferry.system.threads import in_threads
+from wheelferry.toolchains import facade
+
+# The parts of a torch wheel that the facade stands on.
+_TORCH_PARTS = (
+    "torch/include/torch/csrc/stable/",
+    "torch/include/torch/csrc/inductor/aoti_torch/",
+    "torch/include/torch/headeronly/",
+    "torch/include/pybind11/",
+    "torch/lib/torch_cpu.lib",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Module:
+    """An extension module that a project's setup.py asks for (``_C``).
+
+    `macros` with None are defined without a value. `root` is the project's folder: paths below it are all
+    that the binary's messages show.
+    """
+
+    name: str
+    sources: Sequence[Path]
+    root: Path
+    include: Sequence[Path] = ()
+    macros: Mapping[str, str | None] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headers:
+    """The headers to compile against: the folder with Python.h, and torch's ``include``."""
+
+    python: Path
+    torch: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """Where objects go, what starts the compiler, how often at once; `on_compiled` hears of each source."""
+
+    folder: Path
+    run: Runner
+    jobs: int = 1
+    on_compiled: Callable[[Path], None] = lambda _: None
+
+
+def unpack_torch(wheel: Path, folder: Path) -> Path:
+    """Take the headers and the import library out of a torch wheel, into `folder`; torch's folder there.
+
+    Raises InputError for a wheel that is no torch, or one before `stable_abi.FIRST_TORCH`.
+    """
+    name, version, _ = filename_parts(wheel.name)
+    if name != "torch":
+        raise InputError(f"{wheel.name} is no torch wheel")
+    require_torch(version)
+    with zipfile.ZipFile(wheel) as archive:
+        members = [member for member in archive.namelist() if member.startswith(_TORCH_PARTS)]
+        archive.extractall(folder, members)
+    torch = folder / "torch"
+    for needed in ("include/torch/csrc/stable/c/shim.h", "include/pybind11"):
+        if not (torch / needed).exists():
+            raise InputError(f"{wheel.name} has no torch/{needed}")
+    return torch
+
+
+def require_torch(version: Version) -> None:
+    """Raise InputError for a torch whose stable ABI does not suffice."""
+    if not stable_abi.serves(version):
+        raise InputError(
+            f"torch {version} has no stable ABI that suffices for compiled ops",
+            hint=f"choose torch {stable_abi.FIRST_TORCH} or newer",
+        )
+
+
+def require_python(include: Path) -> None:
+    """Raise MissingError when the folder has no Python.h."""
+    if not (include / "Python.h").is_file():
+        raise MissingError(
+            f"CPython's headers are not in {include}",
+            hint="install that Python's development package (python3-dev), or let uv or pyenv install it",
+        )
+
+
+def compile_objects(
+    module: Module, headers: Headers, compiler: Path, options: Sequence[str | Path], workshop: Workshop
+) -> list[Path]:
+    """Compile the sources of `module` with the facade; the object files. Raises BuildError."""
+    workshop.folder.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [compiler, *options, *_flags(module, headers)]
+    objects = [workshop.folder / f"{number}-{path.stem}.o" for number, path in enumerate(module.sources)]
+
+    def compile_one(pair: tuple[Path, Path]) -> None:
+        source, result = pair
+        workshop.run([*command, "-c", source, "-o", result], step=f"compile {source.name}")
+        workshop.on_compiled(source)
+
+    in_threads(compile_one, list(zip(module.sources, objects, strict=True)), workers=workshop.jobs)
+    return objects
+
+
+def _flags(module: Module, headers: Headers) -> list[str]:
+    own = facade.include_folder()
+    return [
+        "-O3",
+        facade.CXX_STANDARD,
+        facade.TARGET_MACRO,
+        "-DNDEBUG",
+        f"-DTORCH_EXTENSION_NAME={module.name}",
+        *(f"-I{folder}" for folder in module.include),
+        f"-I{own}",
+        # torch's and Python's headers are not ours to warn about
+        *("-isystem", str(headers.torch), "-isystem", str(headers.python)),
+        f"-ffile-prefix-map={module.root}=.",
+        f"-ffile-prefix-map={own}=facade",
+        f"-ffile-prefix-map={headers.torch.parent}=torch",
+        f"-ffile-prefix-map={headers.python}=python",
+        *(f"-D{name}" if value is None else f"-D{name}={value}" for name, value in module.macros.items()),
+        *module.flags,
+    ]
+
+
+def require_stable(module: Path, calls: Sequence[str]) -> None:
+    """Raise BuildError when a module calls more than the C interfaces of torch and Python."""
+    foreign = stable_abi.unstable_calls(calls)
+    if foreign:
+        raise BuildError(
+            f"{module.name} calls what is not of torch's stable ABI: {', '.join(foreign[:5])}"
+            + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""),
+            hint="its sources declare functions of torch themselves, or use a library of their own",
+        )

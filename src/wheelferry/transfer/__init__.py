@@ -1,0 +1,1 @@
+"""Bundles on their way: merged, signed, compared, as updates and as volumes."""

@@ -1,0 +1,29 @@
+"""Diff: what another bundle has that this one has not, from what the two say of themselves."""
+
+from pathlib import Path
+
+from wheelferry.errors import IntegrityError
+from wheelferry.models.lock import parse_requirements
+from wheelferry.transfer.differences import Bundle, Difference, compare
+from wheelferry.verification.static import open_untouched
+
+
+def diff(old: Path, new: Path) -> Difference:
+    """Compare two bundles by their manifests and locks; the other files are not read."""
+    return compare(_read(old), _read(new))
+
+
+def _read(root: Path) -> Bundle:
+    manifest = open_untouched(root)
+    pins = {}
+    for entry in manifest.targets:
+        path = root / entry.requirements
+        try:
+            pins[entry.target.name] = parse_requirements(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise IntegrityError(
+                f"{path} is missing", hint="diff needs bundle.json and the locks of both bundles"
+            ) from None
+        except ValueError as error:
+            raise IntegrityError(f"{path}: {error}", hint="copy the bundle again") from None
+    return Bundle(manifest=manifest, pins=pins)

@@ -1,0 +1,1 @@
+"""Proof that a bundle is sound and installs, level by level."""

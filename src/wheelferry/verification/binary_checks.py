@@ -1,0 +1,322 @@
+"""Compiled modules of a bundle's wheels: what they are for, what they need, and whether it is there."""
+
+import mmap
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName
+
+from wheelferry.binaries import pe
+from wheelferry.binaries.pe import PeFacts
+from wheelferry.cache.tools import Tools
+from wheelferry.models import checks, stable_abi
+from wheelferry.models.checks import Code, Note, Problem
+from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.plan import WINDOWS_RUNTIME
+from wheelferry.models.targets import Target, glibc_minor
+from wheelferry.models.wheel_info import WheelInfo
+from wheelferry.system.files import CHUNK
+from wheelferry.system.threads import in_threads
+from wheelferry.toolchains import linux
+from wheelferry.wheels.archive import UNREADABLE
+
+Read = TypeVar("Read")
+
+
+def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo]) -> Iterator[Problem]:
+    """Symbol versions, needed libraries and search paths of the ELF files in a built wheel."""
+    from elftools.common.exceptions import ELFError
+
+    limit = glibc_minor(entry.target.platform) or 0
+    arch = entry.target.platform.split("_", 3)[-1]
+    brought = {name.rsplit("/", 1)[-1] for info in infos for name in info.files}
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if linux.is_binary(name)}
+        facts = {name: linux.read_elf(BytesIO(data)) for name, data in members.items()}
+    except (ELFError, *UNREADABLE) as error:
+        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+        return
+    if entry.cuda is not None:
+        found = {
+            module: (facts[name].device_images, members[name])
+            for module in entry.cuda.modules
+            for name in checks.extension_files(members, module, entry.target)
+        }
+        for message in checks.missing_device_code(entry.cuda, found):
+            yield Problem(code=Code.CUDA, file=path, message=message)
+    for name, fact in facts.items():
+        policy = linux.policy_for(fact.symbol_versions, arch)
+        if policy.glibc_minor is None or policy.glibc_minor > limit:
+            yield Problem(
+                code=Code.GLIBC,
+                file=path,
+                message=f"{name} is {policy.tag}, the target {entry.target.platform}",
+            )
+        for library in fact.needed:
+            if (
+                library not in policy.system_libraries
+                and library not in brought
+                and not library.startswith("ld-linux")
+            ):
+                yield Problem(
+                    code=Code.LIBRARY, file=path, message=f"{name} needs {library}, which no wheel brings"
+                )
+        outside = [p for value in fact.search_paths for p in value.split(":") if not p.startswith("$ORIGIN")]
+        if outside:
+            yield Problem(code=Code.SEARCH_PATH, file=path, message=f"{name} looks into {', '.join(outside)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeFiles:
+    """The DLLs and extension modules of one wheel, by their paths in it; why some could not be read."""
+
+    facts: Mapping[str, PeFacts]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_pe_files(root: Path, wheels: Iterable[str], tools: Tools) -> dict[str, PeFiles]:
+    """Read the DLLs and extension modules of `wheels`, several wheels at a time, the largest first.
+
+    One file of each wheel at a time lies unpacked in a temporary folder (torch_cpu.dll has 300 MB), and of
+    it only the pages that are read come into memory.
+    """
+    names = sorted(wheels, key=lambda name: (root / name).stat().st_size, reverse=True)
+    with (
+        tools.store.workspace("binaries") as work,
+        tools.progress.task("read what DLLs import", total=len(names)) as task,
+    ):
+
+        def read(name: str) -> PeFiles:
+            found = _read_pe_files(root / name, work)
+            task.advance()
+            return found
+
+        return dict(zip(names, in_threads(read, names, workers=tools.jobs), strict=True))
+
+
+def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
+    facts: dict[str, PeFacts] = {}
+    unreadable: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in filter(pe.is_binary, archive.namelist()):
+                try:
+                    facts[member] = _read_member(archive, member, work, pe.read_pe)
+                except UNREADABLE as error:
+                    unreadable[member] = str(error)
+    except UNREADABLE as error:
+        unreadable[""] = str(error)
+    return PeFiles(facts=facts, unreadable=unreadable)
+
+
+def _read_member(
+    archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]
+) -> Read:
+    """`read` on a member that lies unpacked for as long."""
+    with tempfile.TemporaryFile(dir=work) as unpacked:
+        with archive.open(member) as stream:
+            shutil.copyfileobj(stream, unpacked, CHUNK)
+        unpacked.flush()
+        with mmap.mmap(unpacked.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read(data)
+
+
+def check_pe(
+    entry: TargetEntry,
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    files: Mapping[str, PeFiles],
+) -> Iterator[Problem | Note]:
+    """Processor and imports (delayed ones too) of every DLL and module in a Windows target's wheels.
+
+    A DLL is there if its own wheel has it, if a wheel has it that its own one requires, if a wheel puts it
+    beside the program (as msvc-runtime does), or if it is Windows', the interpreter's or, for a CUDA target,
+    the driver's. Names are compared without regard to case. What this cannot know: whether a package adds
+    the folder of its DLLs to those where Windows looks, whether the program lies where msvc-runtime's DLLs
+    are (that of a virtual environment starts the one of the Python it was made from), whether a DLL exports
+    what is called (of the built wheel `check_functions` knows), and what is loaded by name
+    while the program runs (ctypes, LoadLibrary).
+    """
+    own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
+    where = _Where(entry.target, infos, own)
+    for name, found in own.items():
+        yield from _check_wheel(name, paths[name], found, where)
+
+
+class _Where:
+    """Which of a target's wheels have which DLL, and which of them may count on it."""
+
+    def __init__(
+        self,
+        target: Target,
+        infos: Mapping[NormalizedName, WheelInfo],
+        files: Mapping[NormalizedName, PeFiles],
+    ) -> None:
+        self.target = target
+        self.infos = infos
+        self.brought: dict[str, set[NormalizedName]] = {}
+        self.for_all: set[str] = set()
+        for name, found in files.items():
+            for member, facts in found.facts.items():
+                if not facts.fits_amd64 and pe.is_foreign_data(member):
+                    continue  # of any other that does not fit, its own processor is told
+                dll = member.rsplit("/", 1)[-1].lower()
+                self.brought.setdefault(dll, set()).add(name)
+                if pe.beside_the_program(member):
+                    self.for_all.add(dll)
+        self._reached: dict[NormalizedName, set[NormalizedName]] = {}
+
+    def lacking(self, dll: str, name: NormalizedName) -> str | None:
+        """Why a module of the wheel `name` does not find `dll`; None when it does."""
+        key = dll.lower()
+        if pe.is_pythons(key):
+            return f"which is of another Python than {self.target.python}"
+        having = self.brought.get(key, set())
+        if key in self.for_all or name in having or having & self._required(name):
+            return None
+        if having:
+            return f"which only {', '.join(sorted(having))} brings, and {name} does not require that"
+        if pe.is_visual_cpp(key):
+            return f"which no wheel brings ({WINDOWS_RUNTIME} would)"
+        return "which no wheel brings and Windows has not"
+
+    def _required(self, name: NormalizedName) -> set[NormalizedName]:
+        """The wheels that `name` requires, with any of its extras."""
+        if name not in self._reached:
+            extras = ",".join(self.infos[name].extras)
+            roots = [Requirement(f"{name}[{extras}]")]
+            self._reached[name] = set(checks.reached(roots, self.infos, self.target.marker_environment))
+        return self._reached[name]
+
+
+def _check_wheel(name: NormalizedName, path: str, found: PeFiles, where: _Where) -> Iterator[Problem | Note]:
+    for member, reason in found.unreadable.items():
+        message = f"{member or 'the wheel'} cannot be read: {reason}"
+        yield Problem(code=Code.MACHINE, file=path, message=message)
+    needed_by: dict[tuple[str, str], list[str]] = {}
+    for member, facts in found.facts.items():
+        if facts.fits_amd64:
+            for dll in facts.imports:
+                needed_by.setdefault((dll, "needs"), []).append(member)
+            for dll in facts.delayed:
+                needed_by.setdefault((dll, "needs later (delay-loaded)"), []).append(member)
+        elif pe.is_foreign_data(member):
+            yield Note(file=path, message=f"{member} is for {facts.machine_name}, as its name says")
+        else:
+            message = f"{member} is for {facts.machine_name}, the target is {where.target.platform}"
+            yield Problem(code=Code.MACHINE, file=path, message=message)
+    for (dll, how), members in needed_by.items():
+        provided = pe.provided(dll, where.target)
+        if provided is None:
+            lacking = where.lacking(dll, name)
+            if lacking is not None:
+                yield from _name_lacking(name, path, members, f"{how} {dll}, {lacking}", dll)
+        elif provided.note:
+            yield Note(file=path, message=f"{_list(members)} {how} {dll}: {provided.note}")
+
+
+def _name_lacking(
+    name: NormalizedName, path: str, members: Iterable[str], text: str, dll: str
+) -> Iterator[Problem | Note]:
+    """Name the members that lack a DLL; those of which that is known, with what does not work."""
+    by_gap: dict[str | None, list[str]] = {}
+    for member in members:
+        by_gap.setdefault(pe.known_gap(name, member, dll), []).append(member)
+    for gap, blamed in by_gap.items():
+        if gap is None:
+            yield Problem(code=Code.LIBRARY, file=path, message=f"{_list(blamed)} {text}")
+        else:
+            yield Note(file=path, message=f"{_list(blamed)} {text}: {gap}")
+
+
+def check_functions(
+    root: Path, built: str, torch: str, files: Mapping[str, PeFiles], tools: Tools
+) -> Iterator[Problem]:
+    """Whether torch's DLLs export every function that the compiled modules of the wheel `built` call.
+
+    C++ names hold the types of their arguments: a module that was compiled against another torch, or with
+    another compiler, calls functions that this one does not have.
+    """
+    dlls = {member.rsplit("/", 1)[-1].lower(): member for member in _members(files, torch)}
+    modules = _members(files, built)
+    try:
+        with zipfile.ZipFile(root / built) as archive:
+            called = {name: pe.read_functions(archive.read(name)) for name in modules}
+        wanted = {dll for functions in called.values() for dll in functions if dll in dlls}
+        with tools.store.workspace("exports") as work, zipfile.ZipFile(root / torch) as archive:
+            exported = {
+                dll: frozenset(_read_member(archive, dlls[dll], work, pe.read_exports)) for dll in wanted
+            }
+    except UNREADABLE as error:
+        yield Problem(code=Code.OPS, file=built, message=f"a compiled module is unreadable: {error}")
+        return
+    for module, functions in called.items():
+        for dll in sorted(wanted & set(functions)):
+            missing = sorted(functions[dll] - exported[dll])
+            if missing:
+                message = f"{module} calls {_list(missing)}, which {dll} of {torch} does not have"
+                yield Problem(code=Code.TORCH, file=built, message=message)
+
+
+def check_stable(wheel: Path, path: str, *, is_windows: bool) -> Iterator[Problem]:
+    """Whether the modules of a wheel that says so call nothing of torch but its stable ABI."""
+    from elftools.common.exceptions import ELFError
+
+    is_binary, read = (pe.is_binary, _calls_to_torch) if is_windows else (linux.is_binary, _open_names)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            calls = {name: read(archive.read(name)) for name in archive.namelist() if is_binary(name)}
+    except (ELFError, *UNREADABLE) as error:
+        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+        return
+    for module, names in calls.items():
+        foreign = stable_abi.unstable_calls(names)
+        if foreign:
+            message = f"{module} calls {_list(foreign)}, which is not of torch's stable ABI"
+            yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def _calls_to_torch(data: bytes) -> Iterable[str]:
+    """The functions that a Windows module imports from torch's DLLs."""
+    functions = pe.read_functions(data)
+    return (name for dll in functions if dll.startswith(("torch", "c10")) for name in functions[dll])
+
+
+def _open_names(data: bytes) -> Iterable[str]:
+    return linux.read_elf(BytesIO(data)).open_names
+
+
+def _members(files: Mapping[str, PeFiles], wheel: str) -> Iterable[str]:
+    return files[wheel].facts if wheel in files else ()
+
+
+def check_device_code(wheel: Path, path: str, entry: TargetEntry) -> Iterator[Problem]:
+    """Whether the wheel built for a Windows target holds the GPU code that the manifest promises."""
+    if entry.cuda is None:
+        return
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            binaries = {
+                module: archive.read(name)
+                for module in entry.cuda.modules
+                for name in checks.extension_files(archive.namelist(), module, entry.target)
+            }
+        found = {module: (pe.read_device_images(data), data) for module, data in binaries.items()}
+    except UNREADABLE as error:
+        yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+        return
+    for message in checks.missing_device_code(entry.cuda, found):
+        yield Problem(code=Code.CUDA, file=path, message=message)
+
+
+def _list(members: list[str]) -> str:
+    """The first of some members, and how many more there are."""
+    return members[0] + (f" (and {len(members) - 1} more)" if len(members) > 1 else "")

@@ -1,0 +1,224 @@
+"""What verification does first on a target's machine: install the bundle there, and see what came of it."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from wheelferry.cache.tools import Tools
+from wheelferry.client.bundle import Bundle, open_bundle
+from wheelferry.client.distributions import distributions
+from wheelferry.models.assets import FOLDER as ASSETS
+from wheelferry.models.checks import Code, Problem
+from wheelferry.models.lock import parse_requirements
+from wheelferry.models.manifest import TargetEntry
+from wheelferry.system.process import Group
+from wheelferry.system.threads import side_by_side
+from wheelferry.verification.runner import Machine
+from wheelferry.verification.suite import spelled
+
+INSTALL_LOG = "install.log"
+_SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
+
+# Imports each module by itself; a broken one must not hide the others. A compiled file without an init
+# function is no module but a library of ops, which its package gives to torch: so does this. With each
+# failure come the binaries that could not be loaded on the way to it.
+INSPECT = """
+import importlib, json, sys, traceback
+def binaries(error):
+    while error is not None:
+        if isinstance(error, ImportError) and error.path:
+            yield error.path
+        error = error.__cause__ or error.__context__
+def bring(name):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if "PyInit_" not in str(error):
+            raise
+        import torch
+        torch.ops.load_library(error.path)
+failed = {}
+for name in sys.argv[1:]:
+    try:
+        bring(name)
+    except BaseException as error:
+        failed[name] = [traceback.format_exc(), list(binaries(error))]
+print("\\n@@" + json.dumps(failed))
+"""
+
+# Looks below the folder that each variable names, as the project will, for files that should be there.
+LOOK = """
+import json, os, sys
+wanted = json.loads(sys.argv[1])
+print("\\n@@" + json.dumps([
+    [variable, place]
+    for variable, places in wanted.items()
+    for place in places
+    if not os.path.exists(os.path.join(os.environ.get(variable, os.devnull), place))
+]))
+"""
+
+
+class Installer(StrEnum):
+    """What installs the bundle when it is verified: its own installer, as on the client, or plain pip."""
+
+    BUNDLE = "bundle"
+    PIP = "pip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One target of a bundle on the machine that runs it; everything is kept below `folder`."""
+
+    root: Path
+    entry: TargetEntry
+    folder: Path
+    machine: Machine
+    tools: Tools
+
+    @property
+    def log(self) -> Path:
+        """Where the commands of the installation and what they said go, for the report."""
+        return self.folder / "report" / INSTALL_LOG
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle as its client reads it."""
+        bundle: Bundle = open_bundle(str(self.root.resolve()))
+        return bundle
+
+    def problem(self, message: str, output: str, code: Code = Code.INSTALL) -> Problem:
+        """A problem of this target, with the end of what a command said."""
+        tail = "\n".join(output.strip().splitlines()[-12:])
+        return Problem(code=code, file=self.entry.target.name, message=f"{message}:\n{tail}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """An environment that was made of a bundle: where it is, what is wrong with it, what was seen.
+
+    `not_tried` is what the machine cannot try, each with the reason. `complete` is whether there is an
+    environment at all.
+    """
+
+    env: Path
+    complete: bool = True
+    problems: tuple[Problem, ...] = ()
+    not_tried: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+# Installs the target of a trial, and says what its assets and pip make of it.
+Install = Callable[[Trial], Installed]
+# Further proofs of a finished installation: problems, and facts for the report.
+Proof = Callable[[Trial, Path], tuple[list[Problem], Mapping[str, object]]]
+
+
+def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
+    """Install with `do`, then import, compare with the lock, look for assets, and give the `proofs`.
+
+    The proofs and the import run beside one another: the one reads the disk, the other keeps a core busy.
+    """
+    done = do(trial)
+    facts = {**trial.machine.facts, **done.facts}
+    if not done.complete:
+        return replace(done, facts=facts)
+    group = Group(trial.machine.sandbox.run)
+    sandbox = replace(trial.machine.sandbox, run=group.run)
+    own = replace(trial, machine=replace(trial.machine, sandbox=sandbox))
+    imported, *proven = side_by_side(
+        [partial(proof, own, done.env) for proof in (import_modules, *proofs)], on_failure=group.end
+    )
+    problems, not_tried = imported
+    found, versions = compare_with_lock(trial, done.env)
+    problems = [*done.problems, *found, *problems]
+    for seen, further in proven:
+        problems += seen
+        facts |= further
+    return replace(
+        done, problems=tuple(problems), not_tried=tuple(not_tried), facts={**facts, "installed": versions}
+    )
+
+
+def import_modules(trial: Trial, env: Path) -> tuple[list[Problem], list[str]]:
+    """Import the recipe's modules in one process: problems, and what the machine cannot load."""
+    machine = trial.machine
+    suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
+    modules = [*suite["imports"], *trial.entry.extensions]
+    with trial.tools.progress.task("import"):
+        command: list[str | Path] = [machine.python(env), "-c", INSPECT, *modules]
+        result = machine.sandbox(command, step="import", log=trial.log, check=False)
+    _, marker, answer = result.output.rpartition("\n@@")
+    if result.returncode != 0 or not marker:
+        message = f"importing {', '.join(modules)} ended the interpreter"
+        return [trial.problem(message, result.output, Code.IMPORT)], []
+    problems, not_tried = [], []
+    failed = json.loads(answer)
+    unloadable = spelled(machine.unloadable(env), machine) if failed else {}
+    for name, (trace, binaries) in failed.items():
+        reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
+        if reasons:
+            not_tried.append(f"import {name}: {reasons[0]}")
+        else:
+            message = trace.strip().splitlines()[-1]
+            problems.append(Problem(code=Code.IMPORT, file=name, message=message))
+    return problems, not_tried
+
+
+def installed_versions(env: Path) -> dict[str, str]:
+    """The packages in an environment and their versions, by normalised name."""
+    folders = [*env.glob("lib/python3*/site-packages"), env / "Lib" / "site-packages"]
+    found = distributions(str(folders[0]))
+    return {name: found[name].version for name in sorted(found)}
+
+
+def compare_with_lock(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, str]]:
+    """What of the lock is not installed as it says; and everything that is."""
+    requirements = trial.entry.requirements
+    versions = installed_versions(env)
+    pins = parse_requirements((trial.root / requirements).read_text("utf-8"))
+    problems = [
+        Problem(
+            code=Code.INSTALL,
+            file=requirements,
+            message=f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed",
+        )
+        for name, (version, _) in pins.items()
+        if not same_version(versions.get(name), version)
+    ]
+    return problems, versions
+
+
+def same_version(text: str | None, version: Version) -> bool:
+    """Whether `text`, as a .dist-info folder or pip spells it, is that version."""
+    try:
+        return text is not None and Version(text) == version
+    except InvalidVersion:
+        return False
+
+
+def look_for_assets(
+    trial: Trial, env: Path, placed: Iterable[str]
+) -> tuple[list[Problem], dict[str, object]]:
+    """Whether the project finds the weights and data that were placed, as paths below `env`."""
+    bundle, machine = trial.bundle, trial.machine
+    wanted = {
+        variable: [path.split("/", 2)[2] for path in placed if path.startswith(f"{ASSETS}/{name}/")][:_SOUGHT]
+        for name, variable in bundle.asset_variables.items()
+    }
+    command: list[str | Path] = [machine.python(env), "-c", LOOK, json.dumps(wanted)]
+    looked = machine.sandbox(command, step="look for weights and data", log=trial.log, check=False)
+    _, marker, answer = looked.output.rpartition("\n@@")
+    facts: dict[str, object] = {"assets": sum(map(len, wanted.values()))}
+    if looked.returncode != 0 or not marker:
+        message = f"Python does not start:\n{looked.output}"
+        return [Problem(code=Code.ASSET, file=ASSETS, message=message)], facts
+    return [
+        Problem(code=Code.ASSET, file=place, message=f"is not below the folder that {variable} names")
+        for variable, place in json.loads(answer)
+    ], facts

@@ -1,0 +1,82 @@
+"""Installing with plain pip alone, as somebody does who trusts no installer of ours."""
+
+import time
+from pathlib import Path
+
+from wheelferry.client.assets import place_assets
+from wheelferry.client.errors import Stop
+from wheelferry.models.assets import FOLDER as ASSETS
+from wheelferry.models.checks import Code, Problem
+from wheelferry.models.lock import parse_requirements
+from wheelferry.verification.install import Installed, Trial, look_for_assets
+
+PROVED = "plain pip installed all of it"
+
+
+def install_with_pip(trial: Trial) -> Installed:
+    """A virtual environment of the machine's Python, and in it ``pip install --require-hashes``."""
+    env = trial.folder / "env"
+    sandbox, python, log = trial.machine.sandbox, trial.machine.python(env), trial.log
+    requirements = trial.root.resolve() / trial.entry.requirements
+    with trial.tools.progress.task("make a fresh environment"):
+        made = sandbox([trial.machine.base, "-m", "venv", env], step="venv", log=log, check=False)
+        if made.returncode != 0:
+            problem = trial.problem("python -m venv failed", made.output)
+            return Installed(env=env, complete=False, problems=(problem,))
+        said = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output
+    started = time.perf_counter()
+    pins = parse_requirements(requirements.read_text("utf-8"))
+    with trial.tools.progress.task("pip install --no-index", total=len(pins)) as task:
+
+        def listen(line: str) -> None:
+            if line.startswith("Processing "):
+                task.advance()
+            elif line.startswith("Installing collected"):
+                task.detail("unpacking")
+
+        installed = sandbox(
+            [
+                python, "-m", "pip", "install", "--no-index",
+                "--find-links", trial.root.resolve() / "wheelhouse", "--require-hashes", "-r", requirements,
+            ],
+            step="pip install",
+            log=log,
+            on_line=listen,
+            check=False,
+        )  # fmt: skip
+    pip = said.split(" from ")[0]
+    seconds = round(time.perf_counter() - started, 1)
+    facts: dict[str, object] = {"installer": pip, "proved": PROVED, "install_seconds": seconds}
+    if installed.returncode != 0:
+        problem = trial.problem("pip install failed", installed.output)
+        return Installed(env=env, complete=False, problems=(problem,), facts=facts)
+    problems, found = place_and_look(trial, env)
+    return Installed(env=env, problems=tuple(problems), facts={**facts, **found})
+
+
+def place_and_look(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]]:
+    """Place the bundle's weights and data, which pip does not, and look whether they are found."""
+    bundle = trial.bundle
+    if not bundle.assets:
+        return [], {}
+    with trial.tools.progress.task("place weights and data", unit="bytes") as task:
+        task.total(sum(bundle.files[asset["path"]][0] for asset in bundle.assets))
+        try:
+            placed = place_assets(bundle, str(env), None, task.advance)
+        except Stop as error:
+            return [Problem(code=Code.ASSET, file=ASSETS, message=str(error))], {}
+    return look_for_assets(trial, env, placed)
+
+
+def pip_check(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]]:
+    """What the environment's own pip finds in conflict."""
+    command: list[str | Path] = [trial.machine.python(env), "-m", "pip", "check"]
+    with trial.tools.progress.task("pip check"):
+        checked = trial.machine.sandbox(command, step="pip check", log=trial.log, check=False)
+    return conflicts(trial, checked.returncode, checked.output), {}
+
+
+def conflicts(trial: Trial, status: int, output: str) -> list[Problem]:
+    """What ``pip check`` said, a problem for each line."""
+    lines = output.strip().splitlines() if status != 0 else []
+    return [Problem(code=Code.CONFLICT, file=trial.entry.requirements, message=line) for line in lines]

@@ -1,0 +1,196 @@
+"""The machine that a target is proven on: this one, or the Windows that Wine gives it."""
+
+import contextlib
+import functools
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from wheelferry.binaries.pe import is_pythons, provided
+from wheelferry.cache.tools import Tools
+from wheelferry.errors import MissingError
+from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.report import OWN_MACHINE
+from wheelferry.models.targets import Target, glibc_minor, platform_tags
+from wheelferry.system.files import files_below, folder_aside
+from wheelferry.system.interpreters import find_interpreter, host_glibc_minor, is_own_platform, program_in
+from wheelferry.system.sandbox import Sandbox, open_sandbox
+from wheelferry.verification.windows_python import bring_python
+from wheelferry.verification.wine import (
+    SETUP,
+    Compiler,
+    Wine,
+    copy_prefix,
+    find_compiler,
+    find_wine,
+    make_prefix,
+    prefix_key,
+    read_imports,
+    serving,
+    unloadable,
+    windows_path,
+    wine_environment,
+)
+
+
+class Runner(StrEnum):
+    """What runs a target that this machine cannot run by itself."""
+
+    WINE = "wine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where a target is installed and tried.
+
+    `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
+    environments are made with, `python` gives the program of such an environment. `unloadable` tells which of
+    an environment's binaries the machine itself cannot load although the target's can, and why, by the
+    binary's absolute path. `installations` is the folder to install below where not any will do: Wine's
+    drive C has short paths, of which Windows takes no others.
+    """
+
+    runner: str
+    sandbox: Sandbox
+    base: Path
+    python: Callable[[Path], Path] = program_in
+    facts: Mapping[str, object] = field(default_factory=dict)
+    unloadable: Callable[[Path], Mapping[Path, str]] = lambda _: {}
+    installations: Path | None = None
+
+
+def cannot_run(target: Target, runner: Runner | None) -> str | None:
+    """Why the target's wheels cannot be tried on this machine with `runner`; None when they can."""
+    minor = host_glibc_minor()
+    machine = platform.machine()
+    if target.is_windows and is_own_platform(target):
+        return None
+    if target.is_windows:
+        if runner is Runner.WINE and machine != "x86_64":
+            return f"Wine runs {target.platform} on x86_64, this machine is {machine}"
+        return None if runner is Runner.WINE else f"{target.platform} does not run here; try --runner wine"
+    if not target.platform.startswith("manylinux"):
+        return f"{target.platform} does not run on this machine"
+    if not target.platform.endswith(machine):
+        return f"{target.platform} does not run on {machine}"
+    if minor is None or target.platform not in platform_tags(f"manylinux_2_{minor}_{machine}"):
+        return f"the target needs glibc 2.{glibc_minor(target.platform)}, this machine has 2.{minor}"
+    return None
+
+
+@contextlib.contextmanager
+def open_machine(
+    root: Path, entry: TargetEntry, work: Path, tools: Tools, *, windows_python: Path | None = None
+) -> Iterator[Machine]:
+    """The machine for one target of the bundle in `root`, with a sandbox and nothing else of its own.
+
+    Everything lies below `work`; nothing of it runs on when the context ends. Raises MissingError when this
+    machine lacks the target's Python or what runs it.
+    """
+    sandbox = open_sandbox(work / "home", tools.run)
+    if not sandbox.isolated:
+        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
+    if is_own_platform(entry.target):
+        interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
+        facts = {"python": interpreter.version}
+        yield Machine(runner=OWN_MACHINE, sandbox=sandbox, base=interpreter.path, facts=facts)
+        return
+    wine, compiler = require_wine(tools)
+    python = bring_python(root, entry, windows_python, compiler, work, tools)
+    environment = wine_environment(work / "wine", sandbox.home, os.environ.get("OMP_NUM_THREADS"))
+    drive = work / "wine" / "drive_c"
+    inside = replace(
+        sandbox,
+        environment=environment,
+        loader=(str(wine.loader),),
+        spell=functools.partial(windows_path, drive=drive),
+    )
+    with serving(wine, environment, tools.run):
+        _bring_prefix(work / "wine", wine, compiler, inside, tools)
+        system = drive / "windows" / "system32"
+        version, evidence = _ask(inside, python.program, work / "report" / "install.log", tools)
+        inside = replace(inside, evidence={**sandbox.evidence, **evidence})
+        yield Machine(
+            runner=f"Wine {wine.version}",
+            sandbox=inside,
+            base=python.program,
+            python=lambda env: env / "Scripts" / "python.exe",
+            facts={"python": version, "python_origin": python.origin},
+            unloadable=functools.cache(lambda env: _unloadable(env, system, entry.target, wine)),
+            installations=drive,
+        )
+
+
+def require_wine(tools: Tools) -> tuple[Wine, Compiler]:
+    """Wine and the compiler for what it lacks; MissingError names the command that installs them."""
+    return find_wine(tools.run), find_compiler(tools.run)
+
+
+def _bring_prefix(prefix: Path, wine: Wine, compiler: Compiler, sandbox: Sandbox, tools: Tools) -> None:
+    """A fresh drive C and registry at `prefix`, from the store after the first time."""
+    # whose Windows it is: in a user namespace everybody is root
+    account = f"{sandbox.kind} {os.environ.get('USER', '')} {os.getuid()}"
+    name = f"wine{wine.version}-{prefix_key(wine, compiler, account)}"
+    template = tools.store.machines / name
+    with tools.store.lock(name):
+        if not template.is_dir():
+            log = tools.store.log_path("wine")
+            with tools.progress.task("make Wine's Windows"), folder_aside(template) as aside:
+                environment = {**sandbox.environment, "WINEPREFIX": str(aside)}
+                with serving(wine, environment, tools.run):
+                    make_prefix(aside, wine, compiler, replace(sandbox, environment=environment), log)
+    with tools.progress.task("copy Wine's Windows"):
+        copy_prefix(template, prefix)
+
+
+_ASK = """
+import json, platform, socket
+def attempt(host):
+    try:
+        socket.create_connection((host, 443), timeout=2).close()
+    except OSError as error:
+        return "%s: %s" % (type(error).__name__, error)
+    return "connected"
+print("\\n@@" + json.dumps([
+    platform.python_version(), platform.platform(),
+    {"Windows' %s:443" % host: attempt(host) for host in ("1.1.1.1", "pypi.org")},
+]))
+"""
+
+
+def _ask(
+    sandbox: Sandbox, program: Path, log: Path, tools: Tools
+) -> tuple[str, dict[str, Mapping[str, object]]]:
+    """The Windows Python's version, and whether Windows finds a network: Wine's server opens its sockets."""
+    with tools.progress.task("start the Windows Python"):
+        answer = sandbox([program, "-c", _ASK], step="ask the Windows Python", log=log, check=False)
+    _, marker, text = answer.output.rpartition("\n@@")
+    if answer.returncode != 0 or not marker:
+        raise MissingError(
+            f"the Windows Python {program} does not start under Wine:\n{answer.output.strip()[-800:]}",
+            hint="give another with --windows-python DIR|FILE",
+        )
+    version, _, connections = json.loads(text)
+    return version, {"connections": {**sandbox.evidence.get("connections", {}), **connections}}
+
+
+def _unloadable(env: Path, system: Path, target: Target, wine: Wine) -> dict[Path, str]:
+    """Binaries of the environment that this Wine cannot load, with the reason."""
+    packages = env / "Lib" / "site-packages"
+    own = [path for path in files_below(packages) if path.suffix.lower() in (".pyd", ".dll")]
+    binaries = {path.relative_to(packages).as_posix(): read_imports(path) for path in own}
+    there = {path.name.lower() for path in system.iterdir()}
+
+    def lacks(library: str) -> bool:
+        # sets of functions are resolved by a table of Wine's; Python's library comes with Python
+        elsewhere = is_pythons(library) or library.lower().startswith("api-ms-")
+        return not elsewhere and provided(library, target) is not None and library.lower() not in there
+
+    return {packages / name: reason for name, reason in unloadable(binaries, lacks, wine.version).items()}
+
+
+__all__ = ["SETUP", "Machine", "Runner", "cannot_run", "open_machine", "require_wine"]

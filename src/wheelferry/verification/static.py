@@ -1,0 +1,407 @@
+"""Static verification: everything that can be said about a bundle by reading it, on any machine."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from wheelferry.binaries import pe
+from wheelferry.cache.tools import Tools
+from wheelferry.client.errors import Damaged, NotPossibleHere
+from wheelferry.client.preflight import usual_windows_prefix
+from wheelferry.client.signature import Signers, check_signature, read_signature
+from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models import checks, stable_abi
+from wheelferry.models.checks import Code, LongestPath, Note, Problem
+from wheelferry.models.lock import LockedWheel, parse_pylock, parse_requirements
+from wheelferry.models.manifest import (
+    NAME,
+    REPORT,
+    SIGNATURE,
+    Manifest,
+    TargetEntry,
+    is_untouched,
+    parse_manifest,
+)
+from wheelferry.models.wheel_info import WheelInfo, filename_parts
+from wheelferry.system.files import files_below, sha256_file
+from wheelferry.system.threads import in_threads
+from wheelferry.verification.binary_checks import (
+    PeFiles,
+    check_device_code,
+    check_elf,
+    check_functions,
+    check_pe,
+    check_stable,
+    read_pe_files,
+)
+from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
+
+REPORT_FILES = f"{REPORT}/files.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A bundle whose files were hashed: manifest, hash by path, and wheels read by path.
+
+    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it. For
+    Windows targets, `binaries` are the DLLs of the wheels by the wheel's path, `longest_paths` one of each
+    target, `notes` what works on some clients only. `signed_by` names the key whose signature was found good.
+    """
+
+    root: Path
+    manifest: Manifest
+    hashes: dict[str, str]
+    wheels: dict[str, WheelInfo]
+    published_so: tuple[str, ...] = ()
+    binaries: Mapping[str, PeFiles] = field(default_factory=dict)
+    longest_paths: tuple[LongestPath, ...] = ()
+    notes: tuple[Note, ...] = ()
+    signed_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Limits:
+    """The length of the folder that Windows clients install to, and whether paths must fit below it."""
+
+    prefix: int
+    checked: bool
+
+
+def open_bundle(root: Path) -> tuple[Manifest, str]:
+    """The manifest of the bundle in `root` and its text; raises InputError when there is none."""
+    return parse_bytes(read_manifest(root), root)
+
+
+def open_untouched(root: Path) -> Manifest:
+    """The manifest of the bundle in `root`; IntegrityError when it is not byte for byte as packed."""
+    manifest, text = open_bundle(root)
+    if not is_untouched(text, manifest):
+        raise IntegrityError(
+            f"{root / NAME}: its digest does not fit: it was altered after packing",
+            hint="copy the bundle again from where it was made; wheelferry verify says more",
+        )
+    return manifest
+
+
+def read_manifest(root: Path) -> bytes:
+    """The bytes of the manifest in `root`, unread; raises InputError when there is none."""
+    try:
+        return (root / NAME).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise InputError(
+            f"{root} is not a bundle: it has no {NAME}", hint="give the folder that bundle --out made"
+        ) from None
+
+
+def parse_bytes(data: bytes, root: Path) -> tuple[Manifest, str]:
+    """The manifest with the bytes `data` and their text; raises InputError for what is none."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{root / NAME}: not UTF-8: {error}") from None
+    return parse_manifest(text, file=str(root / NAME)), text
+
+
+def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
+    """All targets of a bundle, or the one called `only`; raises InputError when there is no such target."""
+    names = [entry.target.name for entry in manifest.targets]
+    if only is not None and only not in names:
+        raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
+    return [entry for entry in manifest.targets if only in (None, entry.target.name)]
+
+
+def verify_static(
+    root: Path, tools: Tools, *, prefix_length: int | None = None, signers: Signers | None = None
+) -> tuple[Opened | None, list[Problem]]:
+    """Check everything that reading can check; returns what was read, and every problem found.
+
+    `prefix_length` is the length of the folder that Windows clients install to, by default that of the one
+    which the installer takes for the longest user name; 0 leaves the length of paths unchecked. With
+    `signers` one of them must have signed the manifest; without, a signature that is there must belong to it.
+
+    A manifest that cannot be read is a problem too, and then there is nothing else to return.
+    """
+    data = read_manifest(root)
+    signed_by, about_signature = _check_signature(data, root, signers)
+    problems = [finding for finding in about_signature if isinstance(finding, Problem)]
+    try:
+        manifest, text = parse_bytes(data, root)
+    except InputError as error:
+        return None, [Problem(code=Code.MANIFEST, file=NAME, message=str(error)), *problems]
+    if not is_untouched(text, manifest):
+        message = "its digest does not fit its content: it was altered after packing"
+        problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
+    found, differences = read_files(root, tools)
+    problems += checks.compare_files(manifest.files, found)
+    problems += check_report(root)
+    hashes = {path: sha256 for path, (_, sha256) in found.items()}
+    wheels, wheel_problems = _read_wheels(root, differences)
+    published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
+    problems += [p for p in wheel_problems if p not in published]
+    opened = Opened(
+        root=root,
+        manifest=manifest,
+        hashes=hashes,
+        wheels=wheels,
+        published_so=tuple(f"{p.file}: {p.message}" for p in published),
+        binaries=_read_binaries(root, manifest, wheels, tools),
+    )
+    locked: set[str] = set()
+    usual = len(usual_windows_prefix(manifest.recipe))
+    limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
+    findings = [
+        finding
+        for entry in manifest.targets
+        for finding in _check_target(opened, entry, locked, limits, tools)
+    ]
+    problems += [finding for finding in findings if isinstance(finding, Problem)]
+    for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
+        problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
+    opened = replace(
+        opened,
+        notes=tuple(dict.fromkeys(n for n in [*about_signature, *findings] if isinstance(n, Note))),
+        longest_paths=tuple(finding for finding in findings if isinstance(finding, LongestPath)),
+        signed_by=signed_by,
+    )
+    return opened, list(dict.fromkeys(problems))
+
+
+def _check_signature(
+    data: bytes, root: Path, signers: Signers | None
+) -> tuple[str | None, list[Problem | Note]]:
+    """The key that signed the manifest, if any; what is wrong with the signature, or was not looked at."""
+    try:
+        signature = read_signature(str(root))
+        if signature is None and signers is None:
+            return None, []
+        check_signature(data, signature, str(root), signers)
+    except Damaged as error:
+        return None, [Problem(code=Code.SIGNATURE, file=SIGNATURE, message=str(error))]
+    except NotPossibleHere as error:
+        if signers is not None:
+            raise
+        return None, [Note(file=SIGNATURE, message=f"was not looked at: {error}")]
+    return signers.name_of(signature.key) if signers else f"{signature.signer}, not asked for by --key", []
+
+
+def _is_wheel(path: str) -> bool:
+    """Whether a file of the bundle is one of its wheels; those of tools/ and assets/ are only files."""
+    return path.endswith(".whl") and path.startswith("wheelhouse/")
+
+
+def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of every file but manifest, signature and report, by path with forward slashes."""
+    paths = list(_own_files(root))
+    with tools.progress.task("hash files", unit="bytes") as task:
+        task.total(sum(path.stat().st_size for _, path in paths))
+        hashes = in_threads(
+            lambda item: sha256_file(item[1], on_bytes=task.advance), paths, workers=tools.jobs
+        )
+        return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
+
+
+def _own_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every file but manifest, signature and report: its path in the bundle, and where it is."""
+    for path in files_below(root):
+        name = path.relative_to(root).as_posix()
+        if name not in (NAME, SIGNATURE) and not name.startswith(f"{REPORT}/"):
+            yield name, path
+
+
+def read_files(root: Path, tools: Tools) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]]]:
+    """As `hash_files`; and for each wheel, which is read only once for both, how it differs from its RECORD.
+
+    Several at a time, the largest first.
+    """
+    paths = dict(_own_files(root))
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    ordered = sorted(paths, key=lambda name: sizes[name], reverse=True)
+    with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
+        task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
+
+        def read(name: str) -> tuple[str, list[str]]:
+            if _is_wheel(name):
+                return check_contents(paths[name], on_bytes=task.advance)
+            return sha256_file(paths[name], on_bytes=task.advance), []
+
+        seen = dict(zip(ordered, in_threads(read, ordered, workers=tools.jobs), strict=True))
+    found = {name: (sizes[name], seen[name][0]) for name in paths}
+    return found, {name: seen[name][1] for name in paths if _is_wheel(name)}
+
+
+def check_report(root: Path) -> Iterator[Problem]:
+    """An earlier report's own list against its files."""
+    listing = root / REPORT_FILES
+    if not listing.is_file():
+        return
+    try:
+        stated = json.loads(listing.read_text("utf-8"))
+        items = [(str(name), str(sha256)) for name, sha256 in stated.items()]
+    except (ValueError, AttributeError):
+        yield Problem(code=Code.REPORT_CHANGED, file=REPORT_FILES, message="cannot be read")
+        return
+    for name, sha256 in items:
+        path = root / REPORT / name
+        if not path.is_file() or sha256_file(path) != sha256:
+            yield Problem(code=Code.REPORT_CHANGED, file=f"{REPORT}/{name}", message="was altered or removed")
+
+
+def _read_wheels(
+    root: Path, differences: Mapping[str, list[str]]
+) -> tuple[dict[str, WheelInfo], list[Problem]]:
+    """What every wheel says of itself; and a problem for each of its `differences` from its RECORD."""
+    problems = [
+        Problem(code=Code.RECORD, file=name, message=message)
+        for name, messages in differences.items()
+        for message in messages
+    ]
+    wheels: dict[str, WheelInfo] = {}
+    for name in sorted(differences):
+        try:
+            wheels[name] = read_wheel(root / name)
+        except IntegrityError as error:
+            problems.append(Problem(code=Code.WHEEL_UNREADABLE, file=name, message=str(error)))
+    return wheels, problems
+
+
+def _read_binaries(
+    root: Path, manifest: Manifest, wheels: Mapping[str, WheelInfo], tools: Tools
+) -> dict[str, PeFiles]:
+    """The DLLs of all wheels, read once for all targets; nothing in a bundle without Windows targets."""
+    if not any(entry.target.is_windows for entry in manifest.targets):
+        return {}
+    having = [path for path, info in wheels.items() if any(map(pe.is_binary, info.files))]
+    return read_pe_files(root, having, tools)
+
+
+def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
+    """Whether a problem is how the index has the file, so that it is told but not held against the bundle.
+
+    torch 1.7 to 1.12 were published with METADATA edited after RECORD was written, torch 1.9.1 with a
+    libtorch_cpu.so that was. Damage on the way does not hide behind it: the hash of the whole file was
+    compared with the index's when it was downloaded, and is compared with the lock's here.
+    """
+    name = problem.file.rsplit("/", 1)[-1]
+    origin = urlsplit(manifest.origins.get(name, ""))
+    published = origin.scheme in ("https", "http") and unquote(origin.path).endswith(f"/{name}")
+    return published and problem.code is Code.RECORD and problem.message.endswith(DIFFERS)
+
+
+def _check_target(
+    opened: Opened, entry: TargetEntry, locked: set[str], limits: _Limits, tools: Tools
+) -> Iterator[Problem | Note | LongestPath]:
+    """All that concerns one target: its lock files, its wheels' fit, its closure, its compiled modules."""
+    try:
+        pins = parse_requirements((opened.root / entry.requirements).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.requirements, message=str(error))
+        pins = None
+    try:
+        pylock = parse_pylock((opened.root / entry.pylock).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.pylock, message=str(error))
+        locked.update(opened.wheels)  # which wheels it names cannot be known
+        return
+    locked.update(path for _, path, _ in pylock.values())
+    if pins is not None:
+        yield from checks.compare_locks(entry, pins, pylock, opened.hashes)
+    infos: dict[NormalizedName, WheelInfo] = {}
+    paths: dict[NormalizedName, str] = {}
+    for name, (version, path, _) in pylock.items():
+        info = opened.wheels.get(path)
+        if info is None:
+            continue
+        infos[name], paths[name] = info, path
+        try:
+            stated_name, stated_version, tags = filename_parts(path.rsplit("/", 1)[-1])
+        except IntegrityError as error:
+            yield Problem(code=Code.NAME, file=path, message=str(error))
+            continue
+        if (stated_name, stated_version) != (name, version):
+            message = f"its name says {stated_name} {stated_version}, {entry.pylock} says {name} {version}"
+            yield Problem(code=Code.LOCK_DISAGREES, file=path, message=message)
+        wheel = LockedWheel(
+            name=stated_name,
+            version=stated_version,
+            filename=path.rsplit("/", 1)[-1],
+            sha256="",
+            size=0,
+            origin="",
+        )
+        yield from checks.check_wheel(wheel, info, tags)
+        yield from checks.check_fit(path, info, tags, entry.target)
+    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
+    project = canonicalize_name(opened.manifest.distribution)
+    yield from checks.check_requested(entry, infos, paths, project)
+    yield from _check_built(opened, entry, infos, paths, pylock, tools)
+    if entry.target.is_windows:
+        yield from check_pe(entry, infos, paths, opened.binaries)
+        wheels = {paths[name]: info for name, info in infos.items()}
+        yield checks.longest_path(entry, wheels, limits.prefix)
+        if limits.checked:
+            yield from checks.check_path_lengths(entry, wheels, limits.prefix)
+
+
+def _check_built(
+    opened: Opened,
+    entry: TargetEntry,
+    infos: dict[NormalizedName, WheelInfo],
+    paths: dict[NormalizedName, str],
+    pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+    tools: Tools,
+) -> Iterator[Problem]:
+    """The wheel built here: tied to the lock's torch, compiled modules there, able to run on the target."""
+    path = f"wheelhouse/{entry.built}"
+    info = opened.wheels.get(path)
+    if info is None:
+        yield Problem(
+            code=Code.WHEEL_MISSING,
+            file=path,
+            message="is missing or unreadable; the manifest says it was built",
+        )
+        return
+    torch = NormalizedName("torch")
+    torch_wheel = None
+    if torch in infos:
+        torch_wheel = LockedWheel(
+            name=torch,
+            version=infos[torch].version,
+            filename=paths[torch].rsplit("/", 1)[-1],
+            sha256=pylock[torch][2],
+            size=0,
+            origin="",
+        )
+    yield from checks.check_torch(path, info, torch_wheel, entry.target)
+    yield from _check_same_build(infos, paths)
+    for module in checks.missing_extensions(info, entry.extensions, entry.target):
+        yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
+    if stable_abi.is_stable(info.stamp):
+        yield from check_stable(opened.root / path, path, is_windows=entry.target.is_windows)
+    if entry.target.is_windows:
+        if pe.dll_hook_name(info.name) not in info.files:
+            message = (
+                "does not tell Windows where the runtime of Visual C++ lies: in a virtual environment torch "
+                "would not find it; an older wheelferry built it, build it again"
+            )
+            yield Problem(code=Code.LIBRARY, file=path, message=message)
+        yield from check_device_code(opened.root / path, path, entry)
+        if torch in infos:
+            yield from check_functions(opened.root, path, paths[torch], opened.binaries, tools)
+    else:
+        yield from check_elf(opened.root / path, path, entry, infos.values())
+
+
+def _check_same_build(
+    infos: Mapping[NormalizedName, WheelInfo], paths: Mapping[NormalizedName, str]
+) -> Iterator[Problem]:
+    torch, vision = NormalizedName("torch"), NormalizedName("torchvision")
+    if torch in infos and vision in infos:
+        pair = [(infos[name].version, paths[name].rsplit("/", 1)[-1]) for name in (torch, vision)]
+        reason = checks.mixed_builds(pair[0], pair[1])
+        if reason:
+            yield Problem(code=Code.BUILDS, file=paths[vision], message=reason)

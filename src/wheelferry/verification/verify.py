@@ -1,0 +1,252 @@
+"""Verify: prove a bundle, level by level, and leave the evidence in its report folder."""
+
+import datetime as dt
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from wheelferry.cache.tools import Tools
+from wheelferry.client.signature import Signers
+from wheelferry.errors import InputError, MissingError
+from wheelferry.models.checks import Code, Problem
+from wheelferry.models.manifest import REPORT, TargetEntry
+from wheelferry.models.report import Level, LevelResult, Report, TargetResult
+from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
+from wheelferry.verification.client_install import (
+    CLIENT_LOG,
+    carries_installer,
+    install_as_client,
+    prove_with_pip,
+)
+from wheelferry.verification.install import INSTALL_LOG, Installed, Installer, Trial, install
+from wheelferry.verification.page import render_page
+from wheelferry.verification.pip_install import install_with_pip, pip_check
+from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
+from wheelferry.verification.static import REPORT_FILES, Opened, select_targets, verify_static
+from wheelferry.verification.suite import run_suite
+from wheelferry.verification.windows_python import check_given
+
+
+def verify(
+    root: Path,
+    level: Level,
+    tools: Tools,
+    *,
+    only: str | None = None,
+    report_folder: Path | None = None,
+    command: str | None = None,
+    prefix_length: int | None = None,
+    signers: Signers | None = None,
+    runner: Runner | None = None,
+    windows_python: Path | None = None,
+    installer: Installer = Installer.BUNDLE,
+) -> Report:
+    """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
+
+    `command` is the command line to name in the report, `prefix_length` the length of the folder that
+    Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
+    `verify_static`). `runner` runs the targets that this machine cannot
+    run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
+    `installer` is what installs: the bundle's own, beside which pip makes a dry run, or pip alone.
+
+    Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
+    default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
+    static level found problems or the target cannot run on this machine. Raises InputError when
+    `root` is no bundle, MissingError when `runner` is not on this machine.
+    """
+    if runner is Runner.WINE and level > Level.STATIC:
+        require_wine(tools)
+    tools.progress.stage(f"verify {root} ({level.name.lower()})")
+    for folder in (root, root / REPORT):
+        clear_leftovers(folder)  # a killed run's own must not be held against the bundle
+    started = time.perf_counter()
+    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers)
+    static = LevelResult(
+        level=Level.STATIC,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        facts=_static_facts(opened),
+    )
+    results: list[TargetResult] = []
+    with tools.store.workspace("verify") as work:
+        if opened is not None and level > Level.STATIC:
+            selected = select_targets(opened.manifest, only)
+            if runner is Runner.WINE and windows_python is not None:
+                # before the first target is tried: what is seen of it should not be lost at the second
+                check_given(windows_python, [entry.target for entry in selected])
+            ways = _Ways(runner=runner, windows_python=windows_python, installer=installer)
+            results += [_verify_target(root, entry, level, static, work, tools, ways) for entry in selected]
+        report = Report(
+            bundle=root.resolve().name,
+            digest=opened.manifest.digest if opened else None,
+            title=f"{opened.manifest.recipe}@{opened.manifest.release}" if opened else "unreadable bundle",
+            level=level,
+            date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            host=_host(),
+            static=static,
+            targets=tuple(results),
+            command=command,
+        )
+        _write_report(report_folder or root / REPORT, report, work)
+    return report
+
+
+def check_report_folder(folder: Path) -> None:
+    """Raise InputError unless `folder` is absent, empty, or an earlier report."""
+    if folder.exists() and not (
+        folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.json").is_file())
+    ):
+        raise InputError(f"{folder} holds something else than a report", hint="choose another --report")
+
+
+def _static_facts(opened: Opened | None) -> dict[str, object]:
+    if opened is None:
+        return {}
+    return {
+        "files": len(opened.manifest.files),
+        "bytes": sum(file.size for file in opened.manifest.files),
+        "wheels": len(opened.wheels),
+        "targets": [entry.target.name for entry in opened.manifest.targets],
+        "published_so": list(opened.published_so),
+        "longest_paths": [asdict(path) for path in opened.longest_paths],
+        "notes": [str(note) for note in opened.notes],
+        **({"signed_by": opened.signed_by} if opened.signed_by else {}),
+    }
+
+
+def _verify_target(
+    root: Path,
+    entry: TargetEntry,
+    level: Level,
+    static: LevelResult,
+    work: Path,
+    tools: Tools,
+    ways: "_Ways",
+) -> TargetResult:
+    """The levels above static on one target, on the machine that runs it."""
+    wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
+    reason = "the static level found problems" if static.problems else cannot_run(entry.target, ways.runner)
+    if reason is None:
+        folder = work / entry.target.name
+        try:
+            with open_machine(root, entry, folder, tools, windows_python=ways.windows_python) as machine:
+                trial = Trial(root=root, entry=entry, folder=folder, machine=machine, tools=tools)
+                return _run_levels(wanted, trial, ways.installer)
+        except MissingError as error:
+            reason = str(error)
+    results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
+    return TargetResult(target=entry.target.name, levels=tuple(results))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ways:
+    """How targets are tried: what runs those of another system, and what installs."""
+
+    runner: Runner | None
+    windows_python: Path | None
+    installer: Installer
+
+
+def _run_levels(wanted: Iterable[Level], trial: Trial, installer: Installer) -> TargetResult:
+    """One level after the other; the first that fails ends the row."""
+    results: list[LevelResult] = []
+    installed: Installed | None = None
+    for lv in wanted:
+        if results and not results[-1].passed:
+            reason = f"the {results[-1].level.name.lower()} level failed"
+            results.append(LevelResult(level=lv, seconds=0.0, not_run=reason))
+            continue
+        try:
+            if installed is None:
+                result, installed = _run_installation(trial, installer)
+            else:
+                result = _run_suite(lv, trial, installed.env)
+        except MissingError as error:  # what the levels before it found stays
+            result = LevelResult(level=lv, seconds=0.0, not_run=str(error))
+        results.append(result)
+    sandbox = trial.machine.sandbox
+    isolation = {"isolated": sandbox.isolated, "kind": sandbox.kind, "evidence": dict(sandbox.evidence)}
+    return TargetResult(
+        target=trial.entry.target.name,
+        levels=tuple(results),
+        isolation=isolation,
+        runner=trial.machine.runner,
+    )
+
+
+def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, Installed]:
+    started = time.perf_counter()
+    size = sum(file.stat().st_size for file in (trial.root / "wheelhouse").glob("*.whl"))
+    carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
+    require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
+    if installer is Installer.BUNDLE and carries_installer(trial):
+        installed = install(trial, install_as_client, [prove_with_pip])
+    else:
+        installed = install(trial, install_with_pip, [pip_check])
+    problems = list(installed.problems)
+    if trial.machine.sandbox.reaches_network:
+        message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"
+        problems.append(Problem(code=Code.NETWORK, file=trial.entry.target.name, message=message))
+    result = LevelResult(
+        level=Level.INSTALL,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        facts=installed.facts,
+        not_tried=installed.not_tried,
+    )
+    return result, installed
+
+
+def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
+    started = time.perf_counter()
+    out = trial.folder / REPORT / level.name.lower()
+    problems, not_tried, checks = run_suite(trial.root, level, env, out, trial.machine, trial.tools)
+    return LevelResult(
+        level=level,
+        seconds=time.perf_counter() - started,
+        problems=tuple(problems),
+        checks=checks,
+        not_tried=tuple(not_tried),
+    )
+
+
+def _host() -> dict[str, object]:
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "glibc": ".".join(platform.libc_ver()[1:]),
+        "python": platform.python_version(),
+    }
+
+
+def _write_report(final: Path, report: Report, work: Path) -> None:
+    """Replace the report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
+    with folder_aside(final) as folder:
+        for target in report.targets:
+            for name in _evidence(target):
+                seen, kept = (
+                    contained(work / target.target / REPORT, name),
+                    contained(folder / target.target, name),
+                )
+                if seen.is_file():
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(seen, kept)
+        (folder / "report.json").write_text(report.to_text(), "utf-8")
+        (folder / "report.html").write_text(render_page(report, folder), "utf-8")
+        hashes = {
+            p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()
+        }
+        (folder / Path(REPORT_FILES).name).write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
+
+
+def _evidence(target: TargetResult) -> Iterator[str]:
+    """Files worth keeping: logs, the harness's own results, what checks named; no data sets or weights."""
+    yield from (INSTALL_LOG, CLIENT_LOG)
+    for level in target.levels:
+        folder = level.level.name.lower()
+        yield from (f"{folder}/{folder}.json", f"{folder}/suite.log")
+        yield from (f"{folder}/{file['path']}" for check in level.checks for file in check.files)

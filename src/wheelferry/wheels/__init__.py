@@ -1,0 +1,1 @@
+"""Reading, checking and rewriting wheels, and their licences."""
