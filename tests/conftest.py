@@ -19,9 +19,10 @@ from packaging.version import Version
 
 from ferry import Ferry
 from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import Kit
-from wheelferry.bundle.pack import Locked, pack
+from wheelferry.bundle.pack import pack
 from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.cache.store import Entry, Store
 from wheelferry.cache.tools import Tools

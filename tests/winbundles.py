@@ -8,8 +8,9 @@ from typing import Any
 from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
 from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.cells import Locked
 from wheelferry.bundle.installers import Kit
-from wheelferry.bundle.pack import Locked, pack
+from wheelferry.bundle.pack import pack
 from wheelferry.cache.store import Entry, Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import Record, parse_records
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
+from wheelferry.models.records import Record, parse_records
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

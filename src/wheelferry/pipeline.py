@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.build.cells import BuildCells, Outcome, build_here, lock_cells
+from wheelferry.build.cells import BuildCells, Locked, Outcome, build_here, lock_cells
 from wheelferry.build.fetch import fetch
 from wheelferry.build.strategy import choose_roads
 from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import equip
-from wheelferry.bundle.pack import Locked, check_output, pack
+from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.manifest import Manifest

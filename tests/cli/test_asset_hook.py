@@ -12,8 +12,8 @@ from conftest import TARGET
 from wheelferry.cache.tools import Tools
 from wheelferry.client.assets import place_assets
 from wheelferry.client.bundle import Bundle
-from wheelferry.models.checks import Code
 from wheelferry.models.manifest import Asset, File, Manifest, TargetEntry
+from wheelferry.models.problems import Code
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification.install import Trial

@@ -17,8 +17,8 @@ import pytest
 from clients import PYTHON
 from conftest import reseal
 from wheelferry.cache.tools import Tools
-from wheelferry.models.checks import Code
 from wheelferry.models.manifest import parse_manifest
+from wheelferry.models.problems import Code
 from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification.client_install import disagreements, prove_with_pip

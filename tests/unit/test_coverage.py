@@ -12,8 +12,6 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.matrix.coverage import (
     LINUX,
     PYTHONS,
-    Record,
-    RecordedWheel,
     Selection,
     Status,
     add_records,
@@ -22,8 +20,6 @@ from wheelferry.matrix.coverage import (
     choose_torch,
     judge,
     nearest,
-    parse_records,
-    records_text,
     require_possible,
 )
 from wheelferry.matrix.grid import make_grid
@@ -31,6 +27,7 @@ from wheelferry.matrix.record import record, record_each
 from wheelferry.models.manifest import NAME, parse_manifest
 from wheelferry.models.plan import plan_digest
 from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.records import Record, RecordedWheel, parse_records, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file

@@ -15,6 +15,7 @@ import tomli_w
 
 from conftest import RECIPE, TARGET, wheelferry
 from effort import trials
+from wheelferry.bundle.reader import open_bundle
 from wheelferry.cache.tools import Tools
 from wheelferry.client.bundle import open_bundle as open_as_client
 from wheelferry.client.errors import Stop
@@ -24,7 +25,6 @@ from wheelferry.models.plan import make_plan
 from wheelferry.models.recipe import parse_recipe
 from wheelferry.models.report import Level
 from wheelferry.transfer.merge import merge
-from wheelferry.verification.static import open_bundle
 from wheelferry.verification.verify import verify
 
 ROUNDS = trials(300, 20_000)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.models.checks import Code, Problem
+from wheelferry.models.problems import Code, Problem
 from wheelferry.models.report import Check, Level, LevelResult, Report, TargetResult, shown_command
 from wheelferry.verification.page import render_page
 from wheelferry.verification.suite import read_results

@@ -26,8 +26,8 @@ from wheelferry.models.lock import parse_pylock, parse_requirements
 from wheelferry.models.recipe import parse_recipe
 from wheelferry.progress import Silent, Task
 from wheelferry.serving.index import index
+from wheelferry.serving.pages import project_page
 from wheelferry.serving.simple_api import ServedWheel, by_project, project_json
-from wheelferry.verification.page import project_page
 
 OTHER = replace(TARGET, python="3.12")
 

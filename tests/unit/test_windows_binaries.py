@@ -28,9 +28,10 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client import preflight
 from wheelferry.errors import InputError
-from wheelferry.models.checks import Code, Problem, check_path_lengths, longest_path
 from wheelferry.models.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
+from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import installed_path, path_length
+from wheelferry.verification.checks import check_path_lengths, longest_path
 from wheelferry.verification.static import verify_static
 from winbundles import TAG, TINY_VERSION, WINDOWS, Wheel, pack_windows, sound_wheels
 

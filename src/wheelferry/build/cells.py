@@ -11,10 +11,10 @@ from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, 
 from wheelferry.build.lock import lock
 from wheelferry.build.prebuilt import take_wheel
 from wheelferry.build.strategy import Roads
-from wheelferry.bundle.pack import Locked
 from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import WheelferryError
+from wheelferry.models.lock import Lock
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.progress import Labelled
 from wheelferry.system.process import Group
@@ -22,6 +22,14 @@ from wheelferry.system.threads import result_of
 
 Result = TypeVar("Result")
 Failures = tuple[tuple[Cell, WheelferryError], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Locked:
+    """A cell that is ready to be packed: its built wheel and its lock."""
+
+    built: Built
+    lock: Lock
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import NeedsCompilerError, populate
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.checks import mixed_builds
 from wheelferry.models.lock import Choice, Lock, LockedWheel, choose_files
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
+from wheelferry.wheels.extensions import mixed_builds
 
 
 def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:

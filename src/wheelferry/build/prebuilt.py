@@ -13,13 +13,13 @@ from wheelferry.cache.tools import Tools
 from wheelferry.client.preflight import image_for
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
-from wheelferry.models.checks import missing_extensions
 from wheelferry.models.cuda import images_of
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.plan import Cell, Plan, required_modules
 from wheelferry.models.wheel_info import STAMP, filename_parts
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, unpack
+from wheelferry.wheels.extensions import missing_extensions
 
 
 def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:

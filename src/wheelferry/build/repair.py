@@ -7,7 +7,6 @@ from wheelferry.binaries import pe
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError
-from wheelferry.models.checks import extension_files, missing_device_code, missing_extensions
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.plan import Cell
 from wheelferry.models.targets import Target, glibc_minor
@@ -15,6 +14,7 @@ from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import remove_tree
 from wheelferry.toolchains import linux
 from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, retag, set_tag, unpack
+from wheelferry.wheels.extensions import extension_files, missing_device_code, missing_extensions
 
 
 def finish_wheel(

@@ -3,20 +3,20 @@
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from wheelferry import __version__
-from wheelferry.build.build import Built
+from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import CarriedAsset, asset_variables
 from wheelferry.bundle.installers import Kit
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.lock import Lock, LockedWheel, pylock_text, requirements_text
+from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.models.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.models.targets import Target
@@ -43,14 +43,6 @@ Bring profile.json back to where bundles are made: wheelferry bundle ... --profi
 """
 CREATED_BY = f"wheelferry {__version__}"
 _HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Locked:
-    """A cell that is ready to be packed: its built wheel and its lock."""
-
-    built: Built
-    lock: Lock
 
 
 def check_output(out: Path) -> None:

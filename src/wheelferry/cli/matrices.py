@@ -11,7 +11,6 @@ from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.errors import InputError
 from wheelferry.matrix.ci_jobs import choose_jobs
 from wheelferry.matrix.coverage import (
-    Record,
     Selection,
     Status,
     Verdict,
@@ -22,6 +21,7 @@ from wheelferry.matrix.coverage import (
 )
 from wheelferry.matrix.grid import LEGEND, make_grid
 from wheelferry.models.plan import find_release
+from wheelferry.models.records import Record
 from wheelferry.models.report import shown_command
 from wheelferry.models.targets import parse_backend, parse_platform, parse_python, parse_torch
 from wheelferry.system.files import write_atomic

@@ -14,13 +14,14 @@ from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
 from wheelferry.client.signature import CHECK_COMMAND
 from wheelferry.errors import IntegrityError
-from wheelferry.models.checks import Code, LongestPath
 from wheelferry.models.lock import Lock, pylock_text, requirements_text
 from wheelferry.models.manifest import SIGNATURE
 from wheelferry.models.plan import Plan
+from wheelferry.models.problems import Code
 from wheelferry.models.report import OWN_MACHINE, Report
 from wheelferry.system.files import human_size, write_atomic
 from wheelferry.transfer.differences import Change, Difference
+from wheelferry.verification.checks import LongestPath
 
 if TYPE_CHECKING:  # for their names alone: half a second of imports
     from wheelferry.doctor import Finding

@@ -8,6 +8,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from wheelferry.bundle.reader import open_untouched, select_targets
 from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.pip_config import public_url
 from wheelferry.cache.tools import Tools
@@ -24,7 +25,6 @@ from wheelferry.inspection.vulnerabilities import Severity, Vulnerability, asses
 from wheelferry.models.manifest import Manifest, TargetEntry
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import copy_aside
-from wheelferry.verification.static import open_untouched, select_targets
 
 # A database that is older than so many days is warned about.
 OLD_DAYS = 30

@@ -8,6 +8,7 @@ from typing import Any
 
 from packaging.utils import NormalizedName
 
+from wheelferry.bundle.reader import open_untouched, select_targets
 from wheelferry.cache.pip_config import public_url
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.record import read_report
@@ -17,7 +18,6 @@ from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.progress import Progress
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
-from wheelferry.verification.static import open_untouched, select_targets
 from wheelferry.wheels.archive import read_terms, read_wheel
 from wheelferry.wheels.licences import Licence, Terms, judge
 

@@ -20,9 +20,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from wheelferry import __version__
 from wheelferry.cache.pip_config import public_url
 from wheelferry.inspection.inspect import InspectedTarget, Inspection, Package, require_outside
-from wheelferry.models import checks
 from wheelferry.models.manifest import Asset, File, Manifest, Runtime
 from wheelferry.system.files import check_folder, write_atomic
+from wheelferry.verification import checks
 from wheelferry.wheels.licences import Licence
 
 # What scanners read today; the library also writes 1.7.

@@ -4,32 +4,21 @@ What cannot be follows from the recipe and its table of torch releases; what was
 and a record counts only while the recipe says for its cell what it said when the bundle was made.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Annotated, Any
-
-from packaging.version import Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from typing import Any
 
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, parse_version
 from wheelferry.models.plan import default_torch, find_release, obstacle, plan_digest, torch_range
 from wheelferry.models.recipe import Recipe
+from wheelferry.models.records import Record, order, version
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     DEFAULT_GLIBC_MINOR,
     Target,
-    parse_backend,
-    parse_platform,
-    parse_python,
-    parse_torch,
 )
-
-RECORDS_FORMAT = 1
-LEVELS = ("static", "install", "smoke", "train")
 
 # From the oldest Python that the smoke harness runs on to the newest that is released.
 PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
@@ -44,70 +33,6 @@ class Status(StrEnum):
     BUILDS = "builds"
     UNTRIED = "not tried"
     UNSUPPORTED = "unsupported"
-
-
-def _real(target: Target) -> Target:
-    """A target that could be asked for on the command line."""
-    try:
-        parse_python(target.python)
-        parse_torch(target.torch)
-        parse_backend(target.backend)
-        parse_platform(target.platform, host_glibc_minor=None)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-    return target
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RecordedWheel(_Model):
-    """The wheel that was built for the cell."""
-
-    file: str
-    sha256: str
-
-
-class Record(_Model):
-    """What one verify report says about one target of one bundle.
-
-    `levels` are those that passed, `failed` is the one that found problems, `torch` the version that was
-    installed (with its local part, where the index offers such a build). `plan` is the digest of what the
-    recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
-    """
-
-    release: str
-    target: Annotated[Target, AfterValidator(_real)]
-    levels: tuple[str, ...]
-    failed: str | None = None
-    skipped: tuple[str, ...] = ()
-    isolated: bool
-    date: str
-    command: str
-    wheel: RecordedWheel
-    torch: str | None = None
-    commit: str
-    bundle: str
-    plan: str
-    wheelferry: str
-    machine: str
-
-    @property
-    def verified(self) -> bool:
-        """Whether every level passed."""
-        return self.failed is None and self.levels == LEVELS
-
-    @property
-    def cell(self) -> tuple[str, Target]:
-        """Release and target: what the record is about."""
-        return self.release, self.target
-
-
-class _RecordFile(_Model):
-    format: int
-    recipe: str
-    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,41 +67,6 @@ class Selection:
         )
 
 
-def parse_records(text: str, *, file: str, recipe: str) -> tuple[Record, ...]:
-    """Read a file of records of `recipe`; raises InputError naming what is wrong with it."""
-    try:
-        found = TypeAdapter(_RecordFile).validate_json(text)
-    except ValidationError as error:
-        problems = [f"{file}: {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
-        raise InputError(
-            "\n".join(problems), hint="records are written by wheelferry matrix --record BUNDLE"
-        ) from None
-    if (found.format, found.recipe) != (RECORDS_FORMAT, recipe):
-        raise InputError(
-            f"{file}: holds records of {found.recipe}, format {found.format}; "
-            f"{recipe}, format {RECORDS_FORMAT} was asked for"
-        )
-    return found.records
-
-
-def records_text(recipe: str, records: Iterable[Record]) -> str:
-    """The file of `records`, in an order that does not depend on when they came."""
-    document = {
-        "format": RECORDS_FORMAT,
-        "recipe": recipe,
-        "records": [record.model_dump(mode="json") for record in sorted(records, key=_order)],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-
-
-_version = cache(Version)
-
-
-def _order(record: Record) -> tuple[str, Version, Version, str, str]:
-    target = record.target
-    return record.release, _version(target.torch), _version(target.python), target.backend, target.platform
-
-
 def add_records(recipe: Recipe, known: Iterable[Record], new: Iterable[Record]) -> tuple[Record, ...]:
     """`known` with `new` added; of two about one cell the one that says more about today's recipe stays."""
     kept = {record.cell: record for record in known}
@@ -184,7 +74,7 @@ def add_records(recipe: Recipe, known: Iterable[Record], new: Iterable[Record]) 
         old = kept.get(record.cell)
         if old is None or _supersedes(recipe, record, old):
             kept[record.cell] = record
-    return tuple(sorted(kept.values(), key=_order))
+    return tuple(sorted(kept.values(), key=order))
 
 
 def _supersedes(recipe: Recipe, new: Record, old: Record) -> bool:
@@ -263,8 +153,8 @@ def _position(recipe: Recipe) -> Any:
         plain = {DEFAULT_BACKEND: 0, "cpu": 1}.get(target.backend, 2)
         return (
             releases.index(release),
-            _version(target.torch),
-            _version(target.python),
+            version(target.torch),
+            version(target.python),
             target.platform,
             plain,
             len(target.backend),
@@ -302,7 +192,7 @@ def nearest(
 
 def _distance(recipe: Recipe, release: str, target: Target) -> Any:
     ranks = [Status.VERIFIED, Status.BUILDS, Status.UNTRIED]
-    torches = sorted({_version(entry.version) for entry in recipe.torch} | {_version(target.torch)})
+    torches = sorted({version(entry.version) for entry in recipe.torch} | {version(target.torch)})
     steps = {version: number for number, version in enumerate(torches)}
     last = len(torches)
 
@@ -313,7 +203,7 @@ def _distance(recipe: Recipe, release: str, target: Target) -> Any:
             verdict.release != release,
             other.backend.startswith("cu") != target.backend.startswith("cu"),
             abs(_minor(other.python) - _minor(target.python)),
-            abs(steps.get(_version(other.torch), last) - steps[_version(target.torch)]),
+            abs(steps.get(version(other.torch), last) - steps[version(target.torch)]),
             other.backend != target.backend,
             ranks.index(verdict.status),
         )
@@ -322,7 +212,7 @@ def _distance(recipe: Recipe, release: str, target: Target) -> Any:
 
 
 def _minor(python: str) -> int:
-    return _version(python).minor
+    return version(python).minor
 
 
 def options_text(recipe: Recipe, verdict: Verdict, *, asked: str) -> str:
@@ -380,7 +270,7 @@ def choose_torch(
     try:
         return default_torch(recipe, release, python=python, platform=platform, backend=backend)
     except InputError as error:
-        newest = max((entry.version for entry in recipe.torch), key=_version)
+        newest = max((entry.version for entry in recipe.torch), key=version)
         target = Target(python=python, platform=platform, torch=newest, backend=backend)
         near = advice(recipe, release, target, records())
         raise InputError(str(error), hint="; ".join(filter(None, [near, error.hint]))) from None

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wheelferry.bundle.reader import REPORT_FILES, open_bundle
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, records_file
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
-from wheelferry.matrix.coverage import LEVELS, Record, RecordedWheel, add_records, records_text
+from wheelferry.matrix.coverage import add_records
 from wheelferry.models.manifest import REPORT, Manifest, TargetEntry, is_untouched
 from wheelferry.models.plan import plan_digest
+from wheelferry.models.records import LEVELS, Record, RecordedWheel, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.system.files import write_atomic
-from wheelferry.verification.static import REPORT_FILES, check_report, open_bundle
+from wheelferry.verification.static import check_report
 
 
 def record(

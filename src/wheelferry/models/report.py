@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from wheelferry.models.checks import Problem
+from wheelferry.models.problems import Problem
 
 FORMAT = 1
 

@@ -14,6 +14,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import with_wheels_in
 from wheelferry.models.wheel_info import filename_parts
+from wheelferry.serving.pages import project_page, projects_page
 from wheelferry.serving.simple_api import (
     FILES,
     METADATA,
@@ -26,7 +27,6 @@ from wheelferry.serving.simple_api import (
 from wheelferry.system.files import copy_aside, files_below, folder_aside, link_or_copy, write_atomic
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import Intact, Part, join, open_intact, require_apart, require_room
-from wheelferry.verification.page import project_page, projects_page
 from wheelferry.wheels.archive import read_metadata, read_wheel
 
 # What the folder says of itself: the bundles it was made of, and every file that belongs to it.

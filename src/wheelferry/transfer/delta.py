@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wheelferry.bundle.reader import open_untouched
 from wheelferry.cache.tools import Tools
 from wheelferry.client.carried import Tree, fill
 from wheelferry.client.delta import DELTA, FILES, FORMAT, NAME, OLD, open_delta
@@ -21,7 +22,6 @@ from wheelferry.transfer.shipment import (
     write_companions,
 )
 from wheelferry.transfer.sources import require_apart
-from wheelferry.verification.static import open_untouched
 
 _REMEDY = "copy the delta again from where it was made"
 

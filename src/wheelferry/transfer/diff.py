@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from wheelferry.bundle.reader import open_untouched
 from wheelferry.errors import IntegrityError
 from wheelferry.models.lock import parse_requirements
 from wheelferry.transfer.differences import Bundle, Difference, compare
-from wheelferry.verification.static import open_untouched
 
 
 def diff(old: Path, new: Path) -> Difference:

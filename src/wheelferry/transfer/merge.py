@@ -8,7 +8,6 @@ from wheelferry.bundle.pack import CREATED_BY, SEALED, check_output, requirement
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models import checks
 from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
@@ -22,6 +21,7 @@ from wheelferry.system.files import (
 )
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
+from wheelferry.verification import checks
 from wheelferry.wheels.archive import read_wheel, record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.bundle.reader import hash_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
 from wheelferry.client.signature import (
     NAMESPACE,
@@ -15,11 +16,10 @@ from wheelferry.client.signature import (
     ssh_keygen,
 )
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models import checks
 from wheelferry.models.manifest import NAME, SIGNATURE, is_untouched
 from wheelferry.system.files import write_atomic
 from wheelferry.system.process import run_at_terminal
-from wheelferry.verification.static import hash_files, parse_bytes, read_manifest
+from wheelferry.verification import checks
 
 _HINT = "a key with a passphrase needs a terminal; or ssh-add it, and give --key its public half (.pub)"
 

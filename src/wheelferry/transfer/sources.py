@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.bundle.reader import hash_files, open_untouched
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models import checks
 from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.manifest import Manifest
 from wheelferry.system.files import require_space, same_file_system
-from wheelferry.verification.static import hash_files, open_untouched
+from wheelferry.verification import checks
 
 SMOKE = "smoke/"
 

@@ -16,15 +16,17 @@ from packaging.utils import NormalizedName
 from wheelferry.binaries import pe
 from wheelferry.binaries.pe import PeFacts
 from wheelferry.cache.tools import Tools
-from wheelferry.models import checks, stable_abi
-from wheelferry.models.checks import Code, Note, Problem
+from wheelferry.models import stable_abi
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.plan import WINDOWS_RUNTIME
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.system.files import CHUNK
 from wheelferry.system.threads import in_threads
 from wheelferry.toolchains import linux
+from wheelferry.verification import checks
+from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE
 
 Read = TypeVar("Read")
@@ -48,9 +50,9 @@ def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelI
         found = {
             module: (facts[name].device_images, members[name])
             for module in entry.cuda.modules
-            for name in checks.extension_files(members, module, entry.target)
+            for name in extensions.extension_files(members, module, entry.target)
         }
-        for message in checks.missing_device_code(entry.cuda, found):
+        for message in extensions.missing_device_code(entry.cuda, found):
             yield Problem(code=Code.CUDA, file=path, message=message)
     for name, fact in facts.items():
         policy = linux.policy_for(fact.symbol_versions, arch)
@@ -307,13 +309,13 @@ def check_device_code(wheel: Path, path: str, entry: TargetEntry) -> Iterator[Pr
             binaries = {
                 module: archive.read(name)
                 for module in entry.cuda.modules
-                for name in checks.extension_files(archive.namelist(), module, entry.target)
+                for name in extensions.extension_files(archive.namelist(), module, entry.target)
             }
         found = {module: (pe.read_device_images(data), data) for module, data in binaries.items()}
     except UNREADABLE as error:
         yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
         return
-    for message in checks.missing_device_code(entry.cuda, found):
+    for message in extensions.missing_device_code(entry.cuda, found):
         yield Problem(code=Code.CUDA, file=path, message=message)
 
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from wheelferry.client.bundle import Bundle
 from wheelferry.client.prefix import LOG, RECEIPT
-from wheelferry.models.checks import Code, Problem
+from wheelferry.models.problems import Code, Problem
 from wheelferry.system.sandbox import Sandbox, clean_environment
 from wheelferry.verification.install import (
     Installed,

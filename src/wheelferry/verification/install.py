@@ -13,9 +13,9 @@ from wheelferry.cache.tools import Tools
 from wheelferry.client.bundle import Bundle, open_bundle
 from wheelferry.client.distributions import distributions
 from wheelferry.models.assets import FOLDER as ASSETS
-from wheelferry.models.checks import Code, Problem
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.problems import Code, Problem
 from wheelferry.system.process import Group
 from wheelferry.system.threads import side_by_side
 from wheelferry.verification.runner import Machine

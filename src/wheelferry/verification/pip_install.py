@@ -6,8 +6,8 @@ from pathlib import Path
 from wheelferry.client.assets import place_assets
 from wheelferry.client.errors import Stop
 from wheelferry.models.assets import FOLDER as ASSETS
-from wheelferry.models.checks import Code, Problem
 from wheelferry.models.lock import parse_requirements
+from wheelferry.models.problems import Code, Problem
 from wheelferry.verification.install import Installed, Trial, look_for_assets
 
 PROVED = "plain pip installed all of it"

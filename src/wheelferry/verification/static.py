@@ -10,13 +10,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.binaries import pe
+from wheelferry.bundle.reader import REPORT_FILES, _own_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
 from wheelferry.client.errors import Damaged, NotPossibleHere
 from wheelferry.client.preflight import usual_windows_prefix
 from wheelferry.client.signature import Signers, check_signature, read_signature
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models import checks, stable_abi
-from wheelferry.models.checks import Code, LongestPath, Note, Problem
+from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel, parse_pylock, parse_requirements
 from wheelferry.models.manifest import (
     NAME,
@@ -25,11 +25,12 @@ from wheelferry.models.manifest import (
     Manifest,
     TargetEntry,
     is_untouched,
-    parse_manifest,
 )
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.wheel_info import WheelInfo, filename_parts
-from wheelferry.system.files import files_below, sha256_file
+from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
+from wheelferry.verification import checks
 from wheelferry.verification.binary_checks import (
     PeFiles,
     check_device_code,
@@ -39,9 +40,9 @@ from wheelferry.verification.binary_checks import (
     check_stable,
     read_pe_files,
 )
+from wheelferry.verification.checks import LongestPath
+from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
-
-REPORT_FILES = f"{REPORT}/files.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,49 +71,6 @@ class _Limits:
 
     prefix: int
     checked: bool
-
-
-def open_bundle(root: Path) -> tuple[Manifest, str]:
-    """The manifest of the bundle in `root` and its text; raises InputError when there is none."""
-    return parse_bytes(read_manifest(root), root)
-
-
-def open_untouched(root: Path) -> Manifest:
-    """The manifest of the bundle in `root`; IntegrityError when it is not byte for byte as packed."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
-        raise IntegrityError(
-            f"{root / NAME}: its digest does not fit: it was altered after packing",
-            hint="copy the bundle again from where it was made; wheelferry verify says more",
-        )
-    return manifest
-
-
-def read_manifest(root: Path) -> bytes:
-    """The bytes of the manifest in `root`, unread; raises InputError when there is none."""
-    try:
-        return (root / NAME).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise InputError(
-            f"{root} is not a bundle: it has no {NAME}", hint="give the folder that bundle --out made"
-        ) from None
-
-
-def parse_bytes(data: bytes, root: Path) -> tuple[Manifest, str]:
-    """The manifest with the bytes `data` and their text; raises InputError for what is none."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{root / NAME}: not UTF-8: {error}") from None
-    return parse_manifest(text, file=str(root / NAME)), text
-
-
-def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
-    """All targets of a bundle, or the one called `only`; raises InputError when there is no such target."""
-    names = [entry.target.name for entry in manifest.targets]
-    if only is not None and only not in names:
-        raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
-    return [entry for entry in manifest.targets if only in (None, entry.target.name)]
 
 
 def verify_static(
@@ -192,25 +150,6 @@ def _check_signature(
 def _is_wheel(path: str) -> bool:
     """Whether a file of the bundle is one of its wheels; those of tools/ and assets/ are only files."""
     return path.endswith(".whl") and path.startswith("wheelhouse/")
-
-
-def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
-    """Size and SHA-256 of every file but manifest, signature and report, by path with forward slashes."""
-    paths = list(_own_files(root))
-    with tools.progress.task("hash files", unit="bytes") as task:
-        task.total(sum(path.stat().st_size for _, path in paths))
-        hashes = in_threads(
-            lambda item: sha256_file(item[1], on_bytes=task.advance), paths, workers=tools.jobs
-        )
-        return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
-
-
-def _own_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every file but manifest, signature and report: its path in the bundle, and where it is."""
-    for path in files_below(root):
-        name = path.relative_to(root).as_posix()
-        if name not in (NAME, SIGNATURE) and not name.startswith(f"{REPORT}/"):
-            yield name, path
 
 
 def read_files(root: Path, tools: Tools) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]]]:
@@ -378,7 +317,7 @@ def _check_built(
         )
     yield from checks.check_torch(path, info, torch_wheel, entry.target)
     yield from _check_same_build(infos, paths)
-    for module in checks.missing_extensions(info, entry.extensions, entry.target):
+    for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if stable_abi.is_stable(info.stamp):
         yield from check_stable(opened.root / path, path, is_windows=entry.target.is_windows)
@@ -402,6 +341,6 @@ def _check_same_build(
     torch, vision = NormalizedName("torch"), NormalizedName("torchvision")
     if torch in infos and vision in infos:
         pair = [(infos[name].version, paths[name].rsplit("/", 1)[-1]) for name in (torch, vision)]
-        reason = checks.mixed_builds(pair[0], pair[1])
+        reason = extensions.mixed_builds(pair[0], pair[1])
         if reason:
             yield Problem(code=Code.BUILDS, file=paths[vision], message=reason)

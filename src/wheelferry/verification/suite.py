@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wheelferry.cache.tools import Tools
-from wheelferry.models.checks import Code, Problem
+from wheelferry.models.problems import Code, Problem
 from wheelferry.models.report import Check, Level
 from wheelferry.verification.runner import Machine
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wheelferry.bundle.reader import REPORT_FILES, select_targets
 from wheelferry.cache.tools import Tools
 from wheelferry.client.signature import Signers
 from wheelferry.errors import InputError, MissingError
-from wheelferry.models.checks import Code, Problem
 from wheelferry.models.manifest import REPORT, TargetEntry
+from wheelferry.models.problems import Code, Problem
 from wheelferry.models.report import Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
 from wheelferry.verification.client_install import (
@@ -26,7 +27,7 @@ from wheelferry.verification.install import INSTALL_LOG, Installed, Installer, T
 from wheelferry.verification.page import render_page
 from wheelferry.verification.pip_install import install_with_pip, pip_check
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
-from wheelferry.verification.static import REPORT_FILES, Opened, select_targets, verify_static
+from wheelferry.verification.static import Opened, verify_static
 from wheelferry.verification.suite import run_suite
 from wheelferry.verification.windows_python import check_given
 

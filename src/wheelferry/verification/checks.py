@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -15,75 +14,12 @@ from packaging.version import Version
 from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.manifest import DeviceCode, File, TargetEntry
+from wheelferry.models.manifest import File, TargetEntry
+from wheelferry.models.problems import Code, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, path_length
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
-
-
-class Code(Enum):
-    """What can be wrong with a bundle. The value is the sentence that explains the code."""
-
-    MANIFEST = "the manifest is not the text wheelferry wrote"
-    SIGNATURE = "the manifest is not signed as it should be"
-    FILE_MISSING = "a file of the manifest is not there"
-    FILE_CHANGED = "a file's bytes are not the manifest's"
-    FILE_UNLISTED = "a file is there that the manifest does not list"
-    REPORT_CHANGED = "an earlier report was altered after it was written"
-    LOCK_UNREADABLE = "a lock file cannot be read"
-    LOCK_DISAGREES = "requirements and pylock say different things"
-    LOCK_HASH = "the lock's hash is not the wheel's"
-    WHEEL_MISSING = "the lock names a wheel that is not in the wheelhouse"
-    WHEEL_UNLOCKED = "a wheel is in no lock"
-    WHEEL_UNREADABLE = "a wheel cannot be read"
-    RECORD = "a wheel's contents are not what its RECORD says"
-    NAME = "a wheel's file name and its metadata differ"
-    TAGS = "a wheel's file name and its WHEEL file give different tags"
-    PLATFORM = "a wheel does not fit the target"
-    PYTHON = "a wheel does not allow the target's Python"
-    REQUIREMENT = "a requirement is not satisfied inside the bundle"
-    UNREQUIRED = "a wheel that nothing on the target requires"
-    TORCH = "the built wheel is not tied to the torch of the lock"
-    OPS = "a compiled module is missing"
-    CUDA = "code for a GPU that the target promises is missing"
-    BUILDS = "torch and torchvision are of different builds"
-    GLIBC = "a compiled module needs a newer glibc than the target has"
-    LIBRARY = "a compiled module needs a library that nobody brings"
-    MACHINE = "a compiled module is not for the target's system and processor"
-    PATH_LENGTH = "a file's path would be too long for Windows"
-    SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
-    INSTALL = "the installation failed"
-    DISAGREES = "plain pip would not install what the bundle's installer installed"
-    NETWORK = "the sandbox could reach a network"
-    CONFLICT = "pip check found a conflict"
-    IMPORT = "a module cannot be imported"
-    ASSET = "weights or data are not where the project looks for them"
-    CHECK = "a check of the smoke suite failed"
-    CRASH = "the smoke suite ended without saying how"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """One thing that is wrong: its code, the file (or check) concerned, and what was seen."""
-
-    code: Code
-    file: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.message} [{self.code.name}]"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Note:
-    """What is all right on some clients or in most uses only: the file concerned, and why."""
-
-    file: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.message}"
 
 
 def compare_files(listed: Iterable[File], found: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
@@ -381,56 +317,3 @@ def _stamp(info: WheelInfo) -> str | None:
         return str(json.loads(info.stamp)["torch"]["sha256"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def mixed_builds(torch: tuple[Version, str], torchvision: tuple[Version, str] | None) -> str | None:
-    """Why these two (version and file name) cannot go together; None when they can.
-
-    PyTorch's own index marks its builds with a local version (``+cpu``); a torchvision without it, or
-    with another, was compiled for another build and does not load beside it.
-    """
-    if torchvision is None or torch[0].local == torchvision[0].local:
-        return None
-    return (
-        f"{torchvision[1]} does not go with {torch[1]}: they are of different builds, and its operators "
-        "would not load (operator torchvision::nms does not exist)"
-    )
-
-
-def missing_device_code(
-    wanted: DeviceCode, found: Mapping[str, tuple[Collection[str], bytes]]
-) -> Iterator[str]:
-    """What of `wanted` is not there; `found` has the images and the bytes of each module's binary."""
-    for module in wanted.modules:
-        images = found[module][0] if module in found else ()
-        if not images:
-            yield f"{module} has no CUDA code"
-        elif lacking := [image for image in wanted.images if image not in images]:
-            yield f"{module} has no code for {', '.join(lacking)} (it has {', '.join(sorted(images))})"
-    for kernel in wanted.kernels:
-        if not any(kernel.encode() in data for _, data in found.values()):
-            yield f"no module has the CUDA kernel {kernel}"
-
-
-def missing_extensions(info: WheelInfo, extensions: Iterable[str], target: Target) -> Iterator[str]:
-    """Names of compiled modules (``package._C``) that have no binary for the target's Python in the wheel."""
-    for module in extensions:
-        if not extension_files(info.files, module, target):
-            yield module
-
-
-def extension_files(files: Iterable[str], module: str, target: Target) -> list[str]:
-    """Those of `files` that are the compiled `module` for the target's Python."""
-    ending = ".pyd" if target.platform.startswith("win") else ".so"
-    stem = module.replace(".", "/")
-    return [
-        name
-        for name in files
-        if name == stem + ending
-        or (name.startswith(stem + ".") and name.endswith(ending) and _abi_fits(name, stem, target))
-    ]
-
-
-def _abi_fits(name: str, stem: str, target: Target) -> bool:
-    suffix = name.removeprefix(stem + ".")
-    return suffix.startswith(("abi3", f"cpython-{target.interpreter[2:]}", target.interpreter))

@@ -1,0 +1,121 @@
+"""What was seen of one cell: records, and the file they are kept in."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Annotated
+
+from packaging.version import Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from wheelferry.errors import InputError
+from wheelferry.models.targets import (
+    Target,
+    parse_backend,
+    parse_platform,
+    parse_python,
+    parse_torch,
+)
+
+RECORDS_FORMAT = 1
+
+LEVELS = ("static", "install", "smoke", "train")
+
+
+def _real(target: Target) -> Target:
+    """A target that could be asked for on the command line."""
+    try:
+        parse_python(target.python)
+        parse_torch(target.torch)
+        parse_backend(target.backend)
+        parse_platform(target.platform, host_glibc_minor=None)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    return target
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecordedWheel(_Model):
+    """The wheel that was built for the cell."""
+
+    file: str
+    sha256: str
+
+
+class Record(_Model):
+    """What one verify report says about one target of one bundle.
+
+    `levels` are those that passed, `failed` is the one that found problems, `torch` the version that was
+    installed (with its local part, where the index offers such a build). `plan` is the digest of what the
+    recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
+    """
+
+    release: str
+    target: Annotated[Target, AfterValidator(_real)]
+    levels: tuple[str, ...]
+    failed: str | None = None
+    skipped: tuple[str, ...] = ()
+    isolated: bool
+    date: str
+    command: str
+    wheel: RecordedWheel
+    torch: str | None = None
+    commit: str
+    bundle: str
+    plan: str
+    wheelferry: str
+    machine: str
+
+    @property
+    def verified(self) -> bool:
+        """Whether every level passed."""
+        return self.failed is None and self.levels == LEVELS
+
+    @property
+    def cell(self) -> tuple[str, Target]:
+        """Release and target: what the record is about."""
+        return self.release, self.target
+
+
+class _RecordFile(_Model):
+    format: int
+    recipe: str
+    records: tuple[Record, ...]
+
+
+def parse_records(text: str, *, file: str, recipe: str) -> tuple[Record, ...]:
+    """Read a file of records of `recipe`; raises InputError naming what is wrong with it."""
+    try:
+        found = TypeAdapter(_RecordFile).validate_json(text)
+    except ValidationError as error:
+        problems = [f"{file}: {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        raise InputError(
+            "\n".join(problems), hint="records are written by wheelferry matrix --record BUNDLE"
+        ) from None
+    if (found.format, found.recipe) != (RECORDS_FORMAT, recipe):
+        raise InputError(
+            f"{file}: holds records of {found.recipe}, format {found.format}; "
+            f"{recipe}, format {RECORDS_FORMAT} was asked for"
+        )
+    return found.records
+
+
+def records_text(recipe: str, records: Iterable[Record]) -> str:
+    """The file of `records`, in an order that does not depend on when they came."""
+    document = {
+        "format": RECORDS_FORMAT,
+        "recipe": recipe,
+        "records": [record.model_dump(mode="json") for record in sorted(records, key=order)],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+version = cache(Version)
+
+
+def order(record: Record) -> tuple[str, Version, Version, str, str]:
+    target = record.target
+    return record.release, version(target.torch), version(target.python), target.backend, target.platform
