@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.binaries.elf import policy_for
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.system.interpreters import find_interpreter, inspect_interpreter
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import clean_environment, open_sandbox
-from wheelferry.toolchains.linux import find_compiler, policy_for
+from wheelferry.toolchains.linux import find_compiler
 from wheelferry.verification.install import INSPECT
 
 SLEEPER = (

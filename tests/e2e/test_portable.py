@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.binaries import elf
 from wheelferry.toolchains import linux
 
 PORTABLE = Path(linux.__file__).with_name("portable.c")
@@ -49,8 +50,8 @@ def test_a_module_asks_for_nothing_newer_than_manylinux_2_28(abi: int, standard:
     options = ["-O0", f"-std={standard}", "-fPIC", "-shared", f"-D_GLIBCXX_USE_CXX11_ABI={abi}"]
     subprocess.run(["g++", *options, source, obj, "-Wl,--gc-sections", "-o", module], check=True, timeout=60)
     with module.open("rb") as stream:
-        versions = linux.read_elf(stream).symbol_versions
-    glibc = linux.policy_for(versions, "x86_64").glibc_minor
+        versions = elf.read_elf(stream).symbol_versions
+    glibc = elf.policy_for(versions, "x86_64").glibc_minor
     assert glibc is not None
     assert glibc <= 28
     work = ctypes.CDLL(str(module)).work

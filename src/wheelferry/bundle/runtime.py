@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from elftools.common.exceptions import ELFError
 
+from wheelferry.binaries.elf import ElfFacts, read_elf
 from wheelferry.cache.source import unfit_for_windows
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
@@ -19,7 +20,6 @@ from wheelferry.errors import InputError
 from wheelferry.models.manifest import Footprint, Runtime
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.system.files import files_below
-from wheelferry.toolchains.linux import ElfFacts, read_elf
 
 STANDALONE = "standalone"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelferry.toolchains import linux
+from wheelferry.binaries import elf
 from wheelferry.toolchains.modules import Headers, Module, Workshop, compile_objects, require_stable
 
 
@@ -31,7 +31,7 @@ def compile_module(
     link = ["-shared", "-s", *toolchain.link_options, "-Wl,--no-as-needed"]
     workshop.run([toolchain.compiler, *link, "-o", out, *objects, library], step=f"link {out.name}")
     with out.open("rb") as stream:
-        require_stable(out, linux.read_elf(stream).open_names)
+        require_stable(out, elf.read_elf(stream).open_names)
 
 
 def _torch_library(toolchain: Toolchain, workshop: Workshop) -> Path:

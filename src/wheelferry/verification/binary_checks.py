@@ -13,7 +13,7 @@ from typing import TypeVar
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
-from wheelferry.binaries import pe
+from wheelferry.binaries import elf, pe
 from wheelferry.binaries.pe import PeFacts
 from wheelferry.cache.tools import Tools
 from wheelferry.models import stable_abi
@@ -24,7 +24,6 @@ from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.system.files import CHUNK
 from wheelferry.system.threads import in_threads
-from wheelferry.toolchains import linux
 from wheelferry.verification import checks
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE
@@ -41,8 +40,8 @@ def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelI
     brought = {name.rsplit("/", 1)[-1] for info in infos for name in info.files}
     try:
         with zipfile.ZipFile(wheel) as archive:
-            members = {name: archive.read(name) for name in archive.namelist() if linux.is_binary(name)}
-        facts = {name: linux.read_elf(BytesIO(data)) for name, data in members.items()}
+            members = {name: archive.read(name) for name in archive.namelist() if elf.is_binary(name)}
+        facts = {name: elf.read_elf(BytesIO(data)) for name, data in members.items()}
     except (ELFError, *UNREADABLE) as error:
         yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
         return
@@ -55,7 +54,7 @@ def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelI
         for message in extensions.missing_device_code(entry.cuda, found):
             yield Problem(code=Code.CUDA, file=path, message=message)
     for name, fact in facts.items():
-        policy = linux.policy_for(fact.symbol_versions, arch)
+        policy = elf.policy_for(fact.symbol_versions, arch)
         if policy.glibc_minor is None or policy.glibc_minor > limit:
             yield Problem(
                 code=Code.GLIBC,
@@ -272,7 +271,7 @@ def check_stable(wheel: Path, path: str, *, is_windows: bool) -> Iterator[Proble
     """Whether the modules of a wheel that says so call nothing of torch but its stable ABI."""
     from elftools.common.exceptions import ELFError
 
-    is_binary, read = (pe.is_binary, _calls_to_torch) if is_windows else (linux.is_binary, _open_names)
+    is_binary, read = (pe.is_binary, _calls_to_torch) if is_windows else (elf.is_binary, _open_names)
     try:
         with zipfile.ZipFile(wheel) as archive:
             calls = {name: read(archive.read(name)) for name in archive.namelist() if is_binary(name)}
@@ -293,7 +292,7 @@ def _calls_to_torch(data: bytes) -> Iterable[str]:
 
 
 def _open_names(data: bytes) -> Iterable[str]:
-    return linux.read_elf(BytesIO(data)).open_names
+    return elf.read_elf(BytesIO(data)).open_names
 
 
 def _members(files: Mapping[str, PeFiles], wheel: str) -> Iterable[str]:
