@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from conftest import RECIPE, locked, pack_bundle, write_wheel
-from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.runtime import Carried, take_archive
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
@@ -66,7 +66,7 @@ def pack_client_bundle(
     target: Target = HERE,
     runtime: Path | None = None,
     files: Mapping[str, bytes] | None = None,
-    kit: Kit | None = None,
+    kit: InstallerSet | None = None,
 ) -> Path:
     """A bundle for this very machine, or for another with its `kit`.
 
@@ -79,7 +79,7 @@ def pack_client_bundle(
     cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
     if kit is None:
         kit = make_kit(made / "kit", tools.store, take_archive(runtime, tools) if runtime else None)
-    return pack_bundle(out, made, tools, located, targets=[target], kit=kit, more=[cargo])
+    return pack_bundle(out, made, tools, located, targets=[target], installer_set=kit, more=[cargo])
 
 
 def _script(version: str) -> dict[str, bytes]:
@@ -95,11 +95,11 @@ def _script(version: str) -> dict[str, bytes]:
 _BROKEN_UV = False
 
 
-def make_kit(folder: Path, store: Store, python: Carried | None = None) -> Kit:
+def make_kit(folder: Path, store: Store, python: Carried | None = None) -> InstallerSet:
     """The installed uv and pip as wheels again; they are zipped once and linked into every store."""
     folder.mkdir(parents=True)
     uv, pip = (_bring(_zipped(name, _BROKEN_UV), folder, store) for name in ("uv", "pip"))
-    return Kit(uv=uv, pip=pip, python=python)
+    return InstallerSet(uv=uv, pip=pip, python=python)
 
 
 def _bring(wheel: LockedWheel, folder: Path, store: Store) -> LockedWheel:

@@ -21,7 +21,7 @@ from ferry import Ferry
 from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import carry_assets
-from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.pack import pack
 from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.cache.store import Entry, Store
@@ -209,7 +209,7 @@ def pack_bundle(
     targets: Iterable[Target] = (TARGET,),
     cuda_architectures: Iterable[str] = (),
     assets: Iterable[str] = (),
-    kit: Kit | None = None,
+    installer_set: InstallerSet | None = None,
     more: Iterable[LockedWheel] = (),
     release: str = "1.0",
 ) -> Path:
@@ -224,16 +224,16 @@ def pack_bundle(
         extra_requirements=[wheel.name for wheel in more],
     )
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
-    kits = {cell.lock.target: kit or _kit(made, tools.store) for cell in cells}
+    installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)
-    pack(plan, located, "0" * 64, cells, out, tools, kits=kits, assets=carried)
+    pack(plan, located, "0" * 64, cells, out, tools, installer_sets=installer_sets, assets=carried)
     return out
 
 
-def _kit(made: Path, store: Store) -> Kit:
+def _kit(made: Path, store: Store) -> InstallerSet:
     """Wheels with the names of uv and pip; nothing can be installed with them."""
     folder = made / "kit"
-    return Kit(
+    return InstallerSet(
         uv=locked(write_wheel(folder, "uv", "0.9.0"), store),
         pip=locked(write_wheel(folder, "pip", "26.0"), store),
     )

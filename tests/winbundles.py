@@ -9,7 +9,7 @@ from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
 from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
-from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.pack import pack
 from wheelferry.cache.store import Entry, Store
 from wheelferry.cache.tools import Tools
@@ -103,11 +103,11 @@ def pack_windows(
     )
     everything = sorted((*made.values(), project), key=lambda wheel: wheel.name)
     cells = [Locked(built=built, lock=Lock(target=target, wheels=tuple(everything)))]
-    kit = Kit(
+    kit = InstallerSet(
         uv=_locked(folder / "kit", "uv", {"version": "0.9.0"}, tools.store),
         pip=_locked(folder / "kit", "pip", {"version": "26.0"}, tools.store),
     )
-    pack(plan, found, "0" * 64, cells, folder / "bundle", tools, kits={target: kit})
+    pack(plan, found, "0" * 64, cells, folder / "bundle", tools, installer_sets={target: kit})
     return folder / "bundle"
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from wheelferry.build.cells import BuildCells, Locked, Outcome, build_here, lock_cells
 from wheelferry.build.fetch import fetch
-from wheelferry.build.strategy import choose_roads
+from wheelferry.build.strategy import choose_strategies
 from wheelferry.bundle.assets import carry_assets
-from wheelferry.bundle.installers import equip
+from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -18,7 +18,7 @@ from wheelferry.models.report import Level, Report
 from wheelferry.verification.install import Installer
 from wheelferry.verification.runner import Runner, require_wine
 from wheelferry.verification.verify import verify
-from wheelferry.verification.windows_python import check_given
+from wheelferry.verification.windows_python import check_windows_python
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,25 +55,27 @@ def bundle(
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
-    `equip` takes them; `wheels` are those that were built elsewhere. `command` is the command line to name
-    in the report; `runner`, `windows_python` and `installer` are as `verify` takes them, `build` as
-    `build_cells` does.
+    `collect_installers` takes them; `wheels` are those that were built elsewhere. `command` is the command
+    line to name in the report; `runner`, `windows_python` and `installer` are as `verify` takes them, `build`
+    as `build_cells` does.
     """
     check_output(out)
     if runner is Runner.WINE and level:
         require_wine(tools)
         if windows_python is not None:
-            check_given(windows_python, [cell.target for cell in plan.cells])
-    roads = choose_roads(plan, wheels)
+            check_windows_python(windows_python, [cell.target for cell in plan.cells])
+    strategies = choose_strategies(plan, wheels)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
-    kits = equip([cell.target for cell in plan.cells], runtimes, tools)
+    installer_sets = collect_installers([cell.target for cell in plan.cells], runtimes, tools)
     assets = carry_assets(plan, located, tools)
-    release = fetch(plan, located.folder, tools, source=source) if roads.need_source else None
-    locked = lock_cells(plan, roads, release, tools, build)
+    release = fetch(plan, located.folder, tools, source=source) if strategies.need_source else None
+    locked = lock_cells(plan, strategies, release, tools, build)
     if not keep_going or not locked.done:
         locked.raise_failures()
     commit = release.identity if release else plan.release.pin
-    manifest = pack(plan, located, commit, locked.done, out, tools, kits=kits, assets=assets)
+    manifest = pack(
+        plan, located, commit, locked.done, out, tools, installer_sets=installer_sets, assets=assets
+    )
     report = None
     if level is not None:
         report = verify(

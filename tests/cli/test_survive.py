@@ -27,7 +27,7 @@ pytestmark = [
 
 KILLS = trials(2, 50)
 PROCESSES = trials(2, 8)
-STAGES = ("equip", "fetch", "prepare", "build", "lock", "populate", "pack", "verify")
+STAGES = ("installers", "fetch", "prepare", "build", "lock", "populate", "pack", "verify")
 JOB = [
     "bundle",
     "./tiny.toml@1.0",

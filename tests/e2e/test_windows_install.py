@@ -20,7 +20,7 @@ import pytest
 from clients import WINDOWS, pack_client_bundle, windows_recipe
 from conftest import RECIPE
 from ferry import Ferry
-from wheelferry.bundle.installers import equip
+from wheelferry.bundle.installers import collect_installers
 from wheelferry.cache.pip_config import read_pip_configuration
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
@@ -66,7 +66,7 @@ class Place:
     tools: Tools
 
     def pack(self, name: str, files: dict[str, bytes], runtimes: list[str]) -> Path:
-        kit = equip([WINDOWS], runtimes, self.tools)[WINDOWS]
+        kit = collect_installers([WINDOWS], runtimes, self.tools)[WINDOWS]
         out = self.folder / name
         return pack_client_bundle(out, self.tools, self.located, target=WINDOWS, files=files, kit=kit)
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from wheelferry.errors import BuildError
 from wheelferry.toolchains import gcc, mingw
 from wheelferry.toolchains.compiling import ForLinux, ForWindows, Settings, main, write_settings
-from wheelferry.toolchains.modules import Headers, Module, Workshop
+from wheelferry.toolchains.modules import Compilation, Headers, Module
 
 MINGW = mingw.Toolchain(
     compiler=Path("/usr/bin/g++"), dlltool=Path("/usr/bin/dlltool"), nm=Path("/usr/bin/nm"), version="12"
@@ -69,7 +69,7 @@ def test_each_platform_has_its_compiler(
     monkeypatch.setattr(place, "compile_module", compile_module)
     write_settings(settings_for(compiler, tmp_path), tmp_path / "s.json")
     assert main([str(tmp_path / "s.json"), str(request_file)]) == 0
-    module, headers, toolchain, workshop, more = asked
+    module, headers, toolchain, compilation, more = asked
     assert module == Module(
         name="_C",
         sources=(tmp_path / "a.cpp",),
@@ -80,7 +80,7 @@ def test_each_platform_has_its_compiler(
     )
     assert headers == Headers(python=tmp_path / "python", torch=tmp_path / "include")
     assert toolchain == compiler.toolchain
-    assert (workshop.folder, workshop.jobs) == (tmp_path / "objects ü" / "_C", 2)
+    assert (compilation.folder, compilation.jobs) == (tmp_path / "objects ü" / "_C", 2)
     assert more["out"] == tmp_path / "out" / "_C.so"
 
 
@@ -91,9 +91,9 @@ def test_what_does_not_compile_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def compile_module(
-        _module: Module, _headers: Headers, _toolchain: Any, workshop: Workshop, **_: Any
+        _module: Module, _headers: Headers, _toolchain: Any, compilation: Compilation, **_: Any
     ) -> None:
-        workshop.on_compiled(Path("a.cpp"))
+        compilation.on_compiled(Path("a.cpp"))
         raise BuildError("a.cpp: the facade has no at::fft", hint="see docs/facade.md")
 
     monkeypatch.setattr(mingw, "compile_module", compile_module)

@@ -11,15 +11,15 @@ import pytest
 from conftest import RECIPE, TARGET, write_wheel
 from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Outcome
-from wheelferry.build.strategy import Road, Roads
+from wheelferry.build.strategy import BuildStrategies, BuildStrategy
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.distributed import fan_out as stage
 from wheelferry.distributed.cluster import Task, Worker
 from wheelferry.distributed.fan_out import differing, fan_out
-from wheelferry.distributed.source_archive import Parcel
-from wheelferry.distributed.worker import Made, Order, describe_builder
+from wheelferry.distributed.source_archive import SourceArchive
+from wheelferry.distributed.worker import BuildResult, BuildTask, describe_builder
 from wheelferry.errors import BuildError, InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.models.plan import Plan, make_plan
 from wheelferry.models.recipe import parse_recipe
@@ -74,7 +74,7 @@ class Ring:
             worker = next(name for name in self.facts if name not in task.avoided)
             try:
                 made = task.function(*task.arguments)
-                yield task, replace(made, worker=worker) if isinstance(made, Made) else made
+                yield task, replace(made, worker=worker) if isinstance(made, BuildResult) else made
             except WheelferryError as error:
                 yield task, error
 
@@ -84,23 +84,25 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.orders: list[Order] = []
+        self.orders: list[BuildTask] = []
         self.changes: dict[int, dict[str, Any]] = {}
         self.errors: dict[str, WheelferryError] = {}
 
-    def __call__(self, order: Order, parcel: Parcel) -> Made:
+    def __call__(self, build_task: BuildTask, packed: SourceArchive) -> BuildResult:
         number = len(self.orders)
-        self.orders.append(order)
-        assert parcel.data
-        python = order.cell.target.python
+        self.orders.append(build_task)
+        assert packed.data
+        python = build_task.cell.target.python
         if python in self.errors:
             raise self.errors[python]
         key = hashlib.sha256(python.encode()).hexdigest()
         tag = f"cp{python.replace('.', '')}"
-        path = write_wheel(self.folder, "tiny", order.cell.wheel_version, tag=f"{tag}-{tag}-linux_x86_64")
+        path = write_wheel(
+            self.folder, "tiny", build_task.cell.wheel_version, tag=f"{tag}-{tag}-linux_x86_64"
+        )
         data = path.read_bytes()
-        held = key in order.held and not order.anew
-        made = Made(
+        held = key in build_task.held and not build_task.anew
+        made = BuildResult(
             key=key,
             toolchain=f"CPython {python}; g++ 12",
             inputs={"wheel.whl": "cd" * 32},
@@ -143,7 +145,7 @@ def spread(tools: Tools, bench: Bench, ring: Ring | None = None, **options: Any)
     return fan_out(
         plan,
         plan.cells,
-        Roads(by_target={cell.target: Road.NATIVE for cell in plan.cells}, given={}),
+        BuildStrategies(by_target={cell.target: BuildStrategy.NATIVE for cell in plan.cells}, prebuilt={}),
         Source(location=folder, identity="0" * 64, epoch=0, kind="folder"),
         tools,
         cluster=ring or Ring(),
@@ -170,10 +172,12 @@ def test_the_wheels_come_back_in_the_order_of_the_plan(tools: Tools, bench: Benc
 
 def test_an_order_has_its_cell_alone_and_no_assets(tools: Tools, bench: Bench) -> None:
     spread(tools, bench, jobs=3)
-    assert [[cell.target.python for cell in order.plan.cells] for order in bench.orders] == [
+    assert [[cell.target.python for cell in build_task.plan.cells] for build_task in bench.orders] == [
         [python] for python in PYTHONS
     ]
-    assert {(order.jobs, order.road, order.plan.assets) for order in bench.orders} == {(3, Road.NATIVE, ())}
+    assert {
+        (build_task.jobs, build_task.strategy, build_task.plan.assets) for build_task in bench.orders
+    } == {(3, BuildStrategy.NATIVE, ())}
     assert bench.orders[0].beside == {"one": 2}
 
 
@@ -181,7 +185,7 @@ def test_what_the_store_has_is_not_sent_again(tools: Tools, bench: Bench) -> Non
     first = spread(tools, bench)
     second = spread(tools, bench)
     assert [built.wheel for built in second.done] == [built.wheel for built in first.done]
-    assert [len(order.held) for order in bench.orders] == [0, 0, 0, 3, 3, 3]
+    assert [len(build_task.held) for build_task in bench.orders] == [0, 0, 0, 3, 3, 3]
 
 
 def test_a_key_whose_wheel_is_gone_is_asked_for_again(tools: Tools, bench: Bench) -> None:
@@ -191,7 +195,7 @@ def test_a_key_whose_wheel_is_gone_is_asked_for_again(tools: Tools, bench: Bench
     second = spread(tools, bench)
     assert [built.wheel for built in second.done] == [built.wheel for built in first.done]
     assert tools.store.take(lost.sha256) is not None
-    assert [order.held for order in bench.orders[6:]] == [()]
+    assert [build_task.held for build_task in bench.orders[6:]] == [()]
 
 
 def test_a_failing_cell_leaves_the_others(tools: Tools, bench: Bench) -> None:
@@ -206,7 +210,7 @@ def test_two_builders_that_agree(tools: Tools, bench: Bench) -> None:
     ring = Ring()
     outcome = spread(tools, bench, ring, builders=2)
     assert len(outcome.done) == 3
-    assert [order.anew for order in bench.orders] == [False] * 3 + [True] * 3
+    assert [build_task.anew for build_task in bench.orders] == [False] * 3 + [True] * 3
     assert [task.avoided for task in ring.started] == [frozenset()] * 3 + [frozenset({A})] * 3
     assert len({task.name for task in ring.started}) == 6
 
@@ -244,7 +248,7 @@ def test_a_worker_that_disagrees_with_our_own_store(tools: Tools, bench: Bench, 
     key = hashlib.sha256(b"3.12").hexdigest()
     tools.store.remember("build", key, entry)
     # the worker was not told, as when another command of this machine has just built it
-    whole = bench(an_order("3.12"), Parcel(kind="folder", identity="", epoch=0, sha256="", data=b"x"))
+    whole = bench(an_order("3.12"), SourceArchive(kind="folder", identity="", epoch=0, sha256="", data=b"x"))
     bench.orders.clear()
     bench.changes[2] = {"wheel": whole.wheel, "data": whole.data}
     error = only_error(spread(tools, bench))
@@ -254,12 +258,12 @@ def test_a_worker_that_disagrees_with_our_own_store(tools: Tools, bench: Bench, 
     assert tools.store.recall("build", key) == entry
 
 
-def an_order(python: str) -> Order:
+def an_order(python: str) -> BuildTask:
     plan = a_plan()
     (cell,) = (cell for cell in plan.cells if cell.target.python == python)
-    return Order(
+    return BuildTask(
         plan=replace(plan, cells=(cell,)),
-        road=Road.NATIVE,
+        strategy=BuildStrategy.NATIVE,
         held=(),
         anew=False,
         jobs=1,

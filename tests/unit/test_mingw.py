@@ -14,7 +14,7 @@ from wheelferry.errors import BuildError, InputError, MissingError
 from wheelferry.models import stable_abi
 from wheelferry.system.process import Completed
 from wheelferry.toolchains import facade, mingw, modules
-from wheelferry.toolchains.modules import Headers, Module, Workshop, unpack_torch
+from wheelferry.toolchains.modules import Compilation, Headers, Module, unpack_torch
 
 SHIM = "torch/include/torch/csrc/stable/c/shim.h"
 PARTS = (SHIM, "torch/include/pybind11/stl.h", "torch/lib/torch_cpu.lib")
@@ -65,7 +65,7 @@ def compiled(tmp_path: Path, tools: FakeTools, **options: Any) -> Path:
         Module(name="_C", sources=[tmp_path / "a.cpp", tmp_path / "deep/a.cpp"], root=tmp_path, **options),
         Headers(python=Path("/p"), torch=Path("/t/include")),
         toolchain,
-        Workshop(folder=tmp_path / "work", run=tools),
+        Compilation(folder=tmp_path / "work", run=tools),
         python=(3, 12),
         import_library=Path("/t/torch_cpu.lib"),
         out=out,

@@ -18,7 +18,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from conftest import RECIPE, TARGET, locked, pack_bundle, write_wheel
-from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.installers import InstallerSet
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
@@ -210,11 +210,11 @@ def test_two_wheels_that_differ_in_the_case_of_their_names(
     bundle: Path, tmp_path: Path, tools: Tools, located: LocatedRecipe
 ) -> None:
     made = tmp_path / "made-case"
-    kit = Kit(
+    kit = InstallerSet(
         uv=locked(write_wheel(made, "UV", "0.9.0"), tools.store),
         pip=locked(write_wheel(made, "pip", "26.0"), tools.store),
     )
-    other = pack_bundle(tmp_path / "upper", made, tools, located, [OTHER], kit=kit)
+    other = pack_bundle(tmp_path / "upper", made, tools, located, [OTHER], installer_set=kit)
     with pytest.raises(IntegrityError, match="differ only in case"):
         index([bundle, other], tmp_path / "index", tools)
 

@@ -23,7 +23,7 @@ from wheelferry.models.lock import choose_files
 from wheelferry.models.plan import Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.process import Group
-from wheelferry.toolchains.torch_stub import place_stand_in
+from wheelferry.toolchains.torch_stub import place_torch_stub
 
 # What setup.py needs of a build environment to tell its metadata; torch is stood in for.
 _BACKEND = ("setuptools", "wheel", "packaging")
@@ -104,7 +104,7 @@ def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) 
     python = make_environment(work, wheels, prepared.interpreter, tools, log)
     variables: dict[str, Any] = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(place_stand_in(work / "stand-in", prepared.cell.target.torch)),
+        "PYTHONPATH": str(place_torch_stub(work / "stand-in", prepared.cell.target.torch)),
         "CUDA_VISIBLE_DEVICES": "",
         **dict(prepared.cell.environment),
     }

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wheelferry.build.environment import Environment, check_torch_build, find_torch, lock_environment
-from wheelferry.build.repair import finish_wheel
-from wheelferry.build.strategy import Road
+from wheelferry.build.repair import repair_wheel
+from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.source import Source, export, longest_path, substitute
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools, default_jobs
@@ -30,7 +30,7 @@ from wheelferry.toolchains import compiling, facade, gcc, linux, mingw, modules,
 from wheelferry.toolchains.cuda_toolkit import Toolkit, assembled_toolkit, given_toolkit
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.object_cache import write_compiler
-from wheelferry.toolchains.torch_stub import place_stand_in, stand_in_identity
+from wheelferry.toolchains.torch_stub import place_torch_stub, torch_stub_identity
 from wheelferry.wheels.archive import read_wheel
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Prepared:
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
-def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) -> Prepared:
+def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, tools: Tools) -> Prepared:
     """Find what the machine must have, resolve the build environment and download it.
 
     Raises InputError for a torch of another build than asked for, MissingError without an interpreter, its
@@ -129,13 +129,13 @@ def prepare(plan: Plan, cell: Cell, road: Road, source: Source, tools: Tools) ->
     if cell.ops:
         _require_headers(cell, interpreter)
     compiler = toolkit = stable = None
-    if road is Road.NATIVE:
+    if strategy is BuildStrategy.NATIVE:
         compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
         toolkit = _find_toolkit(cell, tools)
-    elif road is Road.STABLE:
+    elif strategy is BuildStrategy.STABLE:
         found = _find_stable_compiler(cell, tools)
         stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
-    environment = lock_environment(plan, cell, road, interpreter, toolkit, tools)
+    environment = lock_environment(plan, cell, strategy, interpreter, toolkit, tools)
     toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
     key = build_key(
         plan,
@@ -210,7 +210,7 @@ def _toolchain_identity(
 ) -> str:
     """Everything that compiles, as one text."""
     if compiler is None:
-        parts = [f"CPython {interpreter.version}", stand_in_identity()]
+        parts = [f"CPython {interpreter.version}", torch_stub_identity()]
         return "; ".join([*parts, *([stable.identity] if stable else [])])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
@@ -245,7 +245,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         if plan.recipe.build.parallel_modules and cell.cuda is None:
             variables["DIST_EXTRA_CONFIG"] = str(_build_modules_beside(work, tools.jobs))
         if prepared.compiler is None:
-            variables["PYTHONPATH"] = str(place_stand_in(work / "stand-in", cell.target.torch))
+            variables["PYTHONPATH"] = str(place_torch_stub(work / "stand-in", cell.target.torch))
         if prepared.stable:
             variables |= _stable_variables(prepared, prepared.stable, work, tools)
         cuda = cell.cuda and replace(
@@ -256,7 +256,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
             variables |= _cuda_variables(cuda, toolkit, prepared.compiler, variables, tools)
         with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
             raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
-        return finish_wheel(
+        return repair_wheel(
             raw,
             work / "finished",
             cell,

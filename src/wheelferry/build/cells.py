@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from wheelferry.build.ahead import fetching_ahead
 from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
 from wheelferry.build.lock import lock
-from wheelferry.build.prebuilt import take_wheel
-from wheelferry.build.strategy import Roads
+from wheelferry.build.prebuilt import take_prebuilt
+from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import WheelferryError
@@ -54,11 +54,17 @@ class Outcome(Generic[Result]):
         )
 
 
-BuildCells = Callable[[Plan, Sequence[Cell], Roads, Source, Tools], Outcome[Built]]
+BuildCells = Callable[[Plan, Sequence[Cell], BuildStrategies, Source, Tools], Outcome[Built]]
 
 
 def build_here(
-    plan: Plan, cells: Sequence[Cell], roads: Roads, source: Source, tools: Tools, *, ahead: bool = False
+    plan: Plan,
+    cells: Sequence[Cell],
+    strategies: BuildStrategies,
+    source: Source,
+    tools: Tools,
+    *,
+    ahead: bool = False,
 ) -> Outcome[Built]:
     """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another.
 
@@ -66,7 +72,7 @@ def build_here(
     """
     ready: Outcome[Prepared] = each_cell(
         [(cell, cell) for cell in cells],
-        lambda _, cell: prepare(plan, cell, roads.by_target[cell.target], source, tools),
+        lambda _, cell: prepare(plan, cell, strategies.by_target[cell.target], source, tools),
     )
     tools.progress.stage(f"build {plan.title}")
     meanwhile = fetching_ahead(plan, ready.done, source, tools) if ahead else contextlib.nullcontext()
@@ -76,31 +82,43 @@ def build_here(
 
 
 def build_cells(
-    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+    plan: Plan,
+    strategies: BuildStrategies,
+    source: Source | None,
+    tools: Tools,
+    build: BuildCells = build_here,
 ) -> Outcome[Built]:
     """The wheel of every cell: the given ones, and those that `build` makes, here or on a cluster.
 
     `source` may be None when all wheels are given.
     """
     given: Outcome[Built] = each_cell(
-        [(cell, roads.given[cell.target]) for cell in plan.cells if cell.target in roads.given],
-        lambda cell, path: take_wheel(plan, cell, path, tools),
+        [
+            (cell, strategies.prebuilt[cell.target])
+            for cell in plan.cells
+            if cell.target in strategies.prebuilt
+        ],
+        lambda cell, path: take_prebuilt(plan, cell, path, tools),
     )
-    made = [cell for cell in plan.cells if cell.target not in roads.given]
+    made = [cell for cell in plan.cells if cell.target not in strategies.prebuilt]
     if source is None or not made:
         return given
-    built = build(plan, made, roads, source, tools)
+    built = build(plan, made, strategies, source, tools)
     return Outcome(done=(*given.done, *built.done), failed=(*given.failed, *built.failed))
 
 
 def lock_cells(
-    plan: Plan, roads: Roads, source: Source | None, tools: Tools, build: BuildCells = build_here
+    plan: Plan,
+    strategies: BuildStrategies,
+    source: Source | None,
+    tools: Tools,
+    build: BuildCells = build_here,
 ) -> Outcome[Locked]:
     """The wheel and the lock of every cell."""
-    built = build_cells(plan, roads, source, tools, build)
+    built = build_cells(plan, strategies, source, tools, build)
     locked: Outcome[Locked] = each_cell(
         [(one.cell, one) for one in built.done],
-        lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=roads.dependencies)),
+        lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=strategies.dependencies)),
     )
     return replace(locked, failed=(*built.failed, *locked.failed))
 

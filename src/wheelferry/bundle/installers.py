@@ -18,7 +18,7 @@ _UV_PYTHON = "3.12"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
+class InstallerSet:
     """What one target's client installs with."""
 
     uv: LockedWheel
@@ -34,30 +34,32 @@ class Kit:
         return found
 
 
-def equip(targets: Sequence[Target], runtimes: Sequence[str], tools: Tools) -> dict[Target, Kit]:
-    """The kit of each target. `runtimes` are archives of Pythons, or `STANDALONE` for uv's own catalogue.
+def collect_installers(
+    targets: Sequence[Target], runtimes: Sequence[str], tools: Tools
+) -> dict[Target, InstallerSet]:
+    """What installs on each target. `runtimes` are archives of Pythons, or `STANDALONE`: uv's own catalogue.
 
     Raises InputError for an archive that is no Python for any target, MissingError when the index or the
     catalogue's mirror does not answer.
     """
-    tools.progress.stage("equip: uv, pip" + (" and a Python" if runtimes else ""))
+    tools.progress.stage("installers: uv, pip" + (" and a Python" if runtimes else ""))
     pythons = []
     for given in runtimes:
         if given != STANDALONE:
             pythons.append(take_archive(Path(given), tools))
             require_servant(pythons[-1], given, targets)
-    kits = {}
+    installer_sets = {}
     for target in targets:
         python = next((one for one in pythons if one.serves(target)), None)
         if python is None and STANDALONE in runtimes:
             python = fetch_standalone(target, tools)
         uv = _resolve(f"uv=={uv_version()}", replace(target, python=_UV_PYTHON), tools)
-        kits[target] = Kit(uv=uv, pip=_resolve("pip", target, tools), python=python)
-    return kits
+        installer_sets[target] = InstallerSet(uv=uv, pip=_resolve("pip", target, tools), python=python)
+    return installer_sets
 
 
 def _resolve(requirement: str, target: Target, tools: Tools) -> LockedWheel:
-    with tools.store.workspace("equip") as work:
+    with tools.store.workspace("installers") as work:
         resolution = tools.uv.resolve(
             target,
             requirements=[requirement],

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from wheelferry import __version__
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import CarriedAsset, asset_variables
-from wheelferry.bundle.installers import Kit
+from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -75,12 +75,12 @@ def pack(
     out: Path,
     tools: Tools,
     *,
-    kits: Mapping[Target, Kit],
+    installer_sets: Mapping[Target, InstallerSet],
     assets: tuple[CarriedAsset, ...] = (),
 ) -> Manifest:
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
 
-    `commit` is what identifies the source, `kits` are what the clients of each target install with.
+    `commit` is what identifies the source, `installer_sets` are what the clients of each target install with.
     """
     cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
@@ -94,11 +94,16 @@ def pack(
         for wheel in wheels:
             tools.store.place(wheel.sha256, work / "wheelhouse" / wheel.filename)
             task.advance()
-        carried = {path: sha256 for cell in cells for path, sha256 in kits[cell.lock.target].files.items()}
+        carried = {
+            path: sha256 for cell in cells for path, sha256 in installer_sets[cell.lock.target].files.items()
+        }
         for path, sha256 in carried.items():
             (work / path).parent.mkdir(exist_ok=True)
             tools.store.place(sha256, work / path)
-        entries = [_entry(work, cell, plan, kits[cell.lock.target], single=len(cells) == 1) for cell in cells]
+        entries = [
+            _entry(work, cell, plan, installer_sets[cell.lock.target], single=len(cells) == 1)
+            for cell in cells
+        ]
         _write_smoke(work / "smoke", plan, located)
         placed = _place_assets(work, assets, tools)
         manifest = Manifest(
@@ -135,7 +140,7 @@ def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
     return sorted(found.values(), key=lambda wheel: wheel.filename)
 
 
-def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> TargetEntry:
+def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *, single: bool) -> TargetEntry:
     """Write a target's lock files; what the manifest says of the target."""
     requirements = requirements_name(cell.lock.target, single=single)
     pylock = f"pylock.{cell.lock.target.name}.toml"
@@ -157,9 +162,9 @@ def _entry(work: Path, cell: Locked, plan: Plan, kit: Kit, *, single: bool) -> T
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,
         ),
-        uv=f"tools/{kit.uv.filename}",
-        pip=f"tools/{kit.pip.filename}",
-        runtime=kit.python.runtime if kit.python else None,
+        uv=f"tools/{installer_set.uv.filename}",
+        pip=f"tools/{installer_set.pip.filename}",
+        runtime=installer_set.python.runtime if installer_set.python else None,
     )
 
 

@@ -14,7 +14,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3 import Retry
 
 from wheelferry.errors import InputError
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 # pip reads these sections for an install, the later ones winning.
 _SECTIONS = ("global", "install", ":env:")
@@ -99,7 +99,7 @@ def public_url(text: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def read_pip_configuration(run: Runner) -> IndexSettings:
+def read_pip_configuration(run: CommandRunner) -> IndexSettings:
     """Ask pip what its configuration files and ``PIP_…`` variables say."""
     result = run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],

@@ -24,7 +24,7 @@ from wheelferry.system.files import (
     tree_hash,
     write_atomic,
 )
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 # git must neither ask for a password on a terminal nor read a hook or filter from the user's set-up
 _GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
@@ -48,7 +48,7 @@ class Source:
     kind: Literal["git", "folder", "sdist"]
 
 
-def clone_release(name: str, release: Release, url: str, store: Store, run: Runner) -> Source:
+def clone_release(name: str, release: Release, url: str, store: Store, run: CommandRunner) -> Source:
     """A bare clone that holds the release's commit, from the store or from `url`.
 
     Raises IntegrityError when a tag is another commit than the recipe pins, MissingError when the
@@ -131,12 +131,12 @@ def _link_target(member: tarfile.TarInfo) -> Iterator[str]:
         yield member.linkname
 
 
-def longest_path(source: Source, run: Runner) -> int:
+def longest_path(source: Source, run: CommandRunner) -> int:
     """How many characters the longest path below the source's folder has."""
     return max(map(len, _names(source, run)), default=0)
 
 
-def _names(source: Source, run: Runner) -> list[str]:
+def _names(source: Source, run: CommandRunner) -> list[str]:
     """The paths of all files of a source, from its folder on."""
     if source.kind == "folder":
         return [path.relative_to(source.location).as_posix() for path in files_below(source.location)]
@@ -167,7 +167,7 @@ def unfit_for_windows(names: Iterable[str]) -> list[str]:
     return found
 
 
-def export(source: Source, destination: Path, run: Runner) -> None:
+def export(source: Source, destination: Path, run: CommandRunner) -> None:
     """Write the source tree, and nothing else, to the new folder `destination`.
 
     Raises InputError on Windows for a tree that has names that Windows cannot hold.
@@ -199,7 +199,7 @@ def _unpack_sdist(archive: Path, destination: Path) -> None:
     remove_tree(aside)
 
 
-def _export_commit(source: Source, destination: Path, run: Runner) -> None:
+def _export_commit(source: Source, destination: Path, run: CommandRunner) -> None:
     archive = destination.with_suffix(".tar")
     _git(
         run, source.location, "archive", "--format=tar", "-o", os.fspath(archive), source.identity,
@@ -239,7 +239,7 @@ def _git_url(url: str) -> str:
     return path.resolve().as_uri()  # as a URL, so that --depth works for local repositories too
 
 
-def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+def _fetch(name: str, release: Release, url: str, clone: Path, run: CommandRunner) -> None:
     if release.tag is None:
         _fetch_commit(name, release, url, clone, run)
         return
@@ -264,7 +264,7 @@ def _fetch(name: str, release: Release, url: str, clone: Path, run: Runner) -> N
         )
 
 
-def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Runner) -> None:
+def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: CommandRunner) -> None:
     environment = {**os.environ, **_GIT_ENVIRONMENT}
     run([*_GIT, "init", "--quiet", "--bare", clone], step="make a clone", env=environment, hint="install git")
     result = run(
@@ -293,7 +293,7 @@ def _unreachable(name: str, url: str, output: str) -> WheelferryError:
     return MissingError(f"{name}: cannot fetch from {url}:\n{output.strip()}", hint=_HOST_HINT)
 
 
-def has_commit(clone: Path, commit: str, run: Runner) -> bool:
+def has_commit(clone: Path, commit: str, run: CommandRunner) -> bool:
     """Whether a clone has the commit, and every byte is what git packed, which git itself seldom asks."""
     packs = sorted(clone.glob("objects/pack/*.idx"))
     if not packs:
@@ -306,7 +306,7 @@ def has_commit(clone: Path, commit: str, run: Runner) -> bool:
     )
 
 
-def _git(run: Runner, clone: Path, *arguments: str, step: str) -> str:
+def _git(run: CommandRunner, clone: Path, *arguments: str, step: str) -> str:
     result = run(
         [*_GIT, f"--git-dir={clone}", *arguments],
         step=step,

@@ -10,7 +10,7 @@ from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.client.profile import memory
 from wheelferry.progress import Progress
 from wheelferry.system.files import require_space
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class Tools:
     `cuda_home` is a CUDA toolkit that the user names on the command line.
     """
 
-    run: Runner
+    run: CommandRunner
     store: Store
     index: IndexSettings
     uv: Uv
@@ -32,7 +32,7 @@ class Tools:
 _SPACE_TO_START = 1_000_000_000
 
 
-def open_tools(run: Runner, progress: Progress, *, jobs: int | None, cuda_home: Path | None) -> Tools:
+def open_tools(run: CommandRunner, progress: Progress, *, jobs: int | None, cuda_home: Path | None) -> Tools:
     """Everything the stages need on this machine, with its user's own store and pip configuration."""
     store = Store(default_root())
     require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")

@@ -15,7 +15,7 @@ from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter, program_in
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 _TORCH_INDEX = "torch-builds"
 
@@ -35,7 +35,7 @@ class Uv:
     """Runs uv with the user's index settings."""
 
     program: Path
-    run: Runner
+    run: CommandRunner
     index: IndexSettings
 
     def resolve(

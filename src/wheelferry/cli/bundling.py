@@ -264,7 +264,7 @@ def build(
     """Build only the project's own wheels, into a folder."""
     from wheelferry.build.cells import build_cells
     from wheelferry.build.fetch import fetch
-    from wheelferry.build.strategy import choose_roads
+    from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.results import show_wheels
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
 
@@ -283,10 +283,10 @@ def build(
         quiet=quiet,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    roads = choose_roads(chosen, wheel or ())
+    strategies = choose_strategies(chosen, wheel or ())
     with open_builder(scheduler, builders, jobs, tools, ahead=False) as build_wheels:
-        release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
-        built = build_cells(chosen, roads, release, tools, build_wheels)
+        release = fetch(chosen, located.folder, tools, source=source) if strategies.need_source else None
+        built = build_cells(chosen, strategies, release, tools, build_wheels)
     if not built.done:
         built.raise_failures()
     entries = [one.wheel for one in built.done]
@@ -328,7 +328,7 @@ def lock(
     """
     from wheelferry.build.cells import lock_cells
     from wheelferry.build.fetch import fetch
-    from wheelferry.build.strategy import choose_roads
+    from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.results import show_locks
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
 
@@ -349,10 +349,10 @@ def lock(
         requirement_files=requirement,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    roads = choose_roads(chosen, wheel or ())
+    strategies = choose_strategies(chosen, wheel or ())
     with open_builder(scheduler, builders, jobs, tools) as build_wheels:
-        release = fetch(chosen, located.folder, tools, source=source) if roads.need_source else None
-        locked = lock_cells(chosen, roads, release, tools, build_wheels)
+        release = fetch(chosen, located.folder, tools, source=source) if strategies.need_source else None
+        locked = lock_cells(chosen, strategies, release, tools, build_wheels)
     if not locked.done:
         locked.raise_failures()
     show_locks(out, [one.lock for one in locked.done], as_json=json)

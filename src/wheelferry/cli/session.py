@@ -13,7 +13,7 @@ from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
-from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, misgivings, parse_profile
+from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.models.report import shown_command
 from wheelferry.models.targets import (
@@ -225,7 +225,7 @@ def _say_notes(notes: Iterable[str]) -> None:
 
 def warn_of_client(profile: Path, bundle: Path, progress: Progress) -> None:
     """Warn of what will keep a packed bundle from being installed on the client."""
-    for message in misgivings(read_profile(profile), open_bundle(str(bundle))):
+    for message in preflight_problems(read_profile(profile), open_bundle(str(bundle))):
         progress.warn(f"on the client: {message}")
 
 

@@ -52,7 +52,7 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Flying:
+class _InFlight:
     task: Task
     allowed: frozenset[str]
     attempt: int
@@ -64,7 +64,7 @@ class Cluster:
     def __init__(self, client: "Client", address: str, progress: Progress, *, patience: float) -> None:
         self.address = address
         self._client, self._progress, self._patience = client, progress, patience
-        self._flying: dict[Future[Any], _Flying] = {}
+        self._flying: dict[Future[Any], _InFlight] = {}
         self._deserted: float | None = None
 
     def workers(self) -> tuple[Worker, ...]:
@@ -138,7 +138,7 @@ class Cluster:
             workers=sorted(allowed) or None,
             resources={RESOURCE: 1} if any(worker.declared for worker in workers) else None,
         )
-        self._flying[future] = _Flying(task=task, allowed=allowed, attempt=attempt)
+        self._flying[future] = _InFlight(task=task, allowed=allowed, attempt=attempt)
 
     def _trouble(self) -> MissingError | None:
         """What keeps tasks from ever ending: no scheduler, or for a long time no worker."""

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from wheelferry.build.build import Built, stamped_architectures
 from wheelferry.build.cells import Outcome, each_cell
-from wheelferry.build.strategy import Roads
+from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.distributed.cluster import Task, Worker
-from wheelferry.distributed.source_archive import Parcel, pack_source
-from wheelferry.distributed.worker import Made, Order, describe_builder, fill
+from wheelferry.distributed.source_archive import SourceArchive, pack_source
+from wheelferry.distributed.worker import BuildResult, BuildTask, describe_builder, run_task
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.targets import Target
@@ -56,14 +56,14 @@ class Workers(Protocol):
 def fan_out(
     plan: Plan,
     cells: Sequence[Cell],
-    roads: Roads,
+    strategies: BuildStrategies,
     source: Source,
     tools: Tools,
     *,
     cluster: Workers,
     builders: int = 1,
     jobs: int | None = None,
-    work: Callable[[Order, Parcel], Made | WheelferryError] = fill,
+    work: Callable[[BuildTask, SourceArchive], BuildResult | WheelferryError] = run_task,
 ) -> Outcome[Built]:
     """The wheels of `cells`, as `stages.cells.build_here` makes them, each by a worker of the cluster.
 
@@ -84,7 +84,7 @@ def fan_out(
         [(cell, cell) for cell in cells],
         lambda cell, _: (cell, find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)),
     )
-    parcel = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
+    packed = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
     under_way: dict[str, _Item] = {}
     done: dict[Target, Built] = {}
     failed = [*found.failed]
@@ -92,20 +92,22 @@ def fan_out(
     def begin(item: _Item) -> None:
         under_way[item.name] = item
         avoided = frozenset(made.worker for made in item.made)
-        cluster.start(Task(name=item.name, function=work, arguments=(item.order, parcel), avoided=avoided))
+        cluster.start(
+            Task(name=item.name, function=work, arguments=(item.build_task, packed), avoided=avoided)
+        )
 
     held, beside = tools.store.keys("build"), _tasks_by_host(workers)
     for cell, interpreter in found.done:
-        order = Order(
+        build_task = BuildTask(
             plan=replace(plan, cells=(cell,), assets=()),
-            road=roads.by_target[cell.target],
+            strategy=strategies.by_target[cell.target],
             held=held,
             anew=False,
             jobs=jobs,
             beside=beside,
             cuda_home=tools.cuda_home,
         )
-        begin(_Item(order=order, interpreter=interpreter))
+        begin(_Item(build_task=build_task, interpreter=interpreter))
     with tools.progress.task("build", total=len(under_way)) as task:
         for finished, result in cluster.finished():
             item = under_way.pop(finished.name)
@@ -126,18 +128,18 @@ def fan_out(
 class _Item:
     """A cell under way, and what was made of it so far: by one worker, and by others to compare."""
 
-    order: Order
+    build_task: BuildTask
     interpreter: Interpreter
-    made: tuple[Made, ...] = ()
+    made: tuple[BuildResult, ...] = ()
 
     @property
     def cell(self) -> Cell:
-        return self.order.cell
+        return self.build_task.cell
 
     @property
     def name(self) -> str:
-        """Unique to what is asked for: two who order the same have it done once."""
-        digest = hashlib.sha256(repr((self.order, len(self.made))).encode()).hexdigest()
+        """Unique to what is asked for: two who ask for the same have it done once."""
+        digest = hashlib.sha256(repr((self.build_task, len(self.made))).encode()).hexdigest()
         return f"wheelferry-{self.cell.target.name}-{digest[:32]}"
 
 
@@ -192,13 +194,13 @@ def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]]
     """The item with one more result, which must agree with those before it; the next one is built anew."""
     if isinstance(result, WheelferryError):
         raise result
-    if not isinstance(result, Made):
+    if not isinstance(result, BuildResult):
         raise IntegrityError(f"a worker answered with {type(result).__name__}, not with a wheel")
     known = tools.store.recall("build", result.key)
     if result.wheel is None:
         if known is None:
             # what the store remembered is gone, or was damaged: then the bytes are needed
-            return replace(item, order=replace(item.order, held=()))
+            return replace(item, build_task=replace(item.build_task, held=()))
         tools.progress.note(f"{known.filename} is in the store")
         made = replace(result, wheel=known, worker=_HERE)
     else:
@@ -211,10 +213,10 @@ def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]]
         _require_same(item.cell, earlier, made, facts)
         if earlier.worker == made.worker:
             tools.progress.warn(f"{item.cell.target.name}: {made.worker} was left alone and built it twice")
-    return replace(item, made=(*item.made, made), order=replace(item.order, anew=True))
+    return replace(item, made=(*item.made, made), build_task=replace(item.build_task, anew=True))
 
 
-def _bring(made: Made, store: Store) -> None:
+def _bring(made: BuildResult, store: Store) -> None:
     """Put the bytes of a worker's wheel into the store; IntegrityError when they are not what it says."""
     if made.wheel is None or made.data is None:
         raise IntegrityError(f"{made.worker} sent no wheel for {made.key}")
@@ -227,7 +229,9 @@ def _bring(made: Made, store: Store) -> None:
             raise IntegrityError(f"from {made.worker}: {error}", hint="run the command again") from None
 
 
-def _require_same(cell: Cell, one: Made, other: Made, facts: Mapping[str, Mapping[str, str]]) -> None:
+def _require_same(
+    cell: Cell, one: BuildResult, other: BuildResult, facts: Mapping[str, Mapping[str, str]]
+) -> None:
     """Raise IntegrityError unless both made the same bytes, MissingError when they cannot be compared."""
     who = {made.worker: _identity(made) for made in (one, other)}
     if one.key != other.key:
@@ -248,7 +252,7 @@ def _require_same(cell: Cell, one: Made, other: Made, facts: Mapping[str, Mappin
     )
 
 
-def _identity(made: Made) -> Mapping[str, str]:
+def _identity(made: BuildResult) -> Mapping[str, str]:
     """What a build key is of, as far as builders can differ: each tool and each wheel by its name."""
     tools = {f"tool {number}": part for number, part in enumerate(made.toolchain.split("; "), 1)}
     return {**tools, **made.inputs}

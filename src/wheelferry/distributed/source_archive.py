@@ -1,4 +1,4 @@
-"""Parcels: a release's source as bytes, for machines that cannot reach where it lies here."""
+"""Source archives: a release's source as bytes, for machines that cannot reach where it lies here."""
 
 import hashlib
 import io
@@ -11,11 +11,11 @@ from wheelferry.cache.source import UNREADABLE, Source, has_commit
 from wheelferry.cache.store import Store
 from wheelferry.errors import IntegrityError
 from wheelferry.system.files import remove_tree, rename, sha256_file, tree_hash
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class SourceArchive:
     """A source and its bytes: the sdist itself, or an archive of the clone or folder."""
 
     kind: Literal["git", "folder", "sdist"]
@@ -25,10 +25,10 @@ class Parcel:
     data: bytes
 
 
-def pack_source(source: Source) -> Parcel:
+def pack_source(source: Source) -> SourceArchive:
     """The source as one value."""
     data = source.location.read_bytes() if source.kind == "sdist" else _archive(source)
-    return Parcel(
+    return SourceArchive(
         kind=source.kind,
         identity=source.identity,
         epoch=source.epoch,
@@ -37,23 +37,23 @@ def pack_source(source: Source) -> Parcel:
     )
 
 
-def unpack_source(parcel: Parcel, store: Store, run: Runner) -> Source:
-    """The source in the parcel, put into the store unless it is there.
+def unpack_source(packed: SourceArchive, store: Store, run: CommandRunner) -> Source:
+    """The source that was packed, put into the store unless it is there.
 
     Raises IntegrityError when the bytes are not those that were packed, or not that commit or folder.
     """
-    if hashlib.sha256(parcel.data).hexdigest() != parcel.sha256:
-        raise IntegrityError(f"the source {parcel.identity} was damaged on its way", hint="run it again")
-    place = _place(parcel, store)
-    with store.lock(f"source-{parcel.identity}"):
-        if not _is_there(parcel, place, run):
+    if hashlib.sha256(packed.data).hexdigest() != packed.sha256:
+        raise IntegrityError(f"the source {packed.identity} was damaged on its way", hint="run it again")
+    place = _place(packed, store)
+    with store.lock(f"source-{packed.identity}"):
+        if not _is_there(packed, place, run):
             with store.workspace("source") as work:
-                if parcel.kind == "sdist":
-                    (work / "sdist").write_bytes(parcel.data)
-                    store.add(work / "sdist", expected=parcel.identity)
+                if packed.kind == "sdist":
+                    (work / "sdist").write_bytes(packed.data)
+                    store.add(work / "sdist", expected=packed.identity)
                 else:
-                    _unpack(parcel, work / "tree", place, run)
-    return Source(location=place, identity=parcel.identity, epoch=parcel.epoch, kind=parcel.kind)
+                    _unpack(packed, work / "tree", place, run)
+    return Source(location=place, identity=packed.identity, epoch=packed.epoch, kind=packed.kind)
 
 
 def _archive(source: Source) -> bytes:
@@ -70,29 +70,29 @@ def _archive(source: Source) -> bytes:
     return buffer.getvalue()
 
 
-def _place(parcel: Parcel, store: Store) -> Path:
-    if parcel.kind == "sdist":
-        return store.path(parcel.identity)
-    return store.sources / f"{parcel.identity}.{'git' if parcel.kind == 'git' else 'tree'}"
+def _place(packed: SourceArchive, store: Store) -> Path:
+    if packed.kind == "sdist":
+        return store.path(packed.identity)
+    return store.sources / f"{packed.identity}.{'git' if packed.kind == 'git' else 'tree'}"
 
 
-def _is_there(parcel: Parcel, place: Path, run: Runner) -> bool:
+def _is_there(packed: SourceArchive, place: Path, run: CommandRunner) -> bool:
     """Whether the store has the source, whole."""
-    if parcel.kind == "git":
-        return has_commit(place, parcel.identity, run)
-    if parcel.kind == "sdist":
-        return place.is_file() and sha256_file(place) == parcel.identity
-    return place.is_dir() and tree_hash(place) == parcel.identity
+    if packed.kind == "git":
+        return has_commit(place, packed.identity, run)
+    if packed.kind == "sdist":
+        return place.is_file() and sha256_file(place) == packed.identity
+    return place.is_dir() and tree_hash(place) == packed.identity
 
 
-def _unpack(parcel: Parcel, folder: Path, place: Path, run: Runner) -> None:
+def _unpack(packed: SourceArchive, folder: Path, place: Path, run: CommandRunner) -> None:
     try:
-        with tarfile.open(fileobj=io.BytesIO(parcel.data)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(packed.data)) as archive:
             archive.extractall(folder, filter="data")
     except UNREADABLE as error:
-        raise IntegrityError(f"the source {parcel.identity} cannot be unpacked: {error}") from None
-    if not _is_there(parcel, folder, run):
-        raise IntegrityError(f"what came as the source {parcel.identity} is something else")
+        raise IntegrityError(f"the source {packed.identity} cannot be unpacked: {error}") from None
+    if not _is_there(packed, folder, run):
+        raise IntegrityError(f"what came as the source {packed.identity} is something else")
     if place.exists():
         remove_tree(place)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Orders: a cell that another machine prepares and compiles, and what comes back; `fill` runs on a worker."""
+"""Build tasks: a cell that another machine prepares and compiles, and what comes back."""
 
 import platform
 import sys
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from wheelferry import __version__
 from wheelferry.build.build import CompiledAgainst, compile_wheel, prepare
-from wheelferry.build.strategy import Road
+from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools, default_jobs, open_tools
 from wheelferry.distributed.cluster import own_address, own_host, while_wanted
-from wheelferry.distributed.source_archive import Parcel, unpack_source
+from wheelferry.distributed.source_archive import SourceArchive, unpack_source
 from wheelferry.errors import MissingError, WheelferryError, refused_by_machine
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.progress import Silent
@@ -23,16 +23,16 @@ from wheelferry.toolchains import linux, mingw
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class BuildTask:
     """One cell to build, with all that this takes except the source, which travels once for all cells.
 
     `plan` has this cell alone. The bytes of wheels whose build key is in `held` are not needed; with `anew`
     no store's wheel counts. `beside` says how many tasks each host may have at once, to share its cores when
-    `jobs` is None. `version` is that of the wheelferry that ordered.
+    `jobs` is None. `version` is that of the wheelferry that asks.
     """
 
     plan: Plan
-    road: Road
+    strategy: BuildStrategy
     held: tuple[str, ...]
     anew: bool
     jobs: int | None
@@ -42,13 +42,13 @@ class Order:
 
     @property
     def cell(self) -> Cell:
-        """The cell that is ordered."""
+        """The cell to build."""
         return self.plan.cells[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """What a worker made of an order: the wheel under its build key, and what the key is of.
+class BuildResult:
+    """What came of a build task: the wheel under its build key, and what the key is of.
 
     `wheel` and `data` are None when the key is among those held. `inputs` are the hashes of the wheels it was
     built in, by file name; `seconds` is how long it took.
@@ -85,19 +85,19 @@ def describe_builder() -> Mapping[str, str]:
     return facts
 
 
-def fill(order: Order, parcel: Parcel) -> Made | WheelferryError:
+def run_task(build_task: BuildTask, packed: SourceArchive) -> BuildResult | WheelferryError:
     """Prepare and compile the cell, on a worker, with its own store and package index.
 
     Ends early when nobody waits for it any more. What `prepare` and `compile_wheel` raise bears the worker's
-    name. MissingError is raised, also when this is another wheelferry than the one that ordered: Dask tries
+    name. MissingError is raised, also when this is another wheelferry than the one that asks: Dask tries
     again, maybe elsewhere. Other errors are returned: they would come again.
     """
     started = time.monotonic()
     try:
-        _require_version(order)
+        _require_version(build_task)
         group = Group(run)
         with while_wanted(group.end):
-            return _fill(order, parcel, _open_tools(order, group), started)
+            return _run_task(build_task, packed, _open_tools(build_task, group), started)
     except WheelferryError as error:
         error.args = (f"{error} [worker {own_address()}]",)
         if isinstance(error, MissingError):
@@ -110,27 +110,27 @@ def fill(order: Order, parcel: Parcel) -> Made | WheelferryError:
         raise MissingError(f"{refusal} [worker {own_address()}]", hint=refusal.hint) from None
 
 
-def _require_version(order: Order) -> None:
-    if order.version != __version__:
+def _require_version(build_task: BuildTask) -> None:
+    if build_task.version != __version__:
         raise MissingError(
-            f"this worker has wheelferry {__version__}, the order is from {order.version}",
+            f"this worker has wheelferry {__version__}, the task is from {build_task.version}",
             hint="install one version everywhere",
         )
 
 
-def _open_tools(order: Order, group: Group) -> Tools:
-    share = max(1, default_jobs() // order.beside.get(own_host(), 1))
-    tools = open_tools(run, Silent(), jobs=order.jobs or share, cuda_home=order.cuda_home)
+def _open_tools(build_task: BuildTask, group: Group) -> Tools:
+    share = max(1, default_jobs() // build_task.beside.get(own_host(), 1))
+    tools = open_tools(run, Silent(), jobs=build_task.jobs or share, cuda_home=build_task.cuda_home)
     return replace(tools, run=group.run, uv=replace(tools.uv, run=group.run))
 
 
-def _fill(order: Order, parcel: Parcel, tools: Tools, started: float) -> Made:
-    source = unpack_source(parcel, tools.store, tools.run)
-    prepared = prepare(order.plan, order.cell, order.road, source, tools)
+def _run_task(build_task: BuildTask, packed: SourceArchive, tools: Tools, started: float) -> BuildResult:
+    source = unpack_source(packed, tools.store, tools.run)
+    prepared = prepare(build_task.plan, build_task.cell, build_task.strategy, source, tools)
     built = None
-    if order.anew or prepared.key not in order.held:
-        built = compile_wheel(order.plan, prepared, source, tools, anew=order.anew)
-    return Made(
+    if build_task.anew or prepared.key not in build_task.held:
+        built = compile_wheel(build_task.plan, prepared, source, tools, anew=build_task.anew)
+    return BuildResult(
         key=prepared.key,
         toolchain=prepared.toolchain,
         inputs={wheel.filename: wheel.sha256 for wheel in prepared.environment.wheels},

@@ -431,7 +431,7 @@ def _refused(what: str, reason: str, hint: str) -> InputError:
     return InputError(f"{what} would not run on the client: {reason}", hint=hint)
 
 
-def misgivings(profile: Profile, bundle: Any) -> list[str]:
+def preflight_problems(profile: Profile, bundle: Any) -> list[str]:
     """What speaks against a packed bundle on the client: problems that preflight will find in every folder.
 
     `bundle` is the client's own view of it, a `wheelferry.client.bundle.Bundle`.

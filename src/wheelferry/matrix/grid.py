@@ -11,7 +11,7 @@ LEGEND = "✓ verified   b builds   · not tried   — unsupported"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square:
+class GridCell:
     """One Python of a row: its marks, and why what is unsupported there cannot be."""
 
     text: str
@@ -25,7 +25,7 @@ class Row:
     release: str
     torch: str
     backends: tuple[str, ...]
-    squares: tuple[Square, ...]
+    squares: tuple[GridCell, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +67,11 @@ def _minor(verdict: Verdict) -> int:
     return int(verdict.target.python.partition(".")[2])
 
 
-def _square(verdicts: Sequence[Verdict], platforms: Iterable[str]) -> Square:
+def _square(verdicts: Sequence[Verdict], platforms: Iterable[str]) -> GridCell:
     parts = [_once("".join(MARKS[v.status] for v in verdicts if v.target.platform == p)) for p in platforms]
     text = parts[0] if len(parts[0]) == 1 and len(set(parts)) == 1 else "/".join(parts)
     reasons = [general_reason(v) for v in verdicts if v.status is Status.UNSUPPORTED]
-    return Square(text=text, reasons=tuple(dict.fromkeys(reasons)))
+    return GridCell(text=text, reasons=tuple(dict.fromkeys(reasons)))
 
 
 def _once(marks: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from wheelferry.client.profile import windows_candidates
 from wheelferry.errors import MissingError
 from wheelferry.models.targets import Target
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 _ASK = """
 import json, platform, sys, sysconfig
@@ -49,7 +49,7 @@ def program_in(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def find_interpreter(python: str, run: Runner, *, uv: Path | None = None) -> Interpreter:
+def find_interpreter(python: str, run: CommandRunner, *, uv: Path | None = None) -> Interpreter:
     """The first working CPython `python` (``3.12``), one with headers if there is any.
 
     Looks at the running interpreter, PATH, pyenv's folder and what uv has installed; on Windows also
@@ -75,7 +75,7 @@ def find_interpreter(python: str, run: Runner, *, uv: Path | None = None) -> Int
     )
 
 
-def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
+def inspect_interpreter(path: Path, run: CommandRunner) -> Interpreter | None:
     """Ask the program at `path` what it is; None unless it is a CPython that answers."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     result = run([path, "-I", "-c", _ASK], step=f"ask {path}", env=environment, check=False)
@@ -94,7 +94,7 @@ def inspect_interpreter(path: Path, run: Runner) -> Interpreter | None:
     )
 
 
-def _candidates(python: str, run: Runner, uv: Path | None) -> Iterator[Path]:
+def _candidates(python: str, run: CommandRunner, uv: Path | None) -> Iterator[Path]:
     if platform.python_version().startswith(python + "."):
         # not a virtual environment's own program, which goes away with it
         base = Path(sys.base_prefix) / ("python.exe" if os.name == "nt" else f"bin/python{python}")
@@ -134,7 +134,7 @@ def _on_path_and_pyenv(python: str) -> Iterator[Path]:
             yield version / "bin" / f"python{python}"
 
 
-def _on_windows(run: Runner) -> Iterator[Path]:
+def _on_windows(run: CommandRunner) -> Iterator[Path]:
     """Every python.exe in the usual places: its name does not say which Python it is."""
 
     def ask(command: list[str], _seconds: float) -> tuple[int, str]:

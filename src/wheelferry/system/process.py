@@ -28,7 +28,7 @@ class Completed:
     output: str
 
 
-class Runner(Protocol):
+class CommandRunner(Protocol):
     """Starts a process and waits for it."""
 
     def __call__(

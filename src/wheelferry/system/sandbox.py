@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wheelferry.system.process import Completed, Runner
+from wheelferry.system.process import CommandRunner, Completed
 
 _ENTRY = Path(__file__).with_name("sandbox_entry.py")
 
@@ -27,7 +27,7 @@ class Sandbox:
     isolated: bool
     evidence: Mapping[str, Any]
     home: Path
-    run: Runner
+    run: CommandRunner
     environment: Mapping[str, str] = field(default_factory=dict)
     loader: tuple[str, ...] = ()
     spell: Callable[[Path], str] = str
@@ -65,7 +65,7 @@ class Sandbox:
         )
 
 
-def open_sandbox(home: Path, run: Runner) -> Sandbox:
+def open_sandbox(home: Path, run: CommandRunner) -> Sandbox:
     """The strongest sandbox this machine allows, probed by using it."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)

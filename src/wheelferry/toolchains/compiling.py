@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from wheelferry.errors import WheelferryError
 from wheelferry.system.process import run
 from wheelferry.toolchains import gcc, mingw
-from wheelferry.toolchains.modules import Headers, Module, Workshop
+from wheelferry.toolchains.modules import Compilation, Headers, Module
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,18 +84,18 @@ def compile_request(settings: Settings, request: Request) -> None:
     )
     # whoever ends setup.py ends this process with it, and then the compilers too
     started = partial(run, own_session=False)
-    workshop = Workshop(
+    compilation = Compilation(
         folder=settings.work / request.module, run=started, jobs=request.jobs, on_compiled=tell
     )
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):
-        gcc.compile_module(module, settings.headers, compiler.toolchain, workshop, out=request.out)
+        gcc.compile_module(module, settings.headers, compiler.toolchain, compilation, out=request.out)
         return
     mingw.compile_module(
         module,
         settings.headers,
         compiler.toolchain,
-        workshop,
+        compilation,
         python=compiler.python,
         import_library=compiler.import_library,
         out=request.out,

@@ -8,7 +8,7 @@ from pathlib import Path
 from wheelferry.errors import MissingError
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, gcc_limit, parse_version
 from wheelferry.progress import Progress
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 _NVCC = "nvcc.exe" if os.name == "nt" else "nvcc"
 
@@ -21,7 +21,7 @@ class Toolkit:
     identity: str
 
 
-def require_host_compiler(cuda: Cuda, compiler: Path, run: Runner) -> None:
+def require_host_compiler(cuda: Cuda, compiler: Path, run: CommandRunner) -> None:
     """Raise MissingError when nvcc of this CUDA refuses the machine's GCC; other compilers pass."""
     limit = gcc_limit(cuda.version)
     text = run([compiler, "--version"], step=f"ask {compiler} for its version", error=MissingError).output
@@ -36,7 +36,7 @@ def require_host_compiler(cuda: Cuda, compiler: Path, run: Runner) -> None:
         )
 
 
-def given_toolkit(cuda: Cuda, home: Path | None, run: Runner, progress: Progress) -> Toolkit:
+def given_toolkit(cuda: Cuda, home: Path | None, run: CommandRunner, progress: Progress) -> Toolkit:
     """The toolkit in `home`, after comparing its version with the target's.
 
     Raises MissingError when there is none or it is of another major version; another minor version
@@ -60,7 +60,7 @@ def given_toolkit(cuda: Cuda, home: Path | None, run: Runner, progress: Progress
     return Toolkit(home=home, identity=_nvcc_text(home, run).splitlines()[-1])
 
 
-def toolkit_version(home: Path, run: Runner) -> str:
+def toolkit_version(home: Path, run: CommandRunner) -> str:
     """The CUDA version (``12.6``) of the toolkit in `home`; raises MissingError when there is none."""
     text = _nvcc_text(home, run)
     match = re.search(r"release (\d+\.\d+)", text)
@@ -69,7 +69,7 @@ def toolkit_version(home: Path, run: Runner) -> str:
     return match[1]
 
 
-def _nvcc_text(home: Path, run: Runner) -> str:
+def _nvcc_text(home: Path, run: CommandRunner) -> str:
     nvcc = home / "bin" / _NVCC
     return run(
         [nvcc, "--version"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.binaries import elf
-from wheelferry.toolchains.modules import Headers, Module, Workshop, compile_objects, require_stable
+from wheelferry.toolchains.modules import Compilation, Headers, Module, compile_objects, require_stable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,28 +17,28 @@ class Toolchain:
 
 
 def compile_module(
-    module: Module, headers: Headers, toolchain: Toolchain, workshop: Workshop, *, out: Path
+    module: Module, headers: Headers, toolchain: Toolchain, compilation: Compilation, *, out: Path
 ) -> None:
     """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
 
-    The same inputs give the same bytes, wherever the workshop lies.
+    The same inputs give the same bytes, wherever the compilation lies.
     """
     # what no other module sees need not be exported: PyInit_* is, by Python's own headers
     options = ["-fPIC", "-fvisibility=hidden", "-fwrapv", "-g0"]
-    objects = compile_objects(module, headers, toolchain.compiler, options, workshop)
-    library = _torch_library(toolchain, workshop)
+    objects = compile_objects(module, headers, toolchain.compiler, options, compilation)
+    library = _torch_library(toolchain, compilation)
     out.parent.mkdir(parents=True, exist_ok=True)
     link = ["-shared", "-s", *toolchain.link_options, "-Wl,--no-as-needed"]
-    workshop.run([toolchain.compiler, *link, "-o", out, *objects, library], step=f"link {out.name}")
+    compilation.run([toolchain.compiler, *link, "-o", out, *objects, library], step=f"link {out.name}")
     with out.open("rb") as stream:
         require_stable(out, elf.read_elf(stream).open_names)
 
 
-def _torch_library(toolchain: Toolchain, workshop: Workshop) -> Path:
+def _torch_library(toolchain: Toolchain, compilation: Compilation) -> Path:
     """An empty libtorch_cpu.so to link against: the module has to ask for it, its functions are C's."""
-    library = workshop.folder / "libtorch_cpu.so"
+    library = compilation.folder / "libtorch_cpu.so"
     command: Sequence[str | Path] = [toolchain.compiler, "-shared", f"-Wl,-soname,{library.name}"]
-    workshop.run(
+    compilation.run(
         [*command, "-x", "c", "/dev/null", "-o", library], step="make a stand-in for libtorch_cpu.so"
     )
     return library

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wheelferry.errors import MissingError
 from wheelferry.system.files import sha256_file
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 if TYPE_CHECKING:
     pass
@@ -28,7 +28,7 @@ def find_compiler() -> Path:
     return Path(program)
 
 
-def toolchain_identity(run: Runner) -> str:
+def toolchain_identity(run: CommandRunner) -> str:
     """The compiler's and linker's own version lines: part of a build's key."""
     lines = []
     for program in (find_compiler(), Path("ld")):
@@ -43,7 +43,7 @@ def portable_identity() -> str:
 
 
 def compile_environment(
-    work: Path, prefixes: Mapping[Path, str], configured: Mapping[str, str], run: Runner
+    work: Path, prefixes: Mapping[Path, str], configured: Mapping[str, str], run: CommandRunner
 ) -> dict[str, str]:
     """Compiler and linker variables for a reproducible, portable module.
 
@@ -67,7 +67,7 @@ def compile_environment(
     }
 
 
-def link_options(work: Path, run: Runner) -> tuple[str, ...]:
+def link_options(work: Path, run: CommandRunner) -> tuple[str, ...]:
     """What makes a linked module portable and repeatable; portable.c is compiled into `work` for it."""
     obj = work / "portable.o"
     options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]

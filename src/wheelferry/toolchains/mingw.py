@@ -14,12 +14,12 @@ from pathlib import Path
 
 from wheelferry.binaries.pe import read_functions, read_pe
 from wheelferry.errors import BuildError, InputError, MissingError
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.toolchains import facade
 from wheelferry.toolchains.modules import (
+    Compilation,
     Headers,
     Module,
-    Workshop,
     compile_objects,
     require_python,
     require_stable,
@@ -59,7 +59,7 @@ class Toolchain:
     version: str
 
 
-def find(run: Runner) -> Toolchain:
+def find(run: CommandRunner) -> Toolchain:
     """The toolchain on PATH; raises MissingError, which names the packages, when a part is not there."""
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
@@ -99,7 +99,7 @@ def compile_module(
     module: Module,
     headers: Headers,
     toolchain: Toolchain,
-    workshop: Workshop,
+    compilation: Compilation,
     *,
     python: tuple[int, int],
     import_library: Path,
@@ -107,20 +107,20 @@ def compile_module(
 ) -> None:
     """Compile and link `module` for one CPython to the file `out`.
 
-    The same inputs give the same bytes, wherever the workshop lies. Raises BuildError with the compiler's
+    The same inputs give the same bytes, wherever the compilation lies. Raises BuildError with the compiler's
     words, or when the module would import anything that a Windows with torch lacks.
     """
-    objects = compile_objects(module, headers, toolchain.compiler, [], workshop)
+    objects = compile_objects(module, headers, toolchain.compiler, [], compilation)
     libraries = [
         import_library,
-        _python_library(objects, python, toolchain, workshop),
-        _import_library("ucrtbase", _OF_UCRT, toolchain, workshop),
+        _python_library(objects, python, toolchain, compilation),
+        _import_library("ucrtbase", _OF_UCRT, toolchain, compilation),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
     # this machine or this minute stays in it
     link = ["-shared", "-static", "-s", "-Wl,--no-insert-timestamp", _IMAGE_BASE]
-    workshop.run(
+    compilation.run(
         [toolchain.compiler, *link, "-o", out, *objects, *libraries],
         step=f"link {out.name}",
     )
@@ -129,24 +129,24 @@ def compile_module(
 
 
 def _python_library(
-    objects: Sequence[Path], python: tuple[int, int], toolchain: Toolchain, workshop: Workshop
+    objects: Sequence[Path], python: tuple[int, int], toolchain: Toolchain, compilation: Compilation
 ) -> Path:
     """An import library of python3XX.dll with the names that the objects leave open and that are Python's.
 
     So no Windows Python is needed here. That the DLL has them all is CPython's promise of its C API.
     """
     command: list[str | Path] = [toolchain.nm, "--undefined-only", "--no-sort", *objects]
-    said = workshop.run(command, step="list what the objects need")
+    said = compilation.run(command, step="list what the objects need")
     names = sorted(set(re.findall(r"\bU (?:__imp_)?(_?Py\w+)$", said.output, re.MULTILINE)))
-    return _import_library(f"python{python[0]}{python[1]}", names, toolchain, workshop)
+    return _import_library(f"python{python[0]}{python[1]}", names, toolchain, compilation)
 
 
-def _import_library(dll: str, names: Sequence[str], toolchain: Toolchain, workshop: Workshop) -> Path:
+def _import_library(dll: str, names: Sequence[str], toolchain: Toolchain, compilation: Compilation) -> Path:
     """A library that makes a module import those of `names` that it calls from `dll`."""
-    definition = workshop.folder / f"{dll}.def"
+    definition = compilation.folder / f"{dll}.def"
     definition.write_text("\n".join([f"LIBRARY {dll}.dll", "EXPORTS", *names]) + "\n", encoding="ascii")
-    library = workshop.folder / f"lib{dll}.a"
-    workshop.run(
+    library = compilation.folder / f"lib{dll}.a"
+    compilation.run(
         [toolchain.dlltool, "-m", "i386:x86-64", "-d", definition, "-l", library],
         step=f"make an import library of {dll}.dll",
     )

@@ -10,7 +10,7 @@ from packaging.version import Version
 from wheelferry.errors import BuildError, InputError, MissingError
 from wheelferry.models import stable_abi
 from wheelferry.models.wheel_info import filename_parts
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.system.threads import in_threads
 from wheelferry.toolchains import facade
 
@@ -49,11 +49,11 @@ class Headers:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Workshop:
+class Compilation:
     """Where objects go, what starts the compiler, how often at once; `on_compiled` hears of each source."""
 
     folder: Path
-    run: Runner
+    run: CommandRunner
     jobs: int = 1
     on_compiled: Callable[[Path], None] = lambda _: None
 
@@ -96,19 +96,19 @@ def require_python(include: Path) -> None:
 
 
 def compile_objects(
-    module: Module, headers: Headers, compiler: Path, options: Sequence[str | Path], workshop: Workshop
+    module: Module, headers: Headers, compiler: Path, options: Sequence[str | Path], compilation: Compilation
 ) -> list[Path]:
     """Compile the sources of `module` with the facade; the object files. Raises BuildError."""
-    workshop.folder.mkdir(parents=True, exist_ok=True)
+    compilation.folder.mkdir(parents=True, exist_ok=True)
     command: list[str | Path] = [compiler, *options, *_flags(module, headers)]
-    objects = [workshop.folder / f"{number}-{path.stem}.o" for number, path in enumerate(module.sources)]
+    objects = [compilation.folder / f"{number}-{path.stem}.o" for number, path in enumerate(module.sources)]
 
     def compile_one(pair: tuple[Path, Path]) -> None:
         source, result = pair
-        workshop.run([*command, "-c", source, "-o", result], step=f"compile {source.name}")
-        workshop.on_compiled(source)
+        compilation.run([*command, "-c", source, "-o", result], step=f"compile {source.name}")
+        compilation.on_compiled(source)
 
-    in_threads(compile_one, list(zip(module.sources, objects, strict=True)), workers=workshop.jobs)
+    in_threads(compile_one, list(zip(module.sources, objects, strict=True)), workers=compilation.jobs)
     return objects
 
 

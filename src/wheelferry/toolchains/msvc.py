@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from wheelferry.errors import MissingError
 from wheelferry.models.cuda import Cuda, msvc_range, msvc_wanted_flags
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 
 # The C++ compilers for x64, as Visual Studio's installer names them: learn.microsoft.com,
 # "Visual Studio Build Tools component directory".
@@ -85,7 +85,7 @@ class Toolchain:
     nvcc_flags: tuple[str, ...] = ()
 
 
-def find_toolchain(run: Runner, *, torch: str, cuda: Cuda | None = None) -> Toolchain:
+def find_toolchain(run: CommandRunner, *, torch: str, cuda: Cuda | None = None) -> Toolchain:
     """The compiler to build with against `torch`, and with nvcc of `cuda`.
 
     Raises MissingError naming what to install when there is none, or none that fits.
@@ -111,7 +111,7 @@ def find_toolchain(run: Runner, *, torch: str, cuda: Cuda | None = None) -> Tool
 # ---- which there are ----
 
 
-def toolsets(run: Runner, environ: Mapping[str, str] = os.environ) -> list[Toolset]:
+def toolsets(run: CommandRunner, environ: Mapping[str, str] = os.environ) -> list[Toolset]:
     """Every toolset of every Visual Studio with C++; only the active one when the user has loaded one.
 
     Raises MissingError for an active environment of another processor than x64.
@@ -140,7 +140,7 @@ def _active(environ: Mapping[str, str]) -> Toolset | None:
     )
 
 
-def installations(run: Runner, environ: Mapping[str, str] = os.environ) -> list[tuple[Path, str]]:
+def installations(run: CommandRunner, environ: Mapping[str, str] = os.environ) -> list[tuple[Path, str]]:
     """Folder and title of every Visual Studio that has the C++ compilers, the newest first.
 
     vswhere is where Visual Studio's installer always puts it (its own README says so).
@@ -253,7 +253,7 @@ def _toolset_name(compiler: tuple[int, int]) -> str:
 # ---- its environment ----
 
 
-def load(toolset: Toolset, run: Runner, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def load(toolset: Toolset, run: CommandRunner, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What ``vcvarsall.bat x64`` of the toolset sets, beyond or other than what is set already.
 
     Raises MissingError when the batch file fails. Names are in capitals, as Windows does not mind.
@@ -295,7 +295,7 @@ def _find_on_path(program: str, environ: Mapping[str, str]) -> Path | None:
     return None
 
 
-def _banner(program: Path, run: Runner) -> str:
+def _banner(program: Path, run: CommandRunner) -> str:
     """The first line that cl and link print: their names, versions and processor."""
     output = run(
         [program], step=f"ask {program.name} for its version", check=False, error=MissingError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.models.cuda import Cuda
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.toolchains import linux, msvc
 from wheelferry.toolchains.cuda_toolkit import Toolkit, require_host_compiler
 
@@ -22,7 +22,7 @@ class Compiler:
     toolchain: msvc.Toolchain | None = None
 
 
-def find_compiler(run: Runner, *, torch: str, cuda: Cuda | None) -> Compiler:
+def find_compiler(run: CommandRunner, *, torch: str, cuda: Cuda | None) -> Compiler:
     """The compiler to build with against `torch`, and with nvcc of `cuda`.
 
     Raises MissingError naming what to install when there is none that fits.
@@ -37,7 +37,11 @@ def find_compiler(run: Runner, *, torch: str, cuda: Cuda | None) -> Compiler:
 
 
 def compile_environment(
-    compiler: Compiler, work: Path, prefixes: Mapping[Path, str], configured: Mapping[str, str], run: Runner
+    compiler: Compiler,
+    work: Path,
+    prefixes: Mapping[Path, str],
+    configured: Mapping[str, str],
+    run: CommandRunner,
 ) -> dict[str, str]:
     """The variables for a reproducible, portable module; see `linux` and `msvc`."""
     if compiler.toolchain is None:

@@ -15,9 +15,9 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
 from wheelferry.system.files import folder_aside, require_space, sha256_file
 from wheelferry.system.threads import in_threads
-from wheelferry.transfer.shipment import (
-    Shipment,
-    open_shipment,
+from wheelferry.transfer.payload import (
+    Payload,
+    open_payload,
     require_replaceable,
     write_companions,
 )
@@ -48,9 +48,9 @@ def make_delta(old: Path, new: Path, out: Path, tools: Tools) -> Made:
     _check_output(out)
     tools.progress.stage(f"delta {out}: from {old} to {new}")
     base = open_untouched(old)
-    shipment = open_shipment(new)
-    hashes = _hash(shipment, tools)
-    items = list(_items(base, shipment, hashes))
+    payload = open_payload(new)
+    hashes = _hash(payload, tools)
+    items = list(_items(base, payload, hashes))
     brought = {
         item["source"]: (item["size"], item["sha256"], item["path"])
         for item in items
@@ -68,11 +68,11 @@ def make_delta(old: Path, new: Path, out: Path, tools: Tools) -> Made:
             problems = fill(tree, sources, task.advance)
         if problems:
             raise IntegrityError("\n".join(problems), hint="did somebody change it just now? try again")
-        companions = write_companions(work, "apply", NAME, remedy=_REMEDY, readme=_readme(base, shipment))
+        companions = write_companions(work, "apply", NAME, remedy=_REMEDY, readme=_readme(base, payload))
         document = {
             "format": FORMAT,
             "old": _identity(base),
-            "new": _identity(shipment.manifest),
+            "new": _identity(payload.manifest),
             "files": items,
             "companions": [asdict(file) for file in companions],
         }
@@ -80,10 +80,10 @@ def make_delta(old: Path, new: Path, out: Path, tools: Tools) -> Made:
     return Made(
         out=out,
         old=base,
-        new=shipment.manifest,
+        new=payload.manifest,
         brought=sum(item["from"] == DELTA for item in items),
         bytes=size,
-        bytes_new=sum(shipment.sizes.values()),
+        bytes_new=sum(payload.sizes.values()),
     )
 
 
@@ -99,29 +99,29 @@ def _check_output(out: Path) -> None:
     require_replaceable(out, ours, "a delta")
 
 
-def _hash(shipment: Shipment, tools: Tools) -> dict[str, str]:
+def _hash(payload: Payload, tools: Tools) -> dict[str, str]:
     """The SHA-256 of every file that is shipped; IntegrityError where it is not the manifest's."""
     with tools.progress.task("hash files", unit="bytes") as task:
-        task.total(sum(shipment.sizes.values()))
+        task.total(sum(payload.sizes.values()))
 
         def hashed(name: str) -> str:
-            return sha256_file(shipment.root / name, on_bytes=task.advance)
+            return sha256_file(payload.root / name, on_bytes=task.advance)
 
-        names = sorted(shipment.sizes, key=lambda name: -shipment.sizes[name])
+        names = sorted(payload.sizes, key=lambda name: -payload.sizes[name])
         hashes = dict(zip(names, in_threads(hashed, names, workers=tools.jobs), strict=True))
-    shipment.require_content(hashes)
+    payload.require_content(hashes)
     return hashes
 
 
-def _items(base: Manifest, shipment: Shipment, hashes: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _items(base: Manifest, payload: Payload, hashes: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Every file of the new bundle, and where a client that has the old one finds it."""
     there = {file.path: (file.size, file.sha256) for file in base.files}
     by_content: dict[tuple[int, str], str] = {}
     for file in sorted(base.files, key=lambda file: file.path):
         by_content.setdefault((file.size, file.sha256), file.path)
     brought: dict[tuple[int, str], str] = {}
-    for name in sorted(shipment.sizes):
-        content = shipment.sizes[name], hashes[name]
+    for name in sorted(payload.sizes):
+        content = payload.sizes[name], hashes[name]
         item: dict[str, Any] = asdict(File(path=name, size=content[0], sha256=content[1]))
         if content in by_content:
             yield {**item, "from": OLD, "source": name if there.get(name) == content else by_content[content]}
@@ -133,8 +133,8 @@ def _identity(manifest: Manifest) -> dict[str, str]:
     return {"recipe": manifest.recipe, "release": manifest.release, "digest": manifest.digest}
 
 
-def _readme(base: Manifest, shipment: Shipment) -> str:
-    new = shipment.manifest
+def _readme(base: Manifest, payload: Payload) -> str:
+    new = payload.manifest
     return f"""\
 This makes the bundle {new.recipe}@{new.release} ({new.digest[:12]})
 of the bundle {base.recipe}@{base.release} ({base.digest[:12]}), which must be at hand. From this folder:

@@ -15,9 +15,9 @@ from wheelferry.client.volumes import FORMAT, NAME, open_index
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
 from wheelferry.system.files import folder_aside, human_size, require_space
-from wheelferry.transfer.shipment import (
-    Shipment,
-    open_shipment,
+from wheelferry.transfer.payload import (
+    Payload,
+    open_payload,
     require_replaceable,
     write_companions,
 )
@@ -47,25 +47,25 @@ def split(bundle: Path, limit: int, out: Path, tools: Tools) -> Volumes:
     require_apart(out, (bundle,))
     _check_output(out)
     tools.progress.stage(f"split {bundle} into {out}")
-    shipment = open_shipment(bundle)
-    members, end = archive(sorted(shipment.sizes.items()))
+    payload = open_payload(bundle)
+    members, end = archive(sorted(payload.sizes.items()))
     last = members[-1]
     total = last.begins + last.size + last.padding + len(end)
     with folder_aside(out) as work:
-        companions = write_companions(work, "join", NAME, remedy=_REMEDY, readme=_readme(shipment.manifest))
+        companions = write_companions(work, "join", NAME, remedy=_REMEDY, readme=_readme(payload.manifest))
         beside = sum(file.size for file in companions)
         cuts = cut(
-            total, limit, lambda count: beside + _index_size(shipment, members, companions, limit, count)
+            total, limit, lambda count: beside + _index_size(payload, members, companions, limit, count)
         )
         require_space(work, total + len(cuts) * (limit // 1000 + beside), purpose="a set of volumes")
         folders = [work / folder_name(number, len(cuts)) for number in range(1, len(cuts) + 1)]
         hashes: dict[str, str] = {}
         with tools.progress.task("write volumes", unit="bytes") as task:
             task.total(total)
-            stream = _stream(shipment, members, end, hashes, task.advance)
+            stream = _stream(payload, members, end, hashes, task.advance)
             volumes = _write(stream, [size for _, size in cuts], folders)
-        shipment.require_content(hashes)
-        text = _index(shipment, members, hashes, volumes, companions)
+        payload.require_content(hashes)
+        text = _index(payload, members, hashes, volumes, companions)
         for folder in folders:
             (folder / NAME).write_text(text, "ascii", newline="\n")
             for file in companions:
@@ -77,7 +77,7 @@ def split(bundle: Path, limit: int, out: Path, tools: Tools) -> Volumes:
         File(path=f"{folder.name}/{volume.path}", size=volume.size, sha256=volume.sha256)
         for folder, volume in zip(folders, volumes, strict=True)
     )
-    return Volumes(out=out, manifest=shipment.manifest, volumes=tuple(placed))
+    return Volumes(out=out, manifest=payload.manifest, volumes=tuple(placed))
 
 
 def _check_output(out: Path) -> None:
@@ -96,7 +96,7 @@ def _check_output(out: Path) -> None:
 
 
 def _stream(
-    shipment: Shipment,
+    payload: Payload,
     members: Sequence[Member],
     end: bytes,
     hashes: dict[str, str],
@@ -106,7 +106,7 @@ def _stream(
     for member in members:
         yield memoryview(member.header)
         digest = hashlib.sha256()
-        path = shipment.root / member.path
+        path = payload.root / member.path
         left = member.size
         try:
             for piece in pieces(str(path)):
@@ -154,7 +154,7 @@ def _write_one(
 
 
 def _index(
-    shipment: Shipment,
+    payload: Payload,
     members: Sequence[Member],
     hashes: dict[str, str],
     volumes: Sequence[File],
@@ -165,7 +165,7 @@ def _index(
         {"path": one.path, "size": one.size, "sha256": hashes[one.path], "begins": one.begins}
         for one in members
     ]
-    manifest = shipment.manifest
+    manifest = payload.manifest
     text: str = seal(
         {
             "format": FORMAT,
@@ -181,12 +181,12 @@ def _index(
 
 
 def _index_size(
-    shipment: Shipment, members: Sequence[Member], companions: Sequence[File], limit: int, count: int
+    payload: Payload, members: Sequence[Member], companions: Sequence[File], limit: int, count: int
 ) -> int:
     """The most bytes that the index of `count` volumes can have: every hash is as long as another."""
-    hashes = dict.fromkeys(shipment.sizes, _NO_HASH)
+    hashes = dict.fromkeys(payload.sizes, _NO_HASH)
     volumes = [File(path=volume_name(n), size=limit, sha256=_NO_HASH) for n in range(1, count + 1)]
-    return len(_index(shipment, members, hashes, volumes, companions))
+    return len(_index(payload, members, hashes, volumes, companions))
 
 
 def _readme(manifest: Manifest) -> str:

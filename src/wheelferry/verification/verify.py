@@ -29,7 +29,7 @@ from wheelferry.verification.pip_install import install_with_pip, pip_check
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.static import Opened, verify_static
 from wheelferry.verification.suite import run_suite
-from wheelferry.verification.windows_python import check_given
+from wheelferry.verification.windows_python import check_windows_python
 
 
 def verify(
@@ -78,7 +78,7 @@ def verify(
             selected = select_targets(opened.manifest, only)
             if runner is Runner.WINE and windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
-                check_given(windows_python, [entry.target for entry in selected])
+                check_windows_python(windows_python, [entry.target for entry in selected])
             ways = _Ways(runner=runner, windows_python=windows_python, installer=installer)
             results += [_verify_target(root, entry, level, static, work, tools, ways) for entry in selected]
         report = Report(

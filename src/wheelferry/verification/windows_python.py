@@ -98,7 +98,7 @@ def find_in_folder(folder: Path, target: Target) -> Path:
     return program
 
 
-def check_given(given: Path, targets: Iterable[Target]) -> None:
+def check_windows_python(given: Path, targets: Iterable[Target]) -> None:
     """Raise InputError unless `given` by the user can be the Python of all `targets` that are for Windows.
 
     Of an archive only its kind is looked at; which Python is in it is seen when it is unpacked.
@@ -114,7 +114,7 @@ def check_given(given: Path, targets: Iterable[Target]) -> None:
 
 
 def _take(given: Path, target: Target, work: Path, tools: Tools) -> Path:
-    check_given(given, [target])
+    check_windows_python(given, [target])
     if given.is_dir():
         return find_in_folder(given.resolve(), target)
     return find_in_folder(_unpack(given, work, tools), target)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from wheelferry.binaries.pe import read_exports, read_pe
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.system.files import files_below, link_or_copy, sha256_file
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.system.sandbox import Sandbox
 
 # One command on Debian and Ubuntu; mingw-w64 also builds ops for Windows.
@@ -69,7 +69,7 @@ class Compiler:
     version: str
 
 
-def find_wine(run: Runner) -> Wine:
+def find_wine(run: CommandRunner) -> Wine:
     """Wine as PATH or a distribution's packages have it; raises MissingError when there is none."""
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), *_PACKAGED])
     loader = shutil.which("wine64", path=places) or shutil.which("wine", path=places)
@@ -83,7 +83,7 @@ def find_wine(run: Runner) -> Wine:
     return Wine(loader=Path(loader), server=Path(server), version=match[1])
 
 
-def find_compiler(run: Runner) -> Compiler:
+def find_compiler(run: CommandRunner) -> Compiler:
     """mingw-w64's C compiler; raises MissingError when there is none."""
     for name in _COMPILERS:
         program = shutil.which(name)
@@ -184,7 +184,7 @@ def copy_prefix(template: Path, prefix: Path) -> None:
 
 
 @contextlib.contextmanager
-def serving(wine: Wine, environment: Mapping[str, str], run: Runner) -> Iterator[None]:
+def serving(wine: Wine, environment: Mapping[str, str], run: CommandRunner) -> Iterator[None]:
     """Whatever still runs in a prefix ends with the context: Wine's server does not hear of Ctrl-C."""
     try:
         yield
@@ -203,7 +203,7 @@ def _remove_socket(prefix: Path) -> None:
         noted.unlink()
 
 
-def _exchange_ucrt(system: Path, compiler: Compiler, run: Runner, log: Path) -> None:
+def _exchange_ucrt(system: Path, compiler: Compiler, run: CommandRunner, log: Path) -> None:
     """Put a ucrtbase.dll into `system` that takes the complex functions from mingw-w64's library.
 
     Everything else it passes on to Wine's own, whose copy must not look like one of Wine's: Wine would

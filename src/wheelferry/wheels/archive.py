@@ -26,7 +26,7 @@ from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.models.manifest import Footprint
 from wheelferry.models.wheel_info import STAMP, WheelInfo, path_length
 from wheelferry.system.files import CHUNK
-from wheelferry.system.process import Runner
+from wheelferry.system.process import CommandRunner
 from wheelferry.wheels.licences import Terms, licence_files
 
 _ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # typed as an instance
@@ -370,7 +370,7 @@ def set_tag(folder: Path, tag: str) -> None:
     path.write_text("\n".join([*kept, f"Tag: {tag}"]) + "\n", "utf-8")
 
 
-def pack(folder: Path, out: Path, run: Runner, *, epoch: int) -> Path:
+def pack(folder: Path, out: Path, run: CommandRunner, *, epoch: int) -> Path:
     """Pack an unpacked wheel with pypa's ``wheel``: RECORD made anew, file order and dates fixed."""
     for path in folder.rglob("*"):
         # the builder's umask must not reach the archive

@@ -11,7 +11,7 @@ from pathlib import Path
 _TORCH = Path(__file__).with_name("torch")
 
 
-def place_stand_in(folder: Path, version: str) -> Path:
+def place_torch_stub(folder: Path, version: str) -> Path:
     """Write a package ``torch`` that calls itself `version` into the new `folder`, which goes on sys.path."""
     shutil.copytree(_TORCH, folder / "torch", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "torch" / "version.py").write_text(
@@ -20,7 +20,7 @@ def place_stand_in(folder: Path, version: str) -> Path:
     return folder
 
 
-def stand_in_identity() -> str:
+def torch_stub_identity() -> str:
     """A hash over its files: part of the key of what is built with it."""
     digest = hashlib.sha256()
     for path in sorted(_TORCH.rglob("*.py")):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from wheelferry.toolchains.torch_stub import place_stand_in, stand_in_identity
+from wheelferry.toolchains.torch_stub import place_torch_stub, torch_stub_identity
 
 SETUP = """
 import torch
@@ -30,7 +30,7 @@ def build(
     variables: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     folder.mkdir()
-    path = place_stand_in(folder / "stand-in", "2.13.0")
+    path = place_torch_stub(folder / "stand-in", "2.13.0")
     (folder / "setup.py").write_text(SETUP.format(extensions=extensions, command=command), "utf-8")
     done = subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build_ext", "--build-temp", "t", "--build-lib", "l"],
@@ -129,5 +129,5 @@ def test_a_compiler_that_fails_ends_the_build(tmp_path: Path) -> None:
 
 
 def test_the_identity_is_that_of_its_files() -> None:
-    assert stand_in_identity() == stand_in_identity()
-    assert stand_in_identity().startswith("torch stand-in ")
+    assert torch_stub_identity() == torch_stub_identity()
+    assert torch_stub_identity().startswith("torch stand-in ")

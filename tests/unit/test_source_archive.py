@@ -12,7 +12,7 @@ import pytest
 
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Store
-from wheelferry.distributed.source_archive import Parcel, pack_source, unpack_source
+from wheelferry.distributed.source_archive import SourceArchive, pack_source, unpack_source
 from wheelferry.errors import IntegrityError
 from wheelferry.system.files import files_below, tree_hash
 from wheelferry.system.process import run
@@ -52,15 +52,15 @@ def test_a_link_that_leads_out_arrives_as_what_it_leads_to(tmp_path: Path) -> No
 
 
 def test_it_is_unpacked_once_and_again_when_it_was_changed(tmp_path: Path) -> None:
-    parcel = pack_source(folder_source(tmp_path / "here"))
+    packed = pack_source(folder_source(tmp_path / "here"))
     store = Store(tmp_path / "there")
-    arrived = unpack_source(parcel, store, run)
+    arrived = unpack_source(packed, store, run)
     before = (arrived.location / "run.sh").stat()
-    unpack_source(parcel, store, run)
+    unpack_source(packed, store, run)
     assert (arrived.location / "run.sh").stat().st_ino == before.st_ino
     (arrived.location / "run.sh").write_text("changed", "utf-8")
-    unpack_source(parcel, store, run)
-    assert tree_hash(arrived.location) == parcel.identity
+    unpack_source(packed, store, run)
+    assert tree_hash(arrived.location) == packed.identity
 
 
 def test_an_sdist_arrives_as_it_is(tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_an_sdist_arrives_as_it_is(tmp_path: Path) -> None:
 
 
 def test_bytes_that_changed_on_the_way_are_refused(tmp_path: Path) -> None:
-    parcel = pack_source(folder_source(tmp_path / "here"))
+    packed = pack_source(folder_source(tmp_path / "here"))
     with pytest.raises(IntegrityError, match="damaged on its way"):
-        unpack_source(replace(parcel, data=parcel.data[:-1]), Store(tmp_path / "there"), run)
+        unpack_source(replace(packed, data=packed.data[:-1]), Store(tmp_path / "there"), run)
 
 
-def sealed(data: bytes, identity: str = "0" * 64) -> Parcel:
-    return Parcel(
+def sealed(data: bytes, identity: str = "0" * 64) -> SourceArchive:
+    return SourceArchive(
         kind="folder", identity=identity, epoch=0, sha256=hashlib.sha256(data).hexdigest(), data=data
     )
 

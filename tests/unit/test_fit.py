@@ -11,7 +11,7 @@ from machines import FOLDER, GTX_1080, H100, interpreter, machine, nvidia, windo
 from wheelferry.catalog import load_recipe
 from wheelferry.client.bundle import open_bundle
 from wheelferry.errors import InputError
-from wheelferry.matrix.fit import TargetOptions, fit_options, misgivings, parse_profile
+from wheelferry.matrix.fit import TargetOptions, fit_options, parse_profile, preflight_problems
 from wheelferry.models.recipe import Recipe, parse_recipe
 
 # Enough of torch's table: two CUDA families, a release before manylinux_2_28, one without Windows wheels.
@@ -273,10 +273,10 @@ def test_what_a_newer_script_adds_is_ignored() -> None:
 def test_a_packed_bundle_is_held_against_the_disks(bundle: Path) -> None:
     opened = open_bundle(str(bundle))
     full = {**FOLDER, "path": "/full", "free_bytes": 10}
-    assert misgivings(machine(), opened) == []
-    assert misgivings(machine(folders=[full, FOLDER]), opened) == []  # there is room somewhere
-    assert misgivings(machine(folders=[]), opened) == []
-    (message,) = misgivings(machine(folders=[full]), opened)
+    assert preflight_problems(machine(), opened) == []
+    assert preflight_problems(machine(folders=[full, FOLDER]), opened) == []  # there is room somewhere
+    assert preflight_problems(machine(folders=[]), opened) == []
+    (message,) = preflight_problems(machine(folders=[full]), opened)
     assert "10 B free in /full" in message
-    (message,) = misgivings(machine(pythons=[]), opened)
+    (message,) = preflight_problems(machine(pythons=[]), opened)
     assert "there is no Python at all" in message

@@ -16,7 +16,7 @@ _VERIFY = "wheelferry verify {} --level static says more"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shipment:
+class Payload:
     """A bundle's folder, its manifest, and the size in bytes of each file that is shipped, by its path."""
 
     root: Path
@@ -34,7 +34,7 @@ class Shipment:
             raise IntegrityError("\n".join(problems), hint=_VERIFY.format(self.root))
 
 
-def open_shipment(root: Path) -> Shipment:
+def open_payload(root: Path) -> Payload:
     """What is to be shipped of the bundle in `root`, which has all files of its manifest and no others.
 
     Raises IntegrityError for any difference that shows without reading the files, InputError for links
@@ -65,7 +65,7 @@ def open_shipment(root: Path) -> Shipment:
     ]
     if problems:
         raise IntegrityError("\n".join(problems), hint=_VERIFY.format(root))
-    return Shipment(root=root, manifest=manifest, sizes=sizes)
+    return Payload(root=root, manifest=manifest, sizes=sizes)
 
 
 def require_replaceable(out: Path, ours: set[str], kind: str) -> None:

@@ -20,7 +20,7 @@ from wheelferry.verification.runner import Runner, cannot_run
 from wheelferry.verification.windows_python import (
     WindowsPython,
     bring_python,
-    check_given,
+    check_windows_python,
     find_in_folder,
     shipped_files,
 )
@@ -92,9 +92,9 @@ def test_what_is_given_must_be_there(tmp_path: Path, tools: Tools) -> None:
 def test_one_python_cannot_serve_two_targets(tmp_path: Path) -> None:
     python_in(tmp_path)
     linux = replace(WINDOWS, platform="manylinux_2_28_x86_64", python="3.12")
-    check_given(tmp_path, [WINDOWS, linux])
+    check_windows_python(tmp_path, [WINDOWS, linux])
     with pytest.raises(InputError, match=r"is Python 3\.11, .* needs 3\.12"):
-        check_given(tmp_path, [WINDOWS, replace(WINDOWS, python="3.12")])
+        check_windows_python(tmp_path, [WINDOWS, replace(WINDOWS, python="3.12")])
 
 
 def test_a_bundle_is_not_made_for_a_python_that_is_not_there(

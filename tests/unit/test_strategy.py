@@ -16,8 +16,8 @@ from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Outcome
 from wheelferry.build.lock import lock
 from wheelferry.build.populate import NeedsCompilerError
-from wheelferry.build.prebuilt import take_wheel
-from wheelferry.build.strategy import Road, choose_roads, suits_stable_abi
+from wheelferry.build.prebuilt import take_prebuilt
+from wheelferry.build.strategy import BuildStrategy, choose_strategies, suits_stable_abi
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError, IntegrityError
@@ -77,7 +77,7 @@ def test_another_platform_is_refused_with_what_can_be_done(monkeypatch: pytest.M
     with pytest.raises(
         InputError, match=r"compiled ops for cp311-win_amd64-torch2_9_1-default.*2\.10"
     ) as caught:
-        choose_roads(a_plan(old, TARGET))
+        choose_strategies(a_plan(old, TARGET))
     assert TARGET.name not in str(caught.value)
     for way in ("--wheel FILE", "wheelferry merge", "--without-ops"):
         assert way in (caught.value.hint or "")
@@ -88,10 +88,10 @@ def test_a_machine_compiles_for_its_own_platform(
     system: str, own: Target, other: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fix_platform(monkeypatch, system=system)
-    assert choose_roads(a_plan(own)).by_target == {own: Road.NATIVE}
+    assert choose_strategies(a_plan(own)).by_target == {own: BuildStrategy.NATIVE}
     if system == "win32":
         with pytest.raises(InputError, match="this machine is win32"):
-            choose_roads(a_plan(other))
+            choose_strategies(a_plan(other))
 
 
 def test_linux_compiles_for_windows_where_the_stable_abi_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +99,13 @@ def test_linux_compiles_for_windows_where_the_stable_abi_suffices(monkeypatch: p
     first, before = replace(WINDOWS, torch="2.10.0"), replace(WINDOWS, torch="2.9.1")
     found = [target for target in (TARGET, WINDOWS, first, before) if suits_stable_abi(target, recipe())]
     assert found == [WINDOWS, first]
-    assert choose_roads(stable_plan(WINDOWS, first)).by_target == dict.fromkeys(found, Road.STABLE)
+    assert choose_strategies(stable_plan(WINDOWS, first)).by_target == dict.fromkeys(
+        found, BuildStrategy.STABLE
+    )
     with pytest.raises(InputError, match=r"from torch 2\.10 on"):
-        choose_roads(a_plan(before))
+        choose_strategies(a_plan(before))
     with pytest.raises(InputError, match="for another platform they need torch's stable ABI"):
-        choose_roads(a_plan(WINDOWS))
+        choose_strategies(a_plan(WINDOWS))
     fix_platform(monkeypatch, system="win32")
     assert not suits_stable_abi(WINDOWS, recipe())
 
@@ -121,22 +123,22 @@ def test_the_stable_abi_is_taken_where_torch_and_the_recipe_allow_it(monkeypatch
 
 def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
-    assert choose_roads(stable_plan(TARGET)).by_target == {TARGET: Road.STABLE}
+    assert choose_strategies(stable_plan(TARGET)).by_target == {TARGET: BuildStrategy.STABLE}
     fix_platform(monkeypatch, system="win32")
     with pytest.raises(InputError, match="--stable-abi needs Linux"):
-        choose_roads(stable_plan(WINDOWS))
+        choose_strategies(stable_plan(WINDOWS))
 
 
 def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
     with pytest.raises(InputError, match="CUDA ops for Windows need Windows"):
-        choose_roads(a_plan(replace(WINDOWS, backend="cu130")))
+        choose_strategies(a_plan(replace(WINDOWS, backend="cu130")))
 
 
 def test_without_ops_no_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_platform(monkeypatch, system="linux")
-    chosen = choose_roads(a_plan(WINDOWS, TARGET, ops="optional", without_ops=True))
-    assert set(chosen.by_target.values()) == {Road.PYTHON_ONLY}
+    chosen = choose_strategies(a_plan(WINDOWS, TARGET, ops="optional", without_ops=True))
+    assert set(chosen.by_target.values()) == {BuildStrategy.PYTHON_ONLY}
     assert chosen.need_source
 
 
@@ -146,12 +148,16 @@ def test_given_wheels_take_the_place_of_builds(tmp_path: Path, monkeypatch: pyte
     leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp311-cp311-win_amd64")
     older = replace(WINDOWS, python="3.12")
     plan = make_plan(recipe(), "1.0", [WINDOWS, TARGET, older], on_stable_abi=[WINDOWS, older])
-    chosen = choose_roads(plan, [wheel, leaf, wheel])
-    assert chosen.given == {WINDOWS: wheel}
-    assert chosen.by_target == {WINDOWS: Road.GIVEN, TARGET: Road.NATIVE, older: Road.STABLE}
+    chosen = choose_strategies(plan, [wheel, leaf, wheel])
+    assert chosen.prebuilt == {WINDOWS: wheel}
+    assert chosen.by_target == {
+        WINDOWS: BuildStrategy.PREBUILT,
+        TARGET: BuildStrategy.NATIVE,
+        older: BuildStrategy.STABLE,
+    }
     assert chosen.dependencies == (leaf,)
     assert chosen.need_source
-    assert not choose_roads(a_plan(), [wheel]).need_source
+    assert not choose_strategies(a_plan(), [wheel]).need_source
 
 
 @pytest.mark.parametrize(
@@ -167,29 +173,29 @@ def test_a_wheel_that_serves_no_target(
 ) -> None:
     wheel = own_wheel(tmp_path, version=version, tag=tag, mark=mark)
     with pytest.raises(InputError, match=said):
-        choose_roads(a_plan(), [wheel])
+        choose_strategies(a_plan(), [wheel])
 
 
 def test_without_ops_a_wheel_of_somebody_else_is_refused_with_the_reason(tmp_path: Path) -> None:
     theirs = own_wheel(tmp_path, version="1.0")
     with pytest.raises(InputError, match="with --without-ops only a wheel that wheelferry built so"):
-        choose_roads(a_plan(ops="optional", without_ops=True), [theirs])
+        choose_strategies(a_plan(ops="optional", without_ops=True), [theirs])
 
 
 def test_dependencies_must_serve_a_target_too(tmp_path: Path) -> None:
     wheel = own_wheel(tmp_path, mark=stamp())
     leaf = write_wheel(tmp_path, "leaf", "1.5", tag="cp38-cp38-win_amd64")
     with pytest.raises(InputError, match=r"leaf-1\.5.*serves no target"):
-        choose_roads(a_plan(), [wheel, leaf])
+        choose_strategies(a_plan(), [wheel, leaf])
     with pytest.raises(InputError, match="no such file"):
-        choose_roads(a_plan(), [tmp_path / "nowhere.whl"])
+        choose_strategies(a_plan(), [tmp_path / "nowhere.whl"])
 
 
 def test_two_wheels_for_one_target_are_one_too_many(tmp_path: Path) -> None:
     one = own_wheel(tmp_path / "a", mark=stamp())
     other = own_wheel(tmp_path / "b", mark=stamp(key="another build"))
     with pytest.raises(InputError, match="two wheels are given"):
-        choose_roads(a_plan(), [one, other])
+        choose_strategies(a_plan(), [one, other])
 
 
 def test_a_wheel_that_names_no_torch_serves_one_torch_alone(tmp_path: Path) -> None:
@@ -197,10 +203,10 @@ def test_a_wheel_that_names_no_torch_serves_one_torch_alone(tmp_path: Path) -> N
     plan = make_plan(recipe(), "1.0", [WINDOWS, cuda], torch_index="https://torch.example/{backend}")
     theirs = own_wheel(tmp_path, version="1.0")
     with pytest.raises(InputError, match="does not say for which torch it was compiled") as caught:
-        choose_roads(plan, [theirs])
+        choose_strategies(plan, [theirs])
     assert "wheelferry merge" in (caught.value.hint or "")
     ours = [own_wheel(tmp_path, version=version, mark=stamp()) for version in (OURS, f"{OURS}cu130")]
-    assert choose_roads(plan, ours).given == dict(zip((WINDOWS, cuda), ours, strict=True))
+    assert choose_strategies(plan, ours).prebuilt == dict(zip((WINDOWS, cuda), ours, strict=True))
 
 
 def test_a_wheel_on_the_stable_abi_serves_every_torch_that_has_it(
@@ -209,15 +215,15 @@ def test_a_wheel_on_the_stable_abi_serves_every_torch_that_has_it(
     fix_platform(monkeypatch, system="linux")
     wheel = own_wheel(tmp_path, version=f"{OURS}.stable", mark=stamp(stable_abi="2.10"))
     first = replace(WINDOWS, torch="2.10.0")
-    assert choose_roads(stable_plan(WINDOWS, first), [wheel]).given == {WINDOWS: wheel, first: wheel}
+    assert choose_strategies(stable_plan(WINDOWS, first), [wheel]).prebuilt == {WINDOWS: wheel, first: wheel}
     for plan in (a_plan(replace(WINDOWS, torch="2.9.1")), a_plan(replace(WINDOWS, backend="cu130"))):
         with pytest.raises(InputError, match=r"with torch 2\.10 or newer and no CUDA"):
-            choose_roads(plan, [wheel])
+            choose_strategies(plan, [wheel])
     other = own_wheel(tmp_path, version="1.1+pt2.13.0.stable", mark=stamp(stable_abi="2.10"))
     with pytest.raises(
         InputError, match=r"it is version 1\.1\+pt2\.13\.0\.stable, wanted is 1\.0, with torch"
     ):
-        choose_roads(stable_plan(WINDOWS), [other])
+        choose_strategies(stable_plan(WINDOWS), [other])
 
 
 # ------------------------------------------------------------------------------------------ plans without ops
@@ -295,7 +301,7 @@ def _python(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wheel_of_ours_stays_as_it_is(tmp_path: Path, tools: Tools) -> None:
     wheel = own_wheel(tmp_path, mark=stamp())
     plan = a_plan()
-    built = take_wheel(plan, plan.cells[0], wheel, tools)
+    built = take_prebuilt(plan, plan.cells[0], wheel, tools)
     assert tools.store.path(built.wheel.sha256).read_bytes() == wheel.read_bytes()
     assert built.torch == CompiledAgainst(**TORCH)
     assert built.environment_key == ""
@@ -311,13 +317,13 @@ def test_a_wheel_on_the_stable_abi_ships_with_another_torch_than_it_was_compiled
     )
     uv = FakeUv([package(windows_torch(tmp_path)), package(wheel)])
     plan = stable_plan()
-    built = take_wheel(plan, plan.cells[0], wheel, tools)
+    built = take_prebuilt(plan, plan.cells[0], wheel, tools)
     assert (built.torch, built.on_stable_abi) == (None, True)
     result = lock(plan, built, replace(tools, uv=uv))  # type: ignore[arg-type]
     assert {str(wheel.version) for wheel in result.wheels} == {"2.13.0", version}
     assert f"tiny=={version}" in uv.asked[0]["requirements"]
     with pytest.raises(IntegrityError, match="was built from 1111"):
-        take_wheel(
+        take_prebuilt(
             plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(source="1" * 64, stable_abi="2.10")), tools
         )
 
@@ -325,16 +331,16 @@ def test_a_wheel_on_the_stable_abi_ships_with_another_torch_than_it_was_compiled
 def test_a_wheel_of_another_source_is_refused(tmp_path: Path, tools: Tools) -> None:
     plan = a_plan()
     with pytest.raises(IntegrityError, match="was built from 1111"):
-        take_wheel(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(source="1" * 64)), tools)
+        take_prebuilt(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(source="1" * 64)), tools)
     with pytest.raises(IntegrityError, match="makes no sense"):
-        take_wheel(plan, plan.cells[0], own_wheel(tmp_path / "b", mark=b"{}"), tools)
+        take_prebuilt(plan, plan.cells[0], own_wheel(tmp_path / "b", mark=b"{}"), tools)
 
 
 def test_a_wheel_without_its_compiled_module_is_refused(tmp_path: Path, tools: Tools) -> None:
     plan = a_plan()
     bare = write_wheel(tmp_path, "tiny", OURS, tag="cp311-cp311-win_amd64", stamp=stamp())
     with pytest.raises(InputError, match=r"has no compiled tiny\._C"):
-        take_wheel(plan, plan.cells[0], bare, tools)
+        take_prebuilt(plan, plan.cells[0], bare, tools)
 
 
 def test_a_wheel_for_other_gpus_than_asked_for_is_refused(tmp_path: Path, tools: Tools) -> None:
@@ -344,7 +350,7 @@ def test_a_wheel_for_other_gpus_than_asked_for_is_refused(tmp_path: Path, tools:
         plan = make_plan(
             recipe(), "1.0", [cuda], torch_index="https://torch.example", cuda_architectures=architectures
         )
-        return take_wheel(plan, plan.cells[0], wheel, tools).cuda_architectures
+        return take_prebuilt(plan, plan.cells[0], wheel, tools).cuda_architectures
 
     mark = stamp(cuda={"architectures": ["8.6", "9.0+PTX"]})
     wheel = own_wheel(tmp_path, version=f"{OURS}cu130", mark=mark)
@@ -358,7 +364,7 @@ def test_a_wheel_for_other_gpus_than_asked_for_is_refused(tmp_path: Path, tools:
 def test_a_stamp_that_makes_no_sense(tmp_path: Path, tools: Tools, cuda: object) -> None:
     plan = a_plan()
     with pytest.raises(IntegrityError, match="makes no sense"):
-        take_wheel(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(cuda=cuda)), tools)
+        take_prebuilt(plan, plan.cells[0], own_wheel(tmp_path, mark=stamp(cuda=cuda)), tools)
 
 
 class FakeUv:
@@ -399,7 +405,7 @@ def test_a_wheel_of_somebody_else_is_tied_to_the_torch_that_ships(tmp_path: Path
     tools = replace(tools, uv=uv)  # type: ignore[arg-type]
     plan = a_plan()
     theirs = own_wheel(tmp_path, version="1.0")
-    built = take_wheel(plan, plan.cells[0], theirs, tools)
+    built = take_prebuilt(plan, plan.cells[0], theirs, tools)
     info = read_wheel(tools.store.path(built.wheel.sha256))
     assert str(info.version) == OURS
     assert built.wheel.filename == f"tiny-{OURS}-cp311-cp311-win_amd64.whl"
