@@ -122,7 +122,7 @@ def test_plan_says_what_would_be_built() -> None:
     document = json.loads(done.stdout)
     assert document["commit"] == "d1e04565d3bec8719335b88be9e9b961bf3ec464"
     assert [cell["wheel"] for cell in document["cells"]] == [
-        "detectron2==0.6+pt2.13.0",
+        "detectron2==0.6+pt2.13.0.stable",
         "detectron2==0.6+pt2.9.1",
     ]
     assert document["cells"][1]["torchvision"] == "0.24.1"
