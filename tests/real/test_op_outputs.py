@@ -70,7 +70,8 @@ def test_the_operators_compute_what_those_of_linux_do(
     of_linux, of_windows = folder / "linux.npz", folder / "windows.npz"
     chosen = [f"detectron2@{release}", "--python", python, "--torch", torch]
 
-    environment = install_on_linux(bundled(folder / "linux", *chosen, "--no-stable-abi"), folder / "env", python, tools)
+    linux = bundled(folder / "linux", *chosen, "--no-stable-abi")
+    environment = install_on_linux(linux, folder / "env", python, tools)
     completed(environment, HERE / "op_outputs.py", inputs, of_linux, "--make", SEED)
     windows = bundled(folder / "windows", *chosen, "--platform", "win_amd64")
     run_under_wine(windows, inputs, of_windows, folder / "wine", tools)
