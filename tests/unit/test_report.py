@@ -83,9 +83,29 @@ def test_what_the_machine_could_not_try_is_said_and_no_problem(tmp_path: Path) -
     assert seen.not_tried == ("cp311-x: install: import cv2: Wine: no mf.dll",)
     assert json.loads(seen.to_text())["not_tried"] == list(seen.not_tried)
     page = render_page(seen, tmp_path)
-    assert "cp311-x: install: import cv2: Wine: no mf.dll" in page
-    assert "<h2>Not run</h2>" in page
-    assert "<h2>Not run</h2>" not in render_page(report((), level(Level.INSTALL)), tmp_path)
+    assert "<li>Not run: cp311-x: install: import cv2: Wine: no mf.dll</li>" in page
+    assert 'id="problems"' not in page
+    assert "<li>Not run" not in render_page(report((), level(Level.INSTALL)), tmp_path)
+
+
+def test_the_page_says_first_what_somebody_signs(tmp_path: Path) -> None:
+    """Verdict, what was verified, what was not, pictures; then what is folded."""
+    skipped = Check(name="c", title="GPU ops", status="skipped", seconds=0.0, reason="no GPU is here")
+    picture = {"path": "loss.png", "caption": "loss curve"}
+    passed = Check(name="d", title="training", status="passed", seconds=1.0, files=(picture,))
+    page = render_page(report((), level(Level.TRAIN, checks=(skipped, passed))), tmp_path)
+    order = ["verdict good", 'id="verified"', 'id="unproven"', 'id="pictures"', 'id="static"', 'id="cp311-x"']
+    places = [page.index(mark) for mark in order]
+    assert places == sorted(places)
+    unproven = page[page.index('id="unproven"') : page.index('id="pictures"')]
+    assert "GPU ops (no GPU is here)" in unproven
+    assert "Levels above train" not in page
+
+
+def test_the_page_unfolds_the_level_that_failed(tmp_path: Path) -> None:
+    page = render_page(report((), level(Level.INSTALL, problems=(PROBLEM,))), tmp_path)
+    assert page.count("<details open>") == 1
+    assert page.index('id="problems"') < page.index('id="verified"')
 
 
 def test_the_page_says_what_ran_a_target(tmp_path: Path) -> None:

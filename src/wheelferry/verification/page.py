@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from wheelferry.models.report import Check, Report
+from wheelferry.models.report import Report
 from wheelferry.system.files import human_size
 from wheelferry.system.html import render_html
 
@@ -13,9 +13,13 @@ _LARGEST_PICTURE = 4_000_000
 def render_page(report: Report, folder: Path) -> str:
     """The page; pictures named by checks are read from `folder` and put inside."""
 
-    def pictures(target: str, level: str, check: Check) -> list[dict[str, str]]:
-        return [_picture(folder / target / level / file["path"], file["caption"]) for file in check.files]
-
+    pictures = [
+        _picture(folder / target.target / level.level.name.lower() / file["path"], file["caption"])
+        for target in report.targets
+        for level in target.levels
+        for check in level.checks
+        for file in check.files
+    ]
     return render_html("report.html.j2", report=report, pictures=pictures, size=human_size, number=_number)
 
 
