@@ -48,9 +48,9 @@ DEMO_TORCH = "2.13.0"
 # What this very command said of its steps; ci/bench/demo.py measures it beside pip and uv.
 DEMO_TAKES = """\
 The whole job on a small project: fetch, build, lock, populate, pack, verify. What follows took, on two cores
-near a fast index on 2026-11-27, a minute and a half: 10 s to resolve and download, 5 s to make the build
-environment, 25 s to compile, 4 s to read every byte, 15 s to install without a network, 10 s for the checks,
-10 s to train. A rough expectation: a slow network or an old machine takes several times as long."""
+near a fast index on 2026-11-27, 70 seconds: 5 s to resolve and download, 2 s to make the build
+environment, 18 s to compile, 4 s to read every byte, 15 s to install without a network, 11 s for the checks,
+13 s to train. A rough expectation: a slow network or an old machine takes several times as long."""
 
 
 class LevelName(StrEnum):
