@@ -9,19 +9,21 @@ import typer
 
 from wheelferry import __version__
 from wheelferry.cli import (
-    bundling,
-    caching,
-    checking,
-    covering,
-    inspecting,
-    installing,
-    looking,
-    merging,
-    probing,
-    serving,
-    signing,
-    splitting,
-    updating,
+    audit,
+    bundle,
+    cache,
+    delta,
+    doctor,
+    index,
+    inspect,
+    install,
+    matrix,
+    merge,
+    probe,
+    recipes,
+    sign,
+    split,
+    verify,
 )
 from wheelferry.client.errors import Stop
 from wheelferry.errors import Interrupted, WheelferryError, refused_by_machine
@@ -60,33 +62,33 @@ def _root(
 
 
 for _command in (
-    bundling.demo,
-    bundling.bundle,
-    bundling.plan,
-    bundling.build,
-    bundling.lock,
-    bundling.pack,
-    checking.verify,
-    inspecting.inspect,
-    inspecting.audit,
-    signing.sign,
-    merging.merge,
-    serving.index,
-    updating.diff,
-    updating.delta,
-    splitting.split,
-    looking.recipes,
-    covering.matrix,
-    looking.doctor,
-    probing.probe,
+    bundle.demo,
+    bundle.bundle,
+    bundle.plan,
+    bundle.build,
+    bundle.lock,
+    bundle.pack,
+    verify.verify,
+    inspect.inspect,
+    audit.audit,
+    sign.sign,
+    merge.merge,
+    index.index,
+    delta.diff,
+    delta.delta,
+    split.split,
+    recipes.recipes,
+    matrix.matrix,
+    doctor.doctor,
+    probe.probe,
 ):
     app.command()(_command)
 # their options, --help among them, are those that they have on a client, where there is no typer
-for _on_client in (installing.install, updating.apply, splitting.join):
+for _on_client in (install.install, delta.apply, split.join):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     )(_on_client)
-app.add_typer(caching.app, name="cache")
+app.add_typer(cache.app, name="cache")
 
 
 class _Stop(BaseException):

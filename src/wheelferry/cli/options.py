@@ -193,3 +193,8 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also show the commands that are run and their output.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only results and errors.")]
+
+
+OnlyTarget = Annotated[
+    str | None, typer.Option("--target", metavar="NAME", help="Only this target of the bundle.")
+]

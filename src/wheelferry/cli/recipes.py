@@ -1,4 +1,4 @@
-"""Commands that only look: recipes, doctor."""
+"""What can be built: the recipes, and the releases of one."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ def recipes(
     json: Json = False,
 ) -> None:
     """List what can be built, for which torch and Python."""
-    from wheelferry.cli.results import show_recipe, show_recipes
+    from wheelferry.cli.render.results import show_recipe, show_recipes
 
     if schema:
         from wheelferry.cli.console import print_line
@@ -26,15 +26,3 @@ def recipes(
         show_recipes(as_json=json)
     else:
         show_recipe(name, as_json=json)
-
-
-def doctor(json: Json = False) -> None:
-    """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
-    from wheelferry.cli.results import show_doctor
-    from wheelferry.cli.session import open_tools
-    from wheelferry.doctor import examine
-
-    findings = examine(open_tools(quiet=True))
-    show_doctor(findings, as_json=json)
-    if any(finding.blocking for finding in findings):
-        raise typer.Exit(3)

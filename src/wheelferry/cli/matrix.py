@@ -115,7 +115,7 @@ def matrix(
     a workflow that builds cells, merges, verifies and publishes them
       wheelferry matrix detectron2 --github --python 3.12 --backend cpu
     """
-    from wheelferry.cli import matrices
+    from wheelferry.cli.render import matrix as matrices
     from wheelferry.errors import InputError
 
     kinds = [

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wheelferry.cli.bundling import Out
+from wheelferry.cli.bundle import Out
 from wheelferry.cli.options import Json, Quiet, Verbose
 
 
@@ -24,7 +24,7 @@ def index(
     wheels become hard links, or copies where the folder lies on another disk. A later run replaces the
     folder: name all bundles that it is to serve.
     """
-    from wheelferry.cli.results import show_index
+    from wheelferry.cli.render.results import show_index
     from wheelferry.cli.session import open_tools
     from wheelferry.serving.index import index as run_index
 

@@ -1,0 +1,17 @@
+"""Does this machine have what building needs?"""
+
+import typer
+
+from wheelferry.cli.options import Json
+
+
+def doctor(json: Json = False) -> None:
+    """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
+    from wheelferry.cli.render.results import show_doctor
+    from wheelferry.cli.session import open_tools
+    from wheelferry.doctor import examine
+
+    findings = examine(open_tools(quiet=True))
+    show_doctor(findings, as_json=json)
+    if any(finding.blocking for finding in findings):
+        raise typer.Exit(3)
