@@ -47,6 +47,8 @@ def test_elsewhere_a_path_stays_as_it_is() -> None:
         ("C:\\a:b", False),
         ("C:\\wf\\con", False),
         ("C:\\nul.txt\\wf", False),
+        ("C:\\wf\\CONIN$", False),
+        ("C:\\com¹.d\\wf", False),
         (r"\\.\con", False),
         (r"\\?\C:\wf", False),
     ],

@@ -227,6 +227,7 @@ def test_the_program_of_an_environment_is_where_venv_puts_it(tmp_path: Path) -> 
     [
         ("src/aux.c", "aux.c is a device"),
         ("NUL", "NUL is a device"),
+        ("conout$.txt", "conout$.txt is a device"),
         ("docs/com1.txt", "com1.txt is a device"),
         ("a/what?.txt", "not a name on Windows"),
         ("a./b", "not a name on Windows"),

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 
 from wheelferry.client.errors import Damaged
+from wheelferry.client.paths import is_device
 
 try:
     from lzma import LZMAError as _LzmaError
@@ -44,8 +45,6 @@ _ALWAYS_ALLOWED = 1 << 30
 _MOST_GROWTH = 200
 _BLOCK = 4096
 _ON_WINDOWS = os.name == "nt"
-# Names that mean devices on Windows, in every folder and with every ending.
-_DEVICES = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -108,7 +107,7 @@ def windows_objection(part):
     Source: learn.microsoft.com, "Naming Files, Paths, and Namespaces". Windows does not complain: ``nul`` is
     thrown away.
     """
-    if _DEVICES.match(part):
+    if is_device(part):
         return "%s is a device" % part
     return "not a name on Windows" if _NOT_ON_WINDOWS.search(part) else None
 

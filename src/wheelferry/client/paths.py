@@ -3,9 +3,15 @@
 import re
 import unicodedata
 
-_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+# In every folder and with every ending; learn.microsoft.com, "Naming Files, Paths, and Namespaces".
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 _SIGNS = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _LONGEST = 255  # bytes of one step of a path, on common file systems
+
+
+def is_device(name):
+    """Whether Windows takes a file or folder called `name` for a device: CON, nul.txt, COM1 and the like."""
+    return _DEVICES.match(name) is not None
 
 
 def find_faults(names):
@@ -37,7 +43,7 @@ def _fault(name):
             return "leads out of the folder"
         if _SIGNS.search(part):
             return "has signs that no name may have on Windows"
-        if _DEVICES.match(part):
+        if is_device(part):
             return "is the name of a device on Windows"
         if part[-1] in ". ":
             return "ends in a dot or a blank, which Windows drops"

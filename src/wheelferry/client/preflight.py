@@ -11,6 +11,8 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Optional
 
+from wheelferry.client.paths import is_device
+
 PROFILE_FORMAT = 1
 
 OK = "ok"
@@ -54,10 +56,9 @@ _SHARED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "l
 _FAT = ("vfat", "msdos", "exfat", "fat", "fat16", "fat32")
 _VC_WHEEL = re.compile(r"(^|/)msvc_runtime-", re.IGNORECASE)
 _VC_NEEDED = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
-# A drive or a share, then names; CON, NUL, COM1 and the like are devices, whatever their ending.
+# A drive or a share, then names.
 _WINDOWS_NAME = re.compile(
-    r"""(?:[a-z]:|\\\\[^\\/<>:"|?*.][^\\/<>:"|?*]*\\[^\\/<>:"|?*]+)"""
-    r"""(?:\\(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.[^\\]*)?(?:\\|$))[^\\/<>:"|?*\x00-\x1f]*)*$""",
+    r"""(?:[a-z]:|\\\\[^\\/<>:"|?*.][^\\/<>:"|?*]*\\[^\\/<>:"|?*]+)(?:\\[^\\/<>:"|?*\x00-\x1f]*)*$""",
     re.IGNORECASE,
 )
 _PLATFORMS = {"x86_64": ("linux-x86_64", "win-amd64"), "aarch64": ("linux-aarch64",)}
@@ -592,7 +593,7 @@ def _windows_paths(profile, prefix, longest):
     given = len(prefix.rstrip("\\"))
     over = longest - windows_room(given)
     length = WINDOWS_LIMIT - 1 + over
-    if not _WINDOWS_NAME.match(prefix):
+    if not _WINDOWS_NAME.match(prefix) or any(map(is_device, ntpath.splitdrive(prefix)[1].split("\\"))):
         text = "%s is no name for a folder on Windows" % prefix
         yield Finding(
             "path-length", PROBLEM, text, 'choose another --prefix, without any of <>:"|?* and device names'
