@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError, InvalidHeader
 
 from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.cache.store import Entry, Store
@@ -366,15 +365,10 @@ def _whole(text: str) -> int | None:
 
 def _retry_after(response: requests.Response) -> float:
     """How many seconds a server wants to be left alone: a number or a date (RFC 9110, 10.2.3)."""
-    stated = response.headers.get("Retry-After", "")
-    seconds = _whole(stated)
-    if seconds is not None:
-        return float(seconds)
     try:
-        moment = parsedate_to_datetime(stated)
-    except ValueError:
+        return float(Retry().parse_retry_after(response.headers.get("Retry-After", "")))
+    except (InvalidHeader, ValueError, OverflowError):  # the last two: a number that none can wait for
         return 0.0
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _version_of(response: requests.Response) -> str:
