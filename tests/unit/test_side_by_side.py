@@ -2,10 +2,19 @@
 
 import threading
 from contextlib import AbstractContextManager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from conftest import TARGET
+from wheelferry.build import ahead
+from wheelferry.cache.source import Source
+from wheelferry.cache.tools import Tools
+from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import Interrupted
+from wheelferry.models.plan import make_plan
 from wheelferry.progress import Silent, Stoppable, Task
 from wheelferry.system.threads import side_by_side
 
@@ -77,3 +86,31 @@ def test_the_stage_is_that_of_the_work_beside_it() -> None:
     inner = Noting()
     Stoppable(inner, threading.Event()).stage("build")
     assert inner.said == []
+
+
+def test_a_failure_breaks_off_what_is_fetched_meanwhile(
+    tools: Tools, located: LocatedRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def fetch(_plan: object, _prepared: object, _source: object, tools: Tools) -> None:
+        for _ in range(600):
+            try:
+                with tools.progress.task("download") as task:
+                    task.advance()
+            except Interrupted:
+                seen.append("broken off")
+                raise
+            threading.Event().wait(0.1)
+        seen.append("not broken off in a minute")
+
+    monkeypatch.setattr(ahead, "_fetch", fetch)
+    plan = make_plan(located.recipe, "1.0", [TARGET])
+    source = Source(location=Path("nowhere"), identity="0" * 64, epoch=0, kind="folder")
+    waiting: Any = SimpleNamespace(key="0" * 64, cell=plan.cells[0])
+    with (
+        pytest.raises(RuntimeError, match="no compiler"),
+        ahead.fetching_ahead(plan, [waiting], source, tools),
+    ):
+        raise RuntimeError("no compiler")
+    assert seen == ["broken off"]
