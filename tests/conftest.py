@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -38,6 +39,10 @@ from wheelferry.progress import Silent
 from wheelferry.system.files import sha256_file
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.process import run
+
+# A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cpu")
 
