@@ -32,7 +32,7 @@ ALONE = {"system.sandbox_entry", "client.harness", "client.profile"}
 
 
 def modules() -> dict[str, set[str]]:
-    """Every module of the package (``stages.build``) with the dotted names it imports."""
+    """Every module of the package (``build.lock``) with the dotted names it imports."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

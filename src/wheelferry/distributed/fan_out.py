@@ -65,7 +65,7 @@ def fan_out(
     jobs: int | None = None,
     work: Callable[[BuildTask, SourceArchive], BuildResult | WheelferryError] = run_task,
 ) -> Outcome[Built]:
-    """The wheels of `cells`, as `stages.cells.build_here` makes them, each by a worker of the cluster.
+    """The wheels of `cells`, as `build.cells.build_here` makes them, each by a worker of the cluster.
 
     With more than one of `builders` so many workers make each wheel, and must agree. `jobs` is how many
     compilations a cell may run at once, None for what the worker's machine allows; `work` is what a worker

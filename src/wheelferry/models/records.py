@@ -18,7 +18,6 @@ from wheelferry.models.targets import (
 )
 
 RECORDS_FORMAT = 1
-
 LEVELS = ("static", "install", "smoke", "train")
 
 
@@ -113,9 +112,10 @@ def records_text(recipe: str, records: Iterable[Record]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-version = cache(Version)
+version = cache(Version)  # sorting asks for the same few again and again
 
 
 def order(record: Record) -> tuple[str, Version, Version, str, str]:
+    """By what records are sorted: release, torch, Python, backend, platform."""
     target = record.target
     return record.release, version(target.torch), version(target.python), target.backend, target.platform
