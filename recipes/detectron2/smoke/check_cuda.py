@@ -1,7 +1,7 @@
 """Checks of the CUDA operators: there when the wheel was built to have them, equal to those of the CPU."""
 
 import torch
-from check_ops import largest_difference, pooling_case, random_boxes, seeded
+from check_ops import expect_exact, largest_difference, pooling_case, random_boxes, seeded
 from harness import Skip, check, expect
 
 TOLERANCE = 1e-4  # float32, summed in another order
@@ -68,6 +68,14 @@ def cuda_rotated_boxes(context):
             kept == nms_rotated(boxes.cuda(), scores.cuda(), 0.5).tolist(), "NMS of %d boxes differs" % count
         )
         context.value("kept of %d" % count, len(kept))
+
+
+@check("CUDA operators: rotated IoU of boxes that meet, against polygon clipping", needs=["ops", "rotated"])
+def cuda_rotated_iou_touching(context):
+    from detectron2.layers.rotated_boxes import pairwise_iou_rotated
+
+    require_gpu()
+    expect_exact(context, pairwise_iou_rotated, "cuda")
 
 
 @check(
