@@ -90,8 +90,8 @@ def rotated_iou_random(context):
     expect(error < 1e-5, "IoU is off by %.2g" % error)
 
 
-# Pairs with edges on one line or corners that meet. Each was wrong, by 0.06 to 0.9, in some release as upstream
-# wrote it, on the CPU or a GPU (docs/rotated-iou.md).
+# Pairs with edges on one line or corners that meet. Each was wrong, by 0.06 to 2, in some release as
+# upstream wrote it, on the CPU or a GPU (docs/rotated-iou.md).
 TOUCHING = [
     ((20, 136, 8, 32, 10), (20, 136, 8, 8, 10)),
     ((100, 32, 40, 24, -135), (92, 40, 32, 24, 45)),
@@ -107,7 +107,7 @@ TOUCHING = [
 
 
 def touching_boxes(generator, count=1500):
-    """Return the pairs of TOUCHING and `count` more of their kind: two float32 tensors of boxes, row by row."""
+    """Return TOUCHING and `count` more pairs of its kind as two float32 tensors of boxes, row by row."""
     draw = torch.randint(0, 1 << 20, (count, 10), generator=generator).tolist()
     ones, others = [list(one) for one, _ in TOUCHING], [list(other) for _, other in TOUCHING]
     for x, y, width, height, angle, broad, high, turn, along, down in draw:
