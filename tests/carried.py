@@ -8,7 +8,7 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-from wheelferry.client.bundle import Bundle
+from wheelferry.client.common.bundle import Bundle
 
 WEIGHTS = b"weights" * 1000
 R50 = "assets/cache/models/MSRA/R-50.pkl"

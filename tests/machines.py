@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wheelferry.client.bundle import Pin, Target
+from wheelferry.client.common.bundle import Pin, Target
 
 H100 = {"name": "NVIDIA H100 80GB HBM3", "capability": "9.0", "memory": 85520809984}
 GTX_1080 = {"name": "NVIDIA GeForce GTX 1080", "capability": "6.1", "memory": 8589934592}

@@ -10,8 +10,8 @@ import pytest
 from carried import R50, WEIGHTS, make_env, quiet, two_assets
 from conftest import TARGET
 from wheelferry.cache.tools import Tools
-from wheelferry.client.assets import place_assets
-from wheelferry.client.bundle import Bundle
+from wheelferry.client.common.bundle import Bundle
+from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.manifest import Asset, File, Manifest, TargetEntry
 from wheelferry.models.problems import Code
 from wheelferry.system.process import run
@@ -116,7 +116,7 @@ def test_verification_finds_them(bundle: Bundle, env: Path, tools: Tools) -> Non
 def test_verification_says_when_the_project_would_not_find_them(
     bundle: Bundle, env: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wheelferry.client.assets._write_hook", lambda *_: [])
+    monkeypatch.setattr("wheelferry.client.installer.assets._write_hook", lambda *_: [])
     problems, _ = verify(bundle, env, tools)
     assert problems == {
         R50.removeprefix("assets/cache/"): "is not below the folder that TINY_CACHE names",

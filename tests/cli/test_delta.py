@@ -28,10 +28,10 @@ from shipments import (
 )
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.client.console import Console
-from wheelferry.client.delta import apply_delta
-from wheelferry.client.documents import read_sealed, seal
-from wheelferry.client.errors import Damaged
+from wheelferry.client.common.console import Console
+from wheelferry.client.common.documents import read_sealed, seal
+from wheelferry.client.common.errors import Damaged
+from wheelferry.client.transfer.delta import apply_delta
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.transfer.delta import make_delta
 from wheelferry.verification.static import verify_static

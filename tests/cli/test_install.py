@@ -407,7 +407,7 @@ def converse(client: Client, stick: Path, answers: list[tuple[str, str]]) -> tup
 
 
 def test_what_a_killed_run_left_counts_as_free_space(prefix: Path) -> None:
-    from wheelferry.client.prefix import Prefix
+    from wheelferry.client.installer.prefix import Prefix
 
     for number in ("1", "2"):
         (prefix / "envs" / number).mkdir(parents=True)

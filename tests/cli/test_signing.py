@@ -17,8 +17,8 @@ from effort import trials
 from sshkeys import SSH_KEYGEN, keygen, make_key, public, require_ssh_keygen, sign_by_hand
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.client.errors import NotPossibleHere
-from wheelferry.client.signature import CHECK_COMMAND, Signers, read_signers
+from wheelferry.client.common.errors import NotPossibleHere
+from wheelferry.client.common.signature import CHECK_COMMAND, Signers, read_signers
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import NAME, SIGNATURE
 from wheelferry.transfer.merge import merge

@@ -14,10 +14,10 @@ import pytest
 from shipments import CHANGES, Yard, contents, ferry, flip, kill_and_repeat, python_of, run
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.client.console import Console
-from wheelferry.client.documents import read_sealed, seal
-from wheelferry.client.errors import Damaged
-from wheelferry.client.volumes import find_volumes, join
+from wheelferry.client.common.console import Console
+from wheelferry.client.common.documents import read_sealed, seal
+from wheelferry.client.common.errors import Damaged
+from wheelferry.client.transfer.volumes import find_volumes, join
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.transfer.split import split
 from wheelferry.verification.static import verify_static

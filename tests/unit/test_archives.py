@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from packed import Content, entry, symlink, write_tar, write_zip
-from wheelferry.client.archives import unpack_archive
-from wheelferry.client.errors import Damaged
+from wheelferry.client.common.archives import unpack_archive
+from wheelferry.client.common.errors import Damaged
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from carried import R50, WEIGHTS, make_bundle, make_env, quiet, two_assets
-from wheelferry.client import hook
-from wheelferry.client.assets import place_assets
-from wheelferry.client.bundle import Bundle
-from wheelferry.client.errors import Damaged, InstallFailed
+from wheelferry.client.common.bundle import Bundle
+from wheelferry.client.common.errors import Damaged, InstallFailed
+from wheelferry.client.installer import hook
+from wheelferry.client.installer.assets import place_assets
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from machines import target as make_target
 from machines import windows
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.client import prefix as places
-from wheelferry.client.console import Console, Task
+from wheelferry.client.common.console import Console, Task
+from wheelferry.client.common.processes import read_interruptibly
+from wheelferry.client.installer import prefix as places
 from wheelferry.client.preflight import PROBLEM, Needs, Request, examine
-from wheelferry.client.processes import read_interruptibly
 from wheelferry.client.profile import windows_candidates
 
 

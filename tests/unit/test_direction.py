@@ -17,18 +17,18 @@ ORDER = (
 )  # fmt: skip
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
-    "errors", "progress", "client.paths", "client.preflight", "inspection.vulnerabilities", "matrix.ci_jobs",
-    "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api", "transfer.differences",
-    "transfer.volumes", "wheels.licences",
+    "errors", "progress", "client.common.paths", "client.preflight", "inspection.vulnerabilities",
+    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
+    "transfer.differences", "transfer.volumes", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
 
 
 # `from wheelferry.client import preflight` imports a module.
-PACKAGES = {"wheelferry"} | {f"wheelferry.{path.parent.name}" for path in ROOT.glob("*/__init__.py")}
+PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
 # What is run as a file of its own.
-ALONE = {"system.sandbox_entry", "client.harness", "client.profile"}
+ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.profile"}
 
 
 def modules() -> dict[str, set[str]]:
@@ -90,7 +90,7 @@ def test_dask_lives_in_one_place(name: str) -> None:
 
 # The client has a place of its own, and the profile travels as one file. What stands in for a compiler is a
 # process in its place: bytes, streams and exit status go through it unchanged.
-STARTERS = {"system.process", "client.processes", "client.profile", "toolchains.object_cache"}
+STARTERS = {"system.process", "client.common.processes", "client.profile", "toolchains.object_cache"}
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n not in STARTERS])

@@ -9,7 +9,7 @@ import pytest
 
 from machines import FOLDER, GTX_1080, H100, interpreter, machine, nvidia, windows
 from wheelferry.catalog import load_recipe
-from wheelferry.client.bundle import open_bundle
+from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.fit import TargetOptions, fit_options, parse_profile, preflight_problems
 from wheelferry.models.recipe import Recipe, parse_recipe

@@ -17,8 +17,8 @@ from conftest import RECIPE, TARGET, wheelferry
 from effort import trials
 from wheelferry.bundle.reader import open_bundle
 from wheelferry.cache.tools import Tools
-from wheelferry.client.bundle import open_bundle as open_as_client
-from wheelferry.client.errors import Stop
+from wheelferry.client.common.bundle import open_bundle as open_as_client
+from wheelferry.client.common.errors import Stop
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.models.manifest import Manifest, is_untouched, parse_manifest
 from wheelferry.models.plan import make_plan

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-import wheelferry.client
+import wheelferry.client.smoke
 
 CHECKS = """
 import os
@@ -42,7 +42,7 @@ def other(context):
 @pytest.fixture
 def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A harness of its own in a suite folder, as in a bundle."""
-    source = Path(wheelferry.client.__file__).with_name("harness.py")
+    source = Path(wheelferry.client.smoke.__file__).with_name("harness.py")
     (tmp_path / "harness.py").write_text(source.read_text("utf-8"), "utf-8")
     (tmp_path / "check_things.py").write_text(CHECKS, "utf-8")
     suite = {

@@ -14,9 +14,9 @@ import pytest
 
 from conftest import wheelferry, write_wheel
 from packed import entry, symlink, write_tar, write_zip
-from wheelferry.client import archives
-from wheelferry.client.archives import unpack_archive
-from wheelferry.client.errors import Damaged
+from wheelferry.client.common import archives
+from wheelferry.client.common.archives import unpack_archive
+from wheelferry.client.common.errors import Damaged
 from wheelferry.errors import IntegrityError
 from wheelferry.wheels.archive import LARGEST_TEXT, read_wheel, record_problems, unpack
 

@@ -10,9 +10,9 @@ import tree_sitter_powershell
 
 import wheelferry
 from wheelferry.bundle.zipapp import write_carrying, write_installer
-from wheelferry.client import launchers
+from wheelferry.client.installer import launchers
 
-SOURCE = Path(wheelferry.__file__).parent / "client" / "install.cmd"
+SOURCE = Path(wheelferry.__file__).parent / "client" / "installer" / "install.cmd"
 BATCH = tree_sitter.Parser(tree_sitter.Language(tree_sitter_batch.language()))
 POWERSHELL = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
 # What cmd takes from a batch file, variables expanded.

@@ -30,7 +30,7 @@ def test_the_application_holds_the_client_and_nothing_that_needs_more(tmp_path: 
     write_installer(tmp_path)
     with zipfile.ZipFile(tmp_path / PYZ) as archive:
         names = archive.namelist()
-    modules = {path.name for path in CLIENT.glob("*.py")}
+    modules = {path.relative_to(CLIENT).as_posix() for path in CLIENT.rglob("*.py")}
     assert set(names) == {
         "__main__.py",
         "wheelferry/__init__.py",
@@ -48,7 +48,7 @@ def test_line_endings_are_those_of_the_system_that_reads_them(tmp_path: Path) ->
 
 def test_the_labels_of_install_cmd_are_there(tmp_path: Path) -> None:
     """cmd finds a missing label only when it gets there."""
-    lines = (CLIENT / "install.cmd").read_text("utf-8").splitlines()
+    lines = (CLIENT / "installer" / "install.cmd").read_text("utf-8").splitlines()
     labels = {line.strip()[1:] for line in lines if line.startswith(":")}
     words = [word for line in lines for word in line.replace("(", " ").split()]
     wanted = {word[1:] for word in words if word.startswith(":") and word[1:].isalpha()}
@@ -56,4 +56,4 @@ def test_the_labels_of_install_cmd_are_there(tmp_path: Path) -> None:
 
 
 def test_install_sh_is_posix(tmp_path: Path) -> None:
-    subprocess.run(["sh", "-n", CLIENT / "install.sh"], check=True)
+    subprocess.run(["sh", "-n", CLIENT / "installer" / "install.sh"], check=True)

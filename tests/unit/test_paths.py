@@ -2,7 +2,7 @@
 
 import pytest
 
-from wheelferry.client.paths import find_faults
+from wheelferry.client.common.paths import find_faults
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from machines import FOLDER, GTX_1080, H100, RUNTIME, Bundle, interpreter, machine, nvidia, target, windows
 from wheelferry.client import preflight, profile
-from wheelferry.client.bundle import Target, open_bundle
+from wheelferry.client.common.bundle import Target, open_bundle
 from wheelferry.client.preflight import Finding, Needs, Request, choose, examine, image_for, needs, problems
 
 PREFIX = "/home/ann/d2"
@@ -440,7 +440,8 @@ def test_needs_of_a_packed_bundle(bundle: Path) -> None:
         pytest.skip("no Python 3.7 on this machine")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from wheelferry.client import bundle, preflight, profile\n"
+        "from wheelferry.client import preflight, profile\n"
+        "from wheelferry.client.common import bundle\n"
         "seen = profile.collect([sys.argv[2]], run=lambda arguments, seconds: (None, ''))\n"
         "request = preflight.Request(prefix=sys.argv[2])\n"
         "print(preflight.choose(seen, bundle.open_bundle(sys.argv[2]), request)[0])\n"

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from wheelferry.client import signature
-from wheelferry.client.bundle import NAME as MANIFEST
-from wheelferry.client.errors import BadInput, Damaged
-from wheelferry.client.signature import (
+from wheelferry.client.common import signature
+from wheelferry.client.common.bundle import NAME as MANIFEST
+from wheelferry.client.common.errors import BadInput, Damaged
+from wheelferry.client.common.signature import (
     Signature,
     allowed_signer,
     is_inside,

@@ -42,7 +42,7 @@ This looks at a machine, so that a bundle can be made for it. It changes nothing
 Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
 """
 CREATED_BY = f"wheelferry {__version__}"
-_HARNESS = Path(__file__).parents[1] / "client" / "harness.py"
+_HARNESS = Path(__file__).parents[1] / "client" / "smoke" / "harness.py"
 
 
 def check_output(out: Path) -> None:

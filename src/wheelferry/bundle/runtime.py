@@ -15,7 +15,7 @@ from wheelferry.binaries.elf import ElfFacts, read_elf
 from wheelferry.cache.source import unfit_for_windows
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
-from wheelferry.client.archives import BROKEN, unpack_archive
+from wheelferry.client.common.archives import BROKEN, unpack_archive
 from wheelferry.errors import InputError
 from wheelferry.models.manifest import Footprint, Runtime
 from wheelferry.models.targets import Target, glibc_minor

@@ -10,17 +10,24 @@ _PACKAGE = Path(__file__).parents[1]
 _CLIENT = _PACKAGE / "client"
 # What apply.pyz and join.pyz are made of: little, because it lies on every medium.
 _CARRYING = (
-    "__init__", "bundle", "carried", "carrying", "command", "console", "delta", "documents", "errors",
-    "paths", "prefix", "volumes",
-)  # fmt: skip
-_MAIN = "from wheelferry.client.main import main\n\nraise SystemExit(main())\n"
+    *("transfer/carried", "transfer/carrying", "transfer/delta", "transfer/volumes", "installer/prefix"),
+    *(
+        "common/bundle",
+        "common/command",
+        "common/console",
+        "common/documents",
+        "common/errors",
+        "common/paths",
+    ),
+)
+_MAIN = "from wheelferry.client.installer.main import main\n\nraise SystemExit(main())\n"
 
 
 def write_installer(folder: Path) -> None:
     """Write the installer's files into the bundle at `folder`."""
     write_pyz(folder / PYZ)
     for name in SCRIPTS:
-        _write_script(folder / name, (_CLIENT / name).read_text("utf-8"))
+        _write_script(folder / name, (_CLIENT / "installer" / name).read_text("utf-8"))
 
 
 def write_carrying(folder: Path, verb: str, document: str, remedy: str) -> tuple[str, ...]:
@@ -28,11 +35,11 @@ def write_carrying(folder: Path, verb: str, document: str, remedy: str) -> tuple
 
     `document` is the file beside it that has their hashes, `remedy` what to do when one of them is damaged.
     """
-    main = f"from wheelferry.client.carrying import main\n\nraise SystemExit(main({verb!r}))\n"
+    main = f"from wheelferry.client.transfer.carrying import main\n\nraise SystemExit(main({verb!r}))\n"
     write_pyz(folder / f"{verb}.pyz", main, _CARRYING)
     names = [f"{verb}.pyz"]
     for ending in ("sh", "cmd"):
-        text = (_CLIENT / f"carrying.{ending}").read_text("utf-8")
+        text = (_CLIENT / "transfer" / f"carrying.{ending}").read_text("utf-8")
         for mark, value in (("@VERB@", verb), ("@DOCUMENT@", document), ("@REMEDY@", remedy)):
             text = text.replace(mark, value)
         names.append(f"{verb}.{ending}")
@@ -52,8 +59,10 @@ def write_pyz(path: Path, main: str = _MAIN, modules: Iterable[str] | None = Non
 
     Stored, not compressed, so that every zlib gives these bytes.
     """
+    every = [source.relative_to(_CLIENT).with_suffix("").as_posix() for source in _CLIENT.rglob("*.py")]
+    packages = [name for name in every if name.endswith("__init__")]
     sources = {"__main__.py": main, "wheelferry/__init__.py": (_PACKAGE / "__init__.py").read_text("utf-8")}
-    for name in modules or sorted(source.stem for source in _CLIENT.glob("*.py")):
+    for name in sorted({*packages, *(every if modules is None else modules)}):
         sources[f"wheelferry/client/{name}.py"] = (_CLIENT / f"{name}.py").read_text("utf-8")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, text in sources.items():

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wheelferry.cache.store import Store
-from wheelferry.client.archives import BROKEN, unpack_archive, windows_objection
-from wheelferry.client.errors import Damaged
+from wheelferry.client.common.archives import BROKEN, unpack_archive, windows_objection
+from wheelferry.client.common.errors import Damaged
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.models.recipe import Release, Substitution
 from wheelferry.system.files import (

@@ -25,7 +25,7 @@ from wheelferry.cli import (
     split,
     verify,
 )
-from wheelferry.client.errors import Stop
+from wheelferry.client.common.errors import Stop
 from wheelferry.errors import Interrupted, WheelferryError, refused_by_machine
 
 app = typer.Typer(

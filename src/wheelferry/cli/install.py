@@ -9,6 +9,6 @@ def install(context: typer.Context) -> None:
     It looks at the machine, hashes every file, completes a new environment beside the one in use, proves
     it with the bundle's checks, and then switches.
     """
-    from wheelferry.client.main import main
+    from wheelferry.client.installer.main import main
 
     raise typer.Exit(main(context.args, prog="wheelferry install"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wheelferry.build.strategy import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
-from wheelferry.client.bundle import open_bundle
+from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems

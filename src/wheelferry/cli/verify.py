@@ -63,7 +63,7 @@ def verify(
     """
     from wheelferry.cli.render.results import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
-    from wheelferry.client.signature import read_signers
+    from wheelferry.client.common.signature import read_signers
     from wheelferry.models.report import Level as ReportLevel
     from wheelferry.verification.install import Installer
     from wheelferry.verification.runner import Runner

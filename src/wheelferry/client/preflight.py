@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Optional
 
-from wheelferry.client.paths import is_device
+from wheelferry.client.common.paths import is_device
 
 PROFILE_FORMAT = 1
 

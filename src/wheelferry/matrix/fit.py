@@ -434,7 +434,7 @@ def _refused(what: str, reason: str, hint: str) -> InputError:
 def preflight_problems(profile: Profile, bundle: Any) -> list[str]:
     """What speaks against a packed bundle on the client: problems that preflight will find in every folder.
 
-    `bundle` is the client's own view of it, a `wheelferry.client.bundle.Bundle`.
+    `bundle` is the client's own view of it, a `wheelferry.client.common.bundle.Bundle`.
     """
     found = []
     for target in bundle.targets:

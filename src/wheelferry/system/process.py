@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from wheelferry.client.processes import end_with_children
+from wheelferry.client.common.processes import end_with_children
 from wheelferry.errors import BuildError, Interrupted, MissingError, WheelferryError
 
 # How much of a failed command's output an error repeats; the log holds the rest.

@@ -7,10 +7,10 @@ from typing import Any
 
 from wheelferry.bundle.reader import open_untouched
 from wheelferry.cache.tools import Tools
-from wheelferry.client.carried import Tree, fill
-from wheelferry.client.delta import DELTA, FILES, FORMAT, NAME, OLD, open_delta
-from wheelferry.client.documents import seal
-from wheelferry.client.errors import Stop
+from wheelferry.client.common.documents import seal
+from wheelferry.client.common.errors import Stop
+from wheelferry.client.transfer.carried import Tree, fill
+from wheelferry.client.transfer.delta import DELTA, FILES, FORMAT, NAME, OLD, open_delta
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
 from wheelferry.system.files import folder_aside, require_space, sha256_file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wheelferry.bundle.reader import hash_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
-from wheelferry.client.signature import (
+from wheelferry.client.common.signature import (
     NAMESPACE,
     Signature,
     allowed_signer,

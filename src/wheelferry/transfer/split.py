@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from wheelferry.cache.tools import Tools
-from wheelferry.client.carried import Unreadable, pieces
-from wheelferry.client.documents import seal
-from wheelferry.client.errors import Stop
-from wheelferry.client.volumes import FORMAT, NAME, open_index
+from wheelferry.client.common.documents import seal
+from wheelferry.client.common.errors import Stop
+from wheelferry.client.transfer.carried import Unreadable, pieces
+from wheelferry.client.transfer.volumes import FORMAT, NAME, open_index
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
 from wheelferry.system.files import folder_aside, human_size, require_space

@@ -12,8 +12,8 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelferry.client.bundle import Bundle
-from wheelferry.client.prefix import LOG, RECEIPT
+from wheelferry.client.common.bundle import Bundle
+from wheelferry.client.installer.prefix import LOG, RECEIPT
 from wheelferry.models.problems import Code, Problem
 from wheelferry.system.sandbox import Sandbox, clean_environment
 from wheelferry.verification.install import (

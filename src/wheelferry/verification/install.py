@@ -10,8 +10,8 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from wheelferry.cache.tools import Tools
-from wheelferry.client.bundle import Bundle, open_bundle
-from wheelferry.client.distributions import distributions
+from wheelferry.client.common.bundle import Bundle, open_bundle
+from wheelferry.client.installer.distributions import distributions
 from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from wheelferry.client.assets import place_assets
-from wheelferry.client.errors import Stop
+from wheelferry.client.common.errors import Stop
+from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.problems import Code, Problem

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wheelferry.bundle.reader import REPORT_FILES, select_targets
 from wheelferry.cache.tools import Tools
-from wheelferry.client.signature import Signers
+from wheelferry.client.common.signature import Signers
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.manifest import REPORT, TargetEntry
 from wheelferry.models.problems import Code, Problem

@@ -20,7 +20,7 @@ from wheelferry.binaries.pe import read_exports
 from wheelferry.bundle.runtime import find_program
 from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.tools import Tools
-from wheelferry.client.archives import unpack_archive
+from wheelferry.client.common.archives import unpack_archive
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.lock import choose_files
 from wheelferry.models.manifest import TargetEntry

@@ -21,7 +21,7 @@ from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelferry.client.archives import is_about_content, most_bytes
+from wheelferry.client.common.archives import is_about_content, most_bytes
 from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.models.manifest import Footprint
 from wheelferry.models.wheel_info import STAMP, WheelInfo, path_length

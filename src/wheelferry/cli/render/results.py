@@ -12,7 +12,7 @@ from wheelferry.cache.store import Entry
 from wheelferry.catalog import load_recipe, shipped_names
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
-from wheelferry.client.signature import CHECK_COMMAND
+from wheelferry.client.common.signature import CHECK_COMMAND
 from wheelferry.errors import IntegrityError
 from wheelferry.models.lock import Lock, pylock_text, requirements_text
 from wheelferry.models.manifest import SIGNATURE

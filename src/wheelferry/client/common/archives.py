@@ -13,8 +13,8 @@ import tarfile
 import zipfile
 import zlib
 
-from wheelferry.client.errors import Damaged
-from wheelferry.client.paths import is_device
+from wheelferry.client.common.errors import Damaged
+from wheelferry.client.common.paths import is_device
 
 try:
     from lzma import LZMAError as _LzmaError

@@ -2,8 +2,8 @@
 
 import argparse
 
-from wheelferry.client.packages import PIP, UV
-from wheelferry.client.suite import LEVELS
+from wheelferry.client.installer.packages import PIP, UV
+from wheelferry.client.smoke.suite import LEVELS
 
 PROGRAM = "install"
 _DESCRIPTION = """\

@@ -3,10 +3,10 @@
 import json
 import os
 
-from wheelferry.client.archives import unpack_archive
-from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import replace, sync, write_listing
-from wheelferry.client.processes import run
+from wheelferry.client.common.archives import unpack_archive
+from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.common.processes import run
+from wheelferry.client.installer.prefix import replace, sync, write_listing
 
 _ASK = """
 import json, platform, struct, sys, venv

@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from wheelferry.client.command import prepare_streams, run_command
-from wheelferry.client.console import Console
-from wheelferry.client.delta import apply_delta
-from wheelferry.client.errors import BadInput
-from wheelferry.client.volumes import find_volumes, join
+from wheelferry.client.common.command import prepare_streams, run_command
+from wheelferry.client.common.console import Console
+from wheelferry.client.common.errors import BadInput
+from wheelferry.client.transfer.delta import apply_delta
+from wheelferry.client.transfer.volumes import find_volumes, join
 
 APPLY, JOIN = "apply", "join"
 _DESCRIPTIONS = {

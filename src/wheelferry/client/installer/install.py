@@ -11,17 +11,17 @@ import shutil
 import tempfile
 import threading
 
-from wheelferry.client import prefix as places
-from wheelferry.client.assets import place_assets
-from wheelferry.client.bundle import find_damage
-from wheelferry.client.distributions import distributions, sha256_of, site_packages, take_over
-from wheelferry.client.errors import Damaged, NotPossibleHere, SmokeFailed
-from wheelferry.client.launchers import write_launchers
-from wheelferry.client.packages import UV, check_installed, find_installer, install_packages
+from wheelferry.client.common.bundle import find_damage
+from wheelferry.client.common.errors import Damaged, NotPossibleHere, SmokeFailed
+from wheelferry.client.common.processes import clean_environment, must_run, run
+from wheelferry.client.installer import prefix as places
+from wheelferry.client.installer.assets import place_assets
+from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
+from wheelferry.client.installer.launchers import write_launchers
+from wheelferry.client.installer.packages import UV, check_installed, find_installer, install_packages
+from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.preflight import human_size
-from wheelferry.client.processes import clean_environment, must_run, run
-from wheelferry.client.pythons import unpack_runtime, use_python
-from wheelferry.client.suite import prove
+from wheelferry.client.smoke.suite import prove
 
 RECEIPT_FORMAT = 1
 

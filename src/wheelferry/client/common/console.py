@@ -3,7 +3,7 @@
 import sys
 import time
 
-from wheelferry.client.errors import BadInput
+from wheelferry.client.common.errors import BadInput
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARN", "problem": "NO"}
 

@@ -10,9 +10,9 @@ import os
 import re
 import tempfile
 
-from wheelferry.client.console import Log
-from wheelferry.client.errors import BadInput, Damaged, NotPossibleHere
-from wheelferry.client.processes import run, undisturbed
+from wheelferry.client.common.console import Log
+from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere
+from wheelferry.client.common.processes import run, undisturbed
 
 NAME = "bundle.json.sig"  # as in wheelferry.models.manifest
 # What a signature is for: one that was made for git or for a letter is none for a bundle.

@@ -6,10 +6,10 @@ import shutil
 import threading
 import zipfile
 
-from wheelferry.client.bundle import CHUNK
-from wheelferry.client.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.prefix import sync_until
-from wheelferry.client.processes import must_run, run
+from wheelferry.client.common.bundle import CHUNK
+from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.common.processes import must_run, run
+from wheelferry.client.installer.prefix import sync_until
 
 UV, PIP = "uv", "pip"
 

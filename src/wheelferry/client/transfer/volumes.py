@@ -9,8 +9,10 @@ import hashlib
 import os
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
-from wheelferry.client.bundle import find_damage
-from wheelferry.client.carried import (
+from wheelferry.client.common.bundle import find_damage
+from wheelferry.client.common.documents import read_sealed
+from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere, Stop
+from wheelferry.client.transfer.carried import (
     Tree,
     Unreadable,
     Work,
@@ -20,8 +22,6 @@ from wheelferry.client.carried import (
     pieces,
     refuse_overlap,
 )
-from wheelferry.client.documents import read_sealed
-from wheelferry.client.errors import BadInput, Damaged, NotPossibleHere, Stop
 
 FORMAT = 1
 NAME = "volumes.json"

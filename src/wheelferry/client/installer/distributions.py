@@ -11,7 +11,7 @@ import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.bundle import CHUNK
+from wheelferry.client.common.bundle import CHUNK
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES, getattr(errno, "ENOTSUP", errno.EPERM))
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from wheelferry.client.errors import BadInput, Damaged
+from wheelferry.client.common.errors import BadInput, Damaged
 
 LARGEST = 256 << 20  # bytes; a bundle of a hundred thousand files has a tenth of that
 

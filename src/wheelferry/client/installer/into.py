@@ -7,10 +7,11 @@ The log, the receipt and the suite lie in the environment's folder ``wheelferry`
 import json
 import os
 
-from wheelferry.client import prefix as places
-from wheelferry.client.distributions import distributions
-from wheelferry.client.errors import BadInput, NotPossibleHere
-from wheelferry.client.install import (
+from wheelferry.client.common.errors import BadInput, NotPossibleHere
+from wheelferry.client.common.processes import run
+from wheelferry.client.installer import prefix as places
+from wheelferry.client.installer.distributions import distributions
+from wheelferry.client.installer.install import (
     Work,
     check_files,
     copy_suite,
@@ -19,10 +20,9 @@ from wheelferry.client.install import (
     make_receipt,
     put_assets,
 )
-from wheelferry.client.packages import PIP
-from wheelferry.client.processes import run
-from wheelferry.client.pythons import Python
-from wheelferry.client.suite import prove
+from wheelferry.client.installer.packages import PIP
+from wheelferry.client.installer.pythons import Python
+from wheelferry.client.smoke.suite import prove
 
 _ASK = """
 import json, os, platform, sys, sysconfig

@@ -5,8 +5,8 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.documents import parse_sealed, read_limited
-from wheelferry.client.errors import BadInput, Damaged
+from wheelferry.client.common.documents import parse_sealed, read_limited
+from wheelferry.client.common.errors import BadInput, Damaged
 
 FORMAT = 1
 NAME = "bundle.json"
@@ -139,7 +139,7 @@ def open_bundle(root, signers=None, log=None):
     signed_by = None
     if signers is not None:
         # here, because apply.pyz and join.pyz have no such module
-        from wheelferry.client.signature import check_signature, read_signature
+        from wheelferry.client.common.signature import check_signature, read_signature
 
         signature = read_signature(root)
         check_signature(raw, signature, root, signers, log)

@@ -2,10 +2,18 @@
 
 import os
 
-from wheelferry.client.bundle import find_damage, read_manifest
-from wheelferry.client.carried import Tree, Work, fill, find_beside, listed, parse_files, refuse_overlap
-from wheelferry.client.documents import read_sealed
-from wheelferry.client.errors import BadInput, Damaged
+from wheelferry.client.common.bundle import find_damage, read_manifest
+from wheelferry.client.common.documents import read_sealed
+from wheelferry.client.common.errors import BadInput, Damaged
+from wheelferry.client.transfer.carried import (
+    Tree,
+    Work,
+    fill,
+    find_beside,
+    listed,
+    parse_files,
+    refuse_overlap,
+)
 
 FORMAT = 1
 NAME = "delta.json"

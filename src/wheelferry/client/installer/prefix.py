@@ -25,7 +25,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.errors import BadInput, NotPossibleHere
+from wheelferry.client.common.errors import BadInput, NotPossibleHere
 
 MARKER = ".wheelferry.json"
 RECEIPT = "receipt.json"

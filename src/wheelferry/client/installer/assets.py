@@ -8,12 +8,12 @@ import os
 import pkgutil
 import shutil
 
-from wheelferry.client import hook
-from wheelferry.client.archives import unpack_archive
-from wheelferry.client.bundle import CHUNK
-from wheelferry.client.distributions import sha256_of
-from wheelferry.client.errors import Damaged, InstallFailed
-from wheelferry.client.prefix import replace
+from wheelferry.client.common.archives import unpack_archive
+from wheelferry.client.common.bundle import CHUNK
+from wheelferry.client.common.errors import Damaged, InstallFailed
+from wheelferry.client.installer import hook
+from wheelferry.client.installer.distributions import sha256_of
+from wheelferry.client.installer.prefix import replace
 
 MODULE = "wheelferry_assets"  # what the hook is called in the environment
 
@@ -105,7 +105,7 @@ def _write_hook(variables, identity, env):
     if not variables:
         return []
     packages = _site_packages(env)
-    source = pkgutil.get_data("wheelferry.client", "hook.py")  # from a folder or from install.pyz
+    source = pkgutil.get_data("wheelferry.client.installer", "hook.py")  # from a folder or from install.pyz
     description = json.dumps({"variables": variables}, indent=1, sort_keys=True) + "\n"
     call = "import %s; %s.point(%r, %r)\n" % (MODULE, MODULE, variables, identity)
     files = {

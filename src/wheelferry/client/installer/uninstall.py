@@ -8,9 +8,9 @@ import contextlib
 import os
 import stat
 
-from wheelferry.client import prefix as places
-from wheelferry.client.errors import NotPossibleHere
-from wheelferry.client.prefix import FILES, RECEIPT, list_files, read_json, remove_tree
+from wheelferry.client.common.errors import NotPossibleHere
+from wheelferry.client.installer import prefix as places
+from wheelferry.client.installer.prefix import FILES, RECEIPT, list_files, read_json, remove_tree
 
 WHEELFERRY_CMD = "wheelferry.cmd"
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 
-from wheelferry.client.errors import InstallFailed, Interrupted, NotPossibleHere, Stop
+from wheelferry.client.common.errors import InstallFailed, Interrupted, NotPossibleHere, Stop
 
 # What the machine refuses, whatever was being done.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)

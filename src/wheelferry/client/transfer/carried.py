@@ -9,10 +9,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
-from wheelferry.client.bundle import CHUNK, find_damage
-from wheelferry.client.errors import BadInput, Damaged, NotPossibleHere
-from wheelferry.client.paths import find_faults
-from wheelferry.client.prefix import (
+from wheelferry.client.common.bundle import CHUNK, find_damage
+from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere
+from wheelferry.client.common.paths import find_faults
+from wheelferry.client.installer.prefix import (
     is_still,
     list_files,
     read_json,

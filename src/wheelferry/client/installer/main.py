@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from wheelferry.client import preflight
 from wheelferry.client import profile as profiles
-from wheelferry.client.bundle import NAME, open_bundle
-from wheelferry.client.command import prepare_streams, run_command
-from wheelferry.client.console import Console
-from wheelferry.client.errors import BadInput, Interrupted, NotPossibleHere
-from wheelferry.client.install import Wish, completed_earlier, install, rollback, verify_installed
-from wheelferry.client.into import check_existing, install_into, open_existing
-from wheelferry.client.options import PROGRAM, parse_options
-from wheelferry.client.packages import UV
-from wheelferry.client.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
-from wheelferry.client.signature import read_signers
-from wheelferry.client.suite import LEVELS
-from wheelferry.client.uninstall import finished_by_launcher, uninstall, uninstall_from
+from wheelferry.client.common.bundle import NAME, open_bundle
+from wheelferry.client.common.command import prepare_streams, run_command
+from wheelferry.client.common.console import Console
+from wheelferry.client.common.errors import BadInput, Interrupted, NotPossibleHere
+from wheelferry.client.common.signature import read_signers
+from wheelferry.client.installer.install import Wish, completed_earlier, install, rollback, verify_installed
+from wheelferry.client.installer.into import check_existing, install_into, open_existing
+from wheelferry.client.installer.options import PROGRAM, parse_options
+from wheelferry.client.installer.packages import UV
+from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
+from wheelferry.client.installer.uninstall import finished_by_launcher, uninstall, uninstall_from
+from wheelferry.client.smoke.suite import LEVELS
 
 _INTERRUPTED = "what was installed before is in use still; the same command starts over"
 

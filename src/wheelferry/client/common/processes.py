@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
-from wheelferry.client.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
 from wheelferry.client.profile import HOSTILE_PREFIXES
 
 TAIL_LINES = 25

@@ -1,0 +1,1 @@
+"""Runs a project's checks and its training in the environment that was installed."""

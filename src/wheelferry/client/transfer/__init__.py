@@ -1,0 +1,1 @@
+"""Applies a delta to an older bundle and joins the parts of a split one."""
