@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 import requests
 
 from wheelferry.cache.tools import Tools
-from wheelferry.client.profile import long_paths
+from wheelferry.client.common.sizes import human_size
+from wheelferry.client.probe.machine import long_paths
 from wheelferry.errors import MissingError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import Cuda
-from wheelferry.system.files import human_size
 from wheelferry.system.interpreters import find_interpreter, host_glibc_minor
 from wheelferry.system.sandbox import open_sandbox
 from wheelferry.toolchains import mingw, native

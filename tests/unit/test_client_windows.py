@@ -13,10 +13,12 @@ from machines import windows
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.client.common.console import Console, Task
+from wheelferry.client.common.files import unlimited
 from wheelferry.client.common.processes import read_interruptibly
 from wheelferry.client.installer import prefix as places
-from wheelferry.client.preflight import PROBLEM, Needs, Request, examine
-from wheelferry.client.profile import windows_candidates
+from wheelferry.client.preflight.examine import examine
+from wheelferry.client.preflight.findings import PROBLEM, Needs, Request
+from wheelferry.client.probe.pythons import windows_candidates
 
 
 @pytest.mark.parametrize(
@@ -28,11 +30,11 @@ from wheelferry.client.profile import windows_candidates
     ],
 )
 def test_paths_without_a_limit(path: str, expected: str) -> None:
-    assert places.unlimited(path, windows=True) == expected
+    assert unlimited(path, windows=True) == expected
 
 
 def test_elsewhere_a_path_stays_as_it_is() -> None:
-    assert places.unlimited("/home/ann") == "/home/ann"
+    assert unlimited("/home/ann") == "/home/ann"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ ORDER = (
     "distributed", "bundle", "build", "toolchains", "cache", "wheels", "binaries", "catalog", "system",
     "models", "client", "progress", "errors", "__init__",
 )  # fmt: skip
+# The same for the client's own packages.
+CLIENT_ORDER = ("installer", "transfer", "smoke", "preflight", "probe", "common")
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
-    "errors", "progress", "client.common.paths", "client.preflight", "inspection.vulnerabilities",
+    "errors", "progress", "client.common.paths", "client.common.sizes", "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
     "transfer.differences", "transfer.volumes", "wheels.licences",
 }  # fmt: skip
@@ -28,7 +30,7 @@ PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
 # `from wheelferry.client import preflight` imports a module.
 PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
 # What is run as a file of its own.
-ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.profile"}
+ALONE = {"system.sandbox_entry", "client.smoke.harness"}
 
 
 def modules() -> dict[str, set[str]]:
@@ -68,7 +70,13 @@ def test_nobody_imports_upwards(name: str) -> None:
     assert [i for i in own(MODULES[name]) if package(i) in ORDER[:place]] == []
 
 
-PURE = {name for name in MODULES if package(name) == "models"} | DECISIONS
+@pytest.mark.parametrize("name", [n for n in MODULES if n.count(".") == 2 and n.startswith("client.")])
+def test_nobody_in_the_client_imports_upwards(name: str) -> None:
+    place = CLIENT_ORDER.index(name.split(".")[1])
+    assert [i for i in own(MODULES[name]) if i.split(".")[1] in CLIENT_ORDER[:place]] == []
+
+
+PURE = {n for n in MODULES if n.startswith(("models", "client.preflight"))} | DECISIONS
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
@@ -88,9 +96,9 @@ def test_dask_lives_in_one_place(name: str) -> None:
     assert {i.split(".")[0] for i in MODULES[name]} & {"distributed", "dask"} == set()
 
 
-# The client has a place of its own, and the profile travels as one file. What stands in for a compiler is a
-# process in its place: bytes, streams and exit status go through it unchanged.
-STARTERS = {"system.process", "client.common.processes", "client.profile", "toolchains.object_cache"}
+# The client has two places of its own: what it does, and what it only asks, with a limit of time. What stands
+# in for a compiler is a process in its place: bytes, streams and exit status go through it unchanged.
+STARTERS = {"system.process", "client.common.processes", "client.probe.programs", "toolchains.object_cache"}
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n not in STARTERS])

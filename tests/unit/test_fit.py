@@ -260,7 +260,7 @@ def test_what_is_no_profile(text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_profile(text, file="p.json")
     assert message in str(caught.value)
-    assert "profile.py" in str(caught.value.hint)
+    assert "probe.pyz" in str(caught.value.hint)
 
 
 def test_what_a_newer_script_adds_is_ignored() -> None:

@@ -17,7 +17,7 @@ from wheelferry.cache.download import _local_path
 from wheelferry.cache.source import Source, export, longest_path, unfit_for_windows
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import default_jobs
-from wheelferry.client.profile import memory
+from wheelferry.client.probe.machine import memory
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.system import files, interpreters
 from wheelferry.system.files import contained, remove_tree, rename

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+import wheelferry
 from machines import FOLDER, GTX_1080, H100, RUNTIME, Bundle, interpreter, machine, nvidia, target, windows
-from wheelferry.client import preflight, profile
 from wheelferry.client.common.bundle import Target, open_bundle
-from wheelferry.client.preflight import Finding, Needs, Request, choose, examine, image_for, needs, problems
+from wheelferry.client.common.sizes import human_size
+from wheelferry.client.preflight.examine import choose, examine, needs
+from wheelferry.client.preflight.findings import Finding, Needs, Request, problems
+from wheelferry.client.preflight.gpu import image_for, needed_driver
+from wheelferry.client.preflight.pythons import choose_python, usable_pythons
+from wheelferry.client.probe.programs import run_program
+from wheelferry.client.probe.pythons import find_pythons
 
 PREFIX = "/home/ann/d2"
 LINUX = "manylinux_2_28_x86_64"
@@ -111,18 +117,18 @@ def test_no_python_that_would_do(pythons: list[dict[str, Any]], reason: str) -> 
 def test_the_carried_python_comes_first_and_can_be_declined() -> None:
     carried = target("3.11", runtime=RUNTIME)
     seen = machine()
-    assert preflight.choose_python(seen, carried, REQUEST) is None
+    assert choose_python(seen, carried, REQUEST) is None
     assert "3.11.15 comes with the bundle" in look(seen, carried)[1].message
     declined = Request(prefix=PREFIX, use_runtime=False)
-    assert preflight.choose_python(seen, carried, declined)["path"] == "/usr/bin/python3.11"
+    assert choose_python(seen, carried, declined)["path"] == "/usr/bin/python3.11"
     named = Request(prefix=PREFIX, python="/usr/bin/python3.11")
-    assert preflight.choose_python(seen, carried, named)["path"] == "/usr/bin/python3.11"
+    assert choose_python(seen, carried, named)["path"] == "/usr/bin/python3.11"
     assert not problems(look(machine(pythons=[]), carried))
 
 
 def test_a_carried_python_needs_the_usual_loader() -> None:
     carried = target("3.11", runtime=RUNTIME)
-    assert preflight.choose_python(machine(loader=False), carried, REQUEST)["version"] == "3.11.7"
+    assert choose_python(machine(loader=False), carried, REQUEST)["version"] == "3.11.7"
     problem = only_problem(look(machine(loader=False, pythons=[]), carried))
     assert "loader" in problem.message
 
@@ -141,7 +147,7 @@ def test_the_best_python_is_taken() -> None:
     base, env = CONDA, {**CONDA, "path": "/opt/conda/envs/a/bin/python", "conda_base": False}
     virtual = interpreter("3.11.9", path="/home/ann/.venv/bin/python", virtual=True)
     old, new = interpreter("3.11.2"), interpreter("3.11.10", path="/usr/local/bin/python3.11")
-    found = preflight.usable_pythons(machine(pythons=[base, env, virtual, old, new]), "3.11")
+    found = usable_pythons(machine(pythons=[base, env, virtual, old, new]), "3.11")
     assert found == [new, old, virtual, env, base]
 
 
@@ -180,7 +186,7 @@ def test_the_level_of_the_processor(level: int | None, expected: str) -> None:
     ],
 )
 def test_the_driver_that_a_cuda_needs(cuda: tuple[int, int], system: str, driver: str) -> None:
-    assert preflight.needed_driver(cuda, system) == driver
+    assert needed_driver(cuda, system) == driver
 
 
 @pytest.mark.parametrize(
@@ -433,20 +439,22 @@ def test_needs_of_a_packed_bundle(bundle: Path) -> None:
     assert chosen is opened.targets[0]
     assert levels(findings[chosen.name], "space") == ["ok"]
     python = next(
-        (p["path"] for p in profile.find_pythons(profile.run_program, {}) if p["version"].startswith("3.7.")),
+        (p["path"] for p in find_pythons(run_program, {}) if p["version"].startswith("3.7.")),
         None,
     )
     if python is None:
         pytest.skip("no Python 3.7 on this machine")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from wheelferry.client import preflight, profile\n"
         "from wheelferry.client.common import bundle\n"
-        "seen = profile.collect([sys.argv[2]], run=lambda arguments, seconds: (None, ''))\n"
-        "request = preflight.Request(prefix=sys.argv[2])\n"
-        "print(preflight.choose(seen, bundle.open_bundle(sys.argv[2]), request)[0])\n"
+        "from wheelferry.client.preflight.examine import choose\n"
+        "from wheelferry.client.preflight.findings import Request\n"
+        "from wheelferry.client.probe.profile import collect\n"
+        "seen = collect([sys.argv[2]], run=lambda arguments, seconds: (None, ''))\n"
+        "request = Request(prefix=sys.argv[2])\n"
+        "print(choose(seen, bundle.open_bundle(sys.argv[2]), request)[0])\n"
     )
-    source = Path(preflight.__file__).parents[2]
+    source = Path(wheelferry.__file__).parents[1]
     done = subprocess.run(
         [python, "-W", "error", "-c", program, source, bundle], capture_output=True, text=True, check=False
     )
@@ -518,4 +526,4 @@ def test_a_wanted_target_is_the_only_one_looked_at() -> None:
     [(999, "999 B"), (1_500, "1.5 kB"), (2_700_000_000, "2.7 GB"), (64_000_000, "64.0 MB")],
 )
 def test_sizes_for_people(size: int, text: str) -> None:
-    assert preflight.human_size(size) == text
+    assert human_size(size) == text

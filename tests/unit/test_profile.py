@@ -1,22 +1,30 @@
 """The profile of a machine: what real tools print, and folders that are really tried."""
 
-import ast
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wheelferry.client import profile
-from wheelferry.client.preflight import PROFILE_FORMAT
+from wheelferry.bundle.zipapp import probe_program
+from wheelferry.client.preflight.examine import PROFILE_FORMAT
+from wheelferry.client.probe import environment, machine, nvidia, pythons
+from wheelferry.client.probe.environment import NEUTRALISED, configuration_files, hostile_variables, redacted
+from wheelferry.client.probe.folders import look_at_folder, mounted_at
+from wheelferry.client.probe.machine import find_vc_runtime, parse_cpuinfo
+from wheelferry.client.probe.main import main
+from wheelferry.client.probe.nvidia import find_nvidia, find_nvidia_smi, parse_driver
+from wheelferry.client.probe.profile import collect, summary, to_text
+from wheelferry.client.probe.programs import run_program
+from wheelferry.client.probe.pythons import ask_python, candidate_pythons, find_pythons, parse_launcher
 from wheelferry.matrix.fit import parse_profile
-
-SOURCE = Path(profile.__file__)
 
 # As the drivers write it. The open kernel module has its own wording, some versions have two parts only.
 PROPRIETARY = """\
@@ -67,12 +75,12 @@ def answering(answers: Answers) -> Callable[[list[str], float], tuple[int | None
     ],
 )
 def test_the_driver_of_the_kernel(text: str, found: tuple[str | None, str | None]) -> None:
-    assert profile.parse_driver(text) == found
+    assert parse_driver(text) == found
 
 
 def test_devices_with_their_compute_capability() -> None:
     output = "NVIDIA H200, 9.0, 143771, 580.65.06\nNVIDIA GeForce RTX 3090, 8.6, 24576, 580.65.06\n"
-    found = profile.find_nvidia(answering({"compute_cap": (0, output)}), SMI, OPEN, 2)
+    found = find_nvidia(answering({"compute_cap": (0, output)}), SMI, OPEN, 2)
     assert found["driver"] == "565.57.01"
     assert found["module"] == "open"
     assert [(d["name"], d["capability"]) for d in found["devices"]] == [
@@ -93,7 +101,7 @@ def test_an_old_nvidia_smi_is_helped_out_by_the_driver_library() -> None:
         "memory.total": (0, "Tesla T4, 15109, 470.182.03\n"),
         "ctypes": (0, "a warning\n" + json.dumps(library) + "\n"),
     }
-    found = profile.find_nvidia(answering(answers), SMI, PROPRIETARY, 1)
+    found = find_nvidia(answering(answers), SMI, PROPRIETARY, 1)
     assert found["cuda"] == "11.4"
     assert found["devices"] == library["devices"]
 
@@ -104,7 +112,7 @@ def test_without_the_library_the_capability_stays_unknown() -> None:
         "memory.total": (0, "Tesla T4, [N/A], 470.182.03\n"),
         "ctypes": (1, "Traceback ...\nOSError: libcuda.so.1: cannot open shared object file\n"),
     }
-    found = profile.find_nvidia(answering(answers), SMI, "", 1)
+    found = find_nvidia(answering(answers), SMI, "", 1)
     assert found["driver"] == "470.182.03"
     assert found["devices"] == [{"name": "Tesla T4", "capability": None, "memory": None}]
 
@@ -122,16 +130,16 @@ def test_without_the_library_the_capability_stays_unknown() -> None:
 def test_what_is_wrong_is_said(
     version: str, answer: tuple[int | None, str], driver: str | None, error: str
 ) -> None:
-    found = profile.find_nvidia(answering({"nvidia-smi": answer}), SMI, version, 1)
+    found = find_nvidia(answering({"nvidia-smi": answer}), SMI, version, 1)
     assert found["driver"] == driver
     assert found["devices"] == []
     assert error in found["error"]
 
 
 def test_a_card_without_a_driver_is_not_no_card() -> None:
-    assert profile.find_nvidia(answering({}), None, "", 0) is None
-    assert profile.find_nvidia(answering({}), SMI, "", 0) is None
-    found = profile.find_nvidia(answering({}), None, "", 1)
+    assert find_nvidia(answering({}), None, "", 0) is None
+    assert find_nvidia(answering({}), SMI, "", 0) is None
+    found = find_nvidia(answering({}), None, "", 1)
     assert (found["driver"], found["error"]) == (None, "no nvidia-smi")
 
 
@@ -153,12 +161,12 @@ V3 = V2 + " avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
 )
 def test_the_level_of_the_processor(flags: str, level: int) -> None:
     text = f"processor\t: 0\nmodel name\t: Some  CPU @ 2.00GHz\nflags\t\t: {flags}\nbugs\t\t: spectre_v1\n"
-    assert profile.parse_cpuinfo(text) == ("Some  CPU @ 2.00GHz", level)
+    assert parse_cpuinfo(text) == ("Some  CPU @ 2.00GHz", level)
 
 
 def test_other_architectures_have_no_level() -> None:
     text = "processor\t: 0\nFeatures\t: fp asimd\n\nModel\t\t: Raspberry Pi 5\n"
-    assert profile.parse_cpuinfo(text) == ("Raspberry Pi 5", None)
+    assert parse_cpuinfo(text) == ("Raspberry Pi 5", None)
 
 
 MOUNTS = r"""
@@ -184,7 +192,7 @@ overlay /data overlay ro 0 0
     ],
 )
 def test_the_mount_that_a_path_lies_in(path: str, kind: str, options: list[str]) -> None:
-    assert profile.mounted_at(path, MOUNTS) == (kind, options)
+    assert mounted_at(path, MOUNTS) == (kind, options)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +213,8 @@ def test_the_mount_that_a_path_lies_in(path: str, kind: str, options: list[str])
     ],
 )  # fmt: skip
 def test_secrets_stay_on_the_machine(name: str, value: str, shown: str) -> None:
-    assert profile.redacted(name, value) == shown
-    assert "geheim" not in json.dumps(profile.hostile_variables({name: value}))
+    assert redacted(name, value) == shown
+    assert "geheim" not in json.dumps(hostile_variables({name: value}))
 
 
 def test_variables_that_may_disturb() -> None:
@@ -217,9 +225,9 @@ def test_variables_that_may_disturb() -> None:
         "LD_LIBRARY_PATH": "/opt/lib",
         "PYTHONPATH": "",
         "PIP_INDEX_URL": "https://mirror.example",
-        profile.NEUTRALISED: "PYTHONHOME=/opt/python\nLD_PRELOAD=x.so=y\n\nnonsense",
+        NEUTRALISED: "PYTHONHOME=/opt/python\nLD_PRELOAD=x.so=y\n\nnonsense",
     }
-    found = {v["name"]: (v["value"], v["unset_before"]) for v in profile.hostile_variables(environ)}
+    found = {v["name"]: (v["value"], v["unset_before"]) for v in hostile_variables(environ)}
     assert found == {
         "LD_LIBRARY_PATH": ("/opt/lib", False),
         "LD_PRELOAD": ("x.so=y", True),
@@ -235,10 +243,10 @@ def test_configuration_that_exists_and_no_other(tmp_path: Path) -> None:
     named = tmp_path / "my.conf"
     named.touch()
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path), "PIP_CONFIG_FILE": str(named)}
-    found = [path for path in profile.configuration_files(environ) if path.startswith(str(tmp_path))]
+    found = [path for path in configuration_files(environ) if path.startswith(str(tmp_path))]
     assert found == [str(own), str(named)]
     environ["PIP_CONFIG_FILE"] = os.devnull
-    assert os.devnull not in profile.configuration_files(environ)
+    assert os.devnull not in configuration_files(environ)
 
 
 def program(path: Path) -> Path:
@@ -264,7 +272,7 @@ def test_pythons_are_looked_for_in_the_usual_places(tmp_path: Path) -> None:
     (tmp_path / "tools" / "python3").symlink_to("python3.12")
     (tmp_path / "tools" / "python").symlink_to(tmp_path / "tools" / "python3.12")
     path = f"{tmp_path / 'tools'}{os.pathsep}relative{os.pathsep}{tmp_path / 'absent'}"
-    found = profile.candidate_pythons(answering({}), {"HOME": str(home), "PATH": path})
+    found = candidate_pythons(answering({}), {"HOME": str(home), "PATH": path})
     assert {Path(one) for one in found if one.startswith(str(tmp_path))} == expected
 
 
@@ -277,7 +285,7 @@ PY_LAUNCHER = r"""
 
 
 def test_what_the_launcher_of_windows_lists() -> None:
-    assert profile.parse_launcher(PY_LAUNCHER) == [
+    assert parse_launcher(PY_LAUNCHER) == [
         r"C:\Users\Ann Müller\AppData\Local\Programs\Python\Python313\python.exe",
         r"C:\Python38\python.exe",
         r"C:\Program Files\Python37\python.exe",
@@ -287,7 +295,8 @@ def test_what_the_launcher_of_windows_lists() -> None:
 
 def test_the_usual_places_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folders that are looked into; what only Windows itself can answer is not asked here."""
-    monkeypatch.setattr(profile, "WINDOWS", True)
+    for module in (environment, machine, nvidia, pythons):
+        monkeypatch.setattr(module, "WINDOWS", True)
     folders = ("SystemRoot", "ProgramFiles", "ProgramData", "LOCALAPPDATA", "APPDATA", "USERPROFILE")
     environ = {name: str(tmp_path / name) for name in folders}
     environ["SystemDrive"] = str(tmp_path / "disk")
@@ -300,17 +309,17 @@ def test_the_usual_places_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyP
         program(tmp_path / "LOCALAPPDATA" / "Programs" / "Python" / "Python312" / "python.exe"),
         program(tmp_path / "USERPROFILE" / "miniconda3" / "python.exe"),
     ]
-    assert sorted(profile.candidate_pythons(answering({}), environ)) == sorted(map(str, expected))
+    assert sorted(candidate_pythons(answering({}), environ)) == sorted(map(str, expected))
     answers = answering({"py -0p": (0, " -V:3.13 *        C:\\Python313\\python.exe\n")})
-    found = profile.candidate_pythons(answers, environ)
+    found = candidate_pythons(answers, environ)
     assert any(one.endswith("C:\\Python313\\python.exe") for one in found)
 
     smi = program(tmp_path / "SystemRoot" / "System32" / "nvidia-smi.exe")
-    assert profile._nvidia_smi(environ) == str(smi)
+    assert find_nvidia_smi(environ) == str(smi)
     program(smi.with_name("msvcp140.dll"))
-    assert profile._vc_runtime(environ) == ["msvcp140.dll"]
+    assert find_vc_runtime(environ) == ["msvcp140.dll"]
     pip = program(tmp_path / "APPDATA" / "pip" / "pip.ini")
-    assert profile.configuration_files(environ) == [str(pip)]
+    assert configuration_files(environ) == [str(pip)]
 
 
 @pytest.mark.parametrize(
@@ -324,11 +333,11 @@ def test_the_usual_places_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_is_no_python_is_left_out(status: int | None, output: str) -> None:
-    assert profile.ask_python("/usr/bin/python", answering({"python": (status, output)})) is None
+    assert ask_python("/usr/bin/python", answering({"python": (status, output)})) is None
 
 
 def test_this_python_says_what_it_is() -> None:
-    found = profile.ask_python(sys.executable, profile.run_program)
+    found = ask_python(sys.executable, run_program)
     assert found["version"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
     assert found["venv"]
     assert found["bits"] == 64
@@ -336,23 +345,23 @@ def test_this_python_says_what_it_is() -> None:
 
 
 def test_a_program_that_hangs_is_left_behind() -> None:
-    status, output = profile.run_program([sys.executable, "-c", "import time; time.sleep(60)"], 0.3)
+    status, output = run_program([sys.executable, "-c", "import time; time.sleep(60)"], 0.3)
     assert status is None
     assert "no answer" in output
 
 
 def test_a_program_that_is_not_there() -> None:
-    assert profile.run_program(["/nonexistent/program"], 1)[0] is None
+    assert run_program(["/nonexistent/program"], 1)[0] is None
 
 
 def test_programs_start_without_hostile_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nonexistent")
-    status, output = profile.run_program([sys.executable, "-c", "print('fine')"], 15)
+    status, output = run_program([sys.executable, "-c", "print('fine')"], 15)
     assert (status, output.strip()) == (0, "fine")
 
 
 def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
-    found = profile.look_at_folder(str(tmp_path / "not" / "there"), profile.run_program)
+    found = look_at_folder(str(tmp_path / "not" / "there"), run_program)
     assert found["existing"] == str(tmp_path)
     assert not found["exists"]
     assert found["writable"]
@@ -362,7 +371,7 @@ def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_folder_whose_programs_do_not_start(tmp_path: Path) -> None:
-    found = profile.look_at_folder(str(tmp_path), answering({"program": (None, "Permission denied")}))
+    found = look_at_folder(str(tmp_path), answering({"program": (None, "Permission denied")}))
     assert found["exists"]
     assert found["executable"] is False
     assert list(tmp_path.iterdir()) == []
@@ -378,52 +387,49 @@ def test_what_a_killed_probe_left_is_removed_by_the_next(tmp_path: Path) -> None
     for folder in (left, busy, tmp_path / ".wheelferry-probe-mine"):
         folder.mkdir()
         (folder / "program").touch()
-    assert profile.look_at_folder(str(tmp_path), profile.run_program)["writable"]
+    assert look_at_folder(str(tmp_path), run_program)["writable"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([busy.name, ".wheelferry-probe-mine"])
 
 
 def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    found = profile.look_at_folder(str(tmp_path / "file" / "sub"), profile.run_program)
+    found = look_at_folder(str(tmp_path / "file" / "sub"), run_program)
     assert found["existing"] == str(tmp_path / "file")
     assert (found["writable"], found["reason"]) == (False, "it is no folder")
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    found = profile.look_at_folder(str(tmp_path / "link" / "sub"), profile.run_program)
+    found = look_at_folder(str(tmp_path / "link" / "sub"), run_program)
     assert (found["writable"], found["free_bytes"]) == (False, None)
 
 
 def test_the_whole_is_json_and_what_bundle_reads() -> None:
-    seen = profile.collect(["/run/somewhere"], run=answering({}), environ={"PATH": ""})
+    seen = collect(["/run/somewhere"], run=answering({}), environ={"PATH": ""})
     assert seen["format"] == PROFILE_FORMAT
     assert re.fullmatch(r"2\.\d+", seen["glibc"] or "2.0")
-    parsed = parse_profile(profile.to_text(seen), file="profile.json")
+    parsed = parse_profile(to_text(seen), file="profile.json")
     assert parsed["machine"] == seen["machine"]
-    assert profile.summary(seen)
+    assert summary(seen)
 
 
 def test_named_pythons_come_first(tmp_path: Path) -> None:
     link = tmp_path / "my-python"
     link.symlink_to(sys.executable)
-    found = profile.find_pythons(profile.run_program, {"HOME": str(tmp_path), "PATH": ""}, [str(link)])
+    found = find_pythons(run_program, {"HOME": str(tmp_path), "PATH": ""}, [str(link)])
     assert found[0]["path"] == str(link)
 
 
 def test_it_can_be_carried_by_itself() -> None:
-    """One file of the standard library, that imports nothing of ours."""
-    imported: set[str] = set()
-    for node in ast.walk(ast.parse(SOURCE.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            imported.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").split(".")[0])
-    assert imported <= set(sys.stdlib_module_names)
+    """Nothing of the installer is in the one file, and nothing that it needs is missing."""
+    with zipfile.ZipFile(io.BytesIO(probe_program())) as archive:
+        names = archive.namelist()
+    packages = {name.split("/")[2] for name in names if name.count("/") == 3}
+    assert packages == {"common", "probe"}
 
 
 def _find(python: str) -> str | None:
-    candidates: list[dict[str, Any]] = profile.find_pythons(profile.run_program, os.environ)
+    candidates: list[dict[str, Any]] = find_pythons(run_program, os.environ)
     return next((one["path"] for one in candidates if one["version"].startswith(python + ".")), None)
 
 
@@ -432,9 +438,9 @@ def test_it_runs_as_a_script_of_its_own(python: str, tmp_path: Path) -> None:
     program = _find(python)
     if program is None:
         pytest.skip(f"no Python {python} on this machine")
-    script = tmp_path / "stick" / "profile.py"
+    script = tmp_path / "stick" / "probe.pyz"
     script.parent.mkdir()
-    script.write_bytes(SOURCE.read_bytes())
+    script.write_bytes(probe_program())
     done = subprocess.run(
         [program, "-W", "error", script, "--out", "profile.json", "--folder", "new folder"],
         cwd=script.parent,
@@ -445,11 +451,11 @@ def test_it_runs_as_a_script_of_its_own(python: str, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "CPU:" in done.stdout
-    assert sorted(path.name for path in script.parent.iterdir()) == ["profile.json", "profile.py"]
+    assert sorted(path.name for path in script.parent.iterdir()) == ["probe.pyz", "profile.json"]
     text = (script.parent / "profile.json").read_text("ascii")
     assert parse_profile(text, file="profile.json")["folders"][0]["path"].endswith("new folder")
 
 
 def test_a_profile_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert profile.main(["--out", str(tmp_path / "no" / "profile.json"), "--folder", str(tmp_path)]) == 3
+    assert main(["--out", str(tmp_path / "no" / "profile.json"), "--folder", str(tmp_path)]) == 3
     assert "cannot write" in capsys.readouterr().err

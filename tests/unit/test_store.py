@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from wheelferry.cache.store import Entry, Store
+from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import IntegrityError, MissingError
 from wheelferry.system.files import (
     contained,
     folder_aside,
-    human_size,
     require_space,
     tree_hash,
     write_atomic,

@@ -26,7 +26,8 @@ from wheelferry.binaries.pe import (
 )
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.client import preflight
+from wheelferry.client.preflight.findings import PROBLEM, Needs, Request
+from wheelferry.client.preflight.paths import examine_paths, windows_room
 from wheelferry.errors import InputError
 from wheelferry.models.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
 from wheelferry.models.problems import Code, Problem
@@ -673,9 +674,9 @@ def test_the_exact_limit_of_a_folder(packed: Callable[..., Path], tools: Tools, 
     assert [p.code.name for p in problems] == ([] if folder == 247 else ["PATH_LENGTH"])
 
 
-def windows_profile(length: int) -> tuple[dict[str, object], preflight.Request]:
+def windows_profile(length: int) -> tuple[dict[str, object], Request]:
     prefix = "C:\\" + "p" * (length - 3)
-    return {"system": "Windows", "long_paths": False}, preflight.Request(prefix=prefix)
+    return {"system": "Windows", "long_paths": False}, Request(prefix=prefix)
 
 
 @pytest.mark.parametrize("length", range(40, 70))
@@ -687,15 +688,15 @@ def test_the_client_says_the_same(packed: Callable[..., Path], tools: Tools, len
     (entry,) = parse_manifest((bundle / NAME).read_text("utf-8")).targets
     assert entry.footprint is not None
     profile, request = windows_profile(length)
-    needs = preflight.Needs(prefix_bytes=0, prefix_files=0, longest_path=entry.footprint.longest_path)
-    findings = list(preflight._paths(profile, replace(request, needs=needs)))
+    needs = Needs(prefix_bytes=0, prefix_files=0, longest_path=entry.footprint.longest_path)
+    findings = list(examine_paths(profile, replace(request, needs=needs)))
     problems = verify_static(bundle, tools, prefix_length=length)[1]
-    assert bool(problems) is any(finding.level == preflight.PROBLEM for finding in findings)
+    assert bool(problems) is any(finding.level == PROBLEM for finding in findings)
     assert bool(problems) is (length > PREFIX + 4)
 
 
 def test_a_carried_python_has_paths_too() -> None:
-    room = preflight.windows_room(60)
+    room = windows_room(60)
     runtime = Runtime(
         path="runtime/python.zip",
         program="python.exe",

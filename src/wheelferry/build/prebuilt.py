@@ -10,7 +10,7 @@ from wheelferry.binaries import pe
 from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.environment import find_torch
 from wheelferry.cache.tools import Tools
-from wheelferry.client.preflight import image_for
+from wheelferry.client.preflight.gpu import image_for
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of

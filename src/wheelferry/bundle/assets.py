@@ -9,12 +9,12 @@ from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
+from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.manifest import Asset
 from wheelferry.models.plan import Plan
 from wheelferry.models.recipe import Recipe
-from wheelferry.system.files import human_size
 
 FAT32_LIMIT = (1 << 32) - 1  # bytes: the size of the largest file that FAT32 can hold
 

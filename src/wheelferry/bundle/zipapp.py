@@ -1,25 +1,18 @@
 """What travels to run on clients, the installer and what applies and joins; one version, the same bytes."""
 
+import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 PYZ = "install.pyz"
 SCRIPTS = ("install.sh", "install.cmd")
 _PACKAGE = Path(__file__).parents[1]
 _CLIENT = _PACKAGE / "client"
-# What apply.pyz and join.pyz are made of: little, because it lies on every medium.
-_CARRYING = (
-    *("transfer/carried", "transfer/carrying", "transfer/delta", "transfer/volumes", "installer/prefix"),
-    *(
-        "common/bundle",
-        "common/command",
-        "common/console",
-        "common/documents",
-        "common/errors",
-        "common/paths",
-    ),
-)
+# The packages of the client that each program needs; apply.pyz and join.pyz lie on every medium.
+_INSTALLER = ("common", "probe", "preflight", "smoke", "transfer", "installer")
+_CARRYING = ("common", "transfer")
+_PROBE = ("common", "probe")
 _MAIN = "from wheelferry.client.installer.main import main\n\nraise SystemExit(main())\n"
 
 
@@ -36,7 +29,7 @@ def write_carrying(folder: Path, verb: str, document: str, remedy: str) -> tuple
     `document` is the file beside it that has their hashes, `remedy` what to do when one of them is damaged.
     """
     main = f"from wheelferry.client.transfer.carrying import main\n\nraise SystemExit(main({verb!r}))\n"
-    write_pyz(folder / f"{verb}.pyz", main, _CARRYING)
+    (folder / f"{verb}.pyz").write_bytes(_application(main, _CARRYING))
     names = [f"{verb}.pyz"]
     for ending in ("sh", "cmd"):
         text = (_CLIENT / "transfer" / f"carrying.{ending}").read_text("utf-8")
@@ -54,18 +47,29 @@ def _write_script(path: Path, text: str) -> None:
         path.chmod(0o755)
 
 
-def write_pyz(path: Path, main: str = _MAIN, modules: Iterable[str] | None = None) -> None:
-    """Write the client, or only `modules` of it, as a zip application that runs `main`.
+def write_pyz(path: Path) -> None:
+    """Write the installer as a zip application."""
+    path.write_bytes(_application(_MAIN, _INSTALLER))
+
+
+def probe_program() -> bytes:
+    """The zip application that writes a machine's profile; any Python from 3.7 on runs it."""
+    return _application("from wheelferry.client.probe.main import main\n\nraise SystemExit(main())\n", _PROBE)
+
+
+def _application(main: str, packages: Sequence[str]) -> bytes:
+    """A zip application that runs `main` with these packages of the client.
 
     Stored, not compressed, so that every zlib gives these bytes.
     """
-    every = [source.relative_to(_CLIENT).with_suffix("").as_posix() for source in _CLIENT.rglob("*.py")]
-    packages = [name for name in every if name.endswith("__init__")]
-    sources = {"__main__.py": main, "wheelferry/__init__.py": (_PACKAGE / "__init__.py").read_text("utf-8")}
-    for name in sorted({*packages, *(every if modules is None else modules)}):
-        sources[f"wheelferry/client/{name}.py"] = (_CLIENT / f"{name}.py").read_text("utf-8")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    sources = {"__main__.py": main}
+    inits = [_PACKAGE / "__init__.py", _CLIENT / "__init__.py"]
+    for source in inits + [path for name in packages for path in sorted((_CLIENT / name).glob("*.py"))]:
+        sources[source.relative_to(_PACKAGE.parent).as_posix()] = source.read_text("utf-8")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
         for name, text in sources.items():
             entry = zipfile.ZipInfo(name)
             entry.create_system = 3  # Unix, whoever makes it: the same bytes on Windows
             archive.writestr(entry, text)
+    return data.getvalue()

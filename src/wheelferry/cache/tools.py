@@ -7,7 +7,7 @@ from pathlib import Path
 from wheelferry.cache.pip_config import IndexSettings, read_pip_configuration
 from wheelferry.cache.store import Store, default_root
 from wheelferry.cache.uv import Uv, find_uv
-from wheelferry.client.profile import memory
+from wheelferry.client.probe.machine import memory
 from wheelferry.progress import Progress
 from wheelferry.system.files import require_space
 from wheelferry.system.process import CommandRunner

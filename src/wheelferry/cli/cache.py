@@ -19,7 +19,7 @@ def info(json: Json = False) -> None:
     """Show where the cache is and what it holds."""
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.system.files import human_size
+    from wheelferry.client.common.sizes import human_size
 
     usage = Store(default_root()).usage()
     if json:
@@ -62,7 +62,7 @@ def prune(
     """Remove cached files that no bundle on the same disk shares, and leftovers of interrupted runs."""
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.system.files import human_size
+    from wheelferry.client.common.sizes import human_size
 
     freed = Store(default_root()).prune(older_than=days * 86400)
     if json:

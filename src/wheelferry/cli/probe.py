@@ -15,7 +15,9 @@ def probe(
     script: Annotated[
         Path | None,
         typer.Option(
-            "--script", metavar="FILE", help="Write the probe itself there, to carry it to the client."
+            "--script",
+            metavar="FILE",
+            help="Write the probe itself there, as probe.pyz, to carry it to the client.",
         ),
     ] = None,
     folder: Annotated[
@@ -43,24 +45,26 @@ def probe(
     and --runtime, write a folder whose install.sh --probe FILE does it where there is none, as that of a
     bundle does.
     """
+    from wheelferry.bundle.zipapp import probe_program
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.cli.session import write_text
-    from wheelferry.client import profile
+    from wheelferry.cli.session import write_file, write_text
+    from wheelferry.client.probe.folders import usual_folders
+    from wheelferry.client.probe.profile import collect, summary, to_text
 
     if kit is not None:
         _write_kit(kit, runtime or [])
     if script is not None:
-        write_text(script, Path(profile.__file__).read_text("utf-8"))
+        write_file(script, probe_program())
         print_line(f"{script}: on the client, python3 {script.name} --out profile.json")
     if (script is not None or kit is not None) and out is None and not json:
         return
-    seen = profile.collect([str(path) for path in folder or profile.usual_folders()])
+    seen = collect([str(path) for path in folder or usual_folders()])
     if out is not None:
-        write_text(out, profile.to_text(seen))
+        write_text(out, to_text(seen))
     if json:
         print_json(seen)
     else:
-        print_line(profile.summary(seen))
+        print_line(summary(seen))
 
 
 def _write_kit(folder: Path, runtimes: list[str]) -> None:

@@ -201,16 +201,21 @@ def read_profile(path: Path) -> Profile:
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}",
-            hint="write it on the client with profile.py (wheelferry probe --script profile.py)",
+            hint="write it on the client with probe.pyz (wheelferry probe --script probe.pyz)",
         ) from None
     return parse_profile(text, file=str(path))
 
 
 def write_text(path: Path, text: str) -> None:
+    """As `write_file`, in UTF-8."""
+    write_file(path, text.encode("utf-8"))
+
+
+def write_file(path: Path, data: bytes) -> None:
     """Write a file that the user named; raises InputError when there cannot be one."""
     try:
-        path.write_text(text, "utf-8", newline="\n")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        path.write_bytes(data)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise InputError(
             f"cannot write {path}: {error.strerror}", hint="name a file in a folder that exists"
         ) from None

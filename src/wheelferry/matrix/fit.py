@@ -11,18 +11,11 @@ from typing import Annotated, Any
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from wheelferry.client.preflight import (
-    PROFILE_FORMAT,
-    Request,
-    driver_obstacle,
-    examine,
-    image_for,
-    needs,
-    numbers,
-    platform_obstacle,
-    problems,
-    usable_pythons,
-)
+from wheelferry.client.preflight.examine import PROFILE_FORMAT, examine, needs
+from wheelferry.client.preflight.findings import Request, problems
+from wheelferry.client.preflight.gpu import driver_obstacle, image_for
+from wheelferry.client.preflight.pythons import usable_pythons
+from wheelferry.client.preflight.systems import numbers, platform_obstacle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import PYTHONS
 from wheelferry.models.cuda import (
@@ -148,8 +141,8 @@ class TargetOptions:
 
 
 def parse_profile(text: str, *, file: str) -> Profile:
-    """Read what ``wheelferry probe`` or profile.py wrote; raises InputError that names every problem."""
-    again = "write it on the client with profile.py (wheelferry probe --script profile.py)"
+    """Read what ``wheelferry probe`` or probe.pyz wrote; raises InputError that names every problem."""
+    again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -160,7 +153,7 @@ def parse_profile(text: str, *, file: str) -> Profile:
     if made_for != PROFILE_FORMAT:
         raise InputError(
             f"{file} has format {made_for}, this wheelferry reads {PROFILE_FORMAT}",
-            hint="write it with this wheelferry's own script (wheelferry probe --script profile.py)",
+            hint="write it with this wheelferry's own script (wheelferry probe --script probe.pyz)",
         )
     try:
         return TypeAdapter(_Profile).validate_python(document, strict=True).model_dump()

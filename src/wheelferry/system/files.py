@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
+from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.system.process import is_running
 
@@ -201,12 +202,3 @@ def same_file_system(one: Path, other: Path) -> bool:
             existing = existing.parent
         devices.append(existing.stat().st_dev)
     return devices[0] == devices[1]
-
-
-def human_size(size: float) -> str:
-    """``2.7 GB``: decimal units, as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

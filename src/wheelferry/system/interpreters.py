@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.client.profile import windows_candidates
+from wheelferry.client.probe.pythons import windows_candidates
 from wheelferry.errors import MissingError
 from wheelferry.models.targets import Target
 from wheelferry.system.process import CommandRunner

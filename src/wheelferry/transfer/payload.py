@@ -5,8 +5,8 @@ from pathlib import Path
 
 from wheelferry.bundle.reader import open_untouched
 from wheelferry.bundle.zipapp import write_carrying
+from wheelferry.client.common.files import list_files
 from wheelferry.client.common.paths import find_faults
-from wheelferry.client.installer.prefix import list_files
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest
 from wheelferry.system.files import sha256_file

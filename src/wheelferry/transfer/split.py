@@ -10,11 +10,12 @@ from typing import IO, Any
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.documents import seal
 from wheelferry.client.common.errors import Stop
+from wheelferry.client.common.sizes import human_size
 from wheelferry.client.transfer.carried import Unreadable, pieces
 from wheelferry.client.transfer.volumes import FORMAT, NAME, open_index
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
-from wheelferry.system.files import folder_aside, human_size, require_space
+from wheelferry.system.files import folder_aside, require_space
 from wheelferry.transfer.payload import (
     Payload,
     open_payload,

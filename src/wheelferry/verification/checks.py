@@ -11,7 +11,7 @@ from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
+from wheelferry.client.preflight.paths import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry

@@ -3,8 +3,8 @@
 import base64
 from pathlib import Path
 
+from wheelferry.client.common.sizes import human_size
 from wheelferry.models.report import Report
-from wheelferry.system.files import human_size
 from wheelferry.system.html import render_html
 
 _LARGEST_PICTURE = 4_000_000

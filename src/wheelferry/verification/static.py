@@ -14,7 +14,7 @@ from wheelferry.bundle.reader import REPORT_FILES, _own_files, parse_bytes, read
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.errors import Damaged, NotPossibleHere
 from wheelferry.client.common.signature import Signers, check_signature, read_signature
-from wheelferry.client.preflight import usual_windows_prefix
+from wheelferry.client.preflight.paths import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel, parse_pylock, parse_requirements

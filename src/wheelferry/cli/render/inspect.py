@@ -9,12 +9,12 @@ import typer
 
 from wheelferry.cache.pip_config import public_url
 from wheelferry.cli.console import print_json, print_line, print_table
+from wheelferry.client.common.sizes import human_size
 from wheelferry.inspection.audit import Audit, Finding, Subject
 from wheelferry.inspection.inspect import Evidence, InspectedTarget, Inspection, Origin, Package
 from wheelferry.inspection.osv import Database
 from wheelferry.inspection.vulnerabilities import Severity
 from wheelferry.models.manifest import TargetEntry
-from wheelferry.system.files import human_size
 
 
 def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, as_json: bool) -> None:

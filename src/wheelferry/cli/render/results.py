@@ -13,13 +13,14 @@ from wheelferry.catalog import load_recipe, shipped_names
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.cli.session import plan_document
 from wheelferry.client.common.signature import CHECK_COMMAND
+from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import IntegrityError
 from wheelferry.models.lock import Lock, pylock_text, requirements_text
 from wheelferry.models.manifest import SIGNATURE
 from wheelferry.models.plan import Plan
 from wheelferry.models.problems import Code
 from wheelferry.models.report import OWN_MACHINE, Report
-from wheelferry.system.files import human_size, write_atomic
+from wheelferry.system.files import write_atomic
 from wheelferry.transfer.differences import Change, Difference
 from wheelferry.verification.checks import LongestPath
 

@@ -11,9 +11,10 @@ import threading
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
-from wheelferry.client.profile import HOSTILE_PREFIXES
 
 TAIL_LINES = 25
+# What may turn a Python or an installer away from what it was told.
+HOSTILE_PREFIXES = ("PYTHON", "PIP_", "UV_", "LD_", "DYLD_", "CONDA", "_CONDA", "VIRTUAL_ENV")
 _DISK_FULL = ("No space left on device", "os error 28", "os error 112", "Errno 28", "Disk quota exceeded")
 
 

@@ -11,9 +11,9 @@ import shutil
 from wheelferry.client.common.archives import unpack_archive
 from wheelferry.client.common.bundle import CHUNK
 from wheelferry.client.common.errors import Damaged, InstallFailed
+from wheelferry.client.common.files import replace
 from wheelferry.client.installer import hook
 from wheelferry.client.installer.distributions import sha256_of
-from wheelferry.client.installer.prefix import replace
 
 MODULE = "wheelferry_assets"  # what the hook is called in the environment
 

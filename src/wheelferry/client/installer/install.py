@@ -13,14 +13,15 @@ import threading
 
 from wheelferry.client.common.bundle import find_damage
 from wheelferry.client.common.errors import Damaged, NotPossibleHere, SmokeFailed
+from wheelferry.client.common.files import is_writable, remove_tree, replace
 from wheelferry.client.common.processes import clean_environment, must_run, run
+from wheelferry.client.common.sizes import human_size
 from wheelferry.client.installer import prefix as places
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
 from wheelferry.client.installer.launchers import write_launchers
 from wheelferry.client.installer.packages import UV, check_installed, find_installer, install_packages
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
-from wheelferry.client.preflight import human_size
 from wheelferry.client.smoke.suite import prove
 
 RECEIPT_FORMAT = 1
@@ -234,7 +235,7 @@ def list_packages(wish, site):
 
 def copy_suite(bundle, folder):
     """Copy the smoke suite: the files that the manifest names and that were hashed, and no others."""
-    places.remove_tree(folder)
+    remove_tree(folder)
     for name in bundle.files:
         if name.startswith("smoke/"):
             destination = os.path.join(folder, *name.split("/")[1:])
@@ -287,7 +288,7 @@ def _hand_over(wish, prefix, environment):
                 "%s is not what was packed" % wish.bundle.path(places.INSTALLER),
                 hint="copy the bundle again from where it was made",
             )
-        places.replace(aside, prefix.join(places.INSTALLER))
+        replace(aside, prefix.join(places.INSTALLER))
     write_launchers(prefix)
     current = prefix.current()
     if current is None or current.number != environment.number:
@@ -321,7 +322,7 @@ def verify_installed(prefix, levels, console):
     environment = prefix.current()
     if environment is None:
         raise NotPossibleHere("nothing is installed in %s" % prefix.root)
-    if places.is_writable(environment.folder):
+    if is_writable(environment.folder):
         with prefix.at_work(console) as lock:
             work = Work(prefix, lock, console)
             return environment, prove(environment.python, environment.folder, levels, work)

@@ -8,6 +8,7 @@ import json
 import os
 
 from wheelferry.client.common.errors import BadInput, NotPossibleHere
+from wheelferry.client.common.files import is_writable, read_json, write_atomic, write_json
 from wheelferry.client.common.processes import run
 from wheelferry.client.installer import prefix as places
 from wheelferry.client.installer.distributions import distributions
@@ -87,7 +88,7 @@ def check_existing(existing, target):
             "%s belongs to the system, which marks it as externally managed" % existing.folder,
             hint="install into a folder of its own with --prefix, or make a virtual environment",
         )
-    if not places.is_writable(existing.site):
+    if not is_writable(existing.site):
         raise NotPossibleHere(
             "%s cannot be written" % existing.site, hint="install into a folder of your own with --prefix"
         )
@@ -111,7 +112,7 @@ def install_into(wish, existing, console):
         work.finish()
         assets = put_assets(wish, work, existing.folder)
         copy_suite(wish.bundle, os.path.join(folder, "smoke"))
-        earlier = places.read_json(os.path.join(folder, places.RECEIPT)) or {}
+        earlier = read_json(os.path.join(folder, places.RECEIPT)) or {}
         own = _own(packages, before, earlier)
         _write_listing(existing, own, assets)
         conflicts = _conflicts(installer, existing, work)
@@ -126,7 +127,7 @@ def install_into(wish, existing, console):
         replaced = {name: before[name] for name in own if name in before}
         receipt["replaced"] = earlier.get("replaced", replaced)
         receipt["conflicts"] = conflicts
-        places.write_json(os.path.join(folder, places.RECEIPT), receipt)
+        write_json(os.path.join(folder, places.RECEIPT), receipt)
         return receipt
 
 
@@ -151,7 +152,7 @@ def _write_listing(existing, own, assets):
     if os.path.isfile(listing):
         with open(listing, "rb") as stream:
             names.update(os.fsdecode(stream.read()).split("\n")[:-1])
-    places.write_atomic(listing, "".join("%s\n" % name for name in sorted(names)))
+    write_atomic(listing, "".join("%s\n" % name for name in sorted(names)))
 
 
 def _conflicts(installer, existing, work):

@@ -3,7 +3,8 @@
 import os
 import shlex
 
-from wheelferry.client.installer.prefix import UNINSTALLED, write_atomic
+from wheelferry.client.common.files import write_atomic
+from wheelferry.client.installer.prefix import UNINSTALLED
 
 # Variables that make a Python load what is not its own. Whoever needs one of them sets WHEELFERRY_KEEP_ENV.
 _UNSET = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")

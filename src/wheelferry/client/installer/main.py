@@ -5,8 +5,6 @@ import shutil
 import sys
 from dataclasses import replace
 
-from wheelferry.client import preflight
-from wheelferry.client import profile as profiles
 from wheelferry.client.common.bundle import NAME, open_bundle
 from wheelferry.client.common.command import prepare_streams, run_command
 from wheelferry.client.common.console import Console
@@ -18,6 +16,12 @@ from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.packages import UV
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
 from wheelferry.client.installer.uninstall import finished_by_launcher, uninstall, uninstall_from
+from wheelferry.client.preflight.examine import choose
+from wheelferry.client.preflight.findings import Needs, Request, problems
+from wheelferry.client.preflight.paths import WINDOWS_FOLDER
+from wheelferry.client.preflight.pythons import choose_python
+from wheelferry.client.probe.folders import usual_folders
+from wheelferry.client.probe.profile import collect, to_text
 from wheelferry.client.smoke.suite import LEVELS
 
 _INTERRUPTED = "what was installed before is in use still; the same command starts over"
@@ -101,10 +105,10 @@ def _title(environment):
 
 
 def _probe(options, console):
-    folders = [os.path.abspath(options.prefix)] if options.prefix else profiles.usual_folders()
-    profile = profiles.collect(folders)
+    folders = [os.path.abspath(options.prefix)] if options.prefix else usual_folders()
+    profile = collect(folders)
     with open(options.probe, "w", encoding="utf-8") as stream:
-        stream.write(profiles.to_text(profile))
+        stream.write(to_text(profile))
     console.say("%s: the profile of this machine, for wheelferry bundle --profile" % options.probe)
     return profile
 
@@ -136,7 +140,7 @@ def default_prefix(recipe):
         folder = "wheelferry"
     else:
         base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
-        folder = preflight.WINDOWS_FOLDER
+        folder = WINDOWS_FOLDER
     if base.startswith("~"):
         raise BadInput("this account has no home folder", hint="name a folder with --prefix DIR")
     return os.path.join(base, folder, recipe)
@@ -176,7 +180,7 @@ def _install(bundle, options, console):
 
 
 def _refuse(findings):
-    forbidden = [finding for own in findings.values() for finding in preflight.problems(own)]
+    forbidden = [finding for own in findings.values() for finding in problems(own)]
     raise NotPossibleHere(
         "this bundle cannot be installed here:\n"
         + "\n".join("  %s" % finding.message for finding in forbidden),
@@ -191,13 +195,13 @@ def _preflight(bundle, root, existing, options, console):
     with console.task("look at this machine"):
         named = [request.python] if request.python else []
         search = not named and not all(target.runtime for target in bundle.targets)
-        profile = profiles.collect([root], programs=named, search=search)
+        profile = collect([root], programs=named, search=search)
     for folder in profile["folders"]:
         if folder["free_bytes"] is not None and not existing:
             folder["free_bytes"] += Prefix(root).leftover_bytes()
     if not existing and not options.reinstall and _is_complete(bundle, request, profile, options, root):
-        request = replace(request, needs=preflight.Needs(0, 0))
-    target, findings = preflight.choose(profile, bundle, request, options.target)
+        request = replace(request, needs=Needs(0, 0))
+    target, findings = choose(profile, bundle, request, options.target)
     shown = [target] if target else [bundle.target(name) for name in findings]
     for one in shown:
         console.say("target %s" % one.name)
@@ -210,14 +214,14 @@ def _is_complete(bundle, request, profile, options, root):
     """Whether all is there that would be installed: an earlier run was killed, or this is the second one."""
     targets = [bundle.target(options.target)] if options.target else bundle.targets
     for target in targets:
-        python = preflight.choose_python(profile, target, request)
+        python = choose_python(profile, target, request)
         if completed_earlier(bundle, target, python["path"] if python else None, Prefix(root)):
             return True
     return False
 
 
 def _request(root, existing, options):
-    return preflight.Request(
+    return Request(
         prefix=root,
         python=existing.python if existing else os.path.abspath(options.python) if options.python else "",
         without_gpu=options.without_gpu,
@@ -227,7 +231,7 @@ def _request(root, existing, options):
 
 def _wish(bundle, target, profile, findings, existing, root, options):
     request = _request(root, existing, options)
-    python = preflight.choose_python(profile, target, request)
+    python = choose_python(profile, target, request)
     verify = options.verify or LEVELS[0]
     return Wish(
         bundle=bundle,

@@ -8,8 +8,8 @@ import zipfile
 
 from wheelferry.client.common.bundle import CHUNK
 from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.common.flush import sync_until
 from wheelferry.client.common.processes import must_run, run
-from wheelferry.client.installer.prefix import sync_until
 
 UV, PIP = "uv", "pip"
 

@@ -14,18 +14,24 @@
 """
 
 import contextlib
-import ctypes
 import errno
-import json
 import os
-import re
-import shutil
-import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.common.errors import BadInput, NotPossibleHere
+from wheelferry.client.common.errors import BadInput
+from wheelferry.client.common.files import (
+    ASIDE,
+    TRIAL,
+    list_files,
+    read_json,
+    remove_tree,
+    replace,
+    write_atomic,
+    write_json,
+)
+from wheelferry.client.common.flush import sync, sync_folder
+from wheelferry.client.common.locks import is_still, try_lock
 
 MARKER = ".wheelferry.json"
 RECEIPT = "receipt.json"
@@ -34,17 +40,12 @@ LAUNCHERS = ("python", "wheelferry", "python.cmd", "wheelferry.cmd")
 INSTALLER = "install.pyz"
 LOG = "install.log"
 LOCK = ".lock"
-_ASIDE = ".part"
 _TMP = ".tmp-"
 UNINSTALLED = ".uninstalled"
-_TRIAL = ".wheelferry-probe-"  # what a probe that was killed may leave; see profile.py
 _INCOMPLETE = "incomplete"
 _POINTER = "current" if os.name == "posix" else "current.txt"
 # What `write_atomic` and `switch` write aside in the prefix; nothing else of that ending is ours.
-_WRITTEN_ASIDE = tuple(name + _ASIDE for name in (MARKER, INSTALLER, _POINTER, *LAUNCHERS))
-# Windows refuses to rename what a virus scanner is looking at. That takes moments.
-_RENAME_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOLCK))
+_WRITTEN_ASIDE = tuple(name + ASIDE for name in (MARKER, INSTALLER, _POINTER, *LAUNCHERS))
 
 
 class Environment(object):
@@ -91,8 +92,8 @@ class Prefix(object):
             return
         if not os.path.isdir(self.root):
             raise BadInput("%s is not a folder" % self.root, hint="choose another --prefix")
-        ours = {LOCK, MARKER + _ASIDE}
-        passing = (_TRIAL, _TMP, UNINSTALLED)
+        ours = {LOCK, MARKER + ASIDE}
+        passing = (TRIAL, _TMP, UNINSTALLED)
         found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith(passing))
         if found:
             raise BadInput(
@@ -166,10 +167,10 @@ class Prefix(object):
     def switch(self, environment):
         """Make `environment`, whose bytes are on the disk, the one in use: by one rename."""
         if os.name == "posix":
-            aside = self.join(_POINTER + _ASIDE)
+            aside = self.join(_POINTER + ASIDE)
             os.symlink(os.path.join("envs", str(environment.number)), aside)
             replace(aside, self.join(_POINTER))
-            _sync_folder(self.root)
+            sync_folder(self.root)
         else:
             # cmd reads it
             write_atomic(self.join(_POINTER), "%d\r\n" % environment.number)
@@ -279,87 +280,6 @@ class Prefix(object):
             return []
 
 
-def read_json(path):
-    """The JSON document in `path`; None when it is absent or cut off."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-
-
-def write_json(path, document):
-    """Write a JSON document as `write_atomic` does."""
-    write_atomic(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
-
-
-def write_atomic(path, text, executable=False):
-    """Write `path` aside, on the disk, and rename it into place."""
-    aside = path + _ASIDE
-    with open(aside, "wb") as stream:
-        # paths in it must be the bytes that the system knows them by
-        stream.write(os.fsencode(text))
-        stream.flush()
-        os.fsync(stream.fileno())
-    if executable:
-        os.chmod(aside, 0o755)  # noqa: S103 -- for whoever may enter the folder
-    replace(aside, path)
-
-
-def replace(source, destination):
-    """Rename as os.replace does; on Windows again and again while something else has one of the two open.
-
-    Raises PermissionError when that does not end within three seconds.
-    """
-    for seconds in _RENAME_WAITS if os.name == "nt" else ():
-        try:
-            os.replace(source, destination)
-        except PermissionError:
-            time.sleep(seconds)
-        else:
-            return
-    os.replace(source, destination)
-
-
-def unlimited(path, windows=os.name == "nt"):
-    """An absolute path in the form for which Windows has no limit of 260 characters; elsewhere as it is.
-
-    uv writes such paths into its cache, whatever the system's setting for long paths is.
-    """
-    if not windows or path.startswith("\\\\?\\"):
-        return path
-    return "\\\\?\\UNC" + path[1:] if path.startswith("\\\\") else "\\\\?\\" + path
-
-
-def is_writable(folder):
-    """Whether files can be made in a folder. On Windows one is made: access() does not know."""
-    if os.name == "posix":
-        return os.access(folder, os.W_OK)
-    try:
-        handle, path = tempfile.mkstemp(prefix=_TRIAL, dir=folder)
-    except OSError:
-        return False
-    os.close(handle)
-    os.unlink(path)
-    return True
-
-
-def remove_tree(folder):
-    """Remove a folder and all below it, read-only files too; an absent one is all right."""
-    folder = unlimited(os.path.abspath(folder))
-    if os.path.islink(folder) or os.path.isfile(folder):
-        os.unlink(folder)
-    elif os.path.isdir(folder):
-        try:
-            shutil.rmtree(folder)
-        except PermissionError:
-            for root, _, names in os.walk(folder):
-                for path in [root] + [os.path.join(root, name) for name in names]:
-                    if not os.path.islink(path):
-                        os.chmod(path, 0o700)
-            shutil.rmtree(folder)
-
-
 def _remove_or_tell(folder, console):
     """Remove a folder with all in it; what belongs to somebody else stays, which is told."""
     try:
@@ -368,117 +288,7 @@ def _remove_or_tell(folder, console):
         console.warn("%s stays (%s): its owner or an administrator can remove it" % (folder, error.strerror))
 
 
-def sync(folder):
-    """Let the system write to the disk what of the files below `folder` is in memory.
-
-    Linux is told to write all of that file system; other disks, such as a network drive that does not
-    answer, are left alone where the system can do that. Windows lets only administrators do that, so there
-    each file is flushed.
-    """
-    if os.name != "posix":
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(_flush, [os.path.join(folder, name) for name in list_files(folder)]))
-        return
-    libc = ctypes.CDLL(None)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if not hasattr(libc, "syncfs") or libc.syncfs(descriptor) != 0:
-            os.sync()
-    finally:
-        os.close(descriptor)
-
-
-def sync_until(stop, folder):
-    """Write to the disk again and again until the event `stop`: then little is left to wait for.
-
-    Not on Windows, where files that are being written would be opened one by one.
-    """
-    while not stop.wait(1.0):
-        if os.name == "posix":
-            sync(folder)
-
-
-def _flush(path):
-    """Write a file's bytes to the disk; one that may not be written to was not written by us."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(unlimited(path), os.O_RDWR)
-        try:
-            _write_back(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _write_back(descriptor):
-    """Hand a file's bytes to the disk, which may still hold them in its own memory.
-
-    That is emptied once, by the fsync of the receipt: for each file it would take minutes on a hard disk.
-    """
-    if sys.platform != "win32":
-        os.fsync(descriptor)
-        return
-    import msvcrt
-
-    # since Windows 8; Wine 8 has it not
-    flush = getattr(ctypes.windll.ntdll, "NtFlushBuffersFileEx", None)
-    handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
-    no_sync = ctypes.c_ulong(2)  # FLUSH_FLAGS_NO_SYNC of ntifs.h
-    state = (ctypes.c_void_p * 2)()  # IO_STATUS_BLOCK
-    if flush is None or flush(handle, no_sync, None, 0, state) != 0:
-        os.fsync(descriptor)
-
-
-def list_files(folder):
-    """Every file and link below `folder`, as relative paths with forward slashes, in order."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
-        found += [os.path.relpath(os.path.join(root, name), folder) for name in names + links]
-    return sorted(re.sub(r"\\", "/", name) if os.name == "nt" else name for name in found)
-
-
 def write_listing(folder):
     """Write the list of all that `folder` holds into it, for the day it is uninstalled."""
     names = [*list_files(folder), FILES]
     write_atomic(os.path.join(folder, FILES), "".join("%s\n" % name for name in names))
-
-
-def try_lock(descriptor):
-    """Lock an open file for this process and those that inherit it; False while another has it locked."""
-    if os.name == "posix":
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in _WITHOUT_LOCKS:
-                raise
-            raise NotPossibleHere(
-                "this file system has no locks, so two of us at once could not be kept apart",
-                hint="choose a folder on a local disk",
-            ) from None
-        return True
-    import msvcrt
-
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    except OSError:
-        return False
-    return True
-
-
-def is_still(descriptor, path):
-    """Whether the file that was locked is the one that others would lock now, and was not removed."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

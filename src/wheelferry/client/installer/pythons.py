@@ -5,8 +5,10 @@ import os
 
 from wheelferry.client.common.archives import unpack_archive
 from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
+from wheelferry.client.common.files import replace
+from wheelferry.client.common.flush import sync
 from wheelferry.client.common.processes import run
-from wheelferry.client.installer.prefix import replace, sync, write_listing
+from wheelferry.client.installer.prefix import write_listing
 
 _ASK = """
 import json, platform, struct, sys, venv

@@ -9,8 +9,9 @@ import os
 import stat
 
 from wheelferry.client.common.errors import NotPossibleHere
+from wheelferry.client.common.files import list_files, read_json, remove_tree
 from wheelferry.client.installer import prefix as places
-from wheelferry.client.installer.prefix import FILES, RECEIPT, list_files, read_json, remove_tree
+from wheelferry.client.installer.prefix import FILES, RECEIPT
 
 WHEELFERRY_CMD = "wheelferry.cmd"
 

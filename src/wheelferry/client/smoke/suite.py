@@ -4,8 +4,8 @@ import os
 import re
 
 from wheelferry.client.common.errors import SmokeFailed
+from wheelferry.client.common.files import read_json, remove_tree
 from wheelferry.client.common.processes import TAIL_LINES, run
-from wheelferry.client.installer.prefix import read_json, remove_tree
 
 LEVELS = ("smoke", "train")
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")

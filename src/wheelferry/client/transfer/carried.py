@@ -11,18 +11,10 @@ from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.common.bundle import CHUNK, find_damage
 from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere
+from wheelferry.client.common.files import list_files, read_json, remove_tree, replace, unlimited, write_json
+from wheelferry.client.common.flush import sync
+from wheelferry.client.common.locks import is_still, try_lock
 from wheelferry.client.common.paths import find_faults
-from wheelferry.client.installer.prefix import (
-    is_still,
-    list_files,
-    read_json,
-    remove_tree,
-    replace,
-    sync,
-    try_lock,
-    unlimited,
-    write_json,
-)
 
 _STATE, _LOCK, _TREE = "state.json", "lock", "tree"
 _OURS = {_STATE, _STATE + ".part", _LOCK, _TREE}

@@ -1,0 +1,89 @@
+"""Whether a target is for this system and processor, and whether the Visual C++ runtime is there."""
+
+import re
+
+from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, WARNING, Finding
+
+_VC_WHEEL = re.compile(r"(^|/)msvc_runtime-", re.IGNORECASE)
+_VC_NEEDED = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+_PLATFORMS = {"x86_64": ("linux-x86_64", "win-amd64"), "aarch64": ("linux-aarch64",)}
+
+
+def numbers(version):
+    """A version as numbers to compare: 525.60.13 as (525, 60, 13)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def parse_platform(tag):
+    """(system, machine, glibc) of a wheel's platform tag: manylinux_2_28_x86_64 as Linux, x86_64, (2, 28)."""
+    match = re.match(r"manylinux_(\d+)_(\d+)_(\w+)$", tag)
+    if match:
+        return "Linux", match.group(3), (int(match.group(1)), int(match.group(2)))
+    return "Windows", {"win_amd64": "x86_64", "win_arm64": "aarch64"}.get(tag, tag), None
+
+
+def platform_obstacle(profile, tag):
+    """(code, what was found and is needed) when wheels of the platform `tag` do not run on the machine."""
+    system, machine, glibc = parse_platform(tag)
+    if profile["system"] != system:
+        return "platform", "the system is %s; the target is for %s" % (profile["os"], system)
+    if profile["machine"] != machine:
+        return "machine", "the processor is %s; the target is for %s" % (profile["machine"], machine)
+    if glibc is None:
+        return None
+    wanted = "%d.%d" % glibc
+    if profile["glibc"] is None:
+        return "glibc", "%s has no glibc; the target needs glibc %s or newer" % (profile["os"], wanted)
+    if numbers(profile["glibc"]) < glibc:
+        return "glibc", "glibc is %s; the target needs %s or newer" % (profile["glibc"], wanted)
+    return None
+
+
+def examine_platform(profile, target):
+    obstacle = platform_obstacle(profile, target.platform)
+    if obstacle is None:
+        libc = ", glibc %s" % profile["glibc"] if profile["glibc"] else ""
+        yield Finding("platform", OK, "%s, %s%s" % (profile["os"], profile["machine"], libc))
+        return
+    code, message = obstacle
+    remedy = "make a bundle for this machine: carry its profile (probe.pyz) to where bundles are made"
+    if code == "glibc" and profile["glibc"]:
+        remedy += ", or update the system: glibc comes with it and cannot be updated alone"
+    yield Finding(code, PROBLEM, message, remedy)
+
+
+def examine_processor(profile):
+    if profile["machine"] != "x86_64":
+        return
+    level, model = profile["cpu"]["level"], profile["cpu"]["model"]
+    if level is None:
+        yield Finding("cpu", NOTE, "what the processor (%s) can do is not known" % (model or "no name"))
+    elif level < 2:
+        yield Finding(
+            "cpu",
+            WARNING,
+            "%s has not all of x86-64-v2 (SSE4.2); the newest numpy stops without it" % model,
+            "if the smoke test fails, ask for a bundle with an older numpy (--with 'numpy<2.4')",
+        )
+    elif level < 3:
+        yield Finding("cpu", NOTE, "%s has no AVX2: everything works, more slowly" % model)
+    else:
+        yield Finding("cpu", OK, "%s, x86-64-v%d" % (model, level))
+
+
+def examine_vc_runtime(profile, target):
+    if profile["system"] != "Windows":
+        return
+    missing = [name for name in _VC_NEEDED if name not in (profile["vc_runtime"] or ())]
+    if not missing:
+        yield Finding("vc-runtime", OK, "the Visual C++ runtime is installed")
+    elif any(_VC_WHEEL.search(wheel) for wheel in target.wheels):
+        yield Finding("vc-runtime", OK, "the Visual C++ runtime comes with the bundle")
+    else:
+        yield Finding(
+            "vc-runtime",
+            PROBLEM,
+            "Windows has no %s; torch needs the Visual C++ runtime" % ", ".join(missing),
+            "make the bundle with --with msvc-runtime, or let an administrator install Microsoft's "
+            "Visual C++ Redistributable (x64)",
+        )
