@@ -1,10 +1,12 @@
 """Finding recipes: those that ship with wheelferry, and the user's own files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from wheelferry.errors import InputError
+from wheelferry.errors import InputError, MissingError
+from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
 
@@ -84,3 +86,29 @@ def split_reference(text: str) -> tuple[str, str]:
     if not at or not recipe or not release:
         raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in sample@1.0")
     return recipe, release
+
+
+def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> None:
+    """Raise unless the local files among `assets` are there: InputError for the user's, else MissingError."""
+    for asset in assets:
+        path = local_file(asset, located)
+        if path is None or path.is_file():
+            continue
+        if asset.file is None:
+            raise MissingError(f"asset {asset.spec}: {path} is no file", hint="it belongs beside the recipe")
+        if asset.url is None:
+            names = ", ".join(entry.name for entry in located.recipe.assets) or "none"
+            raise InputError(
+                f"--asset {asset.spec}: {asset.spec} is no asset of the recipe, no address and no file",
+                hint=f"the recipe's assets are {names}; an address has ://",
+            )
+        raise InputError(f"--asset {asset.spec}: {path} is no file", hint="write NAME=FILE")
+
+
+def local_file(asset: PlannedAsset, located: LocatedRecipe) -> Path | None:
+    """The file on this machine that the asset's bytes come from; None for a download."""
+    if asset.file is not None:
+        return Path(asset.file).expanduser()
+    if asset.url is not None and "://" not in asset.url:
+        return located.folder / asset.url
+    return None

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE, TARGET, pack_bundle
-from wheelferry.bundle.assets import carry_assets, require_files
+from wheelferry.bundle.assets import carry_assets
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, require_files
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.assets import PlannedAsset, plan_assets
 from wheelferry.models.manifest import parse_manifest

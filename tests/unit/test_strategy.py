@@ -13,11 +13,12 @@ from packaging.version import Version
 from conftest import RECIPE, TARGET, write_wheel
 from wheelferry.build import populate, prebuilt
 from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.capability import suits_stable_abi
 from wheelferry.build.cells import Outcome
 from wheelferry.build.lock import lock
 from wheelferry.build.populate import NeedsCompilerError
 from wheelferry.build.prebuilt import take_prebuilt
-from wheelferry.build.strategy import BuildStrategy, choose_strategies, suits_stable_abi
+from wheelferry.build.strategy import BuildStrategy, choose_strategies
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError, IntegrityError

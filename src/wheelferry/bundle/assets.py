@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, local_file, require_files
 from wheelferry.client.common.sizes import human_size
-from wheelferry.errors import InputError, MissingError
+from wheelferry.errors import MissingError
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.manifest import Asset
 from wheelferry.models.plan import Plan
@@ -26,23 +25,6 @@ class CarriedAsset:
     asset: Asset
     sha256: str
     size: int
-
-
-def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> None:
-    """Raise unless the local files among `assets` are there: InputError for the user's, else MissingError."""
-    for asset in assets:
-        path = _local_file(asset, located)
-        if path is None or path.is_file():
-            continue
-        if asset.file is None:
-            raise MissingError(f"asset {asset.spec}: {path} is no file", hint="it belongs beside the recipe")
-        if asset.url is None:
-            names = ", ".join(entry.name for entry in located.recipe.assets) or "none"
-            raise InputError(
-                f"--asset {asset.spec}: {asset.spec} is no asset of the recipe, no address and no file",
-                hint=f"the recipe's assets are {names}; an address has ://",
-            )
-        raise InputError(f"--asset {asset.spec}: {path} is no file", hint="write NAME=FILE")
 
 
 def carry_assets(plan: Plan, located: LocatedRecipe, tools: Tools) -> tuple[CarriedAsset, ...]:
@@ -77,15 +59,6 @@ def asset_variables(recipe: Recipe, assets: Iterable[CarriedAsset]) -> dict[str,
     return {root: variable for root, variable in recipe.asset_roots.items() if root in roots}
 
 
-def _local_file(asset: PlannedAsset, located: LocatedRecipe) -> Path | None:
-    """The file on this machine that the asset's bytes come from; None for a download."""
-    if asset.file is not None:
-        return Path(asset.file).expanduser()
-    if asset.url is not None and "://" not in asset.url:
-        return located.folder / asset.url
-    return None
-
-
 def _is_trusted_on_download(asset: PlannedAsset) -> bool:
     return asset.sha256 is None and asset.file is None
 
@@ -100,7 +73,7 @@ def _remembered(asset: PlannedAsset, tools: Tools) -> Entry | None:
 
 
 def _download(asset: PlannedAsset, located: LocatedRecipe) -> Download:
-    local = _local_file(asset, located)
+    local = local_file(asset, located)
     return Download(
         url=local.resolve().as_uri() if local else asset.url or "",
         filename=asset.path.rsplit("/", 1)[-1],

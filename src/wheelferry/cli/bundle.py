@@ -139,8 +139,8 @@ def bundle(
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
-    from wheelferry.bundle.assets import require_files
-    from wheelferry.cli.render.results import end_of_verification, show_bundle
+    from wheelferry.catalog import require_files
+    from wheelferry.cli.render.bundle import end_of_verification, show_bundle
     from wheelferry.cli.session import (
         command_line,
         open_builder,
@@ -215,8 +215,8 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what would be built for which target; touches nothing."""
-    from wheelferry.bundle.assets import require_files
-    from wheelferry.cli.render.results import show_plan
+    from wheelferry.catalog import require_files
+    from wheelferry.cli.render.plan import show_plan
     from wheelferry.cli.session import plan_from_options
 
     located, chosen = plan_from_options(
@@ -265,7 +265,7 @@ def build(
     from wheelferry.build.cells import build_cells
     from wheelferry.build.fetch import fetch
     from wheelferry.build.strategy import choose_strategies
-    from wheelferry.cli.render.results import show_wheels
+    from wheelferry.cli.render.bundle import show_wheels
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
 
     located, chosen = plan_from_options(
@@ -329,7 +329,7 @@ def lock(
     from wheelferry.build.cells import lock_cells
     from wheelferry.build.fetch import fetch
     from wheelferry.build.strategy import choose_strategies
-    from wheelferry.cli.render.results import show_locks
+    from wheelferry.cli.render.plan import show_locks
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
 
     located, chosen = plan_from_options(

@@ -23,7 +23,7 @@ def diff(old: Old, new: New, json: Json = False) -> None:
     A target whose torch, Python or backend is another one now counts as changed, not as removed and added.
     Only the manifests and the locks are read; `verify` says whether the files are what they say.
     """
-    from wheelferry.cli.render.results import show_difference
+    from wheelferry.cli.render.transfer import show_difference
     from wheelferry.transfer.diff import diff as run_diff
 
     show_difference(run_diff(old, new), as_json=json)
@@ -38,7 +38,7 @@ def delta(
     here. The folder carries apply.sh and apply.cmd, which make NEW of OLD, byte for byte, signature and
     report included, with any Python from 3.7 on.
     """
-    from wheelferry.cli.render.results import show_delta
+    from wheelferry.cli.render.transfer import show_delta
     from wheelferry.cli.session import open_tools
     from wheelferry.transfer.delta import make_delta
 

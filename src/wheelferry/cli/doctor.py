@@ -7,7 +7,7 @@ from wheelferry.cli.options import Json
 
 def doctor(json: Json = False) -> None:
     """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
-    from wheelferry.cli.render.results import show_doctor
+    from wheelferry.cli.render.doctor import show_doctor
     from wheelferry.cli.session import open_tools
     from wheelferry.doctor import examine
 

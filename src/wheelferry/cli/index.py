@@ -24,7 +24,7 @@ def index(
     wheels become hard links, or copies where the folder lies on another disk. A later run replaces the
     folder: name all bundles that it is to serve.
     """
-    from wheelferry.cli.render.results import show_index
+    from wheelferry.cli.render.transfer import show_index
     from wheelferry.cli.session import open_tools
     from wheelferry.serving.index import index as run_index
 

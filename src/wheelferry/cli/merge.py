@@ -24,7 +24,7 @@ def merge(
     contents is an error. Given folders of wheels instead, as `build --out` writes them, it makes one
     folder of wheels.
     """
-    from wheelferry.cli.render.results import show_bundle, show_wheels
+    from wheelferry.cli.render.bundle import show_bundle, show_wheels
     from wheelferry.cli.session import open_tools
     from wheelferry.pipeline import Bundled
     from wheelferry.transfer.merge import merge as run_merge

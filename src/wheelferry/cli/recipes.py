@@ -15,7 +15,7 @@ def recipes(
     json: Json = False,
 ) -> None:
     """List what can be built, for which torch and Python."""
-    from wheelferry.cli.render.results import show_recipe, show_recipes
+    from wheelferry.cli.render.recipes import show_recipe, show_recipes
 
     if schema:
         from wheelferry.cli.console import print_line

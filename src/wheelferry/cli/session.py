@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wheelferry.build.strategy import suits_stable_abi
+from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
 from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.common.bundle import open_bundle

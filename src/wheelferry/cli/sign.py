@@ -26,7 +26,7 @@ def sign(
     namespace "wheelferry". The signature is bundle.json.sig beside it. Whoever has the public key checks it
     with `verify --key`, `install --key`, or ssh-keygen alone. No key yet? ssh-keygen -t ed25519 -f KEY
     """
-    from wheelferry.cli.render.results import show_signed
+    from wheelferry.cli.render.transfer import show_signed
     from wheelferry.cli.session import open_tools
     from wheelferry.transfer.sign import sign as run_sign
 

@@ -32,7 +32,7 @@ def split(
     which make the bundle again with any Python from 3.7 on. Without a Python, the volumes in order are one
     tar archive.
     """
-    from wheelferry.cli.render.results import show_volumes
+    from wheelferry.cli.render.transfer import show_volumes
     from wheelferry.cli.session import open_tools
     from wheelferry.transfer.split import split as run_split
     from wheelferry.transfer.volumes import parse_size

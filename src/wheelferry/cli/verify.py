@@ -61,7 +61,7 @@ def verify(
     train runs a short training. Targets for Windows are run with --runner wine. The report is left in
     the bundle's report folder.
     """
-    from wheelferry.cli.render.results import end_of_verification, show_report
+    from wheelferry.cli.render.bundle import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
     from wheelferry.client.common.signature import read_signers
     from wheelferry.models.report import Level as ReportLevel

@@ -1,0 +1,67 @@
+"""What this machine can compile, and for which targets."""
+
+import platform
+import sys
+from collections.abc import Iterable
+
+from packaging.version import Version
+
+from wheelferry.errors import InputError
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import version_of
+from wheelferry.models.plan import Cell
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import is_own_platform
+
+
+def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
+    """Whether ops for the target are compiled here on torch's stable ABI unless the user says otherwise.
+
+    For this machine's own platform the recipe must say that its sources can be; for another one there is no
+    other way.
+    """
+    if not is_own_platform(target):
+        return _closed_across(target) is None
+    suits = stable_abi.serves(Version(target.torch)) and version_of(target.backend) is None
+    return recipe.build.stable_abi and sys.platform == "linux" and suits
+
+
+def _closed_across(target: Target) -> str | None:
+    """Why ops for another platform cannot be compiled here; None when they can."""
+    if not target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return f"this machine is {sys.platform}, {platform.machine()}"
+    if version_of(target.backend):
+        return "CUDA ops for Windows need Windows"
+    if not stable_abi.serves(Version(target.torch)):
+        return f"for Windows they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
+    return None
+
+
+def _closed(cell: Cell) -> str | None:
+    """Why this machine cannot build the cell's wheel; None when it can."""
+    if not cell.ops:
+        return None
+    if not is_own_platform(cell.target):
+        untold = None if cell.on_stable_abi else "for another platform they need torch's stable ABI"
+        return _closed_across(cell.target) or untold
+    if cell.on_stable_abi and sys.platform != "linux":
+        return f"--stable-abi needs Linux, and this machine is {sys.platform}"
+    return None
+
+
+def require_compilable(cells: Iterable[Cell]) -> None:
+    closed = {cell.target: reason for cell in cells if (reason := _closed(cell))}
+    if closed:
+        raise InputError(
+            f"compiled ops for {', '.join(target.name for target in closed)} cannot be built on this "
+            f"machine: {'; '.join(dict.fromkeys(closed.values()))}",
+            hint="\n".join(
+                (
+                    "any of these works:",
+                    "  --wheel FILE, a wheel that was built on such a machine (`wheelferry build` there)",
+                    "  `wheelferry bundle` there, and `wheelferry merge` of its bundle with others here",
+                    "  --without-ops, where the release is of use without them",
+                )
+            ),
+        )
