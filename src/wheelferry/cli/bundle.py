@@ -329,7 +329,7 @@ def lock(
     from wheelferry.build.cells import lock_cells
     from wheelferry.build.fetch import fetch
     from wheelferry.build.strategy import choose_strategies
-    from wheelferry.cli.render.plan import show_locks
+    from wheelferry.cli.render.lock import show_locks
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
 
     located, chosen = plan_from_options(

@@ -36,7 +36,8 @@ def info(json: Json = False) -> None:
 def verify(json: Json = False) -> None:
     """Re-hash every file in the cache; a damaged one is removed and exit status is 4."""
     from wheelferry.cache.store import Store, default_root
-    from wheelferry.cli.console import ConsoleProgress, print_json, print_line
+    from wheelferry.cli.console import print_json, print_line
+    from wheelferry.cli.live import ConsoleProgress
 
     store = Store(default_root())
     with ConsoleProgress().task("re-hash", unit="bytes") as task:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
-from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
-from wheelferry.models.report import shown_command
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -49,7 +47,11 @@ def open_tools(
 
 def watcher(*, quiet: bool) -> Progress:
     """Who watches: the terminal, or nobody."""
-    return Silent() if quiet else ConsoleProgress()
+    if quiet:
+        return Silent()
+    from wheelferry.cli.live import ConsoleProgress
+
+    return ConsoleProgress()
 
 
 @contextlib.contextmanager
@@ -84,6 +86,8 @@ def require_runner(windows_python: Path | None, runner: object) -> None:
 
 def command_line() -> str:
     """The command line of this run, as a report may keep it."""
+    from wheelferry.models.report import shown_command
+
     return shown_command(sys.argv[1:])
 
 
@@ -222,7 +226,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def _say_notes(notes: Iterable[str]) -> None:
-    progress = ConsoleProgress()
+    progress = watcher(quiet=False)
     progress.stage("for the client of the profile")
     for note in notes:
         progress.note(note)

@@ -1,7 +1,7 @@
 """What doctor prints."""
 
-from dataclasses import asdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from wheelferry.cli.console import print_json, print_line

@@ -1,13 +1,8 @@
-"""What plan and lock print."""
-
-from collections.abc import Iterable
-from pathlib import Path
+"""What plan prints."""
 
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
-from wheelferry.models.lock import Lock, pylock_text, requirements_text
 from wheelferry.models.plan import Plan
-from wheelferry.system.files import write_atomic
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -30,20 +25,3 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"\n{asset.path}{' (unpacked there)' if asset.unpack else ''}")
         print_line(f"  from            {asset.file or asset.origin}")
         print_line(f"  licence         {asset.licence}")
-
-
-def show_locks(out: Path, locks: Iterable[Lock], *, as_json: bool) -> None:
-    """Write lock files and say where."""
-    written = []
-    for lock in locks:
-        for name, text in (
-            (f"requirements.{lock.target.name}.txt", requirements_text(lock)),
-            (f"pylock.{lock.target.name}.toml", pylock_text(lock, created_by="wheelferry")),
-        ):
-            write_atomic(out / name, text)
-            written.append(str(out / name))
-    if as_json:
-        print_json({"files": written})
-        return
-    for name in written:
-        print_line(name)
