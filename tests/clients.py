@@ -91,14 +91,14 @@ def _script(version: str) -> dict[str, bytes]:
     }
 
 
-# Set by a test: the uv that is carried is a text file.
-_BROKEN_UV = False
+# Set by a test: a script that is carried in the place of uv.
+_OTHER_UV = ""
 
 
 def make_kit(folder: Path, store: Store, python: Carried | None = None) -> InstallerSet:
     """The installed uv and pip as wheels again; they are zipped once and linked into every store."""
     folder.mkdir(parents=True)
-    uv, pip = (_bring(_zipped(name, _BROKEN_UV), folder, store) for name in ("uv", "pip"))
+    uv, pip = (_bring(_zipped(name, _OTHER_UV), folder, store) for name in ("uv", "pip"))
     return InstallerSet(uv=uv, pip=pip, python=python)
 
 
@@ -118,15 +118,15 @@ def _made() -> Path:
 
 
 @functools.cache
-def _zipped(name: str, broken_uv: bool) -> LockedWheel:
+def _zipped(name: str, other_uv: str) -> LockedWheel:
     distribution = importlib.metadata.distribution(name)
     version = distribution.version
-    path = _made() / f"{name}-{version}{'-0broken' if broken_uv else ''}-py3-none-any.whl"
+    path = _made() / f"{name}-{version}{'-0other' if other_uv else ''}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for file in distribution.files or ():
             inside = f"{name}-{version}.data/scripts/{file.name}" if ".." in file.parts else file.as_posix()
-            if broken_uv and inside.endswith("/scripts/uv"):
-                archive.writestr(inside, "#!/nonexistent/interpreter\n")
+            if other_uv and inside.endswith("/scripts/uv"):
+                archive.writestr(inside, other_uv)
             elif not inside.endswith(".pyc"):
                 archive.write(Path(str(file.locate())), inside)
     return LockedWheel(

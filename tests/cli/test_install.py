@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import clients
 from clients import HERE, PYTHON, one_python, pack_client_bundle
 from effort import SEED, trials
 from wheelferry.cache.tools import Tools
@@ -196,10 +197,39 @@ def _comparable(env: Path) -> dict[str, str]:
 def test_without_a_uv_that_runs_pip_does_it(
     client: Client, pack: Pack, prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients._BROKEN_UV", True)
+    monkeypatch.setattr("clients._OTHER_UV", "#!/nonexistent/interpreter\n")
     said = client.install(pack("stick"), "--prefix", prefix, "--yes")
     assert "WARNING: installing with pip, which is slower: uv does not run here" in said
     assert receipt_of(prefix)["installer"]["kind"] == "pip"
+
+
+# Answers, puts half of a package into the environment, and then fails as under a virus scanner.
+WITHHELD_UV = """#!/bin/sh
+[ "$1" = --version ] && { echo "uv 9.9"; exit 0; }
+while [ "$1" != --python ]; do shift; done
+site=$("$2" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+mkdir -p "$site/leaf" "$site/leaf-1.5.dist-info"
+echo 'half of it' > "$site/leaf/__init__.py"
+echo 'Name: leaf' > "$site/leaf-1.5.dist-info/METADATA"
+echo 'error: Failed to install: leaf-1.5-py3-none-any.whl (leaf==1.5)'
+echo '  Caused by: failed to rename: Access is denied. (os error 5)'
+exit 2
+"""
+
+
+@pytest.mark.parametrize("place", ["--prefix", "--into"])
+def test_where_a_scanner_stops_uv_pip_begins_anew(
+    client: Client, pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr("clients._OTHER_UV", WITHHELD_UV)
+    stick, folder = pack("stick"), tmp_path / "place"
+    if place == "--into":
+        venv.create(folder, with_pip=False)
+    said = client.install(stick, place, folder, "--yes")
+    assert "WARNING: uv failed, so pip does it: Caused by: failed to rename: Access is denied" in said
+    assert "2 passed" in said
+    said = client.install(stick, place, folder, "--yes", "--reinstall", "--installer", "uv", status=5)
+    assert "mostly a virus scanner" in said
 
 
 def test_an_upgrade_takes_over_what_is_unchanged_and_can_be_rolled_back(
@@ -499,6 +529,90 @@ def test_into_an_existing_environment_and_out_again(client: Client, stick: Path,
     assert {item["name"] for item in receipt["packages"]} == {"cargo", "leaf", "tiny", "torch", "twig"}
     client.install(stick, "--into", env, "--uninstall", "--yes")
     assert {name: sha for name, sha in files_of(env).items() if name != ".lock"} == before
+
+
+def without_records(env: Path) -> dict[str, str]:
+    """The files of an environment but those that the installer keeps of its work, and uv's lock."""
+    return {n: sha for n, sha in files_of(env).items() if not n.startswith("wheelferry/") and n != ".lock"}
+
+
+def add_traces(site: Path) -> None:
+    """Packages of other versions as they are found in environments, in the names of the bundle's own."""
+    for name in ("leaf", "twig", "tiny"):
+        (site / name).mkdir()
+        (site / name / "__init__.py").write_text("old = True\n", "utf-8")
+        (site / name / "gone.py").write_text("", "utf-8")
+    stale = site / "leaf-9.9.dist-info"  # of an installation that was killed: no RECORD
+    stale.mkdir()
+    (stale / "METADATA").write_text("Metadata-Version: 2.1\nName: leaf\nVersion: 9.9\n", "utf-8")
+    # as Debian's distutils and conda wrote it: one file, and no list of the package's files
+    (site / "twig-0.1.egg-info").write_text("Metadata-Version: 1.0\nName: twig\nVersion: 0.1\n", "utf-8")
+    old = site / "tiny-0.5.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 0.5\n", "utf-8")
+    names = ["tiny/__init__.py", "tiny/gone.py", f"{old.name}/METADATA", f"{old.name}/RECORD"]
+    (old / "RECORD").write_text("".join(f"{name},,\n" for name in names), "utf-8")
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_into_an_environment_with_a_past(client: Client, stick: Path, tmp_path: Path, installer: str) -> None:
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False)
+    site = env / "lib" / f"python{PYTHON}" / "site-packages"
+    add_traces(site)
+    said = client.install(stick, "--into", env, "--yes", "--installer", installer)
+    assert "2 passed" in said
+    metadata = sorted(path.name.split("-")[0] for path in site.glob("*-info"))
+    assert metadata == ["cargo", "leaf", "tiny", "torch", "twig"]  # of each one, and no other version of it
+    assert not (site / "tiny" / "gone.py").exists()  # its own list named it
+    assert not (env / "wheelferry" / ".replaced").exists()
+
+
+def test_what_fails_leaves_an_environment_as_it_was(
+    client: Client, pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the bytes of packages that were replaced, and nothing of those that were brought."""
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False)
+    add_traces(env / "lib" / f"python{PYTHON}" / "site-packages")
+    before = files_of(env)
+    failing = '@check("it works")\ndef works(context):\n    expect(False, "it does not")\n'
+    monkeypatch.setattr("clients.CHECKS", f"{clients.CHECKS}\n{failing}")
+    stick = pack("stick")
+    said = client.install(stick, "--into", env, "--yes", status=1)
+    assert f"{env} is what it was before" in said
+    assert without_records(env) == before
+    assert not (env / "wheelferry" / ".replaced").exists()
+
+
+def test_a_kill_while_an_environment_is_changed(client: Client, stick: Path, tmp_path: Path) -> None:
+    """What was set aside is put back by the next run, whenever the kill came."""
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False)
+    add_traces(env / "lib" / f"python{PYTHON}" / "site-packages")
+    before = files_of(env)
+    started = time.monotonic()
+    client.install(stick, "--into", env, "--yes", "--check")
+    client.install(stick, "--into", env, "--yes")
+    whole = time.monotonic() - started
+    shutil.rmtree(env)
+    chance = random.Random(SEED)
+    for _ in range(KILLS):
+        venv.create(env, with_pip=False)
+        add_traces(env / "lib" / f"python{PYTHON}" / "site-packages")
+        process = client.start(stick, "--into", env, "--yes")
+        time.sleep(chance.uniform(0, whole))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        bad = tmp_path / "bad"
+        shutil.rmtree(bad, ignore_errors=True)
+        shutil.copytree(stick, bad)
+        wheel = next(bad.glob("wheelhouse/leaf-*.whl"))
+        wheel.write_bytes(b"damaged")
+        complete = (env / "wheelferry" / "receipt.json").exists()
+        client.install(bad, "--into", env, "--yes", status=4)
+        assert complete or without_records(env) == before
+        shutil.rmtree(env)
 
 
 def test_a_conda_environment_comes_with_its_caveats(client: Client, stick: Path, tmp_path: Path) -> None:

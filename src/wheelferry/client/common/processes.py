@@ -105,6 +105,12 @@ def run(command, env, log, cwd=None, on_line=None, held=(), stdin=subprocess.DEV
 def must_run(command, step, env, log, **options):
     """As `run`, but an exit status other than 0 raises InstallFailed; returns the output."""
     status, output = run(command, env, log, **options)
+    require(status, output, step)
+    return output
+
+
+def require(status, output, step):
+    """Raise InstallFailed, or NotPossibleHere for a full disk, unless a command ended with status 0."""
     if status != 0 and any(sign in output for sign in _DISK_FULL):
         raise NotPossibleHere(
             "%s: the disk is full" % step, hint="free some space, or choose another --prefix"
@@ -112,7 +118,6 @@ def must_run(command, step, env, log, **options):
     if status != 0:
         tail = "\n".join(output.splitlines()[-TAIL_LINES:])
         raise InstallFailed("%s failed (exit status %d):\n%s" % (step, status, tail))
-    return output
 
 
 def read_interruptibly(stream):

@@ -36,6 +36,16 @@ def place_assets(bundle, env, previous_env, on_bytes):
     return written + _write_hook(variables, bundle.digest[:16], env)
 
 
+def asset_files(bundle, env):
+    """The files that `place_assets` writes, as far as that is known before archives are unpacked."""
+    if not bundle.assets:
+        return []
+    names = [asset["path"] for asset in bundle.assets if not asset["unpack"]]
+    site = _site_packages(env)
+    names += [hook.LANDMARK, "%s/%s.py" % (site, MODULE), "%s/%s.pth" % (site, MODULE)]
+    return [_below(env, name) for name in names]
+
+
 def _place(bundle, asset, env, previous_env, on_bytes):
     """One asset at its place; an archive becomes what is in it."""
     name = asset["path"]

@@ -22,7 +22,7 @@ class Distribution(object):
     def __init__(self, folder):
         self.folder = folder
         name, _, version = os.path.basename(folder)[: -len(".dist-info")].partition("-")
-        self.name = re.sub(r"[-_.]+", "-", name).lower()
+        self.name = distribution_name(name)
         self.version = version
 
     @property
@@ -32,8 +32,18 @@ class Distribution(object):
 
     def rows(self):
         """The rows of its RECORD: path relative to site-packages, hash, size."""
-        with open(self.record, encoding="utf-8", newline="") as stream:
-            return [row for row in csv.reader(stream) if row]
+        return rows_of(self.record)
+
+
+def distribution_name(text):
+    """The name of a package as all its spellings have it in common."""
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+def rows_of(record):
+    """The rows of a RECORD: path relative to site-packages, hash, size."""
+    with open(record, encoding="utf-8", newline="") as stream:
+        return [row for row in csv.reader(stream) if row]
 
 
 def site_packages(env, python_version):

@@ -12,7 +12,7 @@ import tempfile
 import threading
 
 from wheelferry.client.common.bundle import find_damage
-from wheelferry.client.common.errors import Damaged, NotPossibleHere, SmokeFailed
+from wheelferry.client.common.errors import Damaged, InstallFailed, NotPossibleHere, SmokeFailed
 from wheelferry.client.common.files import is_writable, remove_tree, replace
 from wheelferry.client.common.processes import clean_environment, must_run, run
 from wheelferry.client.common.sizes import human_size
@@ -20,8 +20,17 @@ from wheelferry.client.installer import prefix as places
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
 from wheelferry.client.installer.launchers import write_launchers
-from wheelferry.client.installer.packages import UV, check_installed, find_installer, install_packages
+from wheelferry.client.installer.packages import (
+    PIP,
+    UV,
+    check_installed,
+    find_installer,
+    install_packages,
+    is_withheld,
+)
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
+from wheelferry.client.installer.replaced import remove_files
+from wheelferry.client.installer.wheels import Layout, dist_info, files_of
 from wheelferry.client.smoke.suite import prove
 
 RECEIPT_FORMAT = 1
@@ -146,7 +155,7 @@ def _build(wish, work, before):
             command = [python.program, "-I", "-m", "venv", "--without-pip", folder]
             must_run(command, "python -m venv", work.env, work.log, held=work.held)
         taken = _take_over(wish, work, before, folder)
-        installer = fill(wish, work, environment.python, taken)
+        installer = fill(wish, work, environment.python, lambda: _clear(wish, folder, taken), taken)
         packages = list_packages(wish, site_packages(folder, wish.target.python))
         copy_suite(wish.bundle, os.path.join(folder, "smoke"))
         put_assets(wish, work, folder, before)
@@ -202,19 +211,57 @@ def _take_over(wish, work, before, folder):
         )
 
 
-def fill(wish, work, python, taken=frozenset(), replace=False):
-    """Install what was not taken over; returns the installer. With `replace`, over what is there."""
+def fill(wish, work, python, clear, taken=frozenset(), replace=False):
+    """Install what was not taken over; returns the installer. With `replace`, over what is there.
+
+    When uv fails half-way, `clear` removes what it did, and pip goes on, unless one was asked for.
+    """
     installer = find_installer(
         wish.bundle, wish.target, python, work.prefix.tmp, work.env, work.log, wish.installer
     )
     if installer.kind != UV and wish.installer is None:
         work.console.warn("installing with pip, which is slower: %s" % installer.reason)
+    try:
+        _run_installer(installer, wish, work, python, taken, replace)
+    except InstallFailed as error:
+        if installer.kind != UV or wish.installer is not None:
+            raise _with_remedy(error, work) from None
+        work.console.warn("uv failed, so pip does it: %s" % str(error).splitlines()[-1].strip())
+        clear()
+        installer = find_installer(wish.bundle, wish.target, python, work.prefix.tmp, work.env, work.log, PIP)
+        try:
+            _run_installer(installer, wish, work, python, taken, replace)
+        except InstallFailed as second:
+            raise _with_remedy(second, work) from None
+    return installer
+
+
+def _run_installer(installer, wish, work, python, taken, replace):
     pins = [pin for pin in wish.target.pins if pin.name not in taken]
     title = "install %d packages with %s" % (len(pins), installer.kind)
     title += " (%d taken over)" % len(taken) if taken else ""
     with work.task(title, "install", len(pins)) as task:
         install_packages(installer, wish.bundle, pins, python, work, task.advance, replace)
-    return installer
+
+
+def _with_remedy(error, work):
+    """The error of an installer; where another program held a file, with what can be done about that."""
+    if is_withheld(str(error)):
+        error.hint = (
+            "another program held a file, mostly a virus scanner: let it leave %s alone, then run this again"
+            % work.prefix.root
+        )
+    return error
+
+
+def _clear(wish, folder, taken):
+    """Remove what an installer has put into a new environment."""
+    site = site_packages(folder, wish.target.python)
+    layout = Layout(site, site, os.path.dirname(places.environment_python(folder)), folder)
+    wheels = [wish.bundle.path(pin.wheel) for pin in wish.target.pins if pin.name not in taken]
+    remove_files(path for wheel in wheels for path in files_of(wheel, layout))
+    for wheel in wheels:
+        remove_tree(dist_info(wheel, layout))
 
 
 def list_packages(wish, site):

@@ -1,6 +1,6 @@
 """Installing into an environment that exists: a virtual environment, or conda's. It is changed in place.
 
-What was there in another version is replaced and cannot be brought back; the receipt says what it was.
+What was there is replaced; the receipt says what it was. An installation that fails puts it back.
 The log, the receipt and the suite lie in the environment's folder ``wheelferry``.
 """
 
@@ -11,6 +11,7 @@ from wheelferry.client.common.errors import BadInput, NotPossibleHere
 from wheelferry.client.common.files import is_writable, read_json, write_atomic, write_json
 from wheelferry.client.common.processes import run
 from wheelferry.client.installer import prefix as places
+from wheelferry.client.installer.assets import asset_files
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.client.installer.install import (
     Work,
@@ -23,13 +24,16 @@ from wheelferry.client.installer.install import (
 )
 from wheelferry.client.installer.packages import PIP
 from wheelferry.client.installer.pythons import Python
+from wheelferry.client.installer.replaced import Replaced
+from wheelferry.client.installer.wheels import Layout
 from wheelferry.client.smoke.suite import prove
 
 _ASK = """
 import json, os, platform, sys, sysconfig
 print(json.dumps({
     "version": platform.python_version(), "implementation": platform.python_implementation(),
-    "prefix": sys.prefix, "virtual": sys.prefix != sys.base_prefix, "site": sysconfig.get_path("purelib"),
+    "prefix": sys.prefix, "virtual": sys.prefix != sys.base_prefix,
+    "folders": [sysconfig.get_path(name) for name in ("purelib", "platlib", "scripts", "data")],
     "conda": os.path.isdir(os.path.join(sys.prefix, "conda-meta")),
     "managed": os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")),
 }))
@@ -49,7 +53,8 @@ class Existing(object):
         self.version = answer["version"]
         self.implementation = answer["implementation"]
         self.folder = answer["prefix"]
-        self.site = answer["site"]
+        self.layout = Layout(*answer["folders"])
+        self.site = self.layout.purelib
         self.conda = answer["conda"]
         # a virtual environment of a managed Python is the user's own
         self.managed = answer["managed"] and not answer["virtual"]
@@ -97,38 +102,58 @@ def check_existing(existing, target):
 def install_into(wish, existing, console):
     """Install the wish's target into `existing`; returns the receipt.
 
-    Raises what `install` raises; after InstallFailed or SmokeFailed the environment is as far as it came.
+    Raises what `install` raises; the environment is then what it was before.
     """
     check_existing(existing, wish.target)
     if existing.conda:
         console.warn(CONDA_ADVICE)
     with existing.records.at_work(console) as lock:
         work = Work(existing.records, lock, console)
+        replaced = Replaced(existing.folder, existing.records.root)
+        if replaced.put_back():
+            console.say("an earlier run did not come to its end; what it had replaced was put back")
         check_files(wish, work)
-        before = {name: one.version for name, one in distributions(existing.site).items()}
-        folder = existing.records.root
-        installer = fill(wish, work, existing.python, replace=True)
-        packages = list_packages(wish, existing.site)
-        work.finish()
-        assets = put_assets(wish, work, existing.folder)
-        copy_suite(wish.bundle, os.path.join(folder, "smoke"))
-        earlier = read_json(os.path.join(folder, places.RECEIPT)) or {}
-        own = _own(packages, before, earlier)
-        _write_listing(existing, own, assets)
-        conflicts = _conflicts(installer, existing, work)
-        for line in conflicts:
-            console.warn(line)
-        results = prove(existing.python, folder, wish.levels, work)
-        python = Python(existing.python, existing.version)
-        receipt = make_receipt(wish, work, python, installer, packages, results)
-        receipt["own"] = sorted(own)
-        receipt["kept"] = sorted(item["name"] for item in packages if item["name"] not in own)
-        # what an earlier bundle put there is not what was there before
-        replaced = {name: before[name] for name in own if name in before}
-        receipt["replaced"] = earlier.get("replaced", replaced)
-        receipt["conflicts"] = conflicts
-        write_json(os.path.join(folder, places.RECEIPT), receipt)
+        try:
+            receipt = _replace(wish, existing, work, replaced)
+        except BaseException:
+            work.finish()
+            replaced.put_back()
+            console.say("%s is what it was before" % existing.folder)
+            raise
+        replaced.forget()
         return receipt
+
+
+def _replace(wish, existing, work, replaced):
+    """Set aside what is there of the target's packages, install, prove; returns the receipt."""
+    before = {name: one.version for name, one in distributions(existing.site).items()}
+    folder = existing.records.root
+    names = {pin.name for pin in wish.target.pins}
+    with work.task("set aside what will be replaced", "set aside"):
+        wheels = [wish.bundle.path(name) for name in wish.target.wheels]
+        replaced.set_aside(names, wheels, existing.layout, asset_files(wish.bundle, existing.folder))
+    installer = fill(wish, work, existing.python, replaced.clear, replace=True)
+    packages = list_packages(wish, existing.site)
+    work.finish()
+    assets = put_assets(wish, work, existing.folder)
+    earlier = read_json(os.path.join(folder, places.RECEIPT)) or {}
+    own = _own(packages, before, earlier)
+    conflicts = _conflicts(installer, existing, work)
+    for line in conflicts:
+        work.console.warn(line)
+    copy_suite(wish.bundle, os.path.join(folder, "smoke"))
+    results = prove(existing.python, folder, wish.levels, work)
+    _write_listing(existing, own, assets)
+    python = Python(existing.python, existing.version)
+    receipt = make_receipt(wish, work, python, installer, packages, results)
+    receipt["own"] = sorted(own)
+    receipt["kept"] = sorted(item["name"] for item in packages if item["name"] not in own)
+    # what an earlier bundle put there is not what was there before
+    replaces = {name: before[name] for name in own if name in before}
+    receipt["replaced"] = earlier.get("replaced", replaces)
+    receipt["conflicts"] = conflicts
+    write_json(os.path.join(folder, places.RECEIPT), receipt)
+    return receipt
 
 
 def _own(packages, before, earlier):

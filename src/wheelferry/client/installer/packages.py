@@ -4,14 +4,18 @@ import os
 import pathlib
 import shutil
 import threading
+import time
 import zipfile
 
 from wheelferry.client.common.bundle import CHUNK
 from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
 from wheelferry.client.common.flush import sync_until
-from wheelferry.client.common.processes import must_run, run
+from wheelferry.client.common.processes import must_run, require, run
 
 UV, PIP = "uv", "pip"
+# What uv says when another program has a file open that it wants to rename: a virus scanner, an indexer.
+_WITHHELD = ("os error 5)", "os error 32)", "os error 33)", "Access is denied", "used by another process")
+_PATIENCE = 3  # seconds that such a program gets to be done with it
 
 
 class Installer(object):
@@ -93,15 +97,26 @@ def _run_uv(installer, options, wheelhouse, python, work):
     # beside the environment, so that files are linked into it and not copied
     cache = os.path.join(work.prefix.tmp, "uv-cache")
     command = [*installer.command, "pip", "install", "--cache-dir", cache, "--python", python, *options]
+    title = "uv pip install"
     # uv keeps the processor busy and the disk idle
     done = threading.Event()
     work.meanwhile(sync_until, done, work.prefix.root)
     try:
-        must_run(command, "uv pip install", work.env, work.log, held=work.held)
+        status, output = run(command, work.env, work.log, held=work.held)
+        if status != 0 and is_withheld(output):
+            time.sleep(_PATIENCE)
+            must_run(command, title, work.env, work.log, held=work.held)
+        else:
+            require(status, output, title)
     finally:
         done.set()
     # what the thread leaves of it goes with all of tmp
     work.meanwhile(shutil.rmtree, cache, True)
+
+
+def is_withheld(text):
+    """Whether an installer failed because another program held a file."""
+    return any(sign in text for sign in _WITHHELD)
 
 
 def _run_pip(installer, options, wheelhouse, python, work, on_package):
