@@ -108,9 +108,10 @@ def target(
     torch: str = "2.13.0",
     images: Iterable[str] = (),
     wheels: Iterable[str] = (),
+    pins: Mapping[str, str] | None = None,
     **entry: Any,
 ) -> Target:
-    """A target as the client reads it from a bundle; `entry` adds to its entry in the manifest."""
+    """A target as the client reads it from a bundle; `pins` are of its lock, `entry` adds to its manifest."""
     document = {
         "target": {"python": python, "platform": platform, "backend": backend, "torch": torch},
         "requirements": "requirements.txt",
@@ -121,7 +122,8 @@ def target(
     }
     if images:
         document["cuda"] = {"images": list(images)}
-    return Target(document, [Pin("one", "1", "0" * 64, wheel) for wheel in wheels])
+    others = [Pin(name, version, "0" * 64, "") for name, version in (pins or {}).items()]
+    return Target(document, [*(Pin("one", "1", "0" * 64, wheel) for wheel in wheels), *others])
 
 
 RUNTIME = {

@@ -264,6 +264,67 @@ def test_code_for_the_devices(devices: list[Any], images: list[str], expected: l
     assert levels(findings, "gpu-image") == expected
 
 
+CUDA_12_8 = {"nvidia-cuda-runtime-cu12": "12.8.90"}
+CUDA_13 = {"nvidia-cuda-runtime": "13.0.96"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "pins", "message", "remedy"),
+    [
+        (
+            nvidia("470.256.02", T4),
+            CUDA_13,
+            "the driver is 470.256.02; CUDA 13.0 needs 580",
+            "--backend cu118",
+        ),
+        (nvidia("535.183.01", H100), CUDA_13, "CUDA 13.0 needs 580", "--backend cu128"),
+        (
+            nvidia("580.65.06", GTX_1080),
+            CUDA_13,
+            "needs compute capability 7.5, NVIDIA GeForce GTX 1080 has 6.1",
+            "--backend cu126",
+        ),
+        (nvidia("580.65.06", GTX_1080), CUDA_12_8, "needs compute capability 7.0", "--backend cu126"),
+        (nvidia("390.157", GTX_1080), CUDA_12_8, "the driver is 390.157", "update NVIDIA's driver to 525"),
+    ],
+)
+def test_a_gpu_that_torch_itself_cannot_use(
+    seen: dict[str, Any], pins: dict[str, str], message: str, remedy: str
+) -> None:
+    """A bundle without CUDA ops, whose torch is the index's own: it installs, and the GPU lies idle."""
+    findings = look(machine(nvidia=seen), target(backend="default", pins=pins))
+    (warning,) = [finding for finding in findings if finding.code == "gpu-torch"]
+    assert warning.level == "warning"
+    assert warning.message.startswith("torch will find no GPU here")
+    assert message in warning.message
+    assert remedy in warning.remedy
+    assert not problems(findings)
+
+
+@pytest.mark.parametrize(
+    ("seen", "pins", "message"),
+    [
+        (
+            nvidia("580.65.06", T4),
+            CUDA_13,
+            "torch uses the GPU; the ops that the bundle compiled run on the CPU",
+        ),
+        (nvidia("580.65.06", T4, GTX_1080), CUDA_13, "torch uses the GPU"),
+        (nvidia("580.65.06", {**T4, "capability": None}), CUDA_13, "torch uses the GPU"),
+        (nvidia("390.157", GTX_1080), {}, "which this target does not use"),
+    ],
+)
+def test_a_gpu_beside_ops_for_the_cpu(seen: dict[str, Any], pins: dict[str, str], message: str) -> None:
+    findings = look(machine(nvidia=seen), target(backend="default", pins=pins))
+    (note,) = [finding for finding in findings if finding.code == "gpu-torch"]
+    assert (note.level, message in note.message) == ("note", True)
+    declined = Request(prefix=PREFIX, without_gpu=True)
+    assert (
+        levels(look(machine(nvidia=seen), target(backend="default", pins=pins), declined), "gpu-torch") == []
+    )
+    assert levels(look(machine(), target(backend="default", pins=pins)), "gpu-torch") == []
+
+
 def test_no_code_for_the_device_says_how_to_get_it() -> None:
     seen = machine(nvidia=nvidia("580.65.06", T4))
     problem = only_problem(look(seen, target(backend="cu130", images=["sm_90"])))

@@ -14,6 +14,9 @@ CHUNK = 1 << 20
 _COPY = "copy the bundle again from where it was made"
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)\s+--hash=sha256:(?P<sha256>[0-9a-f]{64})\s*$")
 
+# CUDA's run-time library: nvidia-cuda-runtime-cu12, and from CUDA 13 on without the number.
+_CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime(-cu\d+)?$")
+
 
 class Pin(object):
     """One package of a lock: its name, version, hash, and the bundle's path of its wheel."""
@@ -66,6 +69,18 @@ class Target(object):
             return None
         digits = self.backend[2:]
         return int(digits[:-1]), int(digits[-1])
+
+    @property
+    def torch_cuda(self):
+        """The CUDA that torch itself is built for, as (13, 0), told by NVIDIA's packages in the lock.
+
+        None where there are none: a torch for the CPU, or one of before 2.0, which has them inside.
+        """
+        for pin in self.pins:
+            match = _CUDA_RUNTIME.match(pin.name)
+            if match:
+                return tuple(int(part) for part in pin.version.split(".")[:2])
+        return None
 
 
 # What reading a document raises that has other contents than ours.

@@ -29,11 +29,12 @@ from wheelferry.client.installer.wheels import Layout
 from wheelferry.client.smoke.suite import prove
 
 _ASK = """
-import json, os, platform, sys, sysconfig
+import json, os, platform, site, sys, sysconfig
 print(json.dumps({
     "version": platform.python_version(), "implementation": platform.python_implementation(),
     "prefix": sys.prefix, "virtual": sys.prefix != sys.base_prefix,
     "folders": [sysconfig.get_path(name) for name in ("purelib", "platlib", "scripts", "data")],
+    "user_site": site.getusersitepackages(),
     "conda": os.path.isdir(os.path.join(sys.prefix, "conda-meta")),
     "managed": os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")),
 }))
@@ -55,6 +56,8 @@ class Existing(object):
         self.folder = answer["prefix"]
         self.layout = Layout(*answer["folders"])
         self.site = self.layout.purelib
+        # taken before the environment's own packages; a virtual environment has it not, conda's has
+        self.user_site = None if answer["virtual"] else answer["user_site"]
         self.conda = answer["conda"]
         # a virtual environment of a managed Python is the user's own
         self.managed = answer["managed"] and not answer["virtual"]
@@ -107,6 +110,8 @@ def install_into(wish, existing, console):
     check_existing(existing, wish.target)
     if existing.conda:
         console.warn(CONDA_ADVICE)
+    for line in _shadowed(wish, existing):
+        console.warn(line)
     with existing.records.at_work(console) as lock:
         work = Work(existing.records, lock, console)
         replaced = Replaced(existing.folder, existing.records.root)
@@ -122,6 +127,19 @@ def install_into(wish, existing, console):
             raise
         replaced.forget()
         return receipt
+
+
+def _shadowed(wish, existing):
+    """What this person's own packages will hide: Python looks there first, and the checks do not."""
+    if existing.user_site is None:
+        return
+    own = distributions(existing.user_site)
+    hiding = ["%s %s" % (pin.name, own[pin.name].version) for pin in wish.target.pins if pin.name in own]
+    if hiding:
+        yield (
+            "%s has %s, which the Python of this environment takes first: uninstall them there, or set "
+            "PYTHONNOUSERSITE=1 whenever you start it" % (existing.user_site, ", ".join(hiding))
+        )
 
 
 def _replace(wish, existing, work, replaced):

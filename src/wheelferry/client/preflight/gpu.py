@@ -18,6 +18,14 @@ CUDA_DRIVERS = (
 )
 
 
+# The oldest GPU that torch's own kernels run on, by the CUDA of the torch that PyPI has. Read from the
+# wheels: torch 2.0.1 (CUDA 11.7) has sm_37 and up, 2.1.2 to 2.7.1 (12.1 to 12.6) sm_50, 2.8.0 to 2.10.0
+# (12.8) sm_70, 2.11.0 and 2.12.0 (13.0) sm_75.
+TORCH_CAPABILITIES = (((11, 0), "3.7"), ((12, 0), "5.0"), ((12, 8), "7.0"), ((13, 0), "7.5"))
+# What else PyTorch's own index has torch for, of the last releases.
+TORCH_BUILDS = ((13, 0), (12, 8), (12, 6), (11, 8))
+
+
 def needed_driver(cuda, system):
     """The oldest driver for CUDA `cuda` ((13, 0)); for one newer than the table the newest that is known."""
     rows = [row for row in CUDA_DRIVERS if row[0] <= cuda] or [CUDA_DRIVERS[0]]
@@ -66,6 +74,8 @@ def image_for(capability, images):
 
 def examine_gpu(profile, target, request):
     if target.cuda is None:
+        if profile["nvidia"] is not None and not request.without_gpu:
+            yield from _gpu_of_torch(profile, target)
         return
     obstacle = driver_obstacle(profile, target.cuda)
     if obstacle is None:
@@ -79,6 +89,45 @@ def examine_gpu(profile, target, request):
             remedy = "take a target for the CPU"
         remedy += ", or install with --without-gpu: then the CPU does the work"
         yield Finding("gpu-driver", PROBLEM, obstacle, remedy)
+
+
+def _gpu_of_torch(profile, target):
+    """What a target without CUDA ops makes of a GPU that is there: torch may use it, the ops do not."""
+    cuda = target.torch_cuda
+    if cuda is None:
+        yield Finding("gpu-torch", NOTE, "there is a GPU, which this target does not use: it is for the CPU")
+        return
+    old_driver = driver_obstacle(profile, cuda)
+    against = old_driver or _too_old(profile["nvidia"]["devices"], cuda)
+    if against is None:
+        text = "torch uses the GPU; the ops that the bundle compiled run on the CPU"
+        remedy = "for ops on the GPU make the bundle with --backend cu%d%d" % cuda
+        yield Finding("gpu-torch", NOTE, text, remedy)
+        return
+    text = "torch will find no GPU here, and everything runs on the CPU: %s" % against
+    remedies = []
+    if old_driver:
+        least = needed_driver(cuda, profile["system"])
+        remedies.append("update NVIDIA's driver to %s or newer (an administrator can)" % least)
+    remedies += ["make the bundle with --backend cu%d%d" % other for other in _serving(profile, cuda)]
+    yield Finding("gpu-torch", WARNING, text, ", or ".join(remedies) or "this GPU is too old for torch")
+
+
+def _too_old(devices, cuda):
+    """Why no device runs the kernels of a torch that is built for `cuda`; None when one does, or may."""
+    least = ([low for first, low in TORCH_CAPABILITIES if first <= cuda] or ["0.0"])[-1]
+    old = [d for d in devices if d["capability"] and numbers(d["capability"]) < numbers(least)]
+    if not old or len(old) < len(devices):
+        return None
+    names = ", ".join("%s has %s" % (device["name"], device["capability"]) for device in old)
+    return "torch for CUDA %d.%d needs compute capability %s, %s" % (*cuda, least, names)
+
+
+def _serving(profile, cuda):
+    """The newest CUDA before `cuda` that torch has builds for, driver and cards serve; at most one."""
+    devices = profile["nvidia"]["devices"]
+    older = [one for one in TORCH_BUILDS if one < cuda]
+    return [one for one in older if not (driver_obstacle(profile, one) or _too_old(devices, one))][:1]
 
 
 def _device_code(profile, target, request):
