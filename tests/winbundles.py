@@ -17,6 +17,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.plan import make_plan
 from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 
@@ -84,7 +85,9 @@ def pack_windows(
         file="tiny.toml",
     )
     found = LocatedRecipe(recipe=recipe, folder=located.folder)
-    plan = make_plan(recipe, "1.0", [target], extra_requirements=extra, cuda_architectures=architectures)
+    plan = make_plan(
+        recipe, "1.0", [target], required=map(given_with, extra), cuda_architectures=architectures
+    )
     (cell,) = plan.cells
     made = {
         name: _locked(folder / "made", name, wheel, tools.store)

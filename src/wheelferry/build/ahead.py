@@ -81,15 +81,21 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
         resolution = tools.uv.resolve(
             cell.target,
             requirements=[*requires, *cell.requirements, f"torch=={cell.target.torch}"],
-            constraints=[*cell.constraints, *torch],
+            constraints=[*cell.constraints, *cell.user_constraints, *torch],
             find_links=None,
             torch_index=cell.torch_index,
             interpreter=prepared.interpreter,
             work=work / "uv",
         )
-        choices = choose_files(resolution, cell.target, base=work / "uv")
-        constraints = plan.recipe.build.sdist_constraints
-        populate(choices, cell.target, prepared.interpreter, tools, sdist_constraints=constraints)
+        choices = choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
+        populate(
+            choices,
+            cell.target,
+            prepared.interpreter,
+            tools,
+            sdist_constraints=plan.recipe.build.sdist_constraints,
+            allowed=cell.hashes,
+        )
 
 
 def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from wheelferry.build.ahead import fetching_ahead
 from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
-from wheelferry.build.lock import lock
+from wheelferry.build.lock import lock, require_resolvable
 from wheelferry.build.prebuilt import take_prebuilt
 from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
@@ -114,13 +114,18 @@ def lock_cells(
     tools: Tools,
     build: BuildCells = build_here,
 ) -> Outcome[Locked]:
-    """The wheel and the lock of every cell."""
+    """The wheel and the lock of every cell; what the user requires of it is resolved before it is built."""
+    possible: Outcome[Cell] = each_cell(
+        [(cell, cell) for cell in plan.cells],
+        lambda _, cell: require_resolvable(cell, tools, given=strategies.dependencies),
+    )
+    plan = replace(plan, cells=possible.done)
     built = build_cells(plan, strategies, source, tools, build)
     locked: Outcome[Locked] = each_cell(
         [(one.cell, one) for one in built.done],
         lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=strategies.dependencies)),
     )
-    return replace(locked, failed=(*built.failed, *locked.failed))
+    return replace(locked, failed=(*possible.failed, *built.failed, *locked.failed))
 
 
 def at_once(cells: Iterable[Prepared], jobs: int) -> int:
