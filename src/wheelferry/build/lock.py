@@ -42,14 +42,15 @@ def require_resolvable(cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) 
     """The cell, once what the user requires of it is known to fit together and with the recipe.
 
     What the project itself requires is left out: its wheel is not built yet. Raises InputError when nothing
-    fits, before the compiler has started and not after it. Nothing is asked where the user requires nothing.
+    fits and IntegrityError when no file has a hash that the user gave: before the compiler has started, not
+    after it. Nothing is asked where the user requires nothing.
     """
     if not cell.required:
         return cell
     with tools.store.workspace("resolve") as work, tools.progress.task("resolve what is required"):
         links = work / "given"
         fitting = _place_given(given, links, cell)
-        tools.uv.resolve(
+        resolution = tools.uv.resolve(
             cell.target,
             requirements=cell.requirements,
             constraints=[*cell.constraints, *cell.user_constraints, *_pins(fitting)],
@@ -58,6 +59,7 @@ def require_resolvable(cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) 
             interpreter=None,
             work=work / "uv",
         )
+        choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
     return cell
 
 
