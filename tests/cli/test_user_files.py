@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients import PYTHON
-from conftest import wheelferry
+from conftest import wheelferry, write_wheel
 from machines import machine
 from wheelferry.catalog import shipped_folder
 from wheelferry.system.files import sha256_file
@@ -107,4 +107,28 @@ def test_what_the_index_cannot_give_is_known_before_the_project_is_built(yard: Y
     assert "cannot resolve for" in said
     assert not was_built
     status, said, was_built = lock(yard, "--with", "leaf==1.5")
+    assert (status, was_built) == (0, True), said
+
+
+# A backend that tells what the wheel will require before it builds one.
+_ASKS_FOR_BUD = """
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    import pathlib
+    info = pathlib.Path(directory, "tiny-1.0.dist-info")
+    info.mkdir()
+    lines = ["Metadata-Version: 2.1", "Name: tiny", "Version: 1.0", "Requires-Dist: bud<2", ""]
+    (info / "METADATA").write_text(chr(10).join(lines))
+    return info.name
+"""
+
+
+def test_what_does_not_fit_the_project_is_known_before_it_is_built(tmp_path: Path) -> None:
+    """What the user requires can be met by itself; only the project's own metadata are against it."""
+    yard = Yard(tmp_path / "yard", backend=_TELLS + _ASKS_FOR_BUD)
+    for version in ("1.0", "2.0"):
+        write_wheel(yard.index, "bud", version)
+    status, said, was_built = lock(yard, "--with", "bud>=2")
+    assert (status, was_built) == (2, False), said
+    assert "bud<2" in said
+    status, said, was_built = lock(yard, "--with", "bud<2", "--with", "tiny[extra]==1.0")
     assert (status, was_built) == (0, True), said

@@ -30,7 +30,7 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
     tools.progress.stage(f"lock {plan.title} for {cell.target.name}")
     with tools.store.workspace("lock") as work:
         links = work / "built"
-        fitting = _place_given(given, links, cell)
+        fitting = place_given(given, links, cell)
         tools.store.place(built.wheel.sha256, links / built.wheel.filename)
         wheels = _lock_wheels(plan, built, fitting, links, work, tools)
     result = Lock(target=cell.target, wheels=wheels)
@@ -38,22 +38,22 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
     return result
 
 
-def require_resolvable(cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
+def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
     """The cell, once what the user requires of it is known to fit together and with the recipe.
 
-    What the project itself requires is left out: its wheel is not built yet. Raises InputError when nothing
-    fits and IntegrityError when no file has a hash that the user gave: before the compiler has started, not
-    after it. Nothing is asked where the user requires nothing.
+    What the project itself requires is left out: its metadata are not known yet. Raises InputError when
+    nothing fits and IntegrityError when no file has a hash that the user gave: before the compiler has
+    started, not after it. Nothing is asked where the user requires nothing.
     """
     if not cell.required:
         return cell
     with tools.store.workspace("resolve") as work, tools.progress.task("resolve what is required"):
         links = work / "given"
-        fitting = _place_given(given, links, cell)
+        fitting = place_given(given, links, cell)
         resolution = tools.uv.resolve(
             cell.target,
-            requirements=cell.requirements,
-            constraints=[*cell.constraints, *cell.user_constraints, *_pins(fitting)],
+            requirements=plan.requirements_of_others(cell),
+            constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
             find_links=links,
             torch_index=cell.torch_index,
             interpreter=None,
@@ -63,7 +63,7 @@ def require_resolvable(cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) 
     return cell
 
 
-def _place_given(given: Iterable[Path], links: Path, cell: Cell) -> list[Path]:
+def place_given(given: Iterable[Path], links: Path, cell: Cell) -> list[Path]:
     """Copy those of the user's wheels that fit the target into the new folder `links`."""
     fitting = [path for path in given if not filename_parts(path.name)[2].isdisjoint(cell.target.tags)]
     links.mkdir()
@@ -76,7 +76,7 @@ def _version(built: Built) -> Version:
     return filename_parts(built.wheel.filename)[1]
 
 
-def _pins(given: Iterable[Path]) -> list[str]:
+def pins_of(given: Iterable[Path]) -> list[str]:
     """What holds a resolution to the wheels that the user has."""
     parts = [filename_parts(path.name) for path in given]
     return [f"{name}=={version}" for name, version, _ in parts]
@@ -88,7 +88,7 @@ def _lock_wheels(
     """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
     cell = built.cell
     torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
-    pins = [*cell.constraints, *cell.user_constraints, *torch, *_pins(given)]
+    pins = [*cell.constraints, *cell.user_constraints, *torch, *pins_of(given)]
     only_binary: dict[str, str] = {}
     while True:
         folder = work / f"uv{len(only_binary)}"

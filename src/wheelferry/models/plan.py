@@ -5,7 +5,8 @@ import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from packaging.utils import NormalizedName
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.errors import InputError, raise_all
@@ -89,6 +90,11 @@ class Plan:
     def title(self) -> str:
         """``sample@1.0``."""
         return f"{self.recipe.name}@{self.release_name}"
+
+    def requirements_of_others(self, cell: Cell) -> tuple[str, ...]:
+        """What a cell requires beside the project itself, whose wheel no index has."""
+        own = canonicalize_name(self.recipe.distribution)
+        return tuple(text for text in cell.requirements if canonicalize_name(Requirement(text).name) != own)
 
 
 def find_release(recipe: Recipe, name: str) -> Release:
