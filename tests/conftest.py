@@ -33,6 +33,7 @@ from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.manifest import NAME, parse_manifest
 from wheelferry.models.plan import Cell, make_plan
 from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import STAMP
 from wheelferry.progress import Silent
@@ -226,7 +227,7 @@ def pack_bundle(
         targets,
         cuda_architectures=cuda_architectures,
         assets=assets,
-        extra_requirements=[wheel.name for wheel in more],
+        required=[given_with(wheel.name) for wheel in more],
     )
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
     installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
 from wheelferry.build.build import Built, CompiledAgainst
@@ -17,6 +19,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.plan import make_plan
 from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.requirements import UserRequirement
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 
@@ -84,7 +87,8 @@ def pack_windows(
         file="tiny.toml",
     )
     found = LocatedRecipe(recipe=recipe, folder=located.folder)
-    plan = make_plan(recipe, "1.0", [target], extra_requirements=extra, cuda_architectures=architectures)
+    required = [UserRequirement(requirement=Requirement(text), place="my.txt:1") for text in extra]
+    plan = make_plan(recipe, "1.0", [target], required=required, cuda_architectures=architectures)
     (cell,) = plan.cells
     made = {
         name: _locked(folder / "made", name, wheel, tools.store)

@@ -9,6 +9,7 @@ from wheelferry.errors import InputError, MissingError
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
+from wheelferry.system.texts import read_given_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +53,7 @@ def load_recipe(reference: str) -> LocatedRecipe:
                 f"no recipe called {reference!r}",
                 hint=f"shipped are {', '.join(shipped_names())}; your own file: ./my.toml@RELEASE",
             )
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read recipe {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error}") from None
+    text = read_given_text(path, kind="recipe ")
     return LocatedRecipe(
         recipe=parse_recipe(text, file=path.name, torch=shipped_torch()), folder=path.resolve().parent
     )
@@ -71,13 +67,9 @@ def records_file(located: LocatedRecipe) -> Path:
 def load_records(located: LocatedRecipe, *, file: Path | None = None) -> tuple[Record, ...]:
     """The records of a recipe, none where there is no file; raises InputError for a malformed one."""
     path = file or records_file(located)
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return ()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error}") from None
-    return parse_records(text, file=path.name, recipe=located.recipe.name)
+    return parse_records(read_given_text(path), file=path.name, recipe=located.recipe.name)
 
 
 def split_reference(text: str) -> tuple[str, str]:

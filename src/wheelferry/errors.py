@@ -1,6 +1,7 @@
 """Everything wheelferry raises on purpose: one root, whose subclasses own an exit code."""
 
 import errno
+from collections.abc import Iterable
 
 # What the machine refuses, whatever was running: no space, no permission, too long a name or file.
 _OF_THE_MACHINE = {
@@ -13,6 +14,8 @@ _OF_THE_MACHINE = {
     errno.EROFS,
     errno.ENAMETOOLONG,
 }
+
+_MOST_TOLD = 20
 
 
 class WheelferryError(Exception):
@@ -29,6 +32,18 @@ class InputError(WheelferryError):
     """The user asked for something that cannot be: unknown recipe, release out of range, malformed file."""
 
     exit_code = 2
+
+
+def raise_all(errors: Iterable[InputError]) -> None:
+    """Raise one error of all that the user can put right at once; none when there is nothing wrong."""
+    found = list(errors)
+    if not found:
+        return
+    told = [str(error) for error in found[:_MOST_TOLD]]
+    if len(found) > _MOST_TOLD:
+        told.append(f"and {len(found) - _MOST_TOLD} more like these")
+    hints = dict.fromkeys(error.hint for error in found[:_MOST_TOLD] if error.hint)
+    raise InputError("\n".join(told), hint="\n".join(hints) or None)
 
 
 class MissingError(WheelferryError):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from conftest import TARGET
@@ -17,6 +17,7 @@ from wheelferry.models.lock import (
     parse_pylock,
     parse_requirements,
     pylock_text,
+    require_allowed,
     requirements_text,
 )
 
@@ -72,6 +73,38 @@ def test_a_relative_path_counts_from_the_base(tmp_path: Path) -> None:
     text = HEAD + f'[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{wheel}]\n'
     (choice,) = choose_files(text, TARGET, base=tmp_path)
     assert choice.url == (tmp_path / "w" / "a-1.0-py3-none-any.whl").as_uri()
+
+
+def allowed(digit: str) -> dict[NormalizedName, frozenset[str]]:
+    return {canonicalize_name("a"): frozenset({digit * 64})}
+
+
+def test_a_file_with_a_hash_that_is_not_allowed_does_not_count() -> None:
+    """The synthesised hashes are the first letter of the file, 64 times, and 5 for an sdist."""
+    text = (
+        HEAD
+        + package("a", "a-1.0-py3-none-any.whl", sdist="a-1.0.tar.gz")
+        + package("b", "b-1-py3-none-any.whl")
+    )
+    assert [c.is_sdist for c in choose_files(text, TARGET, base=Path("/"), allowed=allowed("a"))] == [
+        False,
+        False,
+    ]
+    assert [c.is_sdist for c in choose_files(text, TARGET, base=Path("/"), allowed=allowed("5"))] == [
+        True,
+        False,
+    ]
+    with pytest.raises(IntegrityError, match=r"has one of the given hashes: a 1\.0$"):
+        choose_files(text, TARGET, base=Path("/"), allowed=allowed("0"))
+
+
+def test_a_file_whose_hash_is_not_said_is_compared_when_it_is_here() -> None:
+    text = HEAD + package("a", "a-1.0-py3-none-any.whl").replace("sha256", "md5")
+    (choice,) = choose_files(text, TARGET, base=Path("/"), allowed=allowed("0"))
+    require_allowed(choice, "0" * 64, allowed("0"))
+    require_allowed(choice, "1" * 64, {})
+    with pytest.raises(IntegrityError, match=r"a-1\.0-py3-none-any\.whl has the SHA-256 1{64}"):
+        require_allowed(choice, "1" * 64, allowed("0"))
 
 
 def test_something_else_than_a_pylock_is_an_integrity_error() -> None:

@@ -7,13 +7,14 @@ from wheelferry.errors import InputError
 from wheelferry.models.cuda import Cuda
 from wheelferry.models.plan import build_key, default_torch, find_release, make_plan, plan_digest
 from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")
 
 
 def test_a_cell_knows_its_wheel_and_pins_torch() -> None:
-    (cell,) = make_plan(TINY, "1.0", [TARGET], extra_requirements=["scipy"]).cells
+    (cell,) = make_plan(TINY, "1.0", [TARGET], required=[given_with("scipy")]).cells
     assert cell.wheel_version == "1.0+pt2.13.0cpu"
     assert cell.requirements == ("torch==2.13.0", "leaf", "scipy")
     assert cell.constraints == ("torch==2.13.0",)

@@ -124,7 +124,10 @@ def test_public_keys_and_allowed_signers_are_read(
         (f"{PUBLIC}\nssh-ed25519\n".encode(), ":2 is neither"),
         (f"{PUBLIC}A\n".encode(), ":1: the key is damaged"),
         (b"ssh-ed25519 AAAAC3Nz\n", ":1: the key is damaged"),
-        (PUBLIC.encode("utf-16"), "is no text in UTF-8"),
+        (
+            f"# keys\n{PUBLIC} H\u00e9l\u00e8ne\n".encode("latin-1"),
+            ":2: the byte 0xe9 cannot be read as UTF-8",
+        ),
         (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key"),
         (b"#" * (1 << 20) + b"\n", "is no key"),
     ],
@@ -136,6 +139,13 @@ def test_what_is_no_file_of_keys_is_named(tmp_path: Path, data: bytes, message: 
         read_signers(str(path), str(tmp_path / "bundle"))
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_key_that_a_shell_of_windows_wrote_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(f"{PUBLIC} Hélène\r\n".encode(encoding))
+    assert read_signers(str(path), str(tmp_path / "bundle")).name_of(KEY).startswith("Hélène ")
 
 
 def test_inside_is_what_links_lead_into(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """While wheels compile: what they will require is resolved and brought into the store.
 
 The lock comes after the compiler, because it is made of the built wheel; but what the wheel will say is
-known before, from the metadata that the project's backend prepares. Nothing depends on it: what could not be
-fetched ahead the lock fetches, or explains.
+known before, from the metadata that the project's backend prepares. What could not be fetched ahead the lock
+fetches, or explains; only what the user requires has to fit, before anything is compiled.
 """
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from packaging.metadata import parse_email
 
 from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.lock import pins_of, place_given
 from wheelferry.build.populate import populate
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
-from wheelferry.errors import WheelferryError
-from wheelferry.models.lock import choose_files
+from wheelferry.errors import BuildError, MissingError, WheelferryError
+from wheelferry.models.lock import Choice, choose_files
 from wheelferry.models.plan import Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.process import Group
@@ -58,6 +59,25 @@ def fetching_ahead(plan: Plan, cells: Sequence[Prepared], source: Source, tools:
         thread.join()
 
 
+def require_closure(
+    plan: Plan, prepared: Prepared, source: Source, tools: Tools, *, given: Iterable[Path]
+) -> Prepared:
+    """The cell, once what the project's metadata require is known to fit with what the user requires.
+
+    Raises InputError when it does not, and IntegrityError when no file has a hash that the user gave; what
+    keeps the question from being asked, the build or the lock will tell. Nothing is asked where the user
+    requires nothing, or where nothing has to be compiled.
+    """
+    if not prepared.cell.required or tools.store.recall("build", prepared.key) is not None:
+        return prepared
+    with tools.store.workspace("ahead", plain_path=True) as work, tools.progress.task("resolve"):
+        try:
+            _resolve(plan, prepared, source, work, tools, given=given)
+        except (BuildError, MissingError) as error:
+            tools.progress.note(f"not resolved before it is built: {str(error).splitlines()[0]}")
+    return prepared
+
+
 def _fetch_each(
     plan: Plan, cells: Sequence[Prepared], source: Source, tools: Tools, stop: threading.Event
 ) -> None:
@@ -74,22 +94,38 @@ def _fetch_each(
 def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None:
     cell = prepared.cell
     with tools.store.workspace("ahead", plain_path=True) as work:
-        requires = _requirements(prepared, source, work, tools)
-        if requires is None:
-            return
-        torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
-        resolution = tools.uv.resolve(
+        choices = _resolve(plan, prepared, source, work, tools, given=())
+        populate(
+            choices,
             cell.target,
-            requirements=[*requires, *cell.requirements, f"torch=={cell.target.torch}"],
-            constraints=[*cell.constraints, *torch],
-            find_links=None,
-            torch_index=cell.torch_index,
-            interpreter=prepared.interpreter,
-            work=work / "uv",
+            prepared.interpreter,
+            tools,
+            sdist_constraints=plan.recipe.build.sdist_constraints,
+            allowed=cell.hashes,
         )
-        choices = choose_files(resolution, cell.target, base=work / "uv")
-        constraints = plan.recipe.build.sdist_constraints
-        populate(choices, cell.target, prepared.interpreter, tools, sdist_constraints=constraints)
+
+
+def _resolve(
+    plan: Plan, prepared: Prepared, source: Source, work: Path, tools: Tools, *, given: Iterable[Path]
+) -> tuple[Choice, ...]:
+    """The files that the lock will hold beside the project's wheel; none when its backend does not tell."""
+    cell = prepared.cell
+    requires = _requirements(prepared, source, work, tools)
+    if requires is None:
+        return ()
+    torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
+    links = work / "given"
+    fitting = place_given(given, links, cell)
+    resolution = tools.uv.resolve(
+        cell.target,
+        requirements=[*requires, *plan.requirements_of_others(cell), f"torch=={cell.target.torch}"],
+        constraints=[*cell.constraints, *cell.user_constraints, *torch, *pins_of(fitting)],
+        find_links=links,
+        torch_index=cell.torch_index,
+        interpreter=prepared.interpreter,
+        work=work / "uv",
+    )
+    return choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
 
 
 def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) -> list[str] | None:

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from wheelferry.build.ahead import fetching_ahead
+from wheelferry.build.ahead import fetching_ahead, require_closure
 from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
-from wheelferry.build.lock import lock
+from wheelferry.build.lock import lock, require_resolvable
 from wheelferry.build.prebuilt import take_prebuilt
 from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
@@ -68,12 +68,19 @@ def build_here(
 ) -> Outcome[Built]:
     """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another.
 
-    With `ahead`, what the wheels will require is fetched meanwhile: for whoever locks them afterwards.
+    With `ahead`, for whoever locks them afterwards, what the wheels will require is fetched meanwhile, and a
+    cell for which it does not fit what the user requires is not compiled.
     """
     ready: Outcome[Prepared] = each_cell(
         [(cell, cell) for cell in cells],
         lambda _, cell: prepare(plan, cell, strategies.by_target[cell.target], source, tools),
     )
+    if ahead:
+        resolvable: Outcome[Prepared] = each_cell(
+            [(prepared.cell, prepared) for prepared in ready.done],
+            lambda _, prepared: require_closure(plan, prepared, source, tools, given=strategies.dependencies),
+        )
+        ready = replace(resolvable, failed=(*ready.failed, *resolvable.failed))
     tools.progress.stage(f"build {plan.title}")
     meanwhile = fetching_ahead(plan, ready.done, source, tools) if ahead else contextlib.nullcontext()
     with meanwhile:
@@ -114,13 +121,18 @@ def lock_cells(
     tools: Tools,
     build: BuildCells = build_here,
 ) -> Outcome[Locked]:
-    """The wheel and the lock of every cell."""
+    """The wheel and the lock of every cell; what the user requires of it is resolved before it is built."""
+    possible: Outcome[Cell] = each_cell(
+        [(cell, cell) for cell in plan.cells],
+        lambda _, cell: require_resolvable(plan, cell, tools, given=strategies.dependencies),
+    )
+    plan = replace(plan, cells=possible.done)
     built = build_cells(plan, strategies, source, tools, build)
     locked: Outcome[Locked] = each_cell(
         [(one.cell, one) for one in built.done],
         lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=strategies.dependencies)),
     )
-    return replace(locked, failed=(*built.failed, *locked.failed))
+    return replace(locked, failed=(*possible.failed, *built.failed, *locked.failed))
 
 
 def at_once(cells: Iterable[Prepared], jobs: int) -> int:

@@ -18,6 +18,7 @@ from wheelferry.models.lock import (
     choices_from_json,
     choices_to_json,
     choose_files,
+    require_allowed,
 )
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.targets import DEFAULT_BACKEND, Target, parse_platform
@@ -129,7 +130,11 @@ def _own_target(cell: Cell) -> Target:
 
 
 def check_torch_build(cell: Cell, torch: LockedWheel, tools: Tools) -> None:
-    """Raise InputError when the index gave another build of torch than the target's backend names."""
+    """Raise InputError when the index gave another build of torch than the target's backend names.
+
+    IntegrityError when it is none of those whose hashes the user gave.
+    """
+    require_allowed(torch, torch.sha256, cell.hashes)
     cuda = torch_cuda(tools.store.path(torch.sha256))
     found = f"CUDA {cuda}" if cuda else "no CUDA"
     if cell.target.backend == DEFAULT_BACKEND:

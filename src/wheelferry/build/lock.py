@@ -28,39 +28,67 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
     """
     cell = built.cell
     tools.progress.stage(f"lock {plan.title} for {cell.target.name}")
-    fitting = [path for path in given if not filename_parts(path.name)[2].isdisjoint(cell.target.tags)]
     with tools.store.workspace("lock") as work:
         links = work / "built"
-        links.mkdir()
+        fitting = place_given(given, links, cell)
         tools.store.place(built.wheel.sha256, links / built.wheel.filename)
-        for path in fitting:
-            shutil.copyfile(path, links / path.name)
         wheels = _lock_wheels(plan, built, fitting, links, work, tools)
     result = Lock(target=cell.target, wheels=wheels)
     _require_torch(built, result.wheel("torch"), tools)
     return result
 
 
+def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
+    """The cell, once what the user requires of it is known to fit together and with the recipe.
+
+    What the project itself requires is left out: its metadata are not known yet. Raises InputError when
+    nothing fits and IntegrityError when no file has a hash that the user gave: before the compiler has
+    started, not after it. Nothing is asked where the user requires nothing.
+    """
+    if not cell.required:
+        return cell
+    with tools.store.workspace("resolve") as work, tools.progress.task("resolve what is required"):
+        links = work / "given"
+        fitting = place_given(given, links, cell)
+        resolution = tools.uv.resolve(
+            cell.target,
+            requirements=plan.requirements_of_others(cell),
+            constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
+            find_links=links,
+            torch_index=cell.torch_index,
+            interpreter=None,
+            work=work / "uv",
+        )
+        choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
+    return cell
+
+
+def place_given(given: Iterable[Path], links: Path, cell: Cell) -> list[Path]:
+    """Copy those of the user's wheels that fit the target into the new folder `links`."""
+    fitting = [path for path in given if not filename_parts(path.name)[2].isdisjoint(cell.target.tags)]
+    links.mkdir()
+    for path in fitting:
+        shutil.copyfile(path, links / path.name)
+    return fitting
+
+
 def _version(built: Built) -> Version:
     return filename_parts(built.wheel.filename)[1]
 
 
-def _pins(built: Built, given: Iterable[Path]) -> list[str]:
-    """What holds the resolution to the torch compiled against and to the wheels that the user has."""
-    pins = [*built.cell.constraints]
-    if built.torch is not None:
-        pins.append(f"torch=={built.torch.version}")
-    for path in given:
-        name, version, _ = filename_parts(path.name)
-        pins.append(f"{name}=={version}")
-    return pins
+def pins_of(given: Iterable[Path]) -> list[str]:
+    """What holds a resolution to the wheels that the user has."""
+    parts = [filename_parts(path.name) for path in given]
+    return [f"{name}=={version}" for name, version, _ in parts]
 
 
 def _lock_wheels(
     plan: Plan, built: Built, given: Sequence[Path], links: Path, work: Path, tools: Tools
 ) -> tuple[LockedWheel, ...]:
     """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
-    cell, pins = built.cell, _pins(built, given)
+    cell = built.cell
+    torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
+    pins = [*cell.constraints, *cell.user_constraints, *torch, *pins_of(given)]
     only_binary: dict[str, str] = {}
     while True:
         folder = work / f"uv{len(only_binary)}"
@@ -80,7 +108,7 @@ def _lock_wheels(
             if only_binary:
                 raise _no_wheel(only_binary, cell, error) from None
             raise
-        choices = choose_files(resolution, cell.target, base=folder)
+        choices = choose_files(resolution, cell.target, base=folder, allowed=cell.hashes)
         require_same_build(choices)
         _require_given(given, choices, cell, tools)
         tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
@@ -91,6 +119,7 @@ def _lock_wheels(
                 built.interpreter,
                 tools,
                 sdist_constraints=plan.recipe.build.sdist_constraints,
+                allowed=cell.hashes,
             )
         except NeedsCompilerError as error:
             tools.progress.note(f"{error}; looking for a release that has a wheel")

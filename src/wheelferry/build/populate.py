@@ -10,7 +10,7 @@ from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import speaks_of_network
 from wheelferry.errors import BuildError, InputError
-from wheelferry.models.lock import Choice, LockedWheel
+from wheelferry.models.lock import AllowedHashes, Choice, LockedWheel, require_allowed
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import Interpreter, is_own_platform
@@ -40,24 +40,35 @@ def populate(
     tools: Tools,
     *,
     sdist_constraints: tuple[str, ...] = (),
+    allowed: AllowedHashes | None = None,
 ) -> tuple[LockedWheel, ...]:
     """Bring `choices` into the store and return them as wheels, in name order.
 
     Sdists are built before any wheel is downloaded: they are small, and what they lack should not cost
     gigabytes. Raises NeedsCompilerError naming all that do not build for another platform than this
-    machine's, and what downloading and building raise.
+    machine's, IntegrityError for a download that has none of the `allowed` hashes of its project, and what
+    downloading and building raise.
     """
     chosen = list(choices)
     sdists = [choice for choice in chosen if choice.is_sdist]
     entries = _download(sdists, tools)
+    _require_allowed(sdists, entries, allowed or {})
     built = _build_sdists(sdists, entries, target, interpreter, tools, sdist_constraints)
-    entries = {**_download([c for c in chosen if not c.is_sdist], tools), **built}
+    wheels = [choice for choice in chosen if not choice.is_sdist]
+    entries = _download(wheels, tools)
+    _require_allowed(wheels, entries, allowed or {})
+    entries = {**entries, **built}
     return tuple(sorted((locked_wheel(c, entries[c.url]) for c in chosen), key=lambda wheel: wheel.name))
 
 
 def _download(choices: Iterable[Choice], tools: Tools) -> Mapping[str, Entry]:
     wanted = [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in choices]
     return download_all(wanted, tools.store, tools.index, tools.progress) if wanted else {}
+
+
+def _require_allowed(choices: Iterable[Choice], entries: Mapping[str, Entry], allowed: AllowedHashes) -> None:
+    for choice in choices:
+        require_allowed(choice, entries[choice.url].sha256, allowed)
 
 
 def _build_sdists(

@@ -79,7 +79,7 @@ class Uv:
             environment["UV_FIND_LINKS"] = ",".join(folders)
         outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:
-            hint = "choose another torch or Python, or change what was asked for with --with"
+            hint = "choose another torch or Python, or change what is asked for with --with and -r"
             raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
         return result.read_text("utf-8")
 

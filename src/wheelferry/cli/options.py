@@ -138,7 +138,10 @@ With = Annotated[
 RequirementFile = Annotated[
     list[str] | None,
     typer.Option(
-        "--requirement", "-r", metavar="FILE", help="A file of requirements for the bundle; repeatable."
+        "--requirement",
+        "-r",
+        metavar="FILE",
+        help="A file of requirements for the bundle, as pip reads it, with hashes, -r and -c; repeatable.",
     ),
 ]
 Runtime = Annotated[

@@ -14,6 +14,7 @@ from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
+from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -25,6 +26,8 @@ from wheelferry.models.targets import (
 from wheelferry.progress import Progress, Silent
 from wheelferry.system.interpreters import default_platform, host_glibc_minor
 from wheelferry.system.process import Completed, run
+from wheelferry.system.requirement_files import read_requirement_files
+from wheelferry.system.texts import read_given_text
 
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
@@ -178,12 +181,15 @@ def plan_from_options(
     for target in targets:
         if obstacle(located.recipe, release_name, target, other_index=torch_index is not None):
             require_possible(located.recipe, release_name, target, load_records(located))
-    requirements = [*map(_parse_requirement, extra or []), *_read_requirements(requirement_files or [])]
+    required = [
+        *map(given_with, extra or []),
+        *read_requirement_files(map(Path, requirement_files or [])),
+    ]
     plan = make_plan(
         located.recipe,
         release_name,
         dict.fromkeys(targets),
-        extra_requirements=requirements,
+        required=required,
         torch_index=torch_index,
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
@@ -200,14 +206,8 @@ def plan_from_options(
 
 def read_profile(path: Path) -> Profile:
     """The client's profile in the file `path`; raises InputError when there is none."""
-    try:
-        text = path.read_text("utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}",
-            hint="write it on the client with probe.pyz (wheelferry probe --script probe.pyz)",
-        ) from None
-    return parse_profile(text, file=str(path))
+    again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
+    return parse_profile(read_given_text(path, hint=again), file=str(path))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -242,35 +242,6 @@ def _running_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _parse_requirement(text: str) -> str:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        Requirement(text)
-    except InvalidRequirement as error:
-        raise InputError(
-            f"--with {text!r} is not a requirement: {error}", hint="write it as in --with 'scipy>=1.14'"
-        ) from None
-    return text
-
-
-def _read_requirements(files: list[str]) -> list[str]:
-    found = []
-    for name in files:
-        try:
-            text = Path(name).read_text("utf-8")
-        except OSError as error:
-            raise InputError(f"cannot read {name}: {error.strerror}") from None
-        for number, line in enumerate(text.splitlines(), 1):
-            stripped = line.partition(" #")[0].strip()
-            if not stripped or stripped.startswith("#"):
-                continue
-            if stripped.startswith("-"):
-                raise InputError(f"{name}:{number}: options such as {stripped.split()[0]} are not read here")
-            found.append(_parse_requirement(stripped))
-    return found
-
-
 def plan_document(plan: Plan) -> Mapping[str, Any]:
     """A plan as plain values, for --json."""
     return {
@@ -289,7 +260,9 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "wheel": f"{plan.recipe.distribution}=={cell.wheel_version}",
                 "build_requires": list(cell.build_requires),
                 "requirements": list(cell.requirements),
-                "constraints": list(cell.constraints),
+                "constraints": [*cell.constraints, *cell.user_constraints],
+                "left_out": [str(one.requirement) for one in cell.left_out],
+                "hashes": {name: sorted(allowed) for name, allowed in cell.hashes.items()},
                 "substitutions": [
                     s.model_dump(include={"file", "old", "new", "count", "reason"})
                     for s in cell.substitutions

@@ -58,22 +58,32 @@ class Lock:
         raise KeyError(name)
 
 
-def choose_files(resolution: str, target: Target, *, base: Path) -> tuple[Choice, ...]:
+AllowedHashes = Mapping[NormalizedName, frozenset[str]]
+
+
+def choose_files(
+    resolution: str, target: Target, *, base: Path, allowed: AllowedHashes | None = None
+) -> tuple[Choice, ...]:
     """Choose the best file for `target` from each package of a PEP 751 text.
 
-    Relative paths in the text count from `base`. Raises InputError naming every package that has
-    neither a fitting wheel nor an sdist.
+    Relative paths in the text count from `base`. Of a project in `allowed` only files with one of its SHA-256
+    count, and those whose SHA-256 the text does not say: see `require_allowed`. Raises InputError naming
+    every package that has neither a fitting wheel nor an sdist, IntegrityError where it has but not an
+    allowed one.
     """
+    allowed = allowed or {}
     try:
         pylock = Pylock.from_dict(tomllib.loads(resolution))
     except PylockValidationError as error:
         raise IntegrityError(f"the resolution is not a valid pylock: {error}") from None
-    choices, problems = [], []
+    choices, problems, unexpected = [], [], []
     for package in pylock.packages:
         if package.marker and not package.marker.evaluate(target.marker_environment):
             continue
-        choice = _choose(package, target, base)
-        if choice is None:
+        choice = _choose(package, target, base, allowed.get(package.name))
+        if choice is None and package.name in allowed and _choose(package, target, base):
+            unexpected.append(f"{package.name} {package.version}")
+        elif choice is None:
             problems.append(f"{package.name} {package.version}: no wheel for {target.name} and no sdist")
         else:
             choices.append(choice)
@@ -81,20 +91,45 @@ def choose_files(resolution: str, target: Target, *, base: Path) -> tuple[Choice
         raise InputError(
             "\n".join(problems), hint="choose another Python or platform, or constrain these packages"
         )
+    if unexpected:
+        raise IntegrityError(
+            f"no file for {target.name} has one of the given hashes: {', '.join(unexpected)}",
+            hint=_OTHER_HASHES,
+        )
     return tuple(choices)
 
 
-def _choose(package: Package, target: Target, base: Path) -> Choice | None:
+_OTHER_HASHES = (
+    "are the hashes those of another platform or Python? `pip-compile --generate-hashes` writes them for all "
+    "files of a release; if they should fit, do not use these files before you know why they do not"
+)
+
+
+def require_allowed(file: Choice | LockedWheel, sha256: str, allowed: AllowedHashes) -> None:
+    """Raise IntegrityError when `sha256`, the hash of `file`, is not among those allowed of its project."""
+    if sha256 not in allowed.get(file.name, {sha256}):
+        raise IntegrityError(
+            f"{file.filename} has the SHA-256 {sha256}, which is not among those given for {file.name}",
+            hint=_OTHER_HASHES,
+        )
+
+
+def _choose(
+    package: Package, target: Target, base: Path, allowed: frozenset[str] | None = None
+) -> Choice | None:
+    def counts(file: PackageWheel | PackageSdist) -> bool:
+        return allowed is None or file.hashes.get("sha256") in (None, *allowed)
+
     rank = {tag: number for number, tag in enumerate(target.tags)}
     best: tuple[int, PackageWheel, str] | None = None
-    for wheel in package.wheels or ():
+    for wheel in filter(counts, package.wheels or ()):
         filename = _filename(wheel)
         fitting = [rank[tag] for tag in filename_parts(filename)[2] if tag in rank]
         if fitting and (best is None or min(fitting) < best[0]):
             best = (min(fitting), wheel, filename)
     if best is not None:
         return _as_choice(package, best[1], best[2], base, is_sdist=False)
-    if package.sdist is not None:
+    if package.sdist is not None and counts(package.sdist):
         return _as_choice(package, package.sdist, _filename(package.sdist), base, is_sdist=True)
     return None
 

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Container, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from wheelferry.errors import InputError
+from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.assets import PlannedAsset, plan_assets
+from wheelferry.models.conflicts import find_conflicts, find_unused
 from wheelferry.models.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch, in_range
+from wheelferry.models.requirements import UserRequirement, allowed_hashes
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 # Part of every build key: raise it when the same inputs would give another wheel.
@@ -31,6 +35,9 @@ class Cell:
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
     user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
     is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch.
+
+    `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
+    has a marker that is not true for the target.
     """
 
     target: Target
@@ -45,11 +52,23 @@ class Cell:
     cuda: Cuda | None = None
     ops: bool = True
     on_stable_abi: bool = False
+    required: tuple[UserRequirement, ...] = ()
+    left_out: tuple[UserRequirement, ...] = ()
 
     @property
     def tied_version(self) -> str:
         """The version of a wheel that is tied to the target's torch alone."""
         return self.wheel_version.removesuffix(f".{stable_abi.SUFFIX}")
+
+    @property
+    def user_constraints(self) -> tuple[str, ...]:
+        """The user's own limits: for what is shipped, not for what the wheel is built with."""
+        return tuple(str(one.requirement) for one in self.required if one.is_constraint)
+
+    @property
+    def hashes(self) -> Mapping[NormalizedName, frozenset[str]]:
+        """By project the SHA-256 that the file to be shipped must have one of, where the user gave any."""
+        return allowed_hashes(self.required)
 
     @property
     def torch_requirement(self) -> str:
@@ -71,6 +90,11 @@ class Plan:
     def title(self) -> str:
         """``sample@1.0``."""
         return f"{self.recipe.name}@{self.release_name}"
+
+    def requirements_of_others(self, cell: Cell) -> tuple[str, ...]:
+        """What a cell requires beside the project itself, whose wheel no index has."""
+        own = canonicalize_name(self.recipe.distribution)
+        return tuple(text for text in cell.requirements if canonicalize_name(Requirement(text).name) != own)
 
 
 def find_release(recipe: Recipe, name: str) -> Release:
@@ -129,7 +153,7 @@ def make_plan(
     release_name: str,
     targets: Iterable[Target],
     *,
-    extra_requirements: Iterable[str] = (),
+    required: Iterable[UserRequirement] = (),
     torch_index: str | None = None,
     cuda_architectures: Iterable[str] = (),
     assets: Iterable[str] = (),
@@ -138,6 +162,7 @@ def make_plan(
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
+    `required` is what the user wants beside the project; what no index could give beside it is refused.
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
@@ -146,16 +171,20 @@ def make_plan(
     release = find_release(recipe, release_name)
     wanted = list(targets)
     choices = _Choices(
-        extra=tuple(extra_requirements),
+        required=tuple(required),
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
         on_stable_abi=on_stable_abi,
     )
     _check_choices(choices, wanted)
+    raise_all(find_unused(choices.required, wanted))
     if without_ops:
         _require_optional_ops(recipe, release_name)
-    cells = tuple(_plan_cell(recipe, release_name, release, target, choices) for target in wanted)
+    cells = tuple(
+        _require(recipe, _plan_cell(recipe, release_name, release, target, choices), choices.required)
+        for target in wanted
+    )
     return Plan(
         recipe=recipe,
         release_name=release_name,
@@ -169,7 +198,7 @@ def make_plan(
 class _Choices:
     """What the user chose beside the targets."""
 
-    extra: tuple[str, ...]
+    required: tuple[UserRequirement, ...]
     torch_index: str | None
     architectures: tuple[str, ...]
     without_ops: bool
@@ -274,12 +303,26 @@ def _plan_cell(
             f"torch=={target.torch}",
             *applying(recipe.requirements),
             *runtime,
-            *choices.extra,
         ),
         constraints=(*pins, *applying(recipe.constraints)),
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
         on_stable_abi=stable,
+    )
+
+
+def _require(recipe: Recipe, cell: Cell, required: tuple[UserRequirement, ...]) -> Cell:
+    """The cell with what the user requires of it; raises InputError for what nothing can meet there."""
+    counting = tuple(one for one in required if one.applies(cell.target))
+    raise_all(find_conflicts(recipe, cell, counting))
+    return replace(
+        cell,
+        requirements=(
+            *cell.requirements,
+            *(str(one.requirement) for one in counting if not one.is_constraint),
+        ),
+        required=counting,
+        left_out=tuple(one for one in required if one not in counting),
     )
 
 

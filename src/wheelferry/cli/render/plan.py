@@ -16,7 +16,11 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"  wheel           {plan.recipe.distribution} {cell.wheel_version}")
         print_line(f"  built with      {', '.join(cell.build_requires)}")
         print_line(f"  shipped with    {', '.join(cell.requirements)}")
-        print_line(f"  held to         {', '.join(cell.constraints)}")
+        print_line(f"  held to         {', '.join((*cell.constraints, *cell.user_constraints))}")
+        if cell.hashes:
+            print_line(f"  held to hashes  {', '.join(cell.hashes)}")
+        for one in cell.left_out:
+            print_line(f"  left out        {one.requirement}  ({one.place})")
         for item in cell.substitutions:
             print_line(
                 f"  substitution    {item.file}: {item.old!r} → {item.new!r} x{item.count}  {item.reason}"

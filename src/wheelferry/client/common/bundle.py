@@ -153,7 +153,7 @@ def open_bundle(root, signers=None, log=None):
     raw = _read_manifest(root)
     signed_by = None
     if signers is not None:
-        # here, because apply.pyz and join.pyz have no such module
+        # here, for apply and join do not need it
         from wheelferry.client.common.signature import check_signature, read_signature
 
         signature = read_signature(root)

@@ -13,6 +13,7 @@ import tempfile
 from wheelferry.client.common.console import Log
 from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere
 from wheelferry.client.common.processes import run, undisturbed
+from wheelferry.client.common.texts import NotText, decode_text
 
 NAME = "bundle.json.sig"  # as in wheelferry.models.manifest
 # What a signature is for: one that was made for git or for a letter is none for a bundle.
@@ -100,9 +101,11 @@ def read_signers(path, bundle):
     except ValueError as error:
         raise BadInput("%s is no key: %s" % (path, error), hint="name a public key, as in key.pub") from None
     try:
-        text = data.decode("utf-8-sig")
-    except ValueError:
-        raise BadInput("%s is no text in UTF-8" % path, hint="name a public key, as in key.pub") from None
+        text = decode_text(data)
+    except NotText as error:
+        raise BadInput(
+            "%s:%d: %s" % (path, error.line, error), hint="name a public key, as in key.pub, saved as UTF-8"
+        ) from None
     if "PRIVATE KEY-----" in text:
         raise BadInput(
             "%s is a private key; checking needs the public one" % path, hint="it is %s.pub" % path
