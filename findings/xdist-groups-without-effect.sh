@@ -4,6 +4,7 @@
 # Seen on 2026-11-27 (CPython 3.11.7): no warning, "scheduling tests via LoadGroupScheduling", and the four tests of
 # one group in both processes (gw0 gw1). xdist puts the group's name into a private attribute of the test, which
 # this pytest no longer reads. --dist=loadfile and loadscope are not concerned.
+# Why it matters: tests that may not run at the same time do, and fail now and then.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
