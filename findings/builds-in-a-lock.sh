@@ -21,7 +21,8 @@ done
 uv="env/bin/uv pip --no-config --cache-dir cache"
 pip="env PIP_CONFIG_FILE=/dev/null env/bin/pip --isolated install -q --no-index"
 echo carved > wanted.in
-$uv compile -q --python env/bin/python --no-index --find-links links --format pylock.toml -o pylock.toml wanted.in > /dev/null
+$uv compile -q --python env/bin/python --no-index --find-links links --format pylock.toml \
+    -o pylock.toml wanted.in > /dev/null
 $pip --find-links links --target folder-pip carved
 $pip --target lock-pip -r pylock.toml 2> /dev/null  # says that it is experimental
 $uv install -q --python env/bin/python --target lock-uv -r pylock.toml

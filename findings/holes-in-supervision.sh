@@ -1,9 +1,9 @@
 #!/bin/sh
 # supervision 0.31.2 beside pycocotools 2.0.11: objects with a hole, or in two parts, written in COCO's form.
 # Guess: each is an ordinary object (iscrowd 0) with its mask.
-# Seen on 2026-11-30 (CPython 3.11.7): they are written as crowds (iscrowd 1), for supervision takes this for the mark of
-# a mask that no single polygon can say. COCO's evaluation counts crowds for nothing: here one plain object and two such
-# ones are labelled, the two are not found, and the recall is 1.00.
+# Seen on 2026-11-30 (CPython 3.11.7): they are written as crowds (iscrowd 1), for supervision takes that mark to say
+# that a mask is no single polygon. COCO's evaluation does not count crowds: of the three objects below only the first
+# is found, and the recall is 1.00.
 # Why it matters: washers, rings and whatever is half hidden vanish from the score; Detectron2 leaves crowds out of
 # training as well. Nothing warns.
 set -eu

@@ -46,4 +46,5 @@ CODE
 seen=$(env no_proxy=127.0.0.1 "$folder/env/bin/python" "$folder/fetch.py" "$folder/cache" 2> "$folder/log") ||
     { cat "$folder/log"; exit 2; }
 echo "two servers, the same path: $seen"
-[ "$seen" = "weights-of-the-first weights-of-the-first" ] || { echo "this has changed: the servers are told apart"; exit 1; }
+[ "$seen" = "weights-of-the-first weights-of-the-first" ] ||
+    { echo "this has changed: the servers are told apart"; exit 1; }

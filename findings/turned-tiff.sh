@@ -3,8 +3,9 @@
 # Guess: Pillow leaves it as it is stored, as with JPEG, or turns it as the tag says.
 # Seen on 2026-11-30 (CPython 3.11.7): neither, when the TIFF is not compressed and not square: the rows are cut at the
 # wrong length and the picture is scrambled, without an error. With LZW it is turned rightly. The same with 16 bits a
-# pixel; right in Pillow 10.4.0, wrong from 11.3.0 on at the latest.
-# Why it matters: grey TIFF without compression is what cameras on inspection lines write; a network is fed noise.
+# pixel. Right in Pillow 10.4.0, wrong from 11.3.0 on at the latest. OpenCV 4.13.0.92 and 5.0.0.93 read none of these
+# files at all (imread gives None).
+# Why it matters: a grey camera that is mounted on its side may write just that, and a network is fed noise.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -24,7 +24,9 @@ uv="env/bin/uv pip install --no-config --cache-dir cache --python env/bin/python
 pip="env PIP_CONFIG_FILE=/dev/null env/bin/pip --isolated install"
 what="--require-hashes --no-index --find-links links -r wanted.txt"
 # shellcheck disable=SC2086  # several words each
-seen="uv's dry run $(ends $uv --dry-run $what), uv's installation $(ends $uv $what), pip's dry run $(ends $pip --dry-run $what)"
+seen="uv's dry run $(ends $uv --dry-run $what), uv's installation $(ends $uv $what)"
+# shellcheck disable=SC2086
+seen="$seen, pip's dry run $(ends $pip --dry-run $what)"
 echo "with a wrong hash: $seen"
 [ "$seen" = "uv's dry run succeeds, uv's installation stops, pip's dry run stops" ] ||
     { echo "this has changed: uv's dry run looks at hashes, or others do not"; exit 1; }

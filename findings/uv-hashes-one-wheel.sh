@@ -1,8 +1,9 @@
 #!/bin/sh
 # uv 0.13.9: `uv pip compile --universal --generate-hashes` over a --find-links folder with wheels for three platforms.
 # Guess: the hashes of all three are written, as from an index: the result is to hold on every platform.
-# Seen on 2026-11-30 (CPython 3.11.7): one hash, that of the wheel for Arm, on a machine of another kind. pip-compile
-# 7.6.2 writes all three. Without --universal uv writes the hash of the wheel for the machine it runs on.
+# Seen on 2026-11-30 (CPython 3.11.7): one hash, on x86-64 that of the wheel for Arm. pip-compile of pip-tools 7.6.2
+# writes all three. Without --universal uv writes the hash of the wheel for the machine it runs on. `uv lock` writes
+# no hash at all for wheels in a folder, nor does `uv export` in its plain form.
 # Why it matters: a folder for several kinds of machine then installs, with hashes, on one of them only.
 set -eu
 folder=$(mktemp -d)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # ziglang 0.17.1 from PyPI: `python -m ziglang cc` without -target and without -march.
 # Guess: code for every processor of the architecture, as gcc and clang make it.
-# Seen on 2026-11-30 (CPython 3.11.7): code for the processor it runs on, as with -march=native: on an AMD EPYC of 2022
-# the code may use AVX-512. With -target x86_64-linux-gnu.2.28 it makes code for every one.
+# Seen on 2026-11-30 (CPython 3.11.7): code for the processor it runs on, as with -march=native: on one that has AVX-512
+# the code may use it. With -target x86_64-linux-gnu.2.28 it makes code for every x86-64.
 # Why it matters: a wheel that was compiled so ends in an illegal instruction on the older PC it was meant for.
 set -eu
 folder=$(mktemp -d)
