@@ -1,9 +1,10 @@
 #!/bin/sh
 # pytest 9.2.0 with pytest-xdist 3.8.0: tests of one xdist_group run in several processes under --dist=loadgroup.
 # Guess: the tests of a group run in one process, as with pytest 8, and as xdist's help says.
-# Seen on 2026-11-27 (CPython 3.11.7): no warning, "scheduling tests via LoadGroupScheduling", and the four tests of
+# Seen on 2026-11-30 (CPython 3.11.7): no warning, "scheduling tests via LoadGroupScheduling", and the four tests of
 # one group in both processes (gw0 gw1). xdist puts the group's name into a private attribute of the test, which
 # this pytest no longer reads. --dist=loadfile and loadscope are not concerned.
+# Why it matters: tests that may not run at the same time do, and fail now and then.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
