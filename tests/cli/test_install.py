@@ -536,6 +536,32 @@ def without_records(env: Path) -> dict[str, str]:
     return {n: sha for n, sha in files_of(env).items() if not n.startswith("wheelferry/") and n != ".lock"}
 
 
+def test_a_checkout_that_hides_what_is_installed_is_told(
+    client: Client, stick: Path, prefix: Path, tmp_path: Path
+) -> None:
+    client.install(stick, "--prefix", prefix, "--yes")
+    checkout = tmp_path / "check out"
+    (checkout / "leaf").mkdir(parents=True)
+    (checkout / "leaf" / "__init__.py").write_text("mine = True\n", "utf-8")
+    (checkout / "mine.py").write_text("import leaf\n", "utf-8")
+    say = "import leaf; print(hasattr(leaf, 'mine'))"
+
+    def started(*arguments: str | Path, folder: Path = checkout, **values: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [prefix / "python", *arguments],
+            cwd=folder, env={**client.environment, **values}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip(), done.stderr
+
+    out, err = started("-c", say)
+    assert out == "True"
+    assert "note: . has a leaf of its own, which hides the installed one" in err
+    assert f"note: {checkout} has a leaf of its own" in started(checkout / "mine.py", folder=tmp_path)[1]
+    assert started("-c", say, folder=tmp_path) == ("False", "")
+    assert started("-c", say, PYTHONSAFEPATH="1") == ("False", "")
+    assert started("-c", say, WHEELFERRY_KEEP_ENV="1")[1] == ""
+
+
 def add_traces(site: Path) -> None:
     """Packages of other versions as they are found in environments, in the names of the bundle's own."""
     for name in ("leaf", "twig", "tiny"):

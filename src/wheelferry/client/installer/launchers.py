@@ -17,11 +17,27 @@ prefix={prefix}
 # the environment itself and not the pointer to it: an upgrade must not reach into a program that runs
 env=$(CDPATH='' cd -P -- "$prefix/current" 2>/dev/null && pwd) || env=$prefix/current
 python=$env/bin/python
-{otherwise}exec "$python" {arguments}"$@"
+{before}exec "$python" {arguments}"$@"
 """
 
 # The installer needs any Python, also where an uninstallation was killed that had removed ours.
 _OTHERWISE = '[ -x "$python" ] || python=python3\n'
+
+# Python looks for packages in the folder of the script first, without a script in the current folder: whoever
+# stands in a checkout of the project gets that, which has no compiled modules.
+_SHADOWED = """\
+case ${1:--} in -*) folder=. ;; */*) folder=${1%/*} ;; *) folder=. ;; esac
+if [ -z "${PYTHONSAFEPATH:-}${WHEELFERRY_KEEP_ENV:-}" ]; then
+    for own in "$folder"/*/__init__.py; do
+        name=${own%/__init__.py} name=${name##*/}
+        for installed in "$env"/lib/python3*/site-packages/"$name"/__init__.py; do
+            [ ! -f "$own" ] || [ ! -f "$installed" ] || [ "$own" -ef "$installed" ] ||
+                echo "note: $folder has a $name of its own, which hides the installed one;" \
+                    "start elsewhere, or from Python 3.11 on with PYTHONSAFEPATH=1" >&2
+        done
+    done
+fi
+"""
 
 _WINDOWS = """\
 @echo off\r
@@ -34,6 +50,18 @@ if not defined WHEELFERRY_KEEP_ENV set "PYTHONPATH="\r
 {rest}"""
 
 _RUN = """\
+if defined PYTHONSAFEPATH goto start\r
+if defined WHEELFERRY_KEEP_ENV goto start\r
+if "%~1"=="" goto look\r
+if "%~1"=="-c" goto look\r
+if "%~1"=="-m" goto look\r
+goto start\r
+:look\r
+for /d %%D in (*) do if exist "%%D\\__init__.py" \
+if exist "%~dp0envs\\%WHEELFERRY_ENV%\\Lib\\site-packages\\%%D\\__init__.py" \
+echo note: this folder has a %%D of its own, which hides the installed one; start elsewhere, \
+or from Python 3.11 on with PYTHONSAFEPATH=1 1>&2\r
+:start\r
 "%~dp0envs\\%WHEELFERRY_ENV%\\Scripts\\python.exe" %*\r
 exit /b %ERRORLEVEL%\r
 """
@@ -62,12 +90,12 @@ def write_launchers(prefix):
     if os.name == "posix":
         values = {"prefix": shlex.quote(prefix.root), "unset": " ".join(_UNSET)}
         manage = '-I "$prefix/install.pyz" --prefix "$prefix" '
-        plain = _POSIX.format(what=_PYTHON.format(run="./python"), arguments="", otherwise="", **values)
+        plain = _POSIX.format(what=_PYTHON.format(run="./python"), arguments="", before=_SHADOWED, **values)
         write_atomic(prefix.join("python"), plain, True)
         write_atomic(
             prefix.join("wheelferry"),
             _POSIX.format(
-                what=_MANAGE.format(run="./wheelferry"), arguments=manage, otherwise=_OTHERWISE, **values
+                what=_MANAGE.format(run="./wheelferry"), arguments=manage, before=_OTHERWISE, **values
             ),
             True,
         )
