@@ -11,7 +11,8 @@ from machines import FOLDER, GTX_1080, H100, interpreter, machine, nvidia, windo
 from wheelferry.catalog import load_recipe
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
-from wheelferry.matrix.fit import TargetOptions, fit_options, parse_profile, preflight_problems
+from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
+from wheelferry.models.profile import parse_profile
 from wheelferry.models.recipe import Recipe, parse_recipe
 
 # Enough of torch's table: two CUDA families, a release before manylinux_2_28, one without Windows wheels.

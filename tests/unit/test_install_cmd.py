@@ -9,7 +9,7 @@ import tree_sitter_batch
 import tree_sitter_powershell
 
 import wheelferry
-from wheelferry.bundle.zipapp import write_carrying, write_installer
+from wheelferry.bundle.zipapp import write_installer, write_transfer
 from wheelferry.client.installer import launchers
 
 SOURCE = Path(wheelferry.__file__).parent / "client" / "installer" / "install.cmd"
@@ -45,7 +45,7 @@ def powershell_texts(text: str) -> list[str]:
 def test_a_batch_file_is_one(tmp_path: Path, name: str) -> None:
     write_installer(tmp_path)
     for verb in ("apply", "join"):
-        write_carrying(tmp_path, verb, f"{verb}.json", "ask for it again")
+        write_transfer(tmp_path, verb, f"{verb}.json", "ask for it again")
     written = tmp_path / name
     text = written.read_bytes().decode("ascii") if written.exists() else launcher(name)
     lines = text.split("\n")

@@ -24,7 +24,7 @@ from wheelferry.client.probe.nvidia import find_nvidia, find_nvidia_smi, parse_d
 from wheelferry.client.probe.profile import collect, summary, to_text
 from wheelferry.client.probe.programs import run_program
 from wheelferry.client.probe.pythons import ask_python, candidate_pythons, find_pythons, parse_launcher
-from wheelferry.matrix.fit import parse_profile
+from wheelferry.models.profile import parse_profile
 
 # As the drivers write it. The open kernel module has its own wording, some versions have two parts only.
 PROPRIETARY = """\

@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).parents[1]
 _CLIENT = _PACKAGE / "client"
 # The packages of the client that each program needs; apply.pyz and join.pyz lie on every medium.
 _INSTALLER = ("common", "probe", "preflight", "smoke", "transfer", "installer")
-_CARRYING = ("common", "transfer")
+_TRANSFER = ("common", "transfer")
 _PROBE = ("common", "probe")
 _MAIN = "from wheelferry.client.installer.main import main\n\nraise SystemExit(main())\n"
 
@@ -23,16 +23,16 @@ def write_installer(folder: Path) -> None:
         _write_script(folder / name, (_CLIENT / "installer" / name).read_text("utf-8"))
 
 
-def write_carrying(folder: Path, verb: str, document: str, remedy: str) -> tuple[str, ...]:
+def write_transfer(folder: Path, verb: str, document: str, remedy: str) -> tuple[str, ...]:
     """Write what runs `verb` (apply, join) on a client to `folder`; returns the names of the files.
 
     `document` is the file beside it that has their hashes, `remedy` what to do when one of them is damaged.
     """
-    main = f"from wheelferry.client.transfer.carrying import main\n\nraise SystemExit(main({verb!r}))\n"
-    (folder / f"{verb}.pyz").write_bytes(_application(main, _CARRYING))
+    main = f"from wheelferry.client.transfer.main import main\n\nraise SystemExit(main({verb!r}))\n"
+    (folder / f"{verb}.pyz").write_bytes(_application(main, _TRANSFER))
     names = [f"{verb}.pyz"]
     for ending in ("sh", "cmd"):
-        text = (_CLIENT / "transfer" / f"carrying.{ending}").read_text("utf-8")
+        text = (_CLIENT / "transfer" / f"transfer.{ending}").read_text("utf-8")
         for mark, value in (("@VERB@", verb), ("@DOCUMENT@", document), ("@REMEDY@", remedy)):
             text = text.replace(mark, value)
         names.append(f"{verb}.{ending}")

@@ -50,6 +50,6 @@ def apply(context: typer.Context) -> None:
 
     wheelferry apply DELTA OLD --out DIR; a delta for another bundle than OLD is refused.
     """
-    from wheelferry.client.transfer.carrying import APPLY, main
+    from wheelferry.client.transfer.main import APPLY, main
 
     raise typer.Exit(main(APPLY, context.args, prog="wheelferry apply"))

@@ -12,8 +12,9 @@ from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_r
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
-from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems
+from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
+from wheelferry.models.profile import Profile, parse_profile
 from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,

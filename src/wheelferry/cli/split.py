@@ -46,6 +46,6 @@ def join(context: typer.Context) -> None:
 
     wheelferry join DIR... --out BUNDLE; bad and missing volumes are named, and a rerun continues.
     """
-    from wheelferry.client.transfer.carrying import JOIN, main
+    from wheelferry.client.transfer.main import JOIN, main
 
     raise typer.Exit(main(JOIN, context.args, prog="wheelferry join"))

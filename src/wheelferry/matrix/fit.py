@@ -3,15 +3,13 @@
 What runs where is decided by the same tables as on the client (`wheelferry.client.preflight`).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 from packaging.version import Version
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from wheelferry.client.preflight.examine import PROFILE_FORMAT, examine, needs
+from wheelferry.client.preflight.examine import examine, needs
 from wheelferry.client.preflight.findings import Request, problems
 from wheelferry.client.preflight.gpu import driver_obstacle, image_for
 from wheelferry.client.preflight.pythons import usable_pythons
@@ -27,6 +25,7 @@ from wheelferry.models.cuda import (
     version_of,
 )
 from wheelferry.models.plan import fitting_torch, obstacle
+from wheelferry.models.profile import Profile
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
@@ -39,86 +38,9 @@ from wheelferry.models.targets import (
     parse_torch,
 )
 
-Profile = Mapping[str, Any]
-
 # The first torch whose Linux wheels are manylinux_2_28; those before run on glibc 2.17.
 _FIRST_ON_2_28 = Version("2.6.0")
 _MACHINES = ("x86_64", "aarch64")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Cpu(_Part):
-    model: str
-    level: int | None
-
-
-class _Python(_Part):
-    path: str
-    version: Annotated[str, Field(pattern=r"^3\.\d+\.")]
-    implementation: str
-    bits: int
-    platform: str
-    musl: bool
-    free_threaded: bool
-    virtual: bool
-    venv: bool
-    conda: bool
-    conda_base: bool
-
-
-class _Device(_Part):
-    name: str
-    capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None
-
-
-class _Nvidia(_Part):
-    driver: Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")] | None
-    devices: list[_Device]
-    error: str
-
-
-class _Variable(_Part):
-    name: str
-    value: str
-
-
-class _Folder(_Part):
-    path: str
-    existing: str
-    device: str | None
-    free_bytes: int | None
-    free_inodes: int | None
-    file_system: str
-    noexec: bool
-    read_only: bool
-    writable: bool
-    reason: str
-    symlinks: bool | None
-    hard_links: bool | None
-    executable: bool | None
-    largest_file: int | None
-    longest_name: int | None
-
-
-class _Profile(_Part):
-    """What preflight reads of a profile."""
-
-    system: str
-    machine: str
-    os: str
-    glibc: Annotated[str, Field(pattern=r"^2\.\d+$")] | None
-    loader: bool | None
-    cpu: _Cpu
-    pythons: list[_Python]
-    nvidia: _Nvidia | None
-    vc_runtime: list[str] | None
-    long_paths: bool | None
-    environment: list[_Variable]
-    configuration: list[str]
-    folders: list[_Folder]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,28 +60,6 @@ class TargetOptions:
     def noting(self, note: str) -> "TargetOptions":
         """The same with one more note."""
         return replace(self, notes=(*self.notes, note))
-
-
-def parse_profile(text: str, *, file: str) -> Profile:
-    """Read what ``wheelferry probe`` or probe.pyz wrote; raises InputError that names every problem."""
-    again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no profile: it is not JSON ({error})", hint=again) from None
-    made_for = document.get("format") if isinstance(document, dict) else None
-    if made_for is None:
-        raise InputError(f"{file} is no profile: it does not say its format", hint=again)
-    if made_for != PROFILE_FORMAT:
-        raise InputError(
-            f"{file} has format {made_for}, this wheelferry reads {PROFILE_FORMAT}",
-            hint="write it with this wheelferry's own script (wheelferry probe --script probe.pyz)",
-        )
-    try:
-        return TypeAdapter(_Profile).validate_python(document, strict=True).model_dump()
-    except ValidationError as error:
-        found = [f"{file}: {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
-        raise InputError("\n".join(found), hint=again) from None
 
 
 def fit_options(

@@ -9,8 +9,8 @@ from wheelferry.bundle.reader import open_untouched
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.documents import seal
 from wheelferry.client.common.errors import Stop
-from wheelferry.client.transfer.carried import Tree, fill
 from wheelferry.client.transfer.delta import DELTA, FILES, FORMAT, NAME, OLD, open_delta
+from wheelferry.client.transfer.trees import Tree, fill
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest
 from wheelferry.system.files import folder_aside, require_space, sha256_file

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.bundle.reader import open_untouched
-from wheelferry.bundle.zipapp import write_carrying
+from wheelferry.bundle.zipapp import write_transfer
 from wheelferry.client.common.files import list_files
 from wheelferry.client.common.paths import find_faults
 from wheelferry.errors import InputError, IntegrityError
@@ -84,7 +84,7 @@ def require_replaceable(out: Path, ours: set[str], kind: str) -> None:
 
 def write_companions(folder: Path, verb: str, document: str, *, remedy: str, readme: str) -> tuple[File, ...]:
     """Write what runs `verb` on a client, and README.txt; returns them as files of `folder`."""
-    names = write_carrying(folder, verb, document, remedy)
+    names = write_transfer(folder, verb, document, remedy)
     (folder / README).write_text(readme, "utf-8", newline="\r\n")
     return tuple(file_of(folder, name) for name in sorted((*names, README)))
 

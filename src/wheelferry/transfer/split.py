@@ -11,7 +11,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.client.common.documents import seal
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.common.sizes import human_size
-from wheelferry.client.transfer.carried import Unreadable, pieces
+from wheelferry.client.transfer.trees import Unreadable, pieces
 from wheelferry.client.transfer.volumes import FORMAT, NAME, open_index
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import File, Manifest

@@ -16,7 +16,6 @@ from wheelferry.client.common.errors import Damaged, InstallFailed, NotPossibleH
 from wheelferry.client.common.files import is_writable, remove_tree, replace
 from wheelferry.client.common.processes import clean_environment, must_run, run
 from wheelferry.client.common.sizes import human_size
-from wheelferry.client.installer import prefix as places
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
 from wheelferry.client.installer.launchers import write_launchers
@@ -28,6 +27,7 @@ from wheelferry.client.installer.packages import (
     install_packages,
     is_withheld,
 )
+from wheelferry.client.installer.prefix import INSTALLER, environment_python, write_listing
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.installer.replaced import remove_files
 from wheelferry.client.installer.wheels import Layout, dist_info, files_of
@@ -36,7 +36,7 @@ from wheelferry.client.smoke.suite import prove
 RECEIPT_FORMAT = 1
 
 
-class Wish(object):
+class InstallRequest(object):
     """What is to be installed and how: the bundle's target, a Python of this machine (None: the carried one).
 
     `installer` is uv, pip or None (uv where it runs); `levels` are the suite's levels to prove; `findings`
@@ -54,7 +54,7 @@ class Wish(object):
         self.profile = profile
 
 
-class Work(object):
+class InstallSession(object):
     """What the steps of one installation share: prefix, lock, clean environment, console, seconds by step."""
 
     def __init__(self, prefix, lock, console):
@@ -85,7 +85,7 @@ class Work(object):
         self.seconds[key] = task.seconds
 
 
-def install(wish, prefix, console):
+def install(request, prefix, console):
     """Install into `prefix` and return its current environment.
 
     Raises Damaged with every bad file, NotPossibleHere, InstallFailed, or SmokeFailed; the environment
@@ -93,10 +93,10 @@ def install(wish, prefix, console):
     """
     _warn_of_umask(console)
     with prefix.at_work(console) as lock:
-        work = Work(prefix, lock, console)
+        session = InstallSession(prefix, lock, console)
         before = prefix.current()
-        environment = _reuse(wish, work) or _build(wish, work, before)
-        _hand_over(wish, prefix, environment)
+        environment = _reuse(request, session) or _build(request, session, before)
+        _hand_over(request, prefix, environment)
         prefix.keep([environment, *_spare(prefix, environment, before)], console)
         return environment
 
@@ -110,16 +110,20 @@ def _warn_of_umask(console):
             console.warn("umask %03o: other people will not be able to use this installation" % mask)
 
 
-def _reuse(wish, work):
+def _reuse(request, session):
     """An environment that was completed earlier and still passes its checks; None when there is none."""
-    ready = None if wish.reinstall else completed_earlier(wish.bundle, wish.target, wish.python, work.prefix)
+    ready = (
+        None
+        if request.reinstall
+        else completed_earlier(request.bundle, request.target, request.python, session.prefix)
+    )
     if ready is None:
         return None
-    work.console.say("environment %d is complete already; proving it again" % ready.number)
+    session.console.say("environment %d is complete already; proving it again" % ready.number)
     try:
-        prove(ready.python, ready.folder, wish.levels, work)
+        prove(ready.python, ready.folder, request.levels, session)
     except SmokeFailed as error:
-        work.console.warn("environment %d fails now, so a new one is made: %s" % (ready.number, error))
+        session.console.warn("environment %d fails now, so a new one is made: %s" % (ready.number, error))
         return None
     return ready
 
@@ -144,47 +148,47 @@ def completed_earlier(bundle, target, python, prefix):
     return None
 
 
-def _build(wish, work, before):
+def _build(request, session, before):
     """A complete and proven environment in a new folder; the folder is removed if that does not succeed."""
-    check_files(wish, work)
-    environment = work.prefix.next_folder()
+    check_files(request, session)
+    environment = session.prefix.next_folder()
     try:
         folder = environment.folder
-        python = _provide_python(wish, work)
-        with work.task("make environment %d" % environment.number, "venv"):
+        python = _provide_python(request, session)
+        with session.task("make environment %d" % environment.number, "venv"):
             command = [python.program, "-I", "-m", "venv", "--without-pip", folder]
-            must_run(command, "python -m venv", work.env, work.log, held=work.held)
-        taken = _take_over(wish, work, before, folder)
-        installer = fill(wish, work, environment.python, lambda: _clear(wish, folder, taken), taken)
-        packages = list_packages(wish, site_packages(folder, wish.target.python))
-        copy_suite(wish.bundle, os.path.join(folder, "smoke"))
-        put_assets(wish, work, folder, before)
-        results = prove(environment.python, folder, wish.levels, work)
-        places.write_listing(folder)
-        receipt = make_receipt(wish, work, python, installer, packages, results)
+            must_run(command, "python -m venv", session.env, session.log, held=session.held)
+        taken = _take_over(request, session, before, folder)
+        installer = fill(request, session, environment.python, lambda: _clear(request, folder, taken), taken)
+        packages = list_packages(request, site_packages(folder, request.target.python))
+        copy_suite(request.bundle, os.path.join(folder, "smoke"))
+        put_assets(request, session, folder, before)
+        results = prove(environment.python, folder, request.levels, session)
+        write_listing(folder)
+        receipt = make_receipt(request, session, python, installer, packages, results)
         receipt.update(environment=environment.number, taken_over=sorted(taken))
-        work.finish()
-        return work.prefix.complete(environment, receipt)
+        session.finish()
+        return session.prefix.complete(environment, receipt)
     except BaseException:
-        work.finish()
+        session.finish()
         # what cannot be moved on Windows is swept away by the next run: it is marked as incomplete
         with contextlib.suppress(PermissionError):
-            work.prefix.discard(environment)
+            session.prefix.discard(environment)
         raise
 
 
-def check_files(wish, work):
+def check_files(request, session):
     """Hash every file that the installation reads; raises Damaged that lists all bad ones of the bundle."""
-    bundle = wish.bundle
-    names = bundle.files_for(wish.target)
+    bundle = request.bundle
+    names = bundle.files_for(request.target)
     total = sum(bundle.files[name][0] for name in names if name in bundle.files)
     title = "check %d files (%s)" % (len(names), human_size(total))
-    with work.task(title, "check files", total) as task:
+    with session.task(title, "check files", total) as task:
         damage = find_damage(bundle, names, task.advance)
     if not damage:
         return
     others = [name for name in bundle.files if name not in names]
-    with work.task("check the other files of the bundle", "check all") as task:
+    with session.task("check the other files of the bundle", "check all") as task:
         damage += find_damage(bundle, others, task.advance)
     raise Damaged(
         "%d files of the bundle are not what was packed:\n%s"
@@ -194,80 +198,88 @@ def check_files(wish, work):
     )
 
 
-def _provide_python(wish, work):
-    if wish.python is not None:
-        return use_python(wish.python, wish.target, work.env, work.log)
-    with work.task("unpack Python %s" % wish.target.runtime["version"], "runtime"):
-        return unpack_runtime(wish.bundle, wish.target, work.prefix, work.env, work.log)
+def _provide_python(request, session):
+    if request.python is not None:
+        return use_python(request.python, request.target, session.env, session.log)
+    with session.task("unpack Python %s" % request.target.runtime["version"], "runtime"):
+        return unpack_runtime(request.bundle, request.target, session.prefix, session.env, session.log)
 
 
-def _take_over(wish, work, before, folder):
+def _take_over(request, session, before, folder):
     """Packages that the environment in use has already, linked; their names."""
-    if before is None or wish.reinstall:
+    if before is None or request.reinstall:
         return set()
-    with work.task("take over what is unchanged", "take over"):
+    with session.task("take over what is unchanged", "take over"):
         return take_over(
-            wish.target.pins, before.receipt, before.folder, folder, python_version=wish.target.python
+            request.target.pins, before.receipt, before.folder, folder, python_version=request.target.python
         )
 
 
-def fill(wish, work, python, clear, taken=frozenset(), replace=False):
+def fill(request, session, python, clear, taken=frozenset(), replace=False):
     """Install what was not taken over; returns the installer. With `replace`, over what is there.
 
     When uv fails half-way, `clear` removes what it did, and pip goes on, unless one was asked for.
     """
     installer = find_installer(
-        wish.bundle, wish.target, python, work.prefix.tmp, work.env, work.log, wish.installer
+        request.bundle,
+        request.target,
+        python,
+        session.prefix.tmp,
+        session.env,
+        session.log,
+        request.installer,
     )
-    if installer.kind != UV and wish.installer is None:
-        work.console.warn("installing with pip, which is slower: %s" % installer.reason)
+    if installer.kind != UV and request.installer is None:
+        session.console.warn("installing with pip, which is slower: %s" % installer.reason)
     try:
-        _run_installer(installer, wish, work, python, taken, replace)
+        _run_installer(installer, request, session, python, taken, replace)
     except InstallFailed as error:
-        if installer.kind != UV or wish.installer is not None:
-            raise _with_remedy(error, work) from None
-        work.console.warn("uv failed, so pip does it: %s" % str(error).splitlines()[-1].strip())
+        if installer.kind != UV or request.installer is not None:
+            raise _with_remedy(error, session) from None
+        session.console.warn("uv failed, so pip does it: %s" % str(error).splitlines()[-1].strip())
         clear()
-        installer = find_installer(wish.bundle, wish.target, python, work.prefix.tmp, work.env, work.log, PIP)
+        installer = find_installer(
+            request.bundle, request.target, python, session.prefix.tmp, session.env, session.log, PIP
+        )
         try:
-            _run_installer(installer, wish, work, python, taken, replace)
+            _run_installer(installer, request, session, python, taken, replace)
         except InstallFailed as second:
-            raise _with_remedy(second, work) from None
+            raise _with_remedy(second, session) from None
     return installer
 
 
-def _run_installer(installer, wish, work, python, taken, replace):
-    pins = [pin for pin in wish.target.pins if pin.name not in taken]
+def _run_installer(installer, request, session, python, taken, replace):
+    pins = [pin for pin in request.target.pins if pin.name not in taken]
     title = "install %d packages with %s" % (len(pins), installer.kind)
     title += " (%d taken over)" % len(taken) if taken else ""
-    with work.task(title, "install", len(pins)) as task:
-        install_packages(installer, wish.bundle, pins, python, work, task.advance, replace)
+    with session.task(title, "install", len(pins)) as task:
+        install_packages(installer, request.bundle, pins, python, session, task.advance, replace)
 
 
-def _with_remedy(error, work):
+def _with_remedy(error, session):
     """The error of an installer; where another program held a file, with what can be done about that."""
     if is_withheld(str(error)):
         error.hint = (
             "another program held a file, mostly a virus scanner: let it leave %s alone, then run this again"
-            % work.prefix.root
+            % session.prefix.root
         )
     return error
 
 
-def _clear(wish, folder, taken):
+def _clear(request, folder, taken):
     """Remove what an installer has put into a new environment."""
-    site = site_packages(folder, wish.target.python)
-    layout = Layout(site, site, os.path.dirname(places.environment_python(folder)), folder)
-    wheels = [wish.bundle.path(pin.wheel) for pin in wish.target.pins if pin.name not in taken]
+    site = site_packages(folder, request.target.python)
+    layout = Layout(site, site, os.path.dirname(environment_python(folder)), folder)
+    wheels = [request.bundle.path(pin.wheel) for pin in request.target.pins if pin.name not in taken]
     remove_files(path for wheel in wheels for path in files_of(wheel, layout))
     for wheel in wheels:
         remove_tree(dist_info(wheel, layout))
 
 
-def list_packages(wish, site):
+def list_packages(request, site):
     """Every locked package as the receipt keeps it; raises InstallFailed when one is not in `site`."""
     found = distributions(site)
-    check_installed(wish.target.pins, {name: one.version for name, one in found.items()})
+    check_installed(request.target.pins, {name: one.version for name, one in found.items()})
     return [
         {
             "name": pin.name,
@@ -276,7 +288,7 @@ def list_packages(wish, site):
             "wheel": pin.wheel,
             "record_sha256": sha256_of(found[pin.name].record),
         }
-        for pin in wish.target.pins
+        for pin in request.target.pins
     ]
 
 
@@ -290,52 +302,52 @@ def copy_suite(bundle, folder):
             shutil.copyfile(bundle.path(name), destination)
 
 
-def put_assets(wish, work, folder, before=None):
+def put_assets(request, session, folder, before=None):
     """Weights and data below `folder`, and the hook that tells Python where they are; the files written."""
-    if not wish.bundle.assets:
+    if not request.bundle.assets:
         return []
-    total = sum(wish.bundle.files[asset["path"]][0] for asset in wish.bundle.assets)
-    with work.task("place weights and data (%s)" % human_size(total), "assets", total) as task:
-        return place_assets(wish.bundle, folder, before.folder if before else None, task.advance)
+    total = sum(request.bundle.files[asset["path"]][0] for asset in request.bundle.assets)
+    with session.task("place weights and data (%s)" % human_size(total), "assets", total) as task:
+        return place_assets(request.bundle, folder, before.folder if before else None, task.advance)
 
 
-def make_receipt(wish, work, python, installer, packages, results):
+def make_receipt(request, session, python, installer, packages, results):
     """What an installation was: of what, with what, what it proved and how long it took."""
     return {
         "format": RECEIPT_FORMAT,
         "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
-        "prefix": work.prefix.root,
+        "prefix": session.prefix.root,
         "bundle": {
-            "recipe": wish.bundle.recipe,
-            "release": wish.bundle.release,
-            "digest": wish.bundle.digest,
-            "created_by": wish.bundle.created_by,
-            "signed_by": wish.bundle.signed_by,
+            "recipe": request.bundle.recipe,
+            "release": request.bundle.release,
+            "digest": request.bundle.digest,
+            "created_by": request.bundle.created_by,
+            "signed_by": request.bundle.signed_by,
         },
-        "target": wish.target.name,
+        "target": request.target.name,
         "python": python.to_json(),
         "installer": {"kind": installer.kind, "version": installer.version},
         "packages": packages,
         "suite": results,
-        "seconds": work.seconds,
-        "preflight": [finding.to_json() for finding in wish.findings],
-        "machine": wish.profile,
+        "seconds": session.seconds,
+        "preflight": [finding.to_json() for finding in request.findings],
+        "machine": request.profile,
     }
 
 
-def _hand_over(wish, prefix, environment):
+def _hand_over(request, prefix, environment):
     """Launchers, the installer itself, and last the pointer."""
-    if places.INSTALLER in wish.bundle.files:
-        aside = prefix.join(places.INSTALLER + ".part")
-        shutil.copyfile(wish.bundle.path(places.INSTALLER), aside)
+    if INSTALLER in request.bundle.files:
+        aside = prefix.join(INSTALLER + ".part")
+        shutil.copyfile(request.bundle.path(INSTALLER), aside)
         # where a complete environment is taken, the bundle's files have not been hashed
-        if sha256_of(aside) != wish.bundle.files[places.INSTALLER][1]:
+        if sha256_of(aside) != request.bundle.files[INSTALLER][1]:
             os.unlink(aside)
             raise Damaged(
-                "%s is not what was packed" % wish.bundle.path(places.INSTALLER),
+                "%s is not what was packed" % request.bundle.path(INSTALLER),
                 hint="copy the bundle again from where it was made",
             )
-        replace(aside, prefix.join(places.INSTALLER))
+        replace(aside, prefix.join(INSTALLER))
     write_launchers(prefix)
     current = prefix.current()
     if current is None or current.number != environment.number:
@@ -350,8 +362,8 @@ def rollback(prefix, console):
         others = [one for one in prefix.environments() if one.receipt and one.number != number]
         if not others:
             raise NotPossibleHere("%s has no other environment to go back to" % prefix.root)
-        work = Work(prefix, lock, console)
-        status, output = run([others[-1].python, "-c", "pass"], work.env, work.log, held=work.held)
+        session = InstallSession(prefix, lock, console)
+        status, output = run([others[-1].python, "-c", "pass"], session.env, session.log, held=session.held)
         if status != 0:
             raise NotPossibleHere(
                 "the Python of environment %d does not start any more: %s" % (others[-1].number, output),
@@ -371,9 +383,9 @@ def verify_installed(prefix, levels, console):
         raise NotPossibleHere("nothing is installed in %s" % prefix.root)
     if is_writable(environment.folder):
         with prefix.at_work(console) as lock:
-            work = Work(prefix, lock, console)
-            return environment, prove(environment.python, environment.folder, levels, work)
+            session = InstallSession(prefix, lock, console)
+            return environment, prove(environment.python, environment.folder, levels, session)
     with tempfile.TemporaryDirectory(prefix="wheelferry-") as folder:
         prefix.tmp = folder
-        work = Work(prefix, None, console)
-        return environment, prove(environment.python, environment.folder, levels, work, out=folder)
+        session = InstallSession(prefix, None, console)
+        return environment, prove(environment.python, environment.folder, levels, session, out=folder)

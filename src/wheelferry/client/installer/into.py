@@ -10,11 +10,10 @@ import os
 from wheelferry.client.common.errors import BadInput, NotPossibleHere
 from wheelferry.client.common.files import is_writable, read_json, write_atomic, write_json
 from wheelferry.client.common.processes import run
-from wheelferry.client.installer import prefix as places
 from wheelferry.client.installer.assets import asset_files
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.client.installer.install import (
-    Work,
+    InstallSession,
     check_files,
     copy_suite,
     fill,
@@ -23,6 +22,7 @@ from wheelferry.client.installer.install import (
     put_assets,
 )
 from wheelferry.client.installer.packages import PIP
+from wheelferry.client.installer.prefix import FILES, RECEIPT, Prefix
 from wheelferry.client.installer.pythons import Python
 from wheelferry.client.installer.replaced import Replaced
 from wheelferry.client.installer.wheels import Layout
@@ -62,7 +62,7 @@ class Existing(object):
         # a virtual environment of a managed Python is the user's own
         self.managed = answer["managed"] and not answer["virtual"]
         # where receipt and log go
-        self.records = places.Prefix(os.path.join(self.folder, "wheelferry"))
+        self.records = Prefix(os.path.join(self.folder, "wheelferry"))
 
 
 def open_existing(place, console):
@@ -102,26 +102,26 @@ def check_existing(existing, target):
         )
 
 
-def install_into(wish, existing, console):
-    """Install the wish's target into `existing`; returns the receipt.
+def install_into(request, existing, console):
+    """Install the target of `request` into `existing`; returns the receipt.
 
     Raises what `install` raises; the environment is then what it was before.
     """
-    check_existing(existing, wish.target)
+    check_existing(existing, request.target)
     if existing.conda:
         console.warn(CONDA_ADVICE)
-    for line in _shadowed(wish, existing):
+    for line in _shadowed(request, existing):
         console.warn(line)
     with existing.records.at_work(console) as lock:
-        work = Work(existing.records, lock, console)
+        session = InstallSession(existing.records, lock, console)
         replaced = Replaced(existing.folder, existing.records.root)
         if replaced.put_back():
             console.say("an earlier run did not come to its end; what it had replaced was put back")
-        check_files(wish, work)
+        check_files(request, session)
         try:
-            receipt = _replace(wish, existing, work, replaced)
+            receipt = _replace(request, existing, session, replaced)
         except BaseException:
-            work.finish()
+            session.finish()
             replaced.put_back()
             console.say("%s is what it was before" % existing.folder)
             raise
@@ -129,12 +129,12 @@ def install_into(wish, existing, console):
         return receipt
 
 
-def _shadowed(wish, existing):
+def _shadowed(request, existing):
     """What this person's own packages will hide: Python looks there first, and the checks do not."""
     if existing.user_site is None:
         return
     own = distributions(existing.user_site)
-    hiding = ["%s %s" % (pin.name, own[pin.name].version) for pin in wish.target.pins if pin.name in own]
+    hiding = ["%s %s" % (pin.name, own[pin.name].version) for pin in request.target.pins if pin.name in own]
     if hiding:
         yield (
             "%s has %s, which the Python of this environment takes first: uninstall them there, or set "
@@ -142,35 +142,35 @@ def _shadowed(wish, existing):
         )
 
 
-def _replace(wish, existing, work, replaced):
+def _replace(request, existing, session, replaced):
     """Set aside what is there of the target's packages, install, prove; returns the receipt."""
     before = {name: one.version for name, one in distributions(existing.site).items()}
     folder = existing.records.root
-    names = {pin.name for pin in wish.target.pins}
-    with work.task("set aside what will be replaced", "set aside"):
-        wheels = [wish.bundle.path(name) for name in wish.target.wheels]
-        replaced.set_aside(names, wheels, existing.layout, asset_files(wish.bundle, existing.folder))
-    installer = fill(wish, work, existing.python, replaced.clear, replace=True)
-    packages = list_packages(wish, existing.site)
-    work.finish()
-    assets = put_assets(wish, work, existing.folder)
-    earlier = read_json(os.path.join(folder, places.RECEIPT)) or {}
+    names = {pin.name for pin in request.target.pins}
+    with session.task("set aside what will be replaced", "set aside"):
+        wheels = [request.bundle.path(name) for name in request.target.wheels]
+        replaced.set_aside(names, wheels, existing.layout, asset_files(request.bundle, existing.folder))
+    installer = fill(request, session, existing.python, replaced.clear, replace=True)
+    packages = list_packages(request, existing.site)
+    session.finish()
+    assets = put_assets(request, session, existing.folder)
+    earlier = read_json(os.path.join(folder, RECEIPT)) or {}
     own = _own(packages, before, earlier)
-    conflicts = _conflicts(installer, existing, work)
+    conflicts = _conflicts(installer, existing, session)
     for line in conflicts:
-        work.console.warn(line)
-    copy_suite(wish.bundle, os.path.join(folder, "smoke"))
-    results = prove(existing.python, folder, wish.levels, work)
+        session.console.warn(line)
+    copy_suite(request.bundle, os.path.join(folder, "smoke"))
+    results = prove(existing.python, folder, request.levels, session)
     _write_listing(existing, own, assets)
     python = Python(existing.python, existing.version)
-    receipt = make_receipt(wish, work, python, installer, packages, results)
+    receipt = make_receipt(request, session, python, installer, packages, results)
     receipt["own"] = sorted(own)
     receipt["kept"] = sorted(item["name"] for item in packages if item["name"] not in own)
     # what an earlier bundle put there is not what was there before
     replaces = {name: before[name] for name in own if name in before}
     receipt["replaced"] = earlier.get("replaced", replaces)
     receipt["conflicts"] = conflicts
-    write_json(os.path.join(folder, places.RECEIPT), receipt)
+    write_json(os.path.join(folder, RECEIPT), receipt)
     return receipt
 
 
@@ -191,20 +191,20 @@ def _write_listing(existing, own, assets):
     for name in own & set(found):
         paths = [os.path.normpath(os.path.join(existing.site, row[0])) for row in found[name].rows()]
         names.update(os.path.relpath(path, existing.folder).replace(os.sep, "/") for path in paths)
-    listing = existing.records.join(places.FILES)
+    listing = existing.records.join(FILES)
     if os.path.isfile(listing):
         with open(listing, "rb") as stream:
             names.update(os.fsdecode(stream.read()).split("\n")[:-1])
     write_atomic(listing, "".join("%s\n" % name for name in sorted(names)))
 
 
-def _conflicts(installer, existing, work):
+def _conflicts(installer, existing, session):
     """What the other packages of the environment miss now."""
     if installer.kind == PIP:
         command = [*installer.command, "--python", existing.python, "check"]
     else:
         command = [*installer.command, "pip", "check", "--python", existing.python]
-    status, output = run(command, work.env, work.log)
+    status, output = run(command, session.env, session.log)
     return (
         []
         if status == 0

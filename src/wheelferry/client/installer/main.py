@@ -10,7 +10,13 @@ from wheelferry.client.common.command import prepare_streams, run_command
 from wheelferry.client.common.console import Console
 from wheelferry.client.common.errors import BadInput, Interrupted, NotPossibleHere
 from wheelferry.client.common.signature import read_signers
-from wheelferry.client.installer.install import Wish, completed_earlier, install, rollback, verify_installed
+from wheelferry.client.installer.install import (
+    InstallRequest,
+    completed_earlier,
+    install,
+    rollback,
+    verify_installed,
+)
 from wheelferry.client.installer.into import check_existing, install_into, open_existing
 from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.packages import UV
@@ -171,12 +177,12 @@ def _install(bundle, options, console):
         return {"target": target.name, "prefix": root, "findings": _plain(findings[target.name])}
     if asked:
         _confirm(console, "Install %s into %s?" % (target.name, root))
-    wish = _wish(bundle, target, profile, findings[target.name], existing, root, options)
+    wanted = _install_request(bundle, target, profile, findings[target.name], existing, root, options)
     if existing:
-        receipt = install_into(wish, existing, console)
+        receipt = install_into(wanted, existing, console)
         console.say("installed into %s; its receipt and log are in %s" % (root, receipt["prefix"]))
         return receipt
-    return _installed(install(wish, Prefix(root), console), Prefix(root), console)
+    return _installed(install(wanted, Prefix(root), console), Prefix(root), console)
 
 
 def _refuse(findings):
@@ -229,11 +235,11 @@ def _request(root, existing, options):
     )
 
 
-def _wish(bundle, target, profile, findings, existing, root, options):
+def _install_request(bundle, target, profile, findings, existing, root, options):
     request = _request(root, existing, options)
     python = choose_python(profile, target, request)
     verify = options.verify or LEVELS[0]
-    return Wish(
+    return InstallRequest(
         bundle=bundle,
         target=target,
         python=python["path"] if python else None,

@@ -70,7 +70,7 @@ def _try_uv(bundle, target, work, env, log):
     return Installer(UV, [program], output.strip()), ""
 
 
-def install_packages(installer, bundle, pins, python, work, on_package, replace=False):
+def install_packages(installer, bundle, pins, python, session, on_package, replace=False):
     """Install the wheels of `pins` into the environment of `python`; raises InstallFailed.
 
     The lock was resolved where the bundle was made, so nothing is resolved here. The installer checks the
@@ -79,39 +79,39 @@ def install_packages(installer, bundle, pins, python, work, on_package, replace=
     """
     if not pins:
         return
-    wanted = os.path.join(work.prefix.tmp, "requirements.txt")
+    wanted = os.path.join(session.prefix.tmp, "requirements.txt")
     with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
     wheelhouse = os.path.join(bundle.root, "wheelhouse")
     options = ["--no-index", "--no-deps", "--require-hashes", "-r", wanted]
     if installer.kind == UV:
-        _run_uv(installer, [*options, *(["--reinstall"] if replace else [])], wheelhouse, python, work)
+        _run_uv(installer, [*options, *(["--reinstall"] if replace else [])], wheelhouse, python, session)
     else:
         options += ["--force-reinstall"] if replace else []
-        _run_pip(installer, options, wheelhouse, python, work, on_package)
+        _run_pip(installer, options, wheelhouse, python, session, on_package)
 
 
-def _run_uv(installer, options, wheelhouse, python, work):
+def _run_uv(installer, options, wheelhouse, python, session):
     # uv takes a path with a comma for two, and ends it at a #
     options += ["--find-links", pathlib.Path(wheelhouse).as_uri().replace(",", "%2C")]
     # beside the environment, so that files are linked into it and not copied
-    cache = os.path.join(work.prefix.tmp, "uv-cache")
+    cache = os.path.join(session.prefix.tmp, "uv-cache")
     command = [*installer.command, "pip", "install", "--cache-dir", cache, "--python", python, *options]
     title = "uv pip install"
     # uv keeps the processor busy and the disk idle
     done = threading.Event()
-    work.meanwhile(sync_until, done, work.prefix.root)
+    session.meanwhile(sync_until, done, session.prefix.root)
     try:
-        status, output = run(command, work.env, work.log, held=work.held)
+        status, output = run(command, session.env, session.log, held=session.held)
         if status != 0 and is_withheld(output):
             time.sleep(_PATIENCE)
-            must_run(command, title, work.env, work.log, held=work.held)
+            must_run(command, title, session.env, session.log, held=session.held)
         else:
             require(status, output, title)
     finally:
         done.set()
     # what the thread leaves of it goes with all of tmp
-    work.meanwhile(shutil.rmtree, cache, True)
+    session.meanwhile(shutil.rmtree, cache, True)
 
 
 def is_withheld(text):
@@ -119,7 +119,7 @@ def is_withheld(text):
     return any(sign in text for sign in _WITHHELD)
 
 
-def _run_pip(installer, options, wheelhouse, python, work, on_package):
+def _run_pip(installer, options, wheelhouse, python, session, on_package):
     def listen(line):
         if line.startswith("Processing "):
             on_package()
@@ -127,7 +127,7 @@ def _run_pip(installer, options, wheelhouse, python, work, on_package):
     # byte code comes with the first import, as after uv: the result is the same
     options += ["--no-compile", "--find-links", wheelhouse]
     command = [*installer.command, "--python", python, "install", *options]
-    must_run(command, "pip install", work.env, work.log, held=work.held, on_line=listen)
+    must_run(command, "pip install", session.env, session.log, held=session.held, on_line=listen)
 
 
 def check_installed(pins, found):

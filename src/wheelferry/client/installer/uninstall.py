@@ -10,8 +10,16 @@ import stat
 
 from wheelferry.client.common.errors import NotPossibleHere
 from wheelferry.client.common.files import list_files, read_json, remove_tree
-from wheelferry.client.installer import prefix as places
-from wheelferry.client.installer.prefix import FILES, RECEIPT
+from wheelferry.client.installer.prefix import (
+    FILES,
+    INSTALLER,
+    LAUNCHERS,
+    LOCK,
+    LOG,
+    MARKER,
+    RECEIPT,
+    UNINSTALLED,
+)
 
 WHEELFERRY_CMD = "wheelferry.cmd"
 
@@ -25,7 +33,7 @@ def uninstall(prefix, console):
         raise NotPossibleHere(
             "nothing is installed in %s" % prefix.root, hint="name the folder with --prefix"
         )
-    aside = prefix.join(places.UNINSTALLED)
+    aside = prefix.join(UNINSTALLED)
     with prefix.at_work(console):
         busy = []  # type: list[str]
         # what the launcher needs goes last, so that the same command goes on after being killed
@@ -40,20 +48,20 @@ def uninstall(prefix, console):
             _remove_empty(folder)
         prefix.forget_current()
         console.log.close()
-        for name in (*places.LAUNCHERS, places.LOG, places.INSTALLER):
+        for name in (*LAUNCHERS, LOG, INSTALLER):
             if not (name == WHEELFERRY_CMD and finished_by_launcher()):
                 _remove(prefix.join(name))
-        _remove(prefix.join(places.MARKER))
+        _remove(prefix.join(MARKER))
         work = os.path.relpath(prefix.tmp, prefix.root)
-        passing = [places.LOCK, work, places.UNINSTALLED]
+        passing = [LOCK, work, UNINSTALLED]
         if finished_by_launcher():
             os.makedirs(aside, exist_ok=True)
             passing.append(WHEELFERRY_CMD)
         left = [name for name in list_files(prefix.root) if not name.startswith(tuple(passing))]
         if os.name == "posix":
             # while it is held; whoever waits for it sees that it is gone and starts anew
-            _remove(prefix.join(places.LOCK))
-    _remove(prefix.join(places.LOCK))
+            _remove(prefix.join(LOCK))
+    _remove(prefix.join(LOCK))
     with contextlib.suppress(OSError):
         os.rmdir(prefix.root)
     return left

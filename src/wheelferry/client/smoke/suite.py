@@ -11,7 +11,7 @@ LEVELS = ("smoke", "train")
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 
-def prove(python, folder, levels, work, out=None):
+def prove(python, folder, levels, session, out=None):
     """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
 
     What the checks write goes to `out`, by default `folder`/report.
@@ -19,15 +19,15 @@ def prove(python, folder, levels, work, out=None):
     Raises SmokeFailed, with what failed, at the first level that does.
     """
     out = out or os.path.join(folder, "report")
-    return {level: _run_level(python, folder, level, work, out) for level in levels}
+    return {level: _run_level(python, folder, level, session, out) for level in levels}
 
 
-def _run_level(python, folder, level, work, reports):
+def _run_level(python, folder, level, session, reports):
     out = os.path.join(reports, level)
     remove_tree(out)
     command = [python, os.path.join(folder, "smoke", "harness.py")]
     command += ["--level", level, "--out", out]
-    with work.task("%s checks" % level, level) as task:
+    with session.task("%s checks" % level, level) as task:
 
         def listen(line):
             match = _STEP.match(line)
@@ -35,17 +35,19 @@ def _run_level(python, folder, level, work, reports):
                 task.total = int(match.group(2))
                 task.advance()
 
-        status, output = run(command, work.env, work.log, cwd=work.prefix.tmp, on_line=listen, held=work.held)
+        status, output = run(
+            command, session.env, session.log, cwd=session.prefix.tmp, on_line=listen, held=session.held
+        )
     document = read_json(os.path.join(out, level + ".json"))
     counts = _count(document)
     if status != 0 or not counts["passed"]:
         raise SmokeFailed(
             "the %s checks failed:\n%s" % (level, _complaints(document, status, output)),
             hint="the whole output is in %s; an environment that was in use before is in use still"
-            % work.prefix.log,
+            % session.prefix.log,
         )
-    work.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
-    return dict(counts, seconds=work.seconds[level])
+    session.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
+    return dict(counts, seconds=session.seconds[level])
 
 
 def _count(document):

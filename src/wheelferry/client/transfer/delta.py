@@ -5,9 +5,9 @@ import os
 from wheelferry.client.common.bundle import find_damage, read_manifest
 from wheelferry.client.common.documents import read_sealed
 from wheelferry.client.common.errors import BadInput, Damaged
-from wheelferry.client.transfer.carried import (
+from wheelferry.client.transfer.trees import (
+    PartialTree,
     Tree,
-    Work,
     fill,
     find_beside,
     listed,
@@ -76,32 +76,33 @@ def apply_delta(root, old, out, console):
     for given in (root, old):
         refuse_overlap(out, given)
     console.say("%s, from %s" % (_title(delta.new), _title(delta.old)))
-    work = Work(out, delta.digest)
+    partial = PartialTree(out, delta.digest)
     result = {
-        "bundle": work.out,
+        "bundle": partial.out,
         "digest": delta.new["digest"],
         "files": len(delta.files),
         "bytes": sum(size for size, _ in delta.files.values()),
         "carried": Tree(root, delta.carried).size,
     }
-    if work.is_done(delta.files, console):
-        console.say("%s is complete already" % work.out)
+    if partial.is_done(delta.files, console):
+        console.say("%s is complete already" % partial.out)
         return result
-    with work.at_work(delta.files):
-        whole = Tree(work.tree, delta.files)
-        work.require_space(whole.size)
+    with partial.at_work(delta.files):
+        whole = Tree(partial.tree, delta.files)
+        partial.require_space(whole.size)
         with console.task("look at what is there", whole.size) as task:
             lacking = [name for name, _ in find_damage(whole, delta.files, task.advance)]
-        part = Tree(work.tree, {name: delta.files[name] for name in lacking})
+        part = Tree(partial.tree, {name: delta.files[name] for name in lacking})
         problems = find_beside(Tree(root, delta.companions), console, "check the delta")
         with console.task("copy files", part.size) as task:
             problems += fill(part, {name: _source(delta, old, name) for name in lacking}, task.advance)
         if problems:
             raise Damaged(
                 "these files are not what they should be:\n%s" % listed(problems),
-                hint="bring them again; the same command continues with what is right, in %s" % work.folder,
+                hint="bring them again; the same command continues with what is right, in %s"
+                % partial.folder,
             )
-        work.finish(delta.files)
+        partial.finish(delta.files)
     return result
 
 

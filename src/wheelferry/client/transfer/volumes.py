@@ -12,10 +12,10 @@ from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 from wheelferry.client.common.bundle import find_damage
 from wheelferry.client.common.documents import read_sealed
 from wheelferry.client.common.errors import BadInput, Damaged, NotPossibleHere, Stop
-from wheelferry.client.transfer.carried import (
+from wheelferry.client.transfer.trees import (
+    PartialTree,
     Tree,
     Unreadable,
-    Work,
     check_size,
     listed,
     parse_files,
@@ -191,22 +191,22 @@ def join(found, out, console):
     index = found.index
     for folder in found.media():
         refuse_overlap(out, folder)
-    work = Work(out, index.digest)
-    whole = Tree(work.tree, index.files)
+    partial = PartialTree(out, index.digest)
+    whole = Tree(partial.tree, index.files)
     result = {
-        "bundle": work.out,
+        "bundle": partial.out,
         "digest": index.bundle,
         "files": len(index.files),
         "bytes": whole.size,
         "volumes": len(index.volumes),
     }
-    if work.is_done(index.files, console):
-        console.say("%s is complete already" % work.out)
+    if partial.is_done(index.files, console):
+        console.say("%s is complete already" % partial.out)
         return result
     problems = found.problems + _companions(found, console)
-    with work.at_work(index.files):
-        work.require_space(whole.size)
-        done = [name for name in index.volumes if name in work.state.get("done", [])]
+    with partial.at_work(index.files):
+        partial.require_space(whole.size)
+        done = [name for name in index.volumes if name in partial.state.get("done", [])]
         written = []
         for name in index.volumes:
             if name in done:
@@ -218,7 +218,7 @@ def join(found, out, console):
                 if reason is None:
                     written.append(name)
                     done.append(name)
-                    work.keep(done=done)
+                    partial.keep(done=done)
                     for other in refused:
                         console.warn(other)
                     break
@@ -227,12 +227,12 @@ def join(found, out, console):
                 problems += refused
         if problems:
             raise Damaged("these are not what they should be:\n%s" % listed(problems), hint=_AGAIN)
-        _require_all(index, done, work)
-        _check_earlier(index, written, whole, work, console)
+        _require_all(index, done, partial)
+        _check_earlier(index, written, whole, partial, console)
         for name, (size, _) in index.files.items():
             if not size:
                 open(whole.path(name), "wb").close()
-        work.finish(index.files)
+        partial.finish(index.files)
     return result
 
 
@@ -297,7 +297,7 @@ class _Sink(object):
         self._stream = self._name = None
 
 
-def _require_all(index, done, work):
+def _require_all(index, done, partial):
     """Raise NotPossibleHere that names the volumes which are not there yet."""
     names = list(index.volumes)
     missing = [name for name in names if name not in done]
@@ -305,13 +305,13 @@ def _require_all(index, done, work):
         shown = ["%s (%d of %d)" % (name, names.index(name) + 1, len(names)) for name in missing]
         raise NotPossibleHere(
             "still missing of %s: %s; what is there is kept in %s"
-            % (index.title, ", ".join(shown), work.folder),
+            % (index.title, ", ".join(shown), partial.folder),
             hint="bring in the next medium and give the same command with its folder",
             details={"missing": missing},
         )
 
 
-def _check_earlier(index, written, whole, work, console):
+def _check_earlier(index, written, whole, partial, console):
     """Read again what an earlier run has written: since then somebody, or the disk, may have changed it."""
     names = [name for name in index.files if not set(index.volumes_of(name)) <= set(written)]
     with console.task("check what was there", sum(index.files[name][0] for name in names)) as task:
@@ -320,7 +320,7 @@ def _check_earlier(index, written, whole, work, console):
         ]
     again = {volume for name in wrong for volume in index.volumes_of(name)}
     if again:
-        work.keep(done=[name for name in index.volumes if name not in again])
+        partial.keep(done=[name for name in index.volumes if name not in again])
         raise Damaged(
             "%s was changed since an earlier run wrote it"
             % ", ".join(whole.path(name) for name in wrong[:5]),

@@ -93,7 +93,7 @@ def refuse_overlap(out, given):
         )
 
 
-class Work(object):
+class PartialTree(object):
     """The folder ``.NAME.part`` beside the result NAME, in which it grows.
 
     `making` names the result: what an interrupted run has left is continued only for the same one. `state`
