@@ -75,13 +75,14 @@ def test_marker_values_are_the_targets_not_the_hosts() -> None:
         ("linux_x86_64", None, "manylinux_2_28_x86_64"),
         ("manylinux_2_34_x86_64", 28, "manylinux_2_34_x86_64"),
         ("win_amd64", None, "win_amd64"),
+        ("manylinux2014_x86_64", 36, "manylinux_2_17_x86_64"),
     ],
 )
 def test_parse_platform(text: str, host: int | None, expected: str) -> None:
     assert parse_platform(text, host_glibc_minor=host) == expected
 
 
-@pytest.mark.parametrize("text", ["linux", "win32", "manylinux2014_x86_64", "manylinux_2_28_riscv64", ""])
+@pytest.mark.parametrize("text", ["linux", "win32", "manylinux2014_ppc64", "manylinux_2_28_riscv64", ""])
 def test_parse_platform_refuses(text: str) -> None:
     with pytest.raises(InputError, match="unknown platform"):
         parse_platform(text, host_glibc_minor=36)

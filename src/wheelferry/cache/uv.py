@@ -18,6 +18,17 @@ from wheelferry.system.interpreters import Interpreter, program_in
 from wheelferry.system.process import CommandRunner
 
 _TORCH_INDEX = "torch-builds"
+# uv's variables that would decide what is resolved without being asked for here. Those that say where from
+# and how (indexes, credentials, certificates, UV_EXCLUDE_NEWER as a rule of the house) are the user's own.
+_NOT_INHERITED = {
+    *("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "UV_BUILD_CONSTRAINT", "UV_COMPILE_BYTECODE"),
+    *("UV_CONSTRAINT", "UV_DRY_RUN", "UV_EXCLUDE", "UV_FORK_STRATEGY", "UV_NO_DEPS", "UV_NO_INDEX"),
+    *("UV_NO_SOURCES", "UV_OFFLINE", "UV_OVERRIDE", "UV_PRERELEASE", "UV_PYTHON", "UV_REQUIRE_HASHES"),
+    *("UV_RESOLUTION", "UV_SYSTEM_PYTHON", "UV_TORCH_BACKEND"),
+}
+# Said outright, so that a uv.toml of the user's own does not change it.
+_AS_PIP_DOES = ("--resolution", "highest", "--prerelease", "if-necessary-or-explicit")
+_NEVER_INHERITED = ("UV_NO_BINARY", "UV_NO_BUILD", "UV_ONLY_BINARY")
 
 
 def find_uv() -> Path:
@@ -69,6 +80,7 @@ class Uv:
         if torch_index is None:  # uv would leave out torch's index too
             command += self.index.uv_arguments
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
+        command += _AS_PIP_DOES
         for name in only_binary:
             command += ["--only-binary", name]
         # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place
@@ -186,7 +198,9 @@ class Uv:
     def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         # a virtual environment that happens to be active must not leak into what is resolved
         inherited = {
-            k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+            k: v
+            for k, v in os.environ.items()
+            if k not in _NOT_INHERITED and not k.startswith(_NEVER_INHERITED)
         }
         return {**inherited, "UV_NO_PROGRESS": "1", **self.index.uv_environment(), **(extra or {})}
 

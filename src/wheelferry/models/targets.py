@@ -119,9 +119,14 @@ def glibc_minor(platform: str) -> int | None:
 def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
     """Turn ``--platform`` into a wheel platform tag.
 
-    ``linux_x86_64`` means manylinux_2_28 or, on an older machine, that machine's own glibc.
-    Raises InputError for anything that no installer would recognise.
+    ``linux_x86_64`` means manylinux_2_28 or, on an older machine, that machine's own glibc. A name of before
+    PEP 600 means what it stands for: manylinux2014 is manylinux_2_17. Raises InputError for anything that no
+    installer would recognise.
     """
+    name, _, machine = text.partition("_")
+    for minor, old in _LEGACY_MANYLINUX.items():
+        if name == old:
+            text = f"manylinux_2_{minor}_{machine}"
     if text in ("linux_x86_64", "linux_aarch64"):
         minor = min(DEFAULT_GLIBC_MINOR, host_glibc_minor or DEFAULT_GLIBC_MINOR)
         return f"manylinux_2_{minor}_{text.removeprefix('linux_')}"
@@ -129,7 +134,7 @@ def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
         return text
     raise InputError(
         f"unknown platform {text!r}",
-        hint="use linux_x86_64, manylinux_2_28_x86_64 (any 2_NN) or win_amd64",
+        hint="use linux_x86_64, manylinux_2_28_x86_64 (any 2_NN), the same with aarch64, or win_amd64",
     )
 
 
@@ -141,13 +146,14 @@ def parse_python(text: str) -> str:
 
 
 def parse_backend(text: str) -> str:
-    """Check ``--backend``; raises InputError for what PyTorch has no name for."""
-    if text not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu[0-9]{2,3}", text):
+    """Turn ``--backend``, in whatever case, into PyTorch's name; raises InputError where it has none."""
+    name = text.lower()
+    if name not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu(9[0-2]|1[0-9][0-9])", name):
         raise InputError(
             f"unknown backend {text!r}",
             hint="use cpu, cu130 (CUDA 13.0), cu126 and so on, or default: torch as your index offers it",
         )
-    return text
+    return name
 
 
 def parse_torch(text: str) -> str:
