@@ -3,7 +3,8 @@
 import errno
 from collections.abc import Iterable
 
-# What the machine refuses, whatever was running: no space, no permission, too long a name or file.
+# What the machine refuses, whatever was running: no space, no permission, too long a name or file, a file
+# where a folder should be.
 _OF_THE_MACHINE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -13,6 +14,10 @@ _OF_THE_MACHINE = {
     errno.EPERM,
     errno.EROFS,
     errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
 }
 
 _MOST_TOLD = 20

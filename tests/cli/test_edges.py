@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import wheelferry
 from wheelferry.binaries.elf import policy_for
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.system.interpreters import find_interpreter, inspect_interpreter
@@ -151,3 +152,32 @@ def test_the_sandbox_has_no_way_out_and_a_clean_account(
 
 def test_the_clean_environment_disables_pips_configuration(tmp_path: Path) -> None:
     assert clean_environment(tmp_path)["PIP_CONFIG_FILE"] == os.devnull
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bundle", "sample@1.0", "--python", "3.12", "--torch", "2.13.0"),
+        ("lock", "sample@1.0", "--python", "3.12", "--torch", "2.13.0"),
+        ("merge", "one", "two"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_below_a_file_is_refused_at_once(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "a file").touch()
+    done = wheelferry(*command, "--out", tmp_path / "a file" / "bundle")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "fetch" not in done.stderr
+
+
+def test_a_cache_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    cache.touch()
+    monkeypatch.setenv("WHEELFERRY_CACHE", str(cache))
+    done = wheelferry(
+        "lock", "sample@1.0", "--python", "3.12", "--torch", "2.13.0", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 3
+    assert f"{cache}" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -21,6 +21,7 @@ from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, 
 from wheelferry.models.plan import Plan, device_code, plan_digest, required_modules
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
+    check_folder,
     clear_leftovers,
     files_below,
     folder_aside,
@@ -46,10 +47,12 @@ _HARNESS = Path(__file__).parents[1] / "client" / "smoke" / "harness.py"
 
 
 def check_output(out: Path) -> None:
-    """Raise InputError unless `out` is absent, an empty folder, or an earlier bundle and nothing else."""
+    """Raise InputError unless `out` is absent, an empty folder, or an earlier bundle and nothing else.
+
+    An absent one must be one that can be made.
+    """
     if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        check_folder(out, option="--out")
         return
     clear_leftovers(out / REPORT)
     names = {path.relative_to(out).as_posix() for path in files_below(out)}

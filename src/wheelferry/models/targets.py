@@ -148,7 +148,7 @@ def parse_python(text: str) -> str:
 def parse_backend(text: str) -> str:
     """Turn ``--backend``, in whatever case, into PyTorch's name; raises InputError where it has none."""
     name = text.lower()
-    if name not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu(9[0-2]|1[0-9][0-9])", name):
+    if name not in ("cpu", DEFAULT_BACKEND) and not re.fullmatch(r"cu(9[0-9]|[0-9]{3})", name):
         raise InputError(
             f"unknown backend {text!r}",
             hint="use cpu, cu130 (CUDA 13.0), cu126 and so on, or default: torch as your index offers it",

@@ -24,7 +24,14 @@ from wheelferry.serving.simple_api import (
     project_json,
     projects_json,
 )
-from wheelferry.system.files import copy_aside, files_below, folder_aside, link_or_copy, write_atomic
+from wheelferry.system.files import (
+    check_folder,
+    copy_aside,
+    files_below,
+    folder_aside,
+    link_or_copy,
+    write_atomic,
+)
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import Intact, Part, join, open_intact, require_apart, require_room
 from wheelferry.wheels.archive import read_metadata, read_wheel
@@ -79,8 +86,7 @@ def index(roots: Sequence[Path], out: Path, tools: Tools) -> Indexed:
 def _check_output(out: Path) -> None:
     """Raise InputError unless `out` is absent, an empty folder, or an earlier index and nothing else."""
     if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        check_folder(out, option="--out")
         return
     names = {path.relative_to(out).as_posix() for path in files_below(out)}
     foreign = sorted(names - _listed(out / LISTING))

@@ -185,12 +185,14 @@ def require_space(folder: Path, needed: int, *, purpose: str) -> None:
 
 
 def check_folder(folder: Path, *, option: str) -> None:
-    """Raise InputError when `folder` cannot be made, because it or one above it is a file."""
-    existing = folder
-    while not existing.exists():
+    """Raise InputError when `folder` is none, or cannot be made in what it lies in."""
+    existing = folder.absolute()
+    while not (existing.exists() or existing.is_symlink()):
         existing = existing.parent
     if not existing.is_dir():
         raise InputError(f"{existing} is not a folder", hint=f"choose another place for {option}")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{existing} may not be written", hint=f"choose another place for {option}")
 
 
 def same_file_system(one: Path, other: Path) -> bool:

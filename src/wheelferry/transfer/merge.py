@@ -14,6 +14,7 @@ from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetE
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import (
+    check_folder,
     copy_aside,
     folder_aside,
     link_or_copy,
@@ -232,8 +233,7 @@ def _wheel_problems(path: Path) -> Iterator[str]:
 def _check_wheel_folder(out: Path, names: set[str]) -> None:
     """Raise InputError unless `out` is absent, or a folder without anything that would be lost."""
     if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        check_folder(out, option="--out")
         return
     lost = sorted({path.name for path in out.iterdir()} - names)
     if lost:

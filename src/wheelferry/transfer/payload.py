@@ -9,7 +9,7 @@ from wheelferry.client.common.files import list_files
 from wheelferry.client.common.paths import find_faults
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest
-from wheelferry.system.files import sha256_file
+from wheelferry.system.files import check_folder, sha256_file
 
 README = "README.txt"
 _VERIFY = "wheelferry verify {} --level static says more"
@@ -71,8 +71,7 @@ def open_payload(root: Path) -> Payload:
 def require_replaceable(out: Path, ours: set[str], kind: str) -> None:
     """Raise InputError unless `out` is absent, an empty folder, or holds only the files `ours`."""
     if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} is not a folder", hint="choose another --out")
+        check_folder(out, option="--out")
         return
     foreign = sorted(set(list_files(str(out))) - ours)
     if foreign:
