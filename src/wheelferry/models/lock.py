@@ -184,6 +184,10 @@ def parse_requirements(text: str) -> dict[NormalizedName, tuple[Version, str]]:
         name, equals, version = pin.strip().partition("==")
         if not equals or not digest:
             raise ValueError(f"not a pin with a hash: {line.strip()[:80]}")
+        if canonicalize_name(name) in found:
+            raise ValueError(
+                f"{name} has two versions: {found[canonicalize_name(name)][0]} and {version.strip()}"
+            )
         found[canonicalize_name(name)] = (Version(version), digest.strip())
     return found
 
@@ -194,11 +198,15 @@ def parse_pylock(text: str) -> dict[NormalizedName, tuple[Version, str, str]]:
         pylock = Pylock.from_dict(tomllib.loads(text))
     except PylockValidationError as error:
         raise ValueError(str(error)) from None
-    found = {}
+    found: dict[NormalizedName, tuple[Version, str, str]] = {}
     for package in pylock.packages:
         wheels = package.wheels or ()
         if len(wheels) != 1 or wheels[0].path is None or package.version is None:
             raise ValueError(f"{package.name}: expected one wheel with a path")
+        if package.name in found:
+            raise ValueError(
+                f"{package.name} has two versions: {found[package.name][0]} and {package.version}"
+            )
         found[package.name] = (package.version, wheels[0].path, wheels[0].hashes.get("sha256", ""))
     return found
 

@@ -2,11 +2,13 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from packaging.metadata import InvalidMetadata, Metadata, parse_email
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -15,9 +17,9 @@ from wheelferry.client.preflight import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry
-from wheelferry.models.problems import Code, Problem
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
-from wheelferry.models.wheel_info import WheelInfo, path_length
+from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 
@@ -85,6 +87,80 @@ def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[Tag
         yield Problem(code=Code.TAGS, file=path, message=message)
 
 
+# Fields that installers read; a mistake in another keeps nobody from installing.
+_READ_BY_INSTALLERS = frozenset(("metadata-version", "name", "version", "requires-dist", "requires-python"))
+# >=3.6.* was written for years: pip warns, uv reads it as >=3.6.
+_NEEDLESS_STAR = re.compile(r"(?<=\d)\.\*")
+
+
+def check_metadata(path: str, info: WheelInfo) -> Iterator[Problem | Note]:
+    """Whether METADATA and ``entry_points.txt`` are what today's tools can read.
+
+    What `packaging` does not know, as the next Metadata-Version, pip and uv install all the same; other tools
+    stop there.
+    """
+    try:
+        entry_point_scripts(info.entry_points)
+    except ValueError as error:
+        message = f"neither pip nor uv installs it, because of its entry_points.txt: {error}"
+        yield Problem(code=Code.METADATA, file=path, message=message)
+    ignored = []
+    for mistake in _mistakes(info.metadata):
+        said = " ".join(str(mistake).split())[:200]
+        if mistake.field in _READ_BY_INSTALLERS and not _has_needless_star(mistake.field, info):
+            message = f"the METADATA of {info.name} {info.version}: {said}"
+            yield Problem(code=Code.METADATA, file=path, message=message)
+        else:
+            ignored.append(mistake.field)
+    if ignored:
+        fields = ", ".join(dict.fromkeys(ignored))
+        yield Note(file=path, message=f"has mistakes in its METADATA, which installers pass over: {fields}")
+
+
+def _has_needless_star(field: str, info: WheelInfo) -> bool:
+    try:
+        SpecifierSet(_NEEDLESS_STAR.sub("", info.requires_python))
+    except InvalidSpecifier:
+        return False
+    return field == "requires-python"
+
+
+def _mistakes(metadata: str) -> Iterator[InvalidMetadata]:
+    """What `packaging` finds in the text of METADATA, field by field.
+
+    That a field is newer than the Metadata-Version says is no mistake here: setuptools wrote License-File for
+    years before there was one.
+    """
+    raw, unparsed = parse_email(metadata)
+    for field in sorted(unparsed):
+        yield InvalidMetadata(field, f"{field} cannot be read")
+    read = Metadata.from_raw(raw, validate=False)
+    for name in sorted({*raw, "metadata_version"}):
+        try:
+            getattr(read, name)
+        except InvalidMetadata as error:
+            yield error
+
+
+# Methods of ZIP archives: 12 and 14 uv refuses (seen with 0.13.9), 93 pip reads from Python 3.14 on.
+_READ_BY_ALL = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 93: "Zstandard"}
+
+
+def check_compression(path: str, info: WheelInfo) -> Iterator[Problem]:
+    """Whether both pip and uv can unpack every file of a wheel."""
+    packed = {name: file.method for name, file in info.files.items() if file.method not in _READ_BY_ALL}
+    if packed:
+        methods = ", ".join(sorted({_METHODS.get(method, f"method {method}") for method in packed.values()}))
+        first = min(packed)
+        more = f" and {len(packed) - 1} more files" if len(packed) > 1 else ""
+        message = (
+            f"{first}{more} are compressed with {methods}, which not every installer reads: "
+            "`wheel unpack` and `wheel pack` it, and give the result with --wheel"
+        )
+        yield Problem(code=Code.COMPRESSION, file=path, message=message)
+
+
 def _as_stated(tag: Tag, stated: Iterable[Tag]) -> Tag:
     arch = _MANYLINUX.sub("", tag.platform)
     plain = Tag(tag.interpreter, tag.abi, f"linux_{arch}")
@@ -102,7 +178,10 @@ def check_fit(path: str, info: WheelInfo, tags: Iterable[Tag], target: Target) -
 
 def _allows(specifier: str, python: str) -> bool:
     """Whether some patch release of `python` is allowed; a bound such as >=3.9.1 speaks of those."""
-    ranges = SpecifierSet(specifier)
+    try:
+        ranges = SpecifierSet(specifier)
+    except InvalidSpecifier:
+        return True  # `check_metadata` tells
     return any(ranges.contains(f"{python}.{patch}") for patch in (0, 99))
 
 

@@ -1,0 +1,225 @@
+"""Every file of an environment belongs to one wheel: where wheels install the same file, or the same script.
+
+Installers do not look. With pip the wheel that is installed last wins; uv installs wheels at the same time, and
+the winner changes from file to file and from run to run. No I/O.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+
+from wheelferry.models.problems import Code, Note, Problem
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import (
+    WheelInfo,
+    entry_point_scripts,
+    installed_path,
+    packages_folder,
+    scripts_folder,
+)
+
+# Paths that a message names; the rest is counted.
+_NAMED = 3
+_PIP = NormalizedName("pip")
+_ACTIVATION = re.compile(r"(de)?activate(_this)?(\.\w+)?", re.IGNORECASE)
+_WINDOWS_PROGRAM = re.compile(r"\.(exe|com|bat|cmd)$", re.IGNORECASE)
+_REMEDY = "leave out one of the packages (--exclude)"
+_CONFIGURATION = "pyvenv.cfg"
+
+# What is installed to a path: size and CRC-32 of a file, what a script starts. Equal contents are equal.
+Content = tuple[int, int] | str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """What a wheel (its path in the bundle) installs to `path`, which counts from the environment's folder."""
+
+    wheel: str
+    path: str
+    content: Content
+
+    @property
+    def is_script(self) -> bool:
+        """Whether an installer writes it for an entry point; it lies in no wheel."""
+        return isinstance(self.content, str)
+
+
+def installed_files(info: WheelInfo, target: Target) -> Iterator[tuple[str, Content]]:
+    """Every path that a wheel installs to, counted from the environment's folder, and what comes there."""
+    for member, file in info.files.items():
+        path = installed_path(member, windows=target.is_windows, python=target.python)
+        yield path, (file.size, file.crc)
+    yield from _scripts(info, target)
+
+
+def _scripts(info: WheelInfo, target: Target) -> Iterator[tuple[str, str]]:
+    """The programs of its entry points: path and what each starts."""
+    try:
+        scripts = entry_point_scripts(info.entry_points)
+    except ValueError:  # `checks.check_metadata` tells
+        return
+    for name, start in scripts.items():
+        yield f"{scripts_folder(windows=target.is_windows)}{name}{'.exe' if target.is_windows else ''}", start
+
+
+def _outside_packages(info: WheelInfo, target: Target) -> Iterator[str]:
+    """Where a wheel installs to beside site-packages, or above it: what its folder ``.data`` holds, scripts."""
+    for member in info.files:
+        if ".data/" in member:
+            yield installed_path(member, windows=target.is_windows, python=target.python)
+    yield from (path for path, _ in _scripts(info, target))
+
+
+def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Problem | Note]:
+    """Files and scripts that several wheels install; paths that are a file of one and a folder of another.
+
+    `wheels` are those of a target by their paths in the bundle. On Windows names that differ in case alone
+    are the same. Other content is a problem, the same content a note.
+    """
+    shared, folders = _shared(wheels, target)
+    yield from _files_that_are_folders(folders, target)
+    groups: dict[tuple[tuple[str, ...], bool], list[Sequence[Placed]]] = defaultdict(list)
+    for owners in shared:
+        is_script = all(one.is_script for one in owners)
+        groups[tuple(dict.fromkeys(one.wheel for one in owners)), is_script].append(owners)
+    for (owning, is_script), paths in groups.items():
+        if len(owning) == 1:
+            yield _twice_in_one(owning[0], paths, target)
+        elif is_script:
+            yield _same_scripts(owning, paths)
+        else:
+            yield _same_files(owning, paths, target)
+
+
+def _shared(
+    wheels: Mapping[str, WheelInfo], target: Target
+) -> tuple[list[Sequence[Placed]], list[tuple[Placed, str]]]:
+    """Those who install to each path that several install to; files whose path is a folder, and of whom.
+
+    A large wheel has 100 000 files: what is shared is looked at closely afterwards.
+    """
+    first: dict[str, tuple[str, str, Content]] = {}
+    folders: dict[str, str] = {}
+    shared: dict[str, list[Placed]] = {}
+    for wheel, info in wheels.items():
+        for path, content in installed_files(info, target):
+            key = path.lower() if target.is_windows else path
+            own = (wheel, path, content)
+            found = first.setdefault(key, own)
+            if found is not own:
+                owners = shared.setdefault(key, [_placed(*found)])
+                owners.append(_placed(*own))
+            folder = key.rpartition("/")[0]
+            while folder and folder not in folders:
+                folders[folder] = wheel
+                folder = folder.rpartition("/")[0]
+    clashes = [(_placed(*first[key]), folders[key]) for key in sorted(folders.keys() & first.keys())]
+    return list(shared.values()), clashes
+
+
+def _placed(wheel: str, path: str, content: Content) -> Placed:
+    return Placed(wheel=wheel, path=path, content=content)
+
+
+def _files_that_are_folders(clashes: Iterable[tuple[Placed, str]], target: Target) -> Iterator[Problem]:
+    for file, other in clashes:
+        message = (
+            f"installs {_shown(file.path, target)} as a file, {_name(other)} as a folder: "
+            f"neither pip nor uv can install both: {_REMEDY}"
+        )
+        yield Problem(code=Code.SAME_FILE, file=file.wheel, message=message)
+
+
+def _twice_in_one(wheel: str, paths: Iterable[Sequence[Placed]], target: Target) -> Note:
+    """A wheel that does so by itself does it wherever it is installed."""
+    named = _listed([" and ".join(dict.fromkeys(_shown(one.path, target) for one in p)) for p in paths])
+    return Note(file=wheel, message=f"installs several of its own files to the same place: {named}")
+
+
+def _same_files(owning: Sequence[str], paths: Sequence[Sequence[Placed]], target: Target) -> Problem | Note:
+    differing = [owners for owners in paths if _differ(owners)]
+    others = " and ".join(map(_name, owning[1:]))
+    files = f"{len(paths)} files" if len(paths) > 1 else "a file"
+    too = f"installs {files} that {others} {'installs' if len(owning) == 2 else 'install'} too"
+    if not differing:
+        message = f"{too}, with the same content: {_listed_paths(paths, target)}"
+        return Note(file=owning[0], message=message)
+    count = "" if len(differing) == len(paths) else f"{len(differing)} of them "
+    message = (
+        f"{too}, {count}with other content: {_listed_paths(differing, target)}. Installers say nothing, and the "
+        f"client gets those of either, or a mixture: {_REMEDY}"
+    )
+    return Problem(code=Code.SAME_FILE, file=owning[0], message=message)
+
+
+def _same_scripts(owning: Sequence[str], paths: Sequence[Sequence[Placed]]) -> Problem | Note:
+    differing = [owners for owners in paths if _differ(owners)]
+    others = " and ".join(map(_name, owning[1:]))
+    if not differing:
+        names = _listed([owners[0].path for owners in paths])
+        return Note(
+            file=owning[0], message=f"has the same scripts as {others}, which start the same: {names}"
+        )
+    starts = [
+        f"{owners[0].path} starts {owners[0].content}, "
+        + ", ".join(f"in {_name(one.wheel)} {one.content}" for one in owners[1:])
+        for owners in differing
+    ]
+    message = f"has a script of the same name as {others}: {_listed(starts)}. One of them is lost: {_REMEDY}"
+    return Problem(code=Code.SCRIPT, file=owning[0], message=message)
+
+
+def _differ(owners: Iterable[Placed]) -> bool:
+    return len({one.content for one in owners}) > 1
+
+
+def check_scripts(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Problem]:
+    """Wheels that replace what an environment has of itself: its interpreter, pip, how it is activated."""
+    for wheel, info in wheels.items():
+        for path in _outside_packages(info, target):
+            replaced = _replaces(path, info.name, target)
+            if replaced:
+                message = f"installs {path}, which takes the place of the environment's own {replaced}"
+                yield Problem(code=Code.SCRIPT, file=wheel, message=message)
+
+
+def _replaces(path: str, owner: NormalizedName, target: Target) -> str | None:
+    """What of the environment itself a file would replace, None for nothing."""
+    folder, _, name = path.rpartition("/")
+    if not folder and name == _CONFIGURATION:
+        return "configuration"
+    ours = scripts_folder(windows=target.is_windows).rstrip("/")
+    if (folder.lower() if target.is_windows else folder) != (ours.lower() if target.is_windows else ours):
+        return None
+    if _ACTIVATION.fullmatch(name):
+        return "script that activates it"
+    if target.is_windows:
+        name = _WINDOWS_PROGRAM.sub("", name).lower()
+    versions = ("", "3", target.python)
+    if name in {f"python{version}" for version in versions} | {"pythonw"}:
+        return "interpreter"
+    if name in {f"pip{version}" for version in versions} and owner != _PIP:
+        return "pip"
+    return None
+
+
+def _listed_paths(paths: Iterable[Sequence[Placed]], target: Target) -> str:
+    """One path of each; two where they differ in case."""
+    return _listed([" and ".join(dict.fromkeys(_shown(one.path, target) for one in p)) for p in paths])
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + rest
+
+
+def _shown(path: str, target: Target) -> str:
+    """As Python imports it; what lies elsewhere counts from the environment's folder."""
+    return path.removeprefix(packages_folder(windows=target.is_windows, python=target.python))
+
+
+def _name(wheel: str) -> str:
+    return wheel.rpartition("/")[2]
