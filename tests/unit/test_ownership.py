@@ -66,8 +66,8 @@ def test_the_same_file_with_other_content(wheels: Wheels) -> None:
     wheels.add("a", {f"cv2/{number}.py": "a" for number in range(5)})
     wheels.add("b", {f"cv2/{number}.py": "a" if number == 4 else "b" for number in range(5)})
     assert only(wheels.owners(), Problem) == (
-        "wheelhouse/a-1.0-py3-none-any.whl: installs 5 files that b-1.0-py3-none-any.whl installs too, 4 of them "
-        "with other content: cv2/0.py, cv2/1.py, cv2/2.py and 1 more. Installers say nothing, and the client "
+        "wheelhouse/a-1.0-py3-none-any.whl: installs 5 files that b-1.0-py3-none-any.whl installs too, 4 of "
+        "them with other content: cv2/0.py, cv2/1.py, cv2/2.py and 1 more. Installers say nothing, and the client "
         "gets those of either, or a mixture: leave out one of the packages (--exclude) [SAME_FILE]"
     )
 
@@ -151,7 +151,7 @@ def test_a_file_where_another_wheel_has_a_folder(wheels: Wheels, order: tuple[st
         wheels.add(name, {"thing": "", "other": ""} if name == "file" else {"thing/deep/x.py": ""})
     text = only(wheels.owners(), Problem)
     assert text.startswith(
-        "wheelhouse/file-1.0-py3-none-any.whl: installs thing as a file, folder-1.0-py3-none-any.whl as a folder"
+        "wheelhouse/file-1.0-py3-none-any.whl: installs thing as a file, folder-1.0-py3-none-any.whl as a fol"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from packaging.metadata import parse_email
 
 from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.lock import warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
@@ -84,10 +85,12 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
             constraints=[*cell.constraints, *torch],
             find_links=None,
             torch_index=cell.torch_index,
+            excluded=[exclusion.name for exclusion in cell.excluded],
             interpreter=prepared.interpreter,
             work=work / "uv",
         )
         choices = choose_files(resolution, cell.target, base=work / "uv")
+        warn_of_alternatives(choices, cell, tools)  # before the compiler is done, it may take an hour
         constraints = plan.recipe.build.sdist_constraints
         populate(choices, cell.target, prepared.interpreter, tools, sdist_constraints=constraints)
 

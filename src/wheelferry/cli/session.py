@@ -7,13 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from wheelferry.build.strategy import suits_stable_abi
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
+from wheelferry.catalog import (
+    LocatedRecipe,
+    load_recipe,
+    load_records,
+    shipped_alternatives,
+    split_reference,
+)
 from wheelferry.cli.console import ConsoleProgress
 from wheelferry.client.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import Profile, TargetOptions, fit_options, parse_profile, preflight_problems
+from wheelferry.models.alternatives import exclusions, warnings
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.models.report import shown_command
 from wheelferry.models.targets import (
@@ -112,6 +122,8 @@ def plan_from_options(
     without_ops: bool = False,
     stable_abi: bool | None = None,
     extra: list[str] | None = None,
+    exclude: list[str] | None = None,
+    prefer: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
     profile: Path | None = None,
@@ -184,6 +196,7 @@ def plan_from_options(
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
         without_ops=without_ops,
+        excluded=exclusions(shipped_alternatives(), exclude or (), prefer or ()),
         on_stable_abi=[
             target
             for target in targets
@@ -281,6 +294,7 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "build_requires": list(cell.build_requires),
                 "requirements": list(cell.requirements),
                 "constraints": list(cell.constraints),
+                "excluded": [exclusion.name for exclusion in cell.excluded],
                 "substitutions": [
                     s.model_dump(include={"file", "old", "new", "count", "reason"})
                     for s in cell.substitutions
@@ -293,3 +307,12 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
             for a in plan.assets
         ],
     }
+
+
+def warn_of_alternatives(plan: Plan) -> None:
+    """Warn of packages that install the same module, as far as they are asked for: the lock looks at all."""
+    excluded = {exclusion.name for cell in plan.cells for exclusion in cell.excluded}
+    texts = dict.fromkeys(text for cell in plan.cells for text in cell.requirements)
+    names = {canonicalize_name(Requirement(text).name) for text in texts} - excluded
+    for message in warnings(shipped_alternatives(), names):
+        ConsoleProgress().warn(message)

@@ -45,10 +45,14 @@ class LockedWheel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """The exact wheels of one target, in name order."""
+    """The exact wheels of one target, in name order.
+
+    `excluded` are packages that were left out on purpose, although some of the wheels require them.
+    """
 
     target: Target
     wheels: tuple[LockedWheel, ...]
+    excluded: tuple[NormalizedName, ...] = ()
 
     def wheel(self, name: str) -> LockedWheel:
         """The wheel of project `name`; raises KeyError when the lock does not have it."""
@@ -134,9 +138,10 @@ def choices_from_json(text: str) -> tuple[Choice, ...]:
 
 def requirements_text(lock: Lock) -> str:
     """``requirements.txt`` with hashes, as pip's and uv's ``--require-hashes`` want it."""
-    lines = [
-        f"# wheels of {lock.target.name}; install with --no-index --find-links wheelhouse --require-hashes"
-    ]
+    options = f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if lock.excluded else ''}"
+    lines = [f"# wheels of {lock.target.name}; install with {options}"]
+    if lock.excluded:
+        lines.append(f"# left out on purpose, although it is required: {', '.join(lock.excluded)}")
     lines += [f"{wheel.name}=={wheel.version} \\\n    --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
     return "\n".join(lines) + "\n"
 

@@ -5,10 +5,13 @@ import json
 from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelferry.errors import InputError
 from wheelferry.models import stable_abi
+from wheelferry.models.alternatives import Exclusion
 from wheelferry.models.assets import PlannedAsset, plan_assets
 from wheelferry.models.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.models.manifest import DeviceCode
@@ -31,6 +34,7 @@ class Cell:
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
     user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
     is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch.
+    `excluded` are packages that the lock leaves out, whoever requires them.
     """
 
     target: Target
@@ -45,6 +49,7 @@ class Cell:
     cuda: Cuda | None = None
     ops: bool = True
     on_stable_abi: bool = False
+    excluded: tuple[Exclusion, ...] = ()
 
     @property
     def tied_version(self) -> str:
@@ -135,13 +140,14 @@ def make_plan(
     assets: Iterable[str] = (),
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
+    excluded: Iterable[Exclusion] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
-    in `on_stable_abi` are compiled on torch's stable ABI.
+    in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -151,8 +157,10 @@ def make_plan(
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
         on_stable_abi=on_stable_abi,
+        excluded=tuple(excluded),
     )
     _check_choices(choices, wanted)
+    _require_excludable(recipe, choices)
     if without_ops:
         _require_optional_ops(recipe, release_name)
     cells = tuple(_plan_cell(recipe, release_name, release, target, choices) for target in wanted)
@@ -174,6 +182,20 @@ class _Choices:
     architectures: tuple[str, ...]
     without_ops: bool
     on_stable_abi: Container[Target]
+    excluded: tuple[Exclusion, ...] = ()
+
+
+def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
+    """Raise InputError for what no bundle can be without, and for what is asked for and excluded at once."""
+    asked = {canonicalize_name(Requirement(text).name) for text in choices.extra}
+    for exclusion in choices.excluded:
+        if exclusion.name in ("torch", canonicalize_name(recipe.distribution)):
+            raise InputError(f"{exclusion.name} cannot be excluded: the bundle is made for it")
+        if exclusion.name in asked:
+            by = f"--prefer {exclusion.instead}" if exclusion.instead else f"--exclude {exclusion.name}"
+            raise InputError(
+                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of both"
+            )
 
 
 def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
@@ -280,6 +302,7 @@ def _plan_cell(
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
         on_stable_abi=stable,
+        excluded=choices.excluded,
     )
 
 

@@ -32,8 +32,8 @@ class Member(NamedTuple):
 class WheelInfo:
     """What a wheel says of itself.
 
-    `files` are its files by their names in the archive; `metadata` and `entry_points` are the texts of METADATA
-    and ``entry_points.txt``.
+    `files` are its files by their names in the archive; `metadata` and `entry_points` are the texts of
+    METADATA and ``entry_points.txt``.
     """
 
     name: NormalizedName
@@ -58,7 +58,7 @@ def filename_parts(filename: str) -> tuple[NormalizedName, Version, frozenset[Ta
 
 
 def entry_point_scripts(entry_points: str) -> dict[str, str]:
-    """The programs that installers make of ``entry_points.txt``: what each starts (``tool:main``) by its name.
+    """The programs that installers make of ``entry_points.txt``: what each starts (``tool:main``).
 
     Both kinds, those for the console and those with windows. Raises ValueError for a line that is none of an
     entry point, at which installers stop. Extras, in brackets behind what is started, are heeded by none.

@@ -189,8 +189,16 @@ def unsatisfied(
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
     environment: Mapping[str, str],
-) -> Iterator[Problem]:
-    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target."""
+    excluded: Iterable[str] = (),
+) -> Iterator[Problem | Note]:
+    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target.
+
+    Where what is required was `excluded` on purpose, it is a note.
+    """
+    left_out = frozenset(map(canonicalize_name, excluded))
+    for name in sorted(left_out & infos.keys()):
+        message = "is in the lock, but was to be left out (excluded)"
+        yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
     todo: list[tuple[NormalizedName, str]] = [(name, "") for name in infos]
     seen = set(todo)
     while todo:
@@ -200,7 +208,10 @@ def unsatisfied(
                 continue
             needed = canonicalize_name(requirement.name)
             missing = _missing(requirement, infos)
-            if missing:
+            if missing and needed in left_out:
+                message = f"requires {requirement}, which was left out of the bundle on purpose"
+                yield Note(file=paths[name], message=message)
+            elif missing:
                 message = f"requires {requirement}, {missing}"
                 yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
             if needed not in infos:
@@ -240,7 +251,7 @@ def check_requested(
     roots = [root for root in roots if _wanted(root, environment, "")]
     for root in roots[1:]:
         missing = _missing(root, infos)
-        if missing:
+        if missing and canonicalize_name(root.name) not in entry.excluded:
             message = f"{root} was asked for, {missing}"
             yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
     for name in sorted(set(infos) - set(reached(roots, infos, environment))):

@@ -1,7 +1,7 @@
 """Every file of an environment belongs to one wheel: where wheels install the same file, or the same script.
 
-Installers do not look. With pip the wheel that is installed last wins; uv installs wheels at the same time, and
-the winner changes from file to file and from run to run. No I/O.
+Installers do not look. With pip the wheel that is installed last wins; uv installs wheels at the same time,
+and the winner changes from file to file and from run to run. No I/O.
 """
 
 import re
@@ -35,7 +35,7 @@ Content = tuple[int, int] | str
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """What a wheel (its path in the bundle) installs to `path`, which counts from the environment's folder."""
+    """What a wheel (its path in the bundle) installs to `path`, counted from the environment's folder."""
 
     wheel: str
     path: str
@@ -66,7 +66,7 @@ def _scripts(info: WheelInfo, target: Target) -> Iterator[tuple[str, str]]:
 
 
 def _outside_packages(info: WheelInfo, target: Target) -> Iterator[str]:
-    """Where a wheel installs to beside site-packages, or above it: what its folder ``.data`` holds, scripts."""
+    """Where a wheel may install to outside of site-packages: what its folder ``.data`` holds, and scripts."""
     for member in info.files:
         if ".data/" in member:
             yield installed_path(member, windows=target.is_windows, python=target.python)
@@ -149,8 +149,8 @@ def _same_files(owning: Sequence[str], paths: Sequence[Sequence[Placed]], target
         return Note(file=owning[0], message=message)
     count = "" if len(differing) == len(paths) else f"{len(differing)} of them "
     message = (
-        f"{too}, {count}with other content: {_listed_paths(differing, target)}. Installers say nothing, and the "
-        f"client gets those of either, or a mixture: {_REMEDY}"
+        f"{too}, {count}with other content: {_listed_paths(differing, target)}. Installers say nothing, and "
+        f"the client gets those of either, or a mixture: {_REMEDY}"
     )
     return Problem(code=Code.SAME_FILE, file=owning[0], message=message)
 

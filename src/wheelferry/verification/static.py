@@ -277,7 +277,7 @@ def _check_target(
         )
         yield from checks.check_wheel(wheel, info, tags)
         yield from checks.check_fit(path, info, tags, entry.target)
-    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
+    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
     wheels = {paths[name]: info for name, info in infos.items()}

@@ -135,6 +135,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"  built with      {', '.join(cell.build_requires)}")
         print_line(f"  shipped with    {', '.join(cell.requirements)}")
         print_line(f"  held to         {', '.join(cell.constraints)}")
+        if cell.excluded:
+            print_line(f"  left out        {', '.join(exclusion.name for exclusion in cell.excluded)}")
         for item in cell.substitutions:
             print_line(
                 f"  substitution    {item.file}: {item.old!r} → {item.new!r} x{item.count}  {item.reason}"
