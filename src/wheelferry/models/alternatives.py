@@ -48,8 +48,8 @@ def warnings(table: Iterable[Alternatives], names: Iterable[NormalizedName]) -> 
         found = [name for name in alternatives.packages if name in chosen]
         if len(found) > 1:
             yield (
-                f"{' and '.join(found)} install the same module, {alternatives.module}: the client gets files "
-                f"of either, or a mixture. Keep one, as in --prefer {found[0]}"
+                f"{' and '.join(found)} install the same module, {alternatives.module}: the client gets "
+                f"files of either, or a mixture. Keep one, as in --prefer {found[0]}"
             )
 
 

@@ -75,8 +75,8 @@ class TargetEntry:
     `on_stable_abi` says that its ops serve more than this torch.
     `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
     for beside the project, `excluded` the packages that were left out although something requires them.
-    `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of the installers' own wheels.
-    Older bundles lack some of these.
+    `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of the installers' own
+    wheels. Older bundles lack some of these.
     """
 
     target: Target
