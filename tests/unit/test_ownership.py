@@ -67,8 +67,9 @@ def test_the_same_file_with_other_content(wheels: Wheels) -> None:
     wheels.add("b", {f"cv2/{number}.py": "a" if number == 4 else "b" for number in range(5)})
     assert only(wheels.owners(), Problem) == (
         "wheelhouse/a-1.0-py3-none-any.whl: installs 5 files that b-1.0-py3-none-any.whl installs too, 4 "
-        "of them with other content: cv2/0.py, cv2/1.py, cv2/2.py and 1 more. Installers say nothing, "
-        "and the client gets those of either, or a mixture: leave out one of the packages (--exclude) [SAME_FILE]"
+        "of them with other content: cv2/0.py, cv2/1.py, cv2/2.py and 1 more. "
+        "Installers say nothing, and the client gets those of either, or a mixture: "
+        "leave out one of the packages (--exclude) [SAME_FILE]"
     )
 
 

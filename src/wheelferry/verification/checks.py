@@ -20,6 +20,7 @@ from wheelferry.models.manifest import File, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
+from wheelferry.verification.ownership import check_owners, check_scripts
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 
@@ -85,6 +86,15 @@ def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[Tag
     if {_as_stated(tag, info.tags) for tag in filename_tags} != info.tags:
         message = f"the WHEEL file says {', '.join(sorted(map(str, info.tags)))}"
         yield Problem(code=Code.TAGS, file=path, message=message)
+
+
+def check_installation(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Problem | Note]:
+    """What installers stop at, or pass over in silence, in the wheels of a target, by their paths."""
+    yield from check_owners(wheels, target)
+    yield from check_scripts(wheels, target)
+    for path, info in wheels.items():
+        yield from check_metadata(path, info)
+        yield from check_compression(path, info)
 
 
 # Fields that installers read; a mistake in another keeps nobody from installing.

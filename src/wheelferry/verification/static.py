@@ -41,7 +41,6 @@ from wheelferry.verification.binary_checks import (
     read_pe_files,
 )
 from wheelferry.verification.checks import LongestPath
-from wheelferry.verification.ownership import check_owners, check_scripts
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
 
@@ -118,8 +117,6 @@ def verify_static(
         for entry in manifest.targets
         for finding in _check_target(opened, entry, locked, limits, tools)
     ]
-    for path, info in wheels.items():
-        findings += [*checks.check_metadata(path, info), *checks.check_compression(path, info)]
     problems += [finding for finding in findings if isinstance(finding, Problem)]
     for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
         problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
@@ -281,8 +278,7 @@ def _check_target(
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
     wheels = {paths[name]: info for name, info in infos.items()}
-    yield from check_owners(wheels, entry.target)
-    yield from check_scripts(wheels, entry.target)
+    yield from checks.check_installation(wheels, entry.target)
     yield from _check_built(opened, entry, infos, paths, pylock, tools)
     if entry.target.is_windows:
         yield from check_pe(entry, infos, paths, opened.binaries)
