@@ -19,7 +19,7 @@ ORDER = (
 DECISIONS = {
     "errors", "progress", "client.paths", "client.preflight", "inspection.vulnerabilities", "matrix.ci_jobs",
     "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api", "transfer.differences",
-    "transfer.volumes", "wheels.licences",
+    "transfer.volumes", "verification.ownership", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}

@@ -306,6 +306,33 @@ def test_fields_that_are_newer_than_the_metadata_says_are_not_worth_a_word(
     assert (problems, opened.notes) == ([], ())
 
 
+def exclude(bundle: Path, name: str) -> None:
+    """Let the manifest say that a package was left out."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    text = replace(manifest, targets=(replace(entry, excluded=(name,)),)).to_text()
+    (bundle / NAME).write_text(text, "utf-8", newline="\n")
+
+
+def test_what_was_left_out_on_purpose_is_no_missing_requirement(bundle: Path, tools: Tools) -> None:
+    replace_wheel(bundle, LEAF, lambda folder: leaf(folder, requires=["twig<3", "absent>=2"]))
+    assert found(bundle, tools) == {("REQUIREMENT", LEAF)}
+    exclude(bundle, "other")
+    assert found(bundle, tools) == {("REQUIREMENT", LEAF)}
+    exclude(bundle, "absent")
+    opened, problems = verify_static(bundle, tools)
+    assert opened is not None
+    assert problems == []
+    assert [str(note) for note in opened.notes] == [
+        f"{LEAF}: requires absent>=2, which was left out of the bundle on purpose"
+    ]
+
+
+def test_what_was_left_out_must_not_be_there(bundle: Path, tools: Tools) -> None:
+    exclude(bundle, "twig")
+    assert found(bundle, tools) == {("REQUIREMENT", TWIG)}
+
+
 def test_a_package_in_two_versions(bundle: Path, tools: Tools) -> None:
     """Each lock has one version of a package: another beside it is named in both."""
     other = write_wheel(bundle / "wheelhouse", "leaf", "1.4")

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from packaging.utils import NormalizedName
 
@@ -133,9 +134,9 @@ def _files_that_are_folders(clashes: Iterable[tuple[Placed, str]], target: Targe
         yield Problem(code=Code.SAME_FILE, file=file.wheel, message=message)
 
 
-def _twice_in_one(wheel: str, paths: Iterable[Sequence[Placed]], target: Target) -> Note:
+def _twice_in_one(wheel: str, paths: Sequence[Sequence[Placed]], target: Target) -> Note:
     """A wheel that does so by itself does it wherever it is installed."""
-    named = _listed([" and ".join(dict.fromkeys(_shown(one.path, target) for one in p)) for p in paths])
+    named = _listed_paths(paths, target)
     return Note(file=wheel, message=f"installs several of its own files to the same place: {named}")
 
 
@@ -159,16 +160,17 @@ def _same_scripts(owning: Sequence[str], paths: Sequence[Sequence[Placed]]) -> P
     differing = [owners for owners in paths if _differ(owners)]
     others = " and ".join(map(_name, owning[1:]))
     if not differing:
-        names = _listed([owners[0].path for owners in paths])
+        names = _listed((owners[0].path for owners in paths), len(paths))
         return Note(
             file=owning[0], message=f"has the same scripts as {others}, which start the same: {names}"
         )
-    starts = [
+    starts = (
         f"{owners[0].path} starts {owners[0].content}, "
         + ", ".join(f"in {_name(one.wheel)} {one.content}" for one in owners[1:])
         for owners in differing
-    ]
-    message = f"has a script of the same name as {others}: {_listed(starts)}. One of them is lost: {_REMEDY}"
+    )
+    told = _listed(starts, len(differing))
+    message = f"has a script of the same name as {others}: {told}. One of them is lost: {_REMEDY}"
     return Problem(code=Code.SCRIPT, file=owning[0], message=message)
 
 
@@ -206,14 +208,16 @@ def _replaces(path: str, owner: NormalizedName, target: Target) -> str | None:
     return None
 
 
-def _listed_paths(paths: Iterable[Sequence[Placed]], target: Target) -> str:
+def _listed_paths(paths: Sequence[Sequence[Placed]], target: Target) -> str:
     """One path of each; two where they differ in case."""
-    return _listed([" and ".join(dict.fromkeys(_shown(one.path, target) for one in p)) for p in paths])
+    named = (" and ".join(dict.fromkeys(_shown(one.path, target) for one in owners)) for owners in paths)
+    return _listed(named, len(paths))
 
 
-def _listed(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + rest
+def _listed(names: Iterable[str], count: int) -> str:
+    """The first of `count` names, and how many more there are."""
+    rest = f" and {count - _NAMED} more" if count > _NAMED else ""
+    return ", ".join(islice(names, _NAMED)) + rest
 
 
 def _shown(path: str, target: Target) -> str:
