@@ -82,6 +82,27 @@ def test_the_same_file_with_the_same_content(wheels: Wheels) -> None:
     )
 
 
+UNREAD = ("LICENSE", "License.txt", "README.md", "CHANGELOG.rst", "tests/__init__.py", "docs/conf.py")
+
+
+def test_what_no_program_reads_is_a_note(wheels: Wheels) -> None:
+    wheels.add("a", dict.fromkeys(UNREAD, "a"))
+    wheels.add("b", dict.fromkeys(UNREAD, "b"))
+    text = only(wheels.owners(), Note)
+    assert "installs 6 files that b-1.0-py3-none-any.whl installs too, with other content, which no" in text
+
+
+@pytest.mark.parametrize(
+    "path", ["license.py", "tests.py", "a/tests/x.py", "DATA/data/LICENSE", "readme_x.py"]
+)
+def test_but_only_what_is_called_so_there(wheels: Wheels, path: str) -> None:
+    wheels.add("a", {"LICENSE": "a", path: "a"})
+    wheels.add("b", {"LICENSE": "b", path: "b"})
+    assert "2 files that b-1.0-py3-none-any.whl installs too, 1 of them with other" in only(
+        wheels.owners(), Problem
+    )
+
+
 def test_three_owners_of_a_file(wheels: Wheels) -> None:
     for name in "abc":
         wheels.add(name, {"shared.py": "c" if name == "c" else "ab"})

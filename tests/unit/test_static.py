@@ -254,6 +254,7 @@ def leaf(folder: Path, **changes: object) -> Path:
             "installs bin/pip, which takes the place of",
         ),
         ({"metadata_version": "4.0"}, "METADATA", "the METADATA of leaf 1.5: '4.0' is not a valid metadata"),
+        ({"metadata_version": "new"}, "METADATA", "the METADATA of leaf 1.5: 'new' is not a valid metadata"),
         ({"requires_python": "nonsense"}, "METADATA", "'nonsense' is invalid for 'requires-python'"),
         (
             {"files": {"leaf-1.5.dist-info/entry_points.txt": b"[console_scripts]\nleaf leaf:main"}},
@@ -281,6 +282,7 @@ def test_a_wheel_that_not_everybody_installs_well(
             {"requires_python": ">=3.6.*"},
             "mistakes in its METADATA, which installers pass over: requires-python",
         ),
+        ({"metadata_version": "2.0"}, "which installers pass over: metadata-version"),
         ({"metadata_lines": ["License-Expression: no such"]}, "installers pass over: license-expression"),
         ({"metadata_lines": ["New-Field: x", "Keywords: a", "Keywords: b"]}, "over: keywords, new-field"),
     ],

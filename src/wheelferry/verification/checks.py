@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from packaging.metadata import InvalidMetadata, Metadata, parse_email
+from packaging.metadata import InvalidMetadata, Metadata, RawMetadata, parse_email
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
@@ -99,8 +99,6 @@ def check_installation(wheels: Mapping[str, WheelInfo], target: Target) -> Itera
 
 # Fields that installers read; a mistake in another keeps nobody from installing.
 _READ_BY_INSTALLERS = frozenset(("metadata-version", "name", "version", "requires-dist", "requires-python"))
-# >=3.6.* was written for years: pip warns, uv reads it as >=3.6.
-_NEEDLESS_STAR = re.compile(r"(?<=\d)\.\*")
 
 
 def check_metadata(path: str, info: WheelInfo) -> Iterator[Problem | Note]:
@@ -114,36 +112,26 @@ def check_metadata(path: str, info: WheelInfo) -> Iterator[Problem | Note]:
     except ValueError as error:
         message = f"neither pip nor uv installs it, because of its entry_points.txt: {error}"
         yield Problem(code=Code.METADATA, file=path, message=message)
-    ignored = []
-    for mistake in _mistakes(info.metadata):
-        said = " ".join(str(mistake).split())[:200]
-        if mistake.field in _READ_BY_INSTALLERS and not _has_needless_star(mistake.field, info):
+    raw, unparsed = parse_email(info.metadata)
+    ignored = sorted(unparsed)
+    for mistake in _mistakes(raw):
+        if mistake.field in _READ_BY_INSTALLERS and not _is_harmless(mistake.field, raw):
+            said = " ".join(str(mistake).split())[:200]
             message = f"the METADATA of {info.name} {info.version}: {said}"
             yield Problem(code=Code.METADATA, file=path, message=message)
         else:
             ignored.append(mistake.field)
     if ignored:
-        fields = ", ".join(dict.fromkeys(ignored))
-        yield Note(file=path, message=f"has mistakes in its METADATA, which installers pass over: {fields}")
+        message = f"has mistakes in its METADATA, which installers pass over: {', '.join(ignored)}"
+        yield Note(file=path, message=message)
 
 
-def _has_needless_star(field: str, info: WheelInfo) -> bool:
-    try:
-        SpecifierSet(_NEEDLESS_STAR.sub("", info.requires_python))
-    except InvalidSpecifier:
-        return False
-    return field == "requires-python"
-
-
-def _mistakes(metadata: str) -> Iterator[InvalidMetadata]:
-    """What `packaging` finds in the text of METADATA, field by field.
+def _mistakes(raw: RawMetadata) -> Iterator[InvalidMetadata]:
+    """What `packaging` refuses, field by field.
 
     That a field is newer than the Metadata-Version says is no mistake here: setuptools wrote License-File for
     years before there was one.
     """
-    raw, unparsed = parse_email(metadata)
-    for field in sorted(unparsed):
-        yield InvalidMetadata(field, f"{field} cannot be read")
     read = Metadata.from_raw(raw, validate=False)
     for name in sorted({*raw, "metadata_version"}):
         try:
@@ -152,7 +140,20 @@ def _mistakes(metadata: str) -> Iterator[InvalidMetadata]:
             yield error
 
 
-# Methods of ZIP archives: 12 and 14 uv refuses (seen with 0.13.9), 93 pip reads from Python 3.14 on.
+def _is_harmless(field: str, raw: RawMetadata) -> bool:
+    """Whether a mistake in a field is one that many old wheels have, and that everybody reads."""
+    try:
+        if field == "requires-python":
+            # >=3.6.* was written for years: pip warns, uv reads it as >=3.6
+            SpecifierSet(re.sub(r"(?<=\d)\.\*", "", raw["requires_python"]))
+            return True
+        # 2.0 never became a standard, and was written for years as well
+        return field == "metadata-version" and Version(raw["metadata_version"]) < Version("2.1")
+    except (KeyError, ValueError):  # it is missing, or no version at all
+        return False
+
+
+# Of the other methods uv 0.13.9 refuses bzip2 and LZMA; pip reads Zstandard with Python 3.14 and later only.
 _READ_BY_ALL = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 93: "Zstandard"}
 
@@ -162,10 +163,9 @@ def check_compression(path: str, info: WheelInfo) -> Iterator[Problem]:
     packed = {name: file.method for name, file in info.files.items() if file.method not in _READ_BY_ALL}
     if packed:
         methods = ", ".join(sorted({_METHODS.get(method, f"method {method}") for method in packed.values()}))
-        first = min(packed)
-        more = f" and {len(packed) - 1} more files" if len(packed) > 1 else ""
+        more = f" and {len(packed) - 1} more files are" if len(packed) > 1 else " is"
         message = (
-            f"{first}{more} are compressed with {methods}, which not every installer reads: "
+            f"{min(packed)}{more} compressed with {methods}, which not every installer reads: "
             "`wheel unpack` and `wheel pack` it, and give the result with --wheel"
         )
         yield Problem(code=Code.COMPRESSION, file=path, message=message)

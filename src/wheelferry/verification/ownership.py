@@ -27,6 +27,12 @@ _NAMED = 3
 _PIP = NormalizedName("pip")
 _ACTIVATION = re.compile(r"(de)?activate(_this)?(\.\w+)?", re.IGNORECASE)
 _WINDOWS_PROGRAM = re.compile(r"\.(exe|com|bat|cmd)$", re.IGNORECASE)
+# What careless packages leave at the top of site-packages, and no program reads.
+_UNREAD = re.compile(
+    r"(tests?|docs?|examples?|benchmarks?)/.*"
+    r"|(licen[cs]es?|copying|notice|authors|readme|changes|changelog|history|news)(\.(md|rst|txt))?",
+    re.IGNORECASE,
+)
 _REMEDY = "leave out one of the packages (--exclude)"
 _CONFIGURATION = "pyvenv.cfg"
 
@@ -78,7 +84,7 @@ def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Pr
     """Files and scripts that several wheels install; paths that are a file of one and a folder of another.
 
     `wheels` are those of a target by their paths in the bundle. On Windows names that differ in case alone
-    are the same. Other content is a problem, the same content a note.
+    are the same. Other content is a problem; the same content is a note, as is whatever no program reads.
     """
     shared, folders = _shared(wheels, target)
     yield from _files_that_are_folders(folders, target)
@@ -142,15 +148,19 @@ def _twice_in_one(wheel: str, paths: Sequence[Sequence[Placed]], target: Target)
 
 def _same_files(owning: Sequence[str], paths: Sequence[Sequence[Placed]], target: Target) -> Problem | Note:
     differing = [owners for owners in paths if _differ(owners)]
-    others = " and ".join(map(_name, owning[1:]))
+    read = [owners for owners in differing if not _UNREAD.fullmatch(_shown(owners[0].path, target))]
+    others = _enumerated(list(map(_name, owning[1:])))
     files = f"{len(paths)} files" if len(paths) > 1 else "a file"
     too = f"installs {files} that {others} {'installs' if len(owning) == 2 else 'install'} too"
     if not differing:
         message = f"{too}, with the same content: {_listed_paths(paths, target)}"
         return Note(file=owning[0], message=message)
-    count = "" if len(differing) == len(paths) else f"{len(differing)} of them "
+    if not read:
+        message = f"{too}, with other content, which no program reads: {_listed_paths(differing, target)}"
+        return Note(file=owning[0], message=message)
+    count = "" if len(read) == len(paths) else f"{len(read)} of them "
     message = (
-        f"{too}, {count}with other content: {_listed_paths(differing, target)}. Installers say nothing, and "
+        f"{too}, {count}with other content: {_listed_paths(read, target)}. Installers say nothing, and "
         f"the client gets those of either, or a mixture: {_REMEDY}"
     )
     return Problem(code=Code.SAME_FILE, file=owning[0], message=message)
@@ -158,7 +168,7 @@ def _same_files(owning: Sequence[str], paths: Sequence[Sequence[Placed]], target
 
 def _same_scripts(owning: Sequence[str], paths: Sequence[Sequence[Placed]]) -> Problem | Note:
     differing = [owners for owners in paths if _differ(owners)]
-    others = " and ".join(map(_name, owning[1:]))
+    others = _enumerated(list(map(_name, owning[1:])))
     if not differing:
         names = _listed((owners[0].path for owners in paths), len(paths))
         return Note(
@@ -212,6 +222,10 @@ def _listed_paths(paths: Sequence[Sequence[Placed]], target: Target) -> str:
     """One path of each; two where they differ in case."""
     named = (" and ".join(dict.fromkeys(_shown(one.path, target) for one in owners)) for owners in paths)
     return _listed(named, len(paths))
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _listed(names: Iterable[str], count: int) -> str:
