@@ -330,6 +330,21 @@ def test_what_was_left_out_on_purpose_is_no_missing_requirement(bundle: Path, to
     ]
 
 
+def test_what_was_asked_for_and_left_out_is_told(bundle: Path, tools: Tools) -> None:
+    """As a recipe's own requirement, which no wheel has to repeat."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    asked = replace(entry, requested=(*entry.requested, "absent>=2"), excluded=("absent",))
+    text = replace(manifest, targets=(asked,)).to_text()
+    (bundle / NAME).write_text(text, "utf-8", newline="\n")
+    opened, problems = verify_static(bundle, tools)
+    assert opened is not None
+    assert problems == []
+    assert [str(note) for note in opened.notes] == [
+        f"{entry.pylock}: absent>=2 was left out of the bundle on purpose"
+    ]
+
+
 def test_what_was_left_out_must_not_be_there(bundle: Path, tools: Tools) -> None:
     exclude(bundle, "twig")
     assert found(bundle, tools) == {("REQUIREMENT", TWIG)}

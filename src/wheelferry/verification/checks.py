@@ -248,7 +248,7 @@ def check_requested(
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
     project: NormalizedName,
-) -> Iterator[Problem]:
+) -> Iterator[Problem | Note]:
     """What was asked for against what is there: nothing missing, and no wheel that nothing requires.
 
     The wheels of a target are the built `project`, what was requested beside it, and what these require on
@@ -261,7 +261,9 @@ def check_requested(
     roots = [root for root in roots if _wanted(root, environment, "")]
     for root in roots[1:]:
         missing = _missing(root, infos)
-        if missing and canonicalize_name(root.name) not in entry.excluded:
+        if missing and canonicalize_name(root.name) in entry.excluded:
+            yield Note(file=entry.pylock, message=f"{root} was left out of the bundle on purpose")
+        elif missing:
             message = f"{root} was asked for, {missing}"
             yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
     for name in sorted(set(infos) - set(reached(roots, infos, environment))):

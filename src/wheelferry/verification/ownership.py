@@ -27,7 +27,7 @@ _NAMED = 3
 _PIP = NormalizedName("pip")
 _ACTIVATION = re.compile(r"(de)?activate(_this)?(\.\w+)?", re.IGNORECASE)
 _WINDOWS_PROGRAM = re.compile(r"\.(exe|com|bat|cmd)$", re.IGNORECASE)
-# What careless packages leave at the top of site-packages, and no program reads.
+# What careless packages leave at the top of site-packages, or of the environment, and no program reads.
 _UNREAD = re.compile(
     r"(tests?|docs?|examples?|benchmarks?)/.*"
     r"|(licen[cs]es?|copying|notice|authors|readme|changes|changelog|history|news)(\.(md|rst|txt))?",
