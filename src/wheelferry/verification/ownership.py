@@ -25,8 +25,8 @@ from wheelferry.models.wheel_info import (
 # Paths that a message names; the rest is counted.
 _NAMED = 3
 _PIP = NormalizedName("pip")
-_ACTIVATION = re.compile(r"(de)?activate(_this)?(\.\w+)?", re.IGNORECASE)
-_WINDOWS_PROGRAM = re.compile(r"\.(exe|com|bat|cmd)$", re.IGNORECASE)
+_ACTIVATION = re.compile(r"(de)?[aA]ctivate(_this)?(\.\w+)?")  # venv writes Activate.ps1
+_WINDOWS_PROGRAM = re.compile(r"\.(exe|com|bat|cmd)$")
 # What careless packages leave at the top of site-packages, or of the environment, and no program reads.
 _UNREAD = re.compile(
     r"(tests?|docs?|examples?|benchmarks?)/.*"
@@ -200,16 +200,15 @@ def check_scripts(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[P
 
 def _replaces(path: str, owner: NormalizedName, target: Target) -> str | None:
     """What of the environment itself a file would replace, None for nothing."""
-    folder, _, name = path.rpartition("/")
-    if not folder and name == _CONFIGURATION:
+    if target.is_windows:
+        path = _WINDOWS_PROGRAM.sub("", path.lower())
+    if path == _CONFIGURATION:
         return "configuration"
-    ours = scripts_folder(windows=target.is_windows).rstrip("/")
-    if (folder.lower() if target.is_windows else folder) != (ours.lower() if target.is_windows else ours):
+    folder, slash, name = path.rpartition("/")
+    if folder + slash != scripts_folder(windows=target.is_windows).lower():
         return None
     if _ACTIVATION.fullmatch(name):
         return "script that activates it"
-    if target.is_windows:
-        name = _WINDOWS_PROGRAM.sub("", name).lower()
     versions = ("", "3", target.python)
     if name in {f"python{version}" for version in versions} | {"pythonw"}:
         return "interpreter"
