@@ -129,11 +129,13 @@ def write_wheel(
     stamp: bytes | None = None,
     requires_python: str = "",
     metadata_lines: Iterable[str] = (),
+    metadata_version: str = "2.1",
+    compression: int = zipfile.ZIP_STORED,
 ) -> Path:
     """Write a small but correct wheel and return its path."""
     info = f"{name}-{version}.dist-info"
     interpreter, abi, platforms = tag.split("-")
-    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
+    metadata = [f"Metadata-Version: {metadata_version}\nName: {name}\nVersion: {version}"]
     metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
     metadata += [f"Requires-Python: {requires_python}"] if requires_python else []
     metadata += metadata_lines
@@ -150,9 +152,9 @@ def write_wheel(
     contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
     path = folder / f"{name}-{version}-{tag}.whl"
     folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for entry, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(entry), data)
+            archive.writestr(zipfile.ZipInfo(entry), data, compression)
     return path
 
 

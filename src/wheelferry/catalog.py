@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from wheelferry.errors import InputError, MissingError
+from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
@@ -37,6 +38,12 @@ def shipped_torch() -> tuple[Torch, ...]:
     """The table of torch releases that serves every recipe without one of its own."""
     path = Path(__file__).with_name("torch.toml")
     return parse_torch_table(path.read_text("utf-8"), file=path.name)
+
+
+@cache
+def shipped_alternatives() -> tuple[Alternatives, ...]:
+    """The table of packages that install the same modules."""
+    return parse_alternatives(Path(__file__).with_name("alternatives.toml").read_text("utf-8"))
 
 
 def load_recipe(reference: str) -> LocatedRecipe:

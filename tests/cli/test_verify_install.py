@@ -145,6 +145,19 @@ def test_what_pip_check_says_is_a_problem_for_each_line(trial: Trial) -> None:
     assert conflicts(trial, 0, "No broken requirements found.\n") == []
 
 
+def test_what_pip_check_says_of_an_excluded_package_is_none(trial: Trial) -> None:
+    """That it is missing, and nothing else: other packages, other versions, other complaints stay."""
+    trial = replace(trial, entry=replace(trial.entry, excluded=("opencv-python",)))
+    accepted = "viewer 1.0 requires OpenCV_Python, which is not installed."
+    kept = [
+        "viewer 1.0 requires opencv-python-headless, which is not installed.",
+        "viewer 1.0 has requirement opencv-python>=4, but you have opencv-python 3.0.",
+        "opencv-python 3.0 is not supported on this platform",
+    ]
+    found = conflicts(trial, 1, "\n".join([accepted, *kept]))
+    assert [problem.message for problem in found] == kept
+
+
 def test_a_package_that_is_not_the_locked_one_is_named(trial: Trial, tmp_path: Path) -> None:
     site = tmp_path / "env" / "lib" / "python3.11" / "site-packages"
     for name in ("leaf-1.4", "tiny-1.0+pt2.13.0.noops", "twig-2.1"):

@@ -343,6 +343,19 @@ def test_a_bundle_without_ops_says_nothing_about_a_cell(bundle: Path, located: L
         record([bundle], located)
 
 
+def test_a_bundle_that_lacks_a_package_says_nothing_about_a_cell(
+    bundle: Path, located: LocatedRecipe
+) -> None:
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    without = replace(manifest, targets=(replace(entry, excluded=("twig",)),))
+    (bundle / NAME).write_text(without.to_text(), "utf-8", newline="\n")
+    assert parse_manifest((bundle / NAME).read_text("utf-8")) == without
+    write_report(bundle)
+    with pytest.raises(InputError, match="twig was left out"):
+        record([bundle], located)
+
+
 def test_a_record_says_who_played_the_target(bundle: Path, located: LocatedRecipe) -> None:
     (entry,) = parse_manifest((bundle / NAME).read_text("utf-8")).targets
     result = {"target": entry.target.name, "levels": [], "isolation": {}}

@@ -21,7 +21,7 @@ CLIENT_ORDER = ("installer", "transfer", "smoke", "preflight", "probe", "common"
 DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.sizes", "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
-    "transfer.differences", "transfer.volumes", "wheels.licences",
+    "transfer.differences", "transfer.volumes", "verification.ownership", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}

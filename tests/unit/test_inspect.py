@@ -63,6 +63,22 @@ def test_a_bundle_says_what_it_holds(seen: Inspection) -> None:
     assert [package.title for package in target.installers] == ["uv 0.9.0", "pip 26.0"]
     assert [package.info.name for package in seen.unclear] == ["pip", "uv", "leaf", "tiny", "torch", "twig"]
     assert not seen.signed
+    assert target.findings == ()
+
+
+def test_what_installers_pass_over_is_told(
+    tmp_path: Path, tools: Tools, located: LocatedRecipe, extra: LockedWheel
+) -> None:
+    other = write_wheel(tmp_path / "made", "other", "1.0", files={"clear/vendor/COPYING": b"another"})
+    more = [extra, locked(other, tools.store)]
+    (target,) = inspect(
+        pack_bundle(tmp_path / "b", tmp_path / "made", tools, located, more=more), Silent()
+    ).targets
+    (problem,) = target.findings
+    assert str(problem).startswith(
+        "wheelhouse/clear-3.0-py3-none-any.whl: installs a file that other-1.0-py3"
+    )
+    assert "clear/vendor/COPYING" in str(problem)
 
 
 def test_origins_show_no_secret_and_name_commit_and_key(seen: Inspection) -> None:

@@ -21,6 +21,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
 from wheelferry.models.manifest import NAME, File, Manifest, parse_manifest
+from wheelferry.models.problems import Code
 from wheelferry.models.stable_abi import unstable_calls
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
@@ -231,6 +232,142 @@ def test_a_built_wheel_that_does_not_belong(
 def test_the_replacement_itself_is_no_fault(bundle: Path, tools: Tools) -> None:
     replace_wheel(bundle, TINY, tiny)
     assert found(bundle, tools) == set()
+
+
+def leaf(folder: Path, **changes: object) -> Path:
+    """The leaf again, with one thing changed."""
+    options: dict[str, object] = {"requires": ["twig<3"], **changes}
+    return write_wheel(folder, "leaf", "1.5", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        (
+            {"files": {"twig/__init__.py": b"x"}},
+            "SAME_FILE",
+            "installs a file that twig-2.1-py3-none-any.whl",
+        ),
+        (
+            {"files": {"leaf-1.5.data/scripts/pip": b""}},
+            "SCRIPT",
+            "installs bin/pip, which takes the place of",
+        ),
+        ({"metadata_version": "4.0"}, "METADATA", "the METADATA of leaf 1.5: '4.0' is not a valid metadata"),
+        ({"metadata_version": "new"}, "METADATA", "the METADATA of leaf 1.5: 'new' is not a valid metadata"),
+        ({"requires_python": "nonsense"}, "METADATA", "'nonsense' is invalid for 'requires-python'"),
+        (
+            {"files": {"leaf-1.5.dist-info/entry_points.txt": b"[console_scripts]\nleaf leaf:main"}},
+            "METADATA",
+            "neither pip nor uv installs it, because of its entry_points.txt: 'leaf leaf:main' is no entry",
+        ),
+        ({"compression": zipfile.ZIP_BZIP2}, "COMPRESSION", " and 3 more files are compressed with bzip2"),
+        ({"compression": zipfile.ZIP_LZMA}, "COMPRESSION", " and 3 more files are compressed with LZMA"),
+    ],
+)
+def test_a_wheel_that_not_everybody_installs_well(
+    bundle: Path, tools: Tools, changes: dict[str, Any], code: str, said: str
+) -> None:
+    replace_wheel(bundle, LEAF, lambda folder: leaf(folder, **changes))
+    _, (problem,) = verify_static(bundle, tools)
+    assert (problem.code.name, problem.file) == (code, LEAF)
+    assert said in problem.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"files": {"twig/__init__.py": b""}}, "that twig-2.1-py3-none-any.whl installs too, with the same"),
+        (
+            {"requires_python": ">=3.6.*"},
+            "mistakes in its METADATA, which installers pass over: requires-python",
+        ),
+        ({"metadata_version": "2.0"}, "which installers pass over: metadata-version"),
+        ({"metadata_lines": ["License-Expression: no such"]}, "installers pass over: license-expression"),
+        ({"metadata_lines": ["New-Field: x", "Keywords: a", "Keywords: b"]}, "over: keywords, new-field"),
+    ],
+)
+def test_what_is_only_worth_knowing_of_a_wheel(
+    bundle: Path, tools: Tools, changes: dict[str, Any], said: str
+) -> None:
+    replace_wheel(bundle, LEAF, lambda folder: leaf(folder, **changes))
+    opened, problems = verify_static(bundle, tools)
+    assert problems == []
+    assert opened is not None
+    (note,) = opened.notes
+    assert said in str(note)
+
+
+def test_fields_that_are_newer_than_the_metadata_says_are_not_worth_a_word(
+    bundle: Path, tools: Tools
+) -> None:
+    """setuptools wrote License-File for years before Metadata-Version 2.4 had it."""
+    replace_wheel(bundle, LEAF, lambda folder: leaf(folder, metadata_lines=["License-File: LICENSE"]))
+    opened, problems = verify_static(bundle, tools)
+    assert opened is not None
+    assert (problems, opened.notes) == ([], ())
+
+
+def exclude(bundle: Path, name: str) -> None:
+    """Let the manifest say that a package was left out."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    text = replace(manifest, targets=(replace(entry, excluded=(name,)),)).to_text()
+    (bundle / NAME).write_text(text, "utf-8", newline="\n")
+
+
+def test_what_was_left_out_on_purpose_is_no_missing_requirement(bundle: Path, tools: Tools) -> None:
+    replace_wheel(bundle, LEAF, lambda folder: leaf(folder, requires=["twig<3", "absent>=2"]))
+    assert found(bundle, tools) == {("REQUIREMENT", LEAF)}
+    exclude(bundle, "other")
+    assert found(bundle, tools) == {("REQUIREMENT", LEAF)}
+    exclude(bundle, "absent")
+    opened, problems = verify_static(bundle, tools)
+    assert opened is not None
+    assert problems == []
+    assert [str(note) for note in opened.notes] == [
+        f"{LEAF}: requires absent>=2, which was left out of the bundle on purpose"
+    ]
+
+
+def test_what_was_asked_for_and_left_out_is_told(bundle: Path, tools: Tools) -> None:
+    """As a recipe's own requirement, which no wheel has to repeat."""
+    manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
+    (entry,) = manifest.targets
+    asked = replace(entry, requested=(*entry.requested, "absent>=2"), excluded=("absent",))
+    text = replace(manifest, targets=(asked,)).to_text()
+    (bundle / NAME).write_text(text, "utf-8", newline="\n")
+    opened, problems = verify_static(bundle, tools)
+    assert opened is not None
+    assert problems == []
+    assert [str(note) for note in opened.notes] == [
+        f"{entry.pylock}: absent>=2 was left out of the bundle on purpose"
+    ]
+
+
+def test_what_was_left_out_must_not_be_there(bundle: Path, tools: Tools) -> None:
+    exclude(bundle, "twig")
+    assert found(bundle, tools) == {("REQUIREMENT", TWIG)}
+
+
+def test_a_package_in_two_versions(bundle: Path, tools: Tools) -> None:
+    """Each lock has one version of a package: another beside it is named in both."""
+    other = write_wheel(bundle / "wheelhouse", "leaf", "1.4")
+    requirements = bundle / "requirements.txt"
+    pin = f"leaf==1.4 \\\n    --hash=sha256:{sha256_file(other)}\n"
+    requirements.write_text(requirements.read_text("utf-8") + pin, "utf-8")
+    (pylock,) = bundle.glob("pylock.*.toml")
+    text = pylock.read_text("utf-8")
+    (block,) = re.findall(r'(?ms)^\[\[packages\]\]\nname = "leaf".*?(?=^\[\[packages\]\])', text)
+    again = block.replace(Path(LEAF).name, other.name).replace('"1.5"', '"1.4"')
+    pylock.write_text(text.replace(block, block + again), "utf-8")
+    reseal(bundle)
+    _, problems = verify_static(bundle, tools)
+    unreadable = {p.file: p.message for p in problems if p.code is Code.LOCK_UNREADABLE}
+    assert unreadable == {
+        "requirements.txt": "leaf has two versions: 1.5 and 1.4",
+        pylock.name: "leaf has two versions: 1.5 and 1.4",
+    }
 
 
 CUDA_TARGET = Target(python="3.11", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="cu130")

@@ -15,7 +15,7 @@ from typing import Any
 from packaging.metadata import parse_email
 
 from wheelferry.build.build import Prepared, make_environment, with_backend
-from wheelferry.build.lock import pins_of, place_given
+from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
@@ -95,6 +95,7 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
     cell = prepared.cell
     with tools.store.workspace("ahead", plain_path=True) as work:
         choices = _resolve(plan, prepared, source, work, tools, given=())
+        warn_of_alternatives(choices, cell, tools)  # before the compiler is done, it may take an hour
         populate(
             choices,
             cell.target,
@@ -122,6 +123,7 @@ def _resolve(
         constraints=[*cell.constraints, *cell.user_constraints, *torch, *pins_of(fitting)],
         find_links=links,
         torch_index=cell.torch_index,
+        excluded=[exclusion.name for exclusion in cell.excluded],
         interpreter=prepared.interpreter,
         work=work / "uv",
     )

@@ -4,17 +4,21 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from packaging.utils import NormalizedName
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.build.build import Built
 from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import NeedsCompilerError, populate
 from wheelferry.cache.tools import Tools
+from wheelferry.catalog import shipped_alternatives
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.alternatives import warnings
 from wheelferry.models.lock import Choice, Lock, LockedWheel, choose_files
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
+from wheelferry.wheels.archive import read_wheel
 from wheelferry.wheels.extensions import mixed_builds
 
 
@@ -33,7 +37,7 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
         fitting = place_given(given, links, cell)
         tools.store.place(built.wheel.sha256, links / built.wheel.filename)
         wheels = _lock_wheels(plan, built, fitting, links, work, tools)
-    result = Lock(target=cell.target, wheels=wheels)
+    result = Lock(target=cell.target, wheels=wheels, excluded=_left_out(cell, wheels, tools))
     _require_torch(built, result.wheel("torch"), tools)
     return result
 
@@ -56,6 +60,7 @@ def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[
             constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
             find_links=links,
             torch_index=cell.torch_index,
+            excluded=[exclusion.name for exclusion in cell.excluded],
             interpreter=None,
             work=work / "uv",
         )
@@ -70,6 +75,35 @@ def place_given(given: Iterable[Path], links: Path, cell: Cell) -> list[Path]:
     for path in fitting:
         shutil.copyfile(path, links / path.name)
     return fitting
+
+
+def warn_of_alternatives(choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
+    """Warn of packages that install the same module, and that no resolver keeps apart."""
+    for message in warnings(shipped_alternatives(), (choice.name for choice in choices)):
+        tools.progress.warn(f"{cell.target.name}: {message}")
+
+
+def _left_out(cell: Cell, wheels: Iterable[LockedWheel], tools: Tools) -> tuple[NormalizedName, ...]:
+    """The excluded packages that are missed; raises InputError for one that nothing requires."""
+    if not cell.excluded:
+        return ()
+    locked = {wheel.name: read_wheel(tools.store.path(wheel.sha256)) for wheel in wheels}
+    texts = [Requirement(text) for text in cell.requirements]
+    required = {
+        canonicalize_name(requirement.name)
+        for requirement in [*texts, *(one for info in locked.values() for one in info.requires)]
+    }
+    for exclusion in cell.excluded:
+        if exclusion.instead is None and exclusion.name not in required:
+            raise InputError(
+                f"--exclude {exclusion.name}: nothing requires it on {cell.target.name}", hint="leave it away"
+            )
+        if exclusion.instead is not None and exclusion.instead not in locked:
+            raise InputError(
+                f"--prefer {exclusion.instead}: only its alternatives are required on {cell.target.name}",
+                hint=f"add it, as in --with {exclusion.instead}",
+            )
+    return tuple(sorted({exclusion.name for exclusion in cell.excluded} & required))
 
 
 def _version(built: Built) -> Version:
@@ -101,6 +135,7 @@ def _lock_wheels(
                     find_links=links,
                     torch_index=cell.torch_index,
                     only_binary=tuple(only_binary),
+                    excluded=[exclusion.name for exclusion in cell.excluded],
                     interpreter=built.interpreter,
                     work=folder,
                 )
@@ -110,6 +145,7 @@ def _lock_wheels(
             raise
         choices = choose_files(resolution, cell.target, base=folder, allowed=cell.hashes)
         require_same_build(choices)
+        warn_of_alternatives(choices, cell, tools)
         _require_given(given, choices, cell, tools)
         tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
         try:

@@ -161,6 +161,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
             plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
         ),
         requested=_requested(cell.built.cell.requirements),
+        excluded=cell.lock.excluded,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,
@@ -261,11 +262,14 @@ def _readme(manifest: Manifest) -> str:
         "",
     ]
     for entry in manifest.targets:
+        options = (
+            f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
+        )
         lines += [
             f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
             f"{'' if entry.has_ops else ', without compiled ops'}:",
-            f"    pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
-            f"    uv pip install --no-index --find-links wheelhouse --require-hashes -r {entry.requirements}",
+            f"    pip install {options} -r {entry.requirements}",
+            f"    uv pip install {options} -r {entry.requirements}",
             f"    uv pip sync {entry.pylock}",
             "",
         ]

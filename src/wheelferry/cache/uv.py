@@ -60,11 +60,13 @@ class Uv:
         work: Path,
         torch_index: str | None = None,
         only_binary: Iterable[str] = (),
+        excluded: Iterable[str] = (),
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
 
         torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
-        Of the packages in `only_binary` only releases with a wheel for the target count.
+        Of the packages in `only_binary` only releases with a wheel for the target count; those in `excluded`
+        are left out, whoever requires them.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
         """
@@ -81,6 +83,10 @@ class Uv:
             command += self.index.uv_arguments
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
         command += _AS_PIP_DOES
+        # uv 0.9.0 has no --excludes; an override that no Python meets does the same in every version
+        overrides = work / "overrides.txt"
+        overrides.write_text("".join(f"{name}; python_version < '0'\n" for name in excluded), "utf-8")
+        command += ["--overrides", overrides]
         for name in only_binary:
             command += ["--only-binary", name]
         # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place

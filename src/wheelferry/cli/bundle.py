@@ -12,11 +12,13 @@ from wheelferry.cli.options import (
     Builders,
     CudaArch,
     CudaHome,
+    Exclude,
     InstallerName,
     InstallerOption,
     Jobs,
     Json,
     Platform,
+    Prefer,
     Profile,
     Python,
     Quiet,
@@ -115,6 +117,8 @@ def bundle(
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
+    exclude: Exclude = None,
+    prefer: Prefer = None,
     requirement: RequirementFile = None,
     runtime: Runtime = None,
     asset: Asset = None,
@@ -168,6 +172,8 @@ def bundle(
         has_runtime=bool(runtime),
         quiet=quiet,
         extra=extra,
+        exclude=exclude,
+        prefer=prefer,
         requirement_files=requirement,
         assets=asset,
     )
@@ -210,6 +216,8 @@ def plan(
     stable_abi: StableAbi = None,
     profile: Profile = None,
     extra: With = None,
+    exclude: Exclude = None,
+    prefer: Prefer = None,
     requirement: RequirementFile = None,
     asset: Asset = None,
     json: Json = False,
@@ -217,7 +225,7 @@ def plan(
     """Show what would be built for which target; touches nothing."""
     from wheelferry.catalog import require_files
     from wheelferry.cli.render.plan import show_plan
-    from wheelferry.cli.session import plan_from_options
+    from wheelferry.cli.session import plan_from_options, warn_of_alternatives
 
     located, chosen = plan_from_options(
         reference,
@@ -232,11 +240,14 @@ def plan(
         profile=profile,
         has_runtime=True,  # that is decided when the bundle is packed
         extra=extra,
+        exclude=exclude,
+        prefer=prefer,
         requirement_files=requirement,
         assets=asset,
     )
     require_files(chosen.assets, located)
     show_plan(chosen, as_json=json)
+    warn_of_alternatives(chosen)
 
 
 def build(
@@ -314,6 +325,8 @@ def lock(
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
+    exclude: Exclude = None,
+    prefer: Prefer = None,
     requirement: RequirementFile = None,
     scheduler: Scheduler = None,
     builders: Builders = 1,
@@ -346,6 +359,8 @@ def lock(
         has_runtime=True,
         quiet=quiet,
         extra=extra,
+        exclude=exclude,
+        prefer=prefer,
         requirement_files=requirement,
     )
     tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
@@ -375,6 +390,8 @@ def pack(
     cuda_home: CudaHome = None,
     source: Source = None,
     extra: With = None,
+    exclude: Exclude = None,
+    prefer: Prefer = None,
     requirement: RequirementFile = None,
     runtime: Runtime = None,
     asset: Asset = None,
@@ -402,6 +419,8 @@ def pack(
         cuda_home=cuda_home,
         source=source,
         extra=extra,
+        exclude=exclude,
+        prefer=prefer,
         requirement=requirement,
         runtime=runtime,
         asset=asset,

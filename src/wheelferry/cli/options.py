@@ -135,6 +135,21 @@ With = Annotated[
     list[str] | None,
     typer.Option("--with", metavar="REQ", help="One more requirement for the bundle; repeatable."),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Leave a package out although others require it; the bundle says so. Repeatable.",
+    ),
+]
+Prefer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of packages that install the same module, as opencv-python and opencv-python-headless do, take "
+        "this one and exclude the others; repeatable.",
+    ),
+]
 RequirementFile = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,12 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from wheelferry.build.capability import suits_stable_abi
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, split_reference
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
+from wheelferry.models.alternatives import exclusions, warnings
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.models.profile import Profile, parse_profile
 from wheelferry.models.requirements import given_with
@@ -120,6 +124,8 @@ def plan_from_options(
     without_ops: bool = False,
     stable_abi: bool | None = None,
     extra: list[str] | None = None,
+    exclude: list[str] | None = None,
+    prefer: list[str] | None = None,
     requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
     profile: Path | None = None,
@@ -195,6 +201,7 @@ def plan_from_options(
         cuda_architectures=cuda_arch or (),
         assets=assets or (),
         without_ops=without_ops,
+        excluded=exclusions(shipped_alternatives(), exclude or (), prefer or ()),
         on_stable_abi=[
             target
             for target in targets
@@ -264,6 +271,7 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "constraints": [*cell.constraints, *cell.user_constraints],
                 "left_out": [str(one.requirement) for one in cell.left_out],
                 "hashes": {name: sorted(allowed) for name, allowed in cell.hashes.items()},
+                "excluded": [exclusion.name for exclusion in cell.excluded],
                 "substitutions": [
                     s.model_dump(include={"file", "old", "new", "count", "reason"})
                     for s in cell.substitutions
@@ -276,3 +284,12 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
             for a in plan.assets
         ],
     }
+
+
+def warn_of_alternatives(plan: Plan) -> None:
+    """Warn of packages that install the same module, as far as they are asked for: the lock looks at all."""
+    excluded = {exclusion.name for cell in plan.cells for exclusion in cell.excluded}
+    texts = dict.fromkeys(text for cell in plan.cells for text in cell.requirements)
+    names = {canonicalize_name(Requirement(text).name) for text in texts} - excluded
+    for message in warnings(shipped_alternatives(), names):
+        watcher(quiet=False).warn(message)

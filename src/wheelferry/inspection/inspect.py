@@ -14,10 +14,12 @@ from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.record import read_report
 from wheelferry.models.lock import parse_pylock
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry
+from wheelferry.models.problems import Note, Problem
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.progress import Progress
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
+from wheelferry.verification.checks import check_installation
 from wheelferry.wheels.archive import read_terms, read_wheel
 from wheelferry.wheels.licences import Licence, Terms, judge
 
@@ -69,6 +71,12 @@ class InspectedTarget:
     entry: TargetEntry
     packages: tuple[Package, ...]
     installers: tuple[Package, ...]
+
+    @property
+    def findings(self) -> tuple[Problem | Note, ...]:
+        """What installers stop at, or pass over in silence; `verify` says the same."""
+        wheels = {package.file.path: package.info for package in self.packages}
+        return tuple(check_installation(wheels, self.entry.target))
 
     @property
     def all(self) -> tuple[Package, ...]:

@@ -99,6 +99,12 @@ def read_evidence(
             "of the matrix",
             hint="record bundles that were made without --without-ops",
         )
+    lacking = sorted({name for entry in manifest.targets for name in entry.excluded})
+    if lacking:
+        raise InputError(
+            f"{root}: {', '.join(lacking)} was left out, so that it says nothing about a cell of the matrix",
+            hint="record bundles that were made without --exclude and --prefer",
+        )
     report = read_report(root, manifest)
     if not report.get("static", {}).get("passed"):
         raise IntegrityError(f"{root}: its report says that the bundle is not sound")

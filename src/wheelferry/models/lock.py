@@ -45,10 +45,14 @@ class LockedWheel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """The exact wheels of one target, in name order."""
+    """The exact wheels of one target, in name order.
+
+    `excluded` are packages that were left out on purpose, although some of the wheels require them.
+    """
 
     target: Target
     wheels: tuple[LockedWheel, ...]
+    excluded: tuple[NormalizedName, ...] = ()
 
     def wheel(self, name: str) -> LockedWheel:
         """The wheel of project `name`; raises KeyError when the lock does not have it."""
@@ -169,9 +173,10 @@ def choices_from_json(text: str) -> tuple[Choice, ...]:
 
 def requirements_text(lock: Lock) -> str:
     """``requirements.txt`` with hashes, as pip's and uv's ``--require-hashes`` want it."""
-    lines = [
-        f"# wheels of {lock.target.name}; install with --no-index --find-links wheelhouse --require-hashes"
-    ]
+    options = f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if lock.excluded else ''}"
+    lines = [f"# wheels of {lock.target.name}; install with {options}"]
+    if lock.excluded:
+        lines.append(f"# left out on purpose, although it is required: {', '.join(lock.excluded)}")
     lines += [f"{wheel.name}=={wheel.version} \\\n    --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
     return "\n".join(lines) + "\n"
 
@@ -219,6 +224,10 @@ def parse_requirements(text: str) -> dict[NormalizedName, tuple[Version, str]]:
         name, equals, version = pin.strip().partition("==")
         if not equals or not digest:
             raise ValueError(f"not a pin with a hash: {line.strip()[:80]}")
+        if canonicalize_name(name) in found:
+            raise ValueError(
+                f"{name} has two versions: {found[canonicalize_name(name)][0]} and {version.strip()}"
+            )
         found[canonicalize_name(name)] = (Version(version), digest.strip())
     return found
 
@@ -229,11 +238,15 @@ def parse_pylock(text: str) -> dict[NormalizedName, tuple[Version, str, str]]:
         pylock = Pylock.from_dict(tomllib.loads(text))
     except PylockValidationError as error:
         raise ValueError(str(error)) from None
-    found = {}
+    found: dict[NormalizedName, tuple[Version, str, str]] = {}
     for package in pylock.packages:
         wheels = package.wheels or ()
         if len(wheels) != 1 or wheels[0].path is None or package.version is None:
             raise ValueError(f"{package.name}: expected one wheel with a path")
+        if package.name in found:
+            raise ValueError(
+                f"{package.name} has two versions: {found[package.name][0]} and {package.version}"
+            )
         found[package.name] = (package.version, wheels[0].path, wheels[0].hashes.get("sha256", ""))
     return found
 

@@ -74,8 +74,9 @@ class TargetEntry:
     `extensions` are the compiled modules that the wheel must have; `cuda` is None without CUDA ops.
     `on_stable_abi` says that its ops serve more than this torch.
     `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
-    for beside the project. `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of
-    the installers' own wheels. Older bundles lack some of these.
+    for beside the project, `excluded` the packages that were left out although something requires them.
+    `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of the installers' own
+    wheels. Older bundles lack some of these.
     """
 
     target: Target
@@ -87,6 +88,7 @@ class TargetEntry:
     on_stable_abi: bool = False
     plan: str = ""
     requested: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     footprint: Footprint | None = None
     uv: str = ""
     pip: str = ""
@@ -107,7 +109,10 @@ class TargetEntry:
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values; what it does not have is no key either."""
         document = asdict(self)
-        for name in ("cuda", "on_stable_abi", "plan", "requested", "footprint", "uv", "pip", "runtime"):
+        optional = (
+            "cuda", "on_stable_abi", "plan", "requested", "excluded", "footprint", "uv", "pip", "runtime",
+        )  # fmt: skip
+        for name in optional:
             if not document[name]:
                 del document[name]
         return document
@@ -272,6 +277,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         on_stable_abi=bool(data.get("on_stable_abi", False)),
         plan=_read({"plan": "", **data}, "plan", _text),
         requested=_read({"requested": [], **data}, "requested", _requirements),
+        excluded=_read({"excluded": [], **data}, "excluded", _texts),
         footprint=_read(data, "footprint", _footprint) if "footprint" in data else None,
         uv=_read(data, "uv", _inside) if "uv" in data else "",
         pip=_read(data, "pip", _inside) if "pip" in data else "",

@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
+from wheelferry.models.alternatives import Exclusion
 from wheelferry.models.assets import PlannedAsset, plan_assets
 from wheelferry.models.conflicts import find_conflicts, find_unused
 from wheelferry.models.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
@@ -38,6 +39,7 @@ class Cell:
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
+    `excluded` are packages that the lock leaves out, whoever requires them.
     """
 
     target: Target
@@ -54,6 +56,7 @@ class Cell:
     on_stable_abi: bool = False
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
 
     @property
     def tied_version(self) -> str:
@@ -159,6 +162,7 @@ def make_plan(
     assets: Iterable[str] = (),
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
+    excluded: Iterable[Exclusion] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -166,7 +170,7 @@ def make_plan(
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
-    in `on_stable_abi` are compiled on torch's stable ABI.
+    in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -176,9 +180,11 @@ def make_plan(
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
         on_stable_abi=on_stable_abi,
+        excluded=tuple(excluded),
     )
     _check_choices(choices, wanted)
     raise_all(find_unused(choices.required, wanted))
+    _require_excludable(recipe, choices)
     if without_ops:
         _require_optional_ops(recipe, release_name)
     cells = tuple(
@@ -203,6 +209,20 @@ class _Choices:
     architectures: tuple[str, ...]
     without_ops: bool
     on_stable_abi: Container[Target]
+    excluded: tuple[Exclusion, ...] = ()
+
+
+def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
+    """Raise InputError for what no bundle can be without, and for what is asked for and excluded at once."""
+    asked = {one.name for one in choices.required if not one.is_constraint}
+    for exclusion in choices.excluded:
+        if exclusion.name in ("torch", canonicalize_name(recipe.distribution)):
+            raise InputError(f"{exclusion.name} cannot be excluded: the bundle is made for it")
+        if exclusion.name in asked:
+            by = f"--prefer {exclusion.instead}" if exclusion.instead else f"--exclude {exclusion.name}"
+            raise InputError(
+                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of both"
+            )
 
 
 def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
@@ -308,6 +328,7 @@ def _plan_cell(
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
         on_stable_abi=stable,
+        excluded=choices.excluded,
     )
 
 

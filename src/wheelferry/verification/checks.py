@@ -2,11 +2,13 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from packaging.metadata import InvalidMetadata, Metadata, RawMetadata, parse_email
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -15,9 +17,10 @@ from wheelferry.client.preflight.paths import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry
-from wheelferry.models.problems import Code, Problem
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
-from wheelferry.models.wheel_info import WheelInfo, path_length
+from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
+from wheelferry.verification.ownership import check_owners, check_scripts
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 
@@ -85,6 +88,89 @@ def check_wheel(wheel: LockedWheel, info: WheelInfo, filename_tags: Iterable[Tag
         yield Problem(code=Code.TAGS, file=path, message=message)
 
 
+def check_installation(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Problem | Note]:
+    """What installers stop at, or pass over in silence, in the wheels of a target, by their paths."""
+    yield from check_owners(wheels, target)
+    yield from check_scripts(wheels, target)
+    for path, info in wheels.items():
+        yield from check_metadata(path, info)
+        yield from check_compression(path, info)
+
+
+# Fields that installers read; a mistake in another keeps nobody from installing.
+_READ_BY_INSTALLERS = frozenset(("metadata-version", "name", "version", "requires-dist", "requires-python"))
+
+
+def check_metadata(path: str, info: WheelInfo) -> Iterator[Problem | Note]:
+    """Whether METADATA and ``entry_points.txt`` are what today's tools can read.
+
+    What `packaging` does not know, as the next Metadata-Version, pip and uv install all the same; other tools
+    stop there.
+    """
+    try:
+        entry_point_scripts(info.entry_points)
+    except ValueError as error:
+        message = f"neither pip nor uv installs it, because of its entry_points.txt: {error}"
+        yield Problem(code=Code.METADATA, file=path, message=message)
+    raw, unparsed = parse_email(info.metadata)
+    ignored = sorted(unparsed)
+    for mistake in _mistakes(raw):
+        if mistake.field in _READ_BY_INSTALLERS and not _is_harmless(mistake.field, raw):
+            said = " ".join(str(mistake).split())[:200]
+            message = f"the METADATA of {info.name} {info.version}: {said}"
+            yield Problem(code=Code.METADATA, file=path, message=message)
+        else:
+            ignored.append(mistake.field)
+    if ignored:
+        message = f"has mistakes in its METADATA, which installers pass over: {', '.join(ignored)}"
+        yield Note(file=path, message=message)
+
+
+def _mistakes(raw: RawMetadata) -> Iterator[InvalidMetadata]:
+    """What `packaging` refuses, field by field.
+
+    That a field is newer than the Metadata-Version says is no mistake here: setuptools wrote License-File for
+    years before there was one.
+    """
+    read = Metadata.from_raw(raw, validate=False)
+    for name in sorted({*raw, "metadata_version"}):
+        try:
+            getattr(read, name)
+        except InvalidMetadata as error:
+            yield error
+
+
+def _is_harmless(field: str, raw: RawMetadata) -> bool:
+    """Whether a mistake in a field is one that many old wheels have, and that everybody reads."""
+    try:
+        if field == "requires-python":
+            # >=3.6.* was written for years: pip warns, uv reads it as >=3.6
+            SpecifierSet(re.sub(r"(?<=\d)\.\*", "", raw["requires_python"]))
+            return True
+        # 2.0 never became a standard, and was written for years as well
+        return field == "metadata-version" and Version(raw["metadata_version"]) < Version("2.1")
+    except (KeyError, ValueError):  # it is missing, or no version at all
+        return False
+
+
+# Of the other methods uv 0.13.9 refuses bzip2 and LZMA; pip reads Zstandard with Python 3.14 and later only.
+_READ_BY_ALL = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 93: "Zstandard"}
+
+
+def check_compression(path: str, info: WheelInfo) -> Iterator[Problem]:
+    """Whether both pip and uv can unpack every file of a wheel."""
+    packed = {name: file.method for name, file in info.files.items() if file.method not in _READ_BY_ALL}
+    if packed:
+        methods = ", ".join(sorted({_METHODS.get(method, f"method {method}") for method in packed.values()}))
+        more = f" and {len(packed) - 1} more files are" if len(packed) > 1 else " is"
+        message = (
+            f"{min(packed)}{more} compressed with {methods}, which not every installer reads: "
+            "`wheel unpack` and `wheel pack` it, and give the result with --wheel"
+        )
+        yield Problem(code=Code.COMPRESSION, file=path, message=message)
+
+
 def _as_stated(tag: Tag, stated: Iterable[Tag]) -> Tag:
     arch = _MANYLINUX.sub("", tag.platform)
     plain = Tag(tag.interpreter, tag.abi, f"linux_{arch}")
@@ -102,7 +188,10 @@ def check_fit(path: str, info: WheelInfo, tags: Iterable[Tag], target: Target) -
 
 def _allows(specifier: str, python: str) -> bool:
     """Whether some patch release of `python` is allowed; a bound such as >=3.9.1 speaks of those."""
-    ranges = SpecifierSet(specifier)
+    try:
+        ranges = SpecifierSet(specifier)
+    except InvalidSpecifier:
+        return True  # `check_metadata` tells
     return any(ranges.contains(f"{python}.{patch}") for patch in (0, 99))
 
 
@@ -110,8 +199,16 @@ def unsatisfied(
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
     environment: Mapping[str, str],
-) -> Iterator[Problem]:
-    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target."""
+    excluded: Iterable[str] = (),
+) -> Iterator[Problem | Note]:
+    """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target.
+
+    Where what is required was `excluded` on purpose, it is a note.
+    """
+    left_out = frozenset(map(canonicalize_name, excluded))
+    for name in sorted(left_out & infos.keys()):
+        message = "is in the lock, but was to be left out (excluded)"
+        yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
     todo: list[tuple[NormalizedName, str]] = [(name, "") for name in infos]
     seen = set(todo)
     while todo:
@@ -121,7 +218,10 @@ def unsatisfied(
                 continue
             needed = canonicalize_name(requirement.name)
             missing = _missing(requirement, infos)
-            if missing:
+            if missing and needed in left_out:
+                message = f"requires {requirement}, which was left out of the bundle on purpose"
+                yield Note(file=paths[name], message=message)
+            elif missing:
                 message = f"requires {requirement}, {missing}"
                 yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
             if needed not in infos:
@@ -148,7 +248,7 @@ def check_requested(
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
     project: NormalizedName,
-) -> Iterator[Problem]:
+) -> Iterator[Problem | Note]:
     """What was asked for against what is there: nothing missing, and no wheel that nothing requires.
 
     The wheels of a target are the built `project`, what was requested beside it, and what these require on
@@ -161,7 +261,9 @@ def check_requested(
     roots = [root for root in roots if _wanted(root, environment, "")]
     for root in roots[1:]:
         missing = _missing(root, infos)
-        if missing:
+        if missing and canonicalize_name(root.name) in entry.excluded:
+            yield Note(file=entry.pylock, message=f"{root} was left out of the bundle on purpose")
+        elif missing:
             message = f"{root} was asked for, {missing}"
             yield Problem(code=Code.REQUIREMENT, file=entry.pylock, message=message)
     for name in sorted(set(infos) - set(reached(roots, infos, environment))):

@@ -23,7 +23,7 @@ from wheelferry.verification.install import (
     look_for_assets,
     same_version,
 )
-from wheelferry.verification.pip_install import conflicts
+from wheelferry.verification.pip_install import conflicts, options_for
 
 CLIENT_LOG = "client.log"  # the installer's own, in the report
 PROVED = "the bundle's own installer installed all of it; pip hashed every wheel and would install the same"
@@ -126,7 +126,7 @@ def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str,
             [
                 *pip, "install", "--dry-run", "--ignore-installed", "--no-index",
                 "--find-links", root / "wheelhouse", "--require-hashes",
-                "-r", root / trial.entry.requirements, "--report", seen,
+                "-r", root / trial.entry.requirements, *options_for(trial.entry), "--report", seen,
             ],
             step="pip install --dry-run",
             log=trial.log,

@@ -1,15 +1,22 @@
 """Installing with plain pip alone, as somebody does who trusts no installer of ours."""
 
+import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import parse_requirements
+from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.problems import Code, Problem
 from wheelferry.verification.install import Installed, Trial, look_for_assets
 
+# As pip says it since version 9, the requirement with the name alone.
+_MISSING = re.compile(r"\S+ \S+ requires (\S+), which is not installed\.")
 PROVED = "plain pip installed all of it"
 
 
@@ -38,6 +45,7 @@ def install_with_pip(trial: Trial) -> Installed:
             [
                 python, "-m", "pip", "install", "--no-index",
                 "--find-links", trial.root.resolve() / "wheelhouse", "--require-hashes", "-r", requirements,
+                *options_for(trial.entry),
             ],
             step="pip install",
             log=log,
@@ -77,6 +85,21 @@ def pip_check(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]
 
 
 def conflicts(trial: Trial, status: int, output: str) -> list[Problem]:
-    """What ``pip check`` said, a problem for each line."""
+    """What ``pip check`` said, a problem for each line; that an excluded package is missing is none."""
     lines = output.strip().splitlines() if status != 0 else []
-    return [Problem(code=Code.CONFLICT, file=trial.entry.requirements, message=line) for line in lines]
+    return [
+        Problem(code=Code.CONFLICT, file=trial.entry.requirements, message=line)
+        for line in lines
+        if not _speaks_of(line, trial.entry.excluded)
+    ]
+
+
+def _speaks_of(line: str, excluded: Iterable[str]) -> bool:
+    """Whether a line of ``pip check`` says that one of the excluded packages is missing, and nothing else."""
+    missing = _MISSING.fullmatch(line)
+    return missing is not None and canonicalize_name(missing[1]) in excluded
+
+
+def options_for(entry: TargetEntry) -> list[str]:
+    """What pip must be told: without it, it would look for what was excluded."""
+    return ["--no-deps"] if entry.excluded else []

@@ -274,13 +274,14 @@ def _check_target(
         )
         yield from checks.check_wheel(wheel, info, tags)
         yield from checks.check_fit(path, info, tags, entry.target)
-    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment)
+    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
+    wheels = {paths[name]: info for name, info in infos.items()}
+    yield from checks.check_installation(wheels, entry.target)
     yield from _check_built(opened, entry, infos, paths, pylock, tools)
     if entry.target.is_windows:
         yield from check_pe(entry, infos, paths, opened.binaries)
-        wheels = {paths[name]: info for name, info in infos.items()}
         yield checks.longest_path(entry, wheels, limits.prefix)
         if limits.checked:
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)

@@ -24,7 +24,7 @@ from packaging.version import Version
 from wheelferry.client.common.archives import is_about_content, most_bytes
 from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.models.manifest import Footprint
-from wheelferry.models.wheel_info import STAMP, WheelInfo, path_length
+from wheelferry.models.wheel_info import STAMP, Member, WheelInfo, path_length
 from wheelferry.system.files import CHUNK
 from wheelferry.system.process import CommandRunner
 from wheelferry.wheels.licences import Terms, licence_files
@@ -50,9 +50,11 @@ def read_wheel(path: Path) -> WheelInfo:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             info = _dist_info(path, names)
-            metadata = _headers(archive, f"{info}/METADATA")
+            text = _read_text(archive, f"{info}/METADATA")
+            metadata = HeaderParser().parsestr(text)
             wheel = _headers(archive, f"{info}/WHEEL")
             stamp = _read_text(archive, f"{info}/{STAMP}").encode() if f"{info}/{STAMP}" in names else None
+            points = f"{info}/entry_points.txt"
             return WheelInfo(
                 name=canonicalize_name(metadata["Name"] or ""),
                 version=Version(metadata["Version"] or ""),
@@ -60,7 +62,13 @@ def read_wheel(path: Path) -> WheelInfo:
                 requires=tuple(Requirement(text) for text in metadata.get_all("Requires-Dist", [])),
                 requires_python=metadata["Requires-Python"] or "",
                 extras=tuple(metadata.get_all("Provides-Extra", [])),
-                files=tuple(name for name in names if not name.endswith("/")),
+                files={
+                    entry.filename: Member(entry.file_size, entry.CRC, entry.compress_type)
+                    for entry in archive.infolist()
+                    if not entry.is_dir()
+                },
+                metadata=text,
+                entry_points=_read_text(archive, points) if points in names else "",
                 stamp=stamp,
             )
     except UNREADABLE as error:

@@ -15,6 +15,7 @@ from wheelferry.inspection.inspect import Evidence, InspectedTarget, Inspection,
 from wheelferry.inspection.osv import Database
 from wheelferry.inspection.vulnerabilities import Severity
 from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.problems import Note, Problem
 
 
 def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, as_json: bool) -> None:
@@ -57,6 +58,10 @@ def _show_target(target: InspectedTarget, evidence: Evidence) -> None:
     print_line(f"  installers  {', '.join(package.title for package in target.installers) or 'none'}")
     if target.entry.target.name in evidence.levels:
         print_line(f"  passed      {', '.join(evidence.levels[entry.target.name]) or 'nothing'}")
+    if entry.excluded:
+        print_line(f"  left out    {', '.join(entry.excluded)}, although it is required")
+    for finding in target.findings:
+        print_line(f"  {'problem' if isinstance(finding, Problem) else 'note':<10}  {finding}")
 
 
 def _ops(entry: TargetEntry) -> str:
@@ -166,7 +171,14 @@ def _target(target: InspectedTarget) -> dict[str, Any]:
         "wheels": [package.filename for package in target.packages],
         "installers": [package.filename for package in target.installers],
         "runtime": {"path": entry.runtime.path, "version": entry.runtime.version} if entry.runtime else None,
+        "excluded": list(entry.excluded),
+        "findings": [_about_wheel(finding) for finding in target.findings],
     }
+
+
+def _about_wheel(finding: Problem | Note) -> dict[str, Any]:
+    code = finding.code.name if isinstance(finding, Problem) else None
+    return {"problem": code, "file": finding.file, "message": finding.message}
 
 
 def _package(package: Package) -> dict[str, Any]:

@@ -17,6 +17,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"  built with      {', '.join(cell.build_requires)}")
         print_line(f"  shipped with    {', '.join(cell.requirements)}")
         print_line(f"  held to         {', '.join((*cell.constraints, *cell.user_constraints))}")
+        if cell.excluded:
+            print_line(f"  excluded        {', '.join(exclusion.name for exclusion in cell.excluded)}")
         if cell.hashes:
             print_line(f"  held to hashes  {', '.join(cell.hashes)}")
         for one in cell.left_out:

@@ -94,6 +94,8 @@ def install_packages(installer, bundle, pins, python, session, on_package, repla
 def _run_uv(installer, options, wheelhouse, python, session):
     # uv takes a path with a comma for two, and ends it at a #
     options += ["--find-links", pathlib.Path(wheelhouse).as_uri().replace(",", "%2C")]
+    # one wheel after the other: where two install the same file, uv would else mix them (it costs no time)
+    env = dict(session.env, UV_CONCURRENT_INSTALLS="1")
     # beside the environment, so that files are linked into it and not copied
     cache = os.path.join(session.prefix.tmp, "uv-cache")
     command = [*installer.command, "pip", "install", "--cache-dir", cache, "--python", python, *options]
@@ -102,10 +104,10 @@ def _run_uv(installer, options, wheelhouse, python, session):
     done = threading.Event()
     session.meanwhile(sync_until, done, session.prefix.root)
     try:
-        status, output = run(command, session.env, session.log, held=session.held)
+        status, output = run(command, env, session.log, held=session.held)
         if status != 0 and is_withheld(output):
             time.sleep(_PATIENCE)
-            must_run(command, title, session.env, session.log, held=session.held)
+            must_run(command, title, env, session.log, held=session.held)
         else:
             require(status, output, title)
     finally:
