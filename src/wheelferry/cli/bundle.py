@@ -278,7 +278,9 @@ def build(
     from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.render.bundle import show_wheels
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
+    from wheelferry.system.files import check_folder
 
+    check_folder(out, option="--out")
     located, chosen = plan_from_options(
         reference,
         python=python,
@@ -344,7 +346,9 @@ def lock(
     from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.render.lock import show_locks
     from wheelferry.cli.session import open_builder, open_tools, plan_from_options
+    from wheelferry.system.files import check_folder
 
+    check_folder(out, option="--out")
     located, chosen = plan_from_options(
         reference,
         python=python,
