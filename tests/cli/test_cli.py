@@ -199,3 +199,8 @@ def test_shell_completion_is_offered() -> None:
     done = wheelferry("--show-completion", "bash")
     assert done.returncode == 0
     assert "wheelferry" in done.stdout.lower()
+
+
+def test_each_command_is_told_in_one_line_that_is_not_cut_off() -> None:
+    listed = wheelferry("--help").stdout.partition("Commands:")[2]
+    assert "..." not in listed

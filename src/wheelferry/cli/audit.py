@@ -69,12 +69,13 @@ def audit(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the known vulnerabilities of a bundle's packages; exit 1 if any counts.
+    """List the known vulnerabilities of a bundle's packages.
 
-    By default OSV is asked about every package of the locks and about the installers' own, by name; which
-    versions a record is about is decided here, in the same way for a service and for a file. What was built
-    here, or has a local version (2.13.0+cpu), is judged as the public version. Packages that a database does
-    not cover are named, and the exit code is then 3. A Python that travels is not judged.
+    Exit 1 if any counts. By default OSV is asked about every package of the locks and about the
+    installers' own, by name; which versions a record is about is decided here, in the same way for a
+    service and for a file. What was built here, or has a local version (2.13.0+cpu), is judged as the
+    public version. Packages that a database does not cover are named, and the exit code is then 3. A
+    Python that travels is not judged.
 
     \b
     on the connected machine

@@ -138,7 +138,9 @@ def bundle(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Clone, build, lock, populate, pack and verify: the main job.
+    """Make a bundle and prove it: the main job.
+
+    Its stages are fetch, build, lock, populate, pack and verify.
 
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
@@ -222,7 +224,7 @@ def plan(
     asset: Asset = None,
     json: Json = False,
 ) -> None:
-    """Show what would be built for which target; touches nothing."""
+    """Show what would be built for which target."""
     from wheelferry.catalog import require_files
     from wheelferry.cli.render.plan import show_plan
     from wheelferry.cli.session import plan_from_options, warn_of_alternatives
@@ -337,7 +339,7 @@ def lock(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build and resolve; write requirements and pylock files, no wheels.
+    """Build and resolve; write lock files and no wheels.
 
     The paths in the pylock files are those of a bundle's wheelhouse.
     """

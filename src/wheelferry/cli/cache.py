@@ -8,7 +8,7 @@ import typer
 from wheelferry.cli.options import Json
 
 app = typer.Typer(
-    help="Look after the cache: everything downloaded and built, kept by hash.",
+    help="Look after the cache: all that was fetched and built.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -34,7 +34,10 @@ def info(json: Json = False) -> None:
 
 @app.command()
 def verify(json: Json = False) -> None:
-    """Re-hash every file in the cache; a damaged one is removed and exit status is 4."""
+    """Re-hash every file in the cache.
+
+    A damaged one is removed, and the exit status is 4.
+    """
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
     from wheelferry.cli.live import ConsoleProgress
@@ -60,7 +63,10 @@ def prune(
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Remove cached files that no bundle on the same disk shares, and leftovers of interrupted runs."""
+    """Remove cached files that no bundle shares.
+
+    That is, none on the same disk; and what interrupted runs left behind.
+    """
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
     from wheelferry.client.common.sizes import human_size

@@ -18,10 +18,11 @@ New = Annotated[
 
 
 def diff(old: Old, new: New, json: Json = False) -> None:
-    """Say how two bundles differ: targets, packages, torch, Python, assets, files, bytes.
+    """Say how two bundles differ.
 
-    A target whose torch, Python or backend is another one now counts as changed, not as removed and added.
-    Only the manifests and the locks are read; `verify` says whether the files are what they say.
+    In their targets, packages, torch, Python, assets, files and bytes. A target whose torch, Python or
+    backend is another one now counts as changed, not as removed and added. Only the manifests and the
+    locks are read; `verify` says whether the files are what they say.
     """
     from wheelferry.cli.render.transfer import show_difference
     from wheelferry.transfer.diff import diff as run_diff
@@ -32,11 +33,11 @@ def diff(old: Old, new: New, json: Json = False) -> None:
 def delta(
     old: Old, new: New, out: Out, json: Json = False, verbose: Verbose = False, quiet: Quiet = False
 ) -> None:
-    """Write what a client that has OLD lacks of NEW, to be applied there.
+    """Write what a client that has OLD lacks of NEW.
 
-    A file whose bytes OLD has, under whatever name, is not brought again. Of OLD only bundle.json is needed
-    here. The folder carries apply.sh and apply.cmd, which make NEW of OLD, byte for byte, signature and
-    report included, with any Python from 3.7 on.
+    A file whose bytes OLD has, under whatever name, is not brought again. Of OLD only bundle.json is
+    needed here. The folder carries apply.sh and apply.cmd, which make NEW of OLD, byte for byte,
+    signature and report included, with any Python from 3.7 on.
     """
     from wheelferry.cli.render.transfer import show_delta
     from wheelferry.cli.session import open_tools
@@ -46,9 +47,10 @@ def delta(
 
 
 def apply(context: typer.Context) -> None:
-    """Make the new bundle of a delta and the old bundle, as the delta's own apply.sh does.
+    """Make the new bundle of a delta and the old bundle.
 
-    wheelferry apply DELTA OLD --out DIR; a delta for another bundle than OLD is refused.
+    As the delta's own apply.sh does. wheelferry apply DELTA OLD --out DIR; a delta for another bundle
+    than OLD is refused.
     """
     from wheelferry.client.transfer.main import APPLY, main
 

@@ -6,7 +6,10 @@ from wheelferry.cli.options import Json
 
 
 def doctor(json: Json = False) -> None:
-    """Say whether this machine can build: compiler, git, Pythons, index, disk, sandbox."""
+    """Say whether this machine can build.
+
+    It looks at compiler, git, Pythons, index, disk and sandbox.
+    """
     from wheelferry.cli.render.doctor import show_doctor
     from wheelferry.cli.session import open_tools
     from wheelferry.doctor import examine

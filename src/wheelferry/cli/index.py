@@ -18,7 +18,7 @@ def index(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a simple package index over bundles, for any web server.
+    """Write a package index over bundles, for a web server.
 
     pip and uv install from it with --index-url http://SERVER/simple/. Every file is hashed first;
     wheels become hard links, or copies where the folder lies on another disk. A later run replaces the

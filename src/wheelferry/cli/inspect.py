@@ -30,7 +30,7 @@ def inspect(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a bundle holds: targets, packages, licences, sizes, and where each file comes from.
+    """Show what a bundle holds, and where it comes from.
 
     The manifest and the locks are checked, wheels are read but not hashed: `verify` proves them. A licence
     counts as clear when the wheel's metadata name one SPDX expression; the others are listed with the reason.

@@ -4,10 +4,10 @@ import typer
 
 
 def install(context: typer.Context) -> None:
-    """Install a bundle on this machine, offline, as its own install.sh does.
+    """Install a bundle on this machine, offline.
 
-    It looks at the machine, hashes every file, completes a new environment beside the one in use, proves
-    it with the bundle's checks, and then switches.
+    As its own install.sh does: it looks at the machine, hashes every file, completes a new environment
+    beside the one in use, proves it with the bundle's checks, and then switches.
     """
     from wheelferry.client.installer.main import main
 

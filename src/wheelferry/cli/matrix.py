@@ -96,11 +96,11 @@ def matrix(
         ),
     ] = False,
 ) -> None:
-    """Show what a recipe can serve: every release, torch, Python, backend and platform.
+    """Show what a recipe can serve, and what was proven.
 
-    A cell is verified (a recorded report says that it installed with no network, passed its checks and
-    trained), builds, is unsupported (with the reason), or was not tried. Few cells are listed one by one,
-    many as a grid.
+    That is every release, torch, Python, backend and platform. A cell is verified (a recorded report says
+    that it installed with no network, passed its checks and trained), builds, is unsupported (with the
+    reason), or was not tried. Few cells are listed one by one, many as a grid.
 
     \b
     the whole grid

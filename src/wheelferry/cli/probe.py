@@ -39,11 +39,11 @@ def probe(
     runtime: Runtime = None,
     json: Json = False,
 ) -> None:
-    """Write down what an installation on a machine depends on, for bundle --profile.
+    """Write down what a machine is, for bundle --profile.
 
-    With --script, write the same as one file that runs on the client with any Python from 3.7 on. With --kit
-    and --runtime, write a folder whose install.sh --probe FILE does it where there is none, as that of a
-    bundle does.
+    The profile has all that an installation depends on. With --script, write the same as one file that
+    runs on the client with any Python from 3.7 on. With --kit and --runtime, write a folder whose
+    install.sh --probe FILE does it where there is none, as that of a bundle does.
     """
     from wheelferry.bundle.zipapp import probe_program
     from wheelferry.cli.console import print_json, print_line

@@ -20,11 +20,12 @@ def sign(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Sign a bundle with an OpenSSH key, so that others can see from whom it is.
+    """Sign a bundle with an OpenSSH key.
 
-    Every file is hashed first; then ssh-keygen signs bundle.json, which holds all the hashes, for the
-    namespace "wheelferry". The signature is bundle.json.sig beside it. Whoever has the public key checks it
-    with `verify --key`, `install --key`, or ssh-keygen alone. No key yet? ssh-keygen -t ed25519 -f KEY
+    Then others can see from whom it is. Every file is hashed first; then ssh-keygen signs bundle.json,
+    which holds all the hashes, for the namespace "wheelferry". The signature is bundle.json.sig beside
+    it. Whoever has the public key checks it with `verify --key`, `install --key`, or ssh-keygen alone. No
+    key yet? ssh-keygen -t ed25519 -f KEY
     """
     from wheelferry.cli.render.transfer import show_signed
     from wheelferry.cli.session import open_tools

@@ -26,11 +26,11 @@ def split(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a bundle as volumes for sticks or DVDs: one folder for each medium.
+    """Write a bundle as volumes for sticks or DVDs.
 
-    Each has its own hash in an index that lies beside every one of them, and so do join.sh and join.cmd,
-    which make the bundle again with any Python from 3.7 on. Without a Python, the volumes in order are one
-    tar archive.
+    There is one folder for each medium. Each has its own hash in an index that lies beside every one of
+    them, and so do join.sh and join.cmd, which make the bundle again with any Python from 3.7 on. Without
+    a Python, the volumes in order are one tar archive.
     """
     from wheelferry.cli.render.transfer import show_volumes
     from wheelferry.cli.session import open_tools
@@ -42,9 +42,10 @@ def split(
 
 
 def join(context: typer.Context) -> None:
-    """Make a bundle of the volumes that it was split into, as their own join.sh does.
+    """Make a bundle of the volumes that it was split into.
 
-    wheelferry join DIR... --out BUNDLE; bad and missing volumes are named, and a rerun continues.
+    As their own join.sh does. wheelferry join DIR... --out BUNDLE; bad and missing volumes are named, and
+    a rerun continues.
     """
     from wheelferry.client.transfer.main import JOIN, main
 

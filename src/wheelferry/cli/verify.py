@@ -54,12 +54,12 @@ def verify(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove a bundle; exit 1 if anything is wrong with it, 4 if it is not signed as it should be.
+    """Prove a bundle, level by level.
 
-    static reads every byte; install installs with the bundle's own installer and no network, as the
-    client will, and lets plain pip say that it would do the same; smoke runs the recipe's checks;
-    train runs a short training. Targets for Windows are run with --runner wine. The report is left in
-    the bundle's report folder.
+    Exit 1 if anything is wrong with it, 4 if it is not signed as it should be. static reads every byte;
+    install installs with the bundle's own installer and no network, as the client will, and lets plain
+    pip say that it would do the same; smoke runs the recipe's checks; train runs a short training.
+    Targets for Windows are run with --runner wine. The report is left in the bundle's report folder.
     """
     from wheelferry.cli.render.bundle import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, require_runner
