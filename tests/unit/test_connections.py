@@ -156,7 +156,7 @@ def ran(folder: Path, python: Path = Path(sys.executable)) -> Path:
     (folder / "check_it.py").write_text(CHECKS, "utf-8")
     suite = {"recipe": "tiny", "release": "1.0", "modules": ["check_it"]}
     (folder / "suite.json").write_text(json.dumps(suite), "utf-8")
-    command = [python, folder / "harness.py", "--out", folder / "out"]
+    command: list[str | Path] = [python, folder / "harness.py", "--out", folder / "out"]
     subprocess.run(command, capture_output=True, check=True)
     return folder / "out" / "smoke.json"
 
