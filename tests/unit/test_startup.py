@@ -50,15 +50,10 @@ def test_what_runs_when_python_starts(tmp_path: Path, file: str, content: bytes,
     assert found(tmp_path, {file: content}) == [(file, line) for line in lines]
 
 
-class Setuptools(Installer):
-    """What wrote such lines into the wheels of namespace packages; it still can."""
-
-    def __init__(self) -> None:
-        """Without the project that it is made for."""
-
-    def line(self, name: str) -> str:
-        """The line for the namespace package `name`."""
-        return str(self._gen_nspkg_line(name)).strip()
+def namespace_line(name: str) -> str:
+    """The line for a namespace package, by what wrote such lines into wheels and still can."""
+    writer = object.__new__(Installer)  # without the project that it is made for
+    return str(writer._gen_nspkg_line(name)).strip()
 
 
 def harmless(folder: Path, line: str, name: str = "nosy") -> str:
@@ -70,7 +65,7 @@ def harmless(folder: Path, line: str, name: str = "nosy") -> str:
 
 @pytest.mark.parametrize("name", ["google", "zope", "google.cloud", "a.b.c"])
 def test_namespace_packages_are_known_by_whatever_name(tmp_path: Path, name: str) -> None:
-    assert "make a package of several wheels' folders" in harmless(tmp_path, Setuptools().line(name))
+    assert "make a package of several wheels' folders" in harmless(tmp_path, namespace_line(name))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +78,7 @@ def test_namespace_packages_are_known_by_whatever_name(tmp_path: Path, name: str
     ],
 )
 def test_a_line_that_only_looks_like_it_is_not(tmp_path: Path, old: str, new: str) -> None:
-    line = Setuptools().line("google")
+    line = namespace_line("google")
     assert old in line
     assert harmless(tmp_path, line.replace(old, new, 1)) == ""
 
