@@ -76,7 +76,7 @@ class Connections(object):
         its own threads, such as asyncio's, did it.
         """
         taken, self._seen = self._seen, []
-        return [attempt for number, attempt in enumerate(taken) if attempt not in taken[:number]]
+        return taken
 
     def _hear(self, event, arguments):
         """The hook; an exception that left it would end what the program is doing."""
@@ -111,7 +111,9 @@ class Connections(object):
             return
         shown = "[%s]" % host if ":" in host else host
         shown += "" if port in (None, 0, "") else ":%s" % (port,)
-        self._seen.append({"modules": _modules_at_work(), "address": shown})
+        attempt = {"modules": _modules_at_work(), "address": shown}
+        if attempt not in self._seen:
+            self._seen.append(attempt)
 
 
 def _is_this_machine(host):
