@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 
 from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
+from wheelferry.binaries.pe import DLL_HOOK
 from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.installers import InstallerSet
@@ -58,7 +59,7 @@ def sound_wheels() -> dict[str, Wheel]:
             "requires": ["torch==2.13.0", "leaf>=1"],
             "files": {
                 "tiny/_C.cp311-win_amd64.pyd": pe_file(["python311.dll", "c10.dll", "MSVCP140.dll"]),
-                "tiny_dlls.pth": b"import os\n",
+                "tiny_dlls.pth": DLL_HOOK.encode(),
             },
         },
         "leaf": {"version": "1.5"},

@@ -12,6 +12,7 @@ from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
+from wheelferry.models.connections import Allowed
 from wheelferry.models.manifest import Manifest
 from wheelferry.models.plan import Plan
 from wheelferry.models.report import Level, Report
@@ -49,6 +50,7 @@ def bundle(
     runner: Runner | None = None,
     windows_python: Path | None = None,
     installer: Installer = Installer.BUNDLE,
+    allowed: Sequence[Allowed] = (),
     build: BuildCells = build_here,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
@@ -56,8 +58,8 @@ def bundle(
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
     `collect_installers` takes them; `wheels` are those that were built elsewhere. `command` is the command
-    line to name in the report; `runner`, `windows_python` and `installer` are as `verify` takes them, `build`
-    as `build_cells` does.
+    line to name in the report; `runner`, `windows_python`, `installer` and `allowed` are as `verify` takes
+    them, `build` as `build_cells` does.
     """
     check_output(out)
     if runner is Runner.WINE and level:
@@ -86,5 +88,6 @@ def bundle(
             runner=runner,
             windows_python=windows_python,
             installer=installer,
+            allowed=allowed,
         )
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

@@ -20,7 +20,7 @@ from wheelferry.system.interpreters import find_interpreter, inspect_interpreter
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import clean_environment, open_sandbox
 from wheelferry.toolchains.linux import find_compiler
-from wheelferry.verification.install import INSPECT
+from wheelferry.verification.install import HARNESS, INSPECT
 
 SLEEPER = (
     "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
@@ -29,7 +29,11 @@ SLEEPER = (
 
 def test_output_goes_to_the_caller_the_log_and_the_listener(tmp_path: Path) -> None:
     heard: list[str] = []
-    command = [sys.executable, "-c", "import sys; print('out', flush=True); print('err', file=sys.stderr)"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "import sys; print('out', flush=True); print('err', file=sys.stderr)",
+    ]
     done = run(command, step="speak", log=tmp_path / "a" / "log", on_line=heard.append)
     assert done.output == "out\nerr\n"
     assert heard == ["out", "err"]
@@ -99,9 +103,10 @@ def test_a_library_of_ops_is_given_to_torch_and_a_broken_module_is_not_excused(t
     (tmp_path / "torch.py").write_text(
         "class ops:\n    load_library = staticmethod(lambda path: print('loaded', path))\n", "utf-8"
     )
-    done = run([sys.executable, "-c", INSPECT, "p.ops", "p.broken", "p.absent"], step="look", cwd=tmp_path)
+    command: list[str | Path] = [sys.executable, "-c", INSPECT, HARNESS, "p.ops", "p.broken", "p.absent"]
+    done = run(command, step="look", cwd=tmp_path)
     assert f"loaded {package / 'ops.so'}" in done.output
-    failed = json.loads(done.output.rpartition("\n@@")[2])
+    failed = json.loads(done.output.rpartition("\n@@")[2])["failed"]
     assert list(failed) == ["p.broken", "p.absent"]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from clients import PYTHON
-from conftest import reseal
+from conftest import reseal, write_wheel
 from wheelferry.cache.tools import Tools
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.problems import Code
@@ -110,6 +110,62 @@ def test_a_module_that_cannot_be_imported_is_named(yard: Yard, bundle: Path) -> 
     reseal(bundle)
     (problem,) = verify(yard, bundle, "--level", "install", status=1)["install"]["problems"]
     assert (problem["code"], problem["file"]) == ("IMPORT", "absent")
+
+
+LOOK_UP = "import socket\ntry:\n    socket.gethostbyname('{}')\nexcept OSError:\n    pass\n"
+ASKING = """
+@check("leaf asks again")
+def asks(context):
+    import leaf, runpy
+    runpy.run_path(leaf.__file__.replace("__init__", "again"), run_name="leaf.again")
+"""
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Yard:
+    """A place whose leaf looks for other machines: when Python starts, at its import, and in a check."""
+    yard = Yard(tmp_path_factory.mktemp("asking"), checks=ASKING)
+    files = {
+        "leaf/__init__.py": LOOK_UP.format("import.invalid").encode(),
+        "leaf/again.py": LOOK_UP.format("check.invalid").encode(),
+        "leaf_boot.py": LOOK_UP.format("start.invalid").encode(),
+        "leaf.pth": b"import leaf_boot\n",
+    }
+    write_wheel(yard.index, "leaf", "1.5", requires=["twig<3"], files=files)
+    recipe = yard.folder / "tiny.toml"
+    text = recipe.read_text("utf-8").replace('imports = ["tiny"]', 'imports = ["tiny", "leaf"]')
+    allowed = '[[smoke.connections]]\nmodule = "leaf_boot"\nreason = "it tolerates silence"\n'
+    recipe.write_text(f"{text}{allowed}", "utf-8")
+    yard.run(*JOB, "--out", "packed")
+    return yard
+
+
+def test_an_attempt_to_reach_another_machine_is_named_unless_it_is_allowed(asking: Yard) -> None:
+    bundle = asking.folder / "packed"
+    installed = verify(asking, bundle, "--level", "install", status=1)["install"]
+    assert [(problem["code"], problem["file"], problem["message"]) for problem in installed["problems"]] == [
+        ("CONNECTION", "leaf", "leaf tried to reach import.invalid")
+    ]
+    note = "leaf_boot tried to reach start.invalid, which is allowed: it tolerates silence"
+    assert installed["facts"]["notes"] == [f"the start of Python: {note}"]
+    imports = ("--allow-connection", "import.invalid=it asks for news")
+    levels = verify(asking, bundle, "--level", "smoke", *imports, status=1)
+    assert levels["install"]["passed"]
+    assert "import.invalid, which is allowed: it asks for news" in levels["install"]["facts"]["notes"][1]
+    (problem,) = levels["smoke"]["problems"]
+    assert problem["file"] == "check_tiny.asks"
+    assert problem["message"] == "leaf, called by check_tiny, tried to reach check.invalid"
+    checks = ("--allow-connection", "check.invalid=it asks again")
+    assert verify(asking, bundle, "--level", "smoke", *imports, *checks)["smoke"]["passed"]
+    page = (bundle / "report" / "report.html").read_text("utf-8")
+    assert "check.invalid, which is allowed: it asks again" in page
+    assert "nothing tries to reach another machine" in page
+
+
+def test_an_address_is_allowed_with_a_reason_only(asking: Yard) -> None:
+    process = asking.start("verify", asking.folder / "packed", "--allow-connection", "import.invalid")
+    assert "gives no reason" in process.communicate()[0]
+    assert process.returncode == 2
 
 
 def test_ctrl_c_while_it_installs_leaves_nothing(yard: Yard, bundle: Path) -> None:

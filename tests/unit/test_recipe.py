@@ -33,6 +33,16 @@ def test_published_schema_is_current() -> None:
         ('python = ">=3.10,<3.15"', 'pythons = "3"', "tiny.toml: torch[0].pythons: "),
         ('path = "tiny/smoke"', 'path = "../smoke"', "tiny.toml: smoke.path: "),
         ('path = "tiny/smoke"', 'path = "/smoke"', "tiny.toml: smoke.path: "),
+        (
+            'modules = ["check_tiny"]',
+            'modules = ["check_tiny"]\nconnections = [{ module = "leaf" }]',
+            "tiny.toml: smoke.connections[0].reason: ",
+        ),
+        (
+            'modules = ["check_tiny"]',
+            'modules = ["check_tiny"]\nconnections = [{ reason = "it is harmless" }]',
+            "tiny.toml: smoke.connections[0]: Value error, needs a module or an address",
+        ),
         ('kind = "folder", path', 'kind = "folder", folder', "tiny.toml: source.path: "),
         ('kind = "folder", path = "tiny/project"', 'kind = "ftp"', "tiny.toml: source: "),
         ("format = 1", "format = 2", "tiny.toml: format: "),

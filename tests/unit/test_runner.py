@@ -1,6 +1,7 @@
 """The install level on a machine that lacks something: what is a problem, and what was not tried."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.report import Level, LevelResult
-from wheelferry.system.process import Completed
+from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification import install as stage
 from wheelferry.verification import runner as machine_stage
@@ -29,10 +30,10 @@ LOST = Path("/env/Lib/site-packages/films/films.pyd")
 def machine(tmp_path: Path, answers: Mapping[str, str], unloadable: Mapping[Path, str]) -> Machine:
     """One whose Python gives canned answers by step."""
 
-    def run(command: Sequence[str | Path], *, step: str, **_: Any) -> Completed:
+    def answer(command: Sequence[str | Path], *, step: str, **_: Any) -> Completed:
         return Completed(returncode=0, output=answers[step])
 
-    sandbox = Sandbox(prefix=(), kind="", isolated=True, evidence={}, home=tmp_path, run=run)
+    sandbox = Sandbox(prefix=(), kind="", isolated=True, evidence={}, home=tmp_path, run=answer)
     return Machine(runner="Wine 8.0", sandbox=sandbox, base=Path("python"), unloadable=lambda _: unloadable)
 
 
@@ -55,25 +56,30 @@ def test_only_an_import_that_ends_at_such_a_binary_is_not_tried(
     manifest = parse_manifest((bundle / "bundle.json").read_text("utf-8"))
     (entry,) = manifest.targets
     trace = "Traceback\nImportError: DLL load failed"
-    one = machine(tmp_path, {"import": "\n@@" + json.dumps({"tiny": [trace, [str(LOST)]]})}, unloadable)
+    answer = {"failed": {"tiny": [trace, [str(LOST)]]}, "watched": True, "connections": {}}
+    one = machine(tmp_path, {"import": f"\n@@{json.dumps(answer)}\n"}, unloadable)
     trial = Trial(root=bundle, entry=entry, folder=tmp_path, machine=one, tools=tools)
     found, beyond = stage.import_modules(trial, Path("/env"))
     assert [problem.message for problem in found] == problems
     assert beyond == not_tried
 
 
+def inspected(folder: Path, *modules: str) -> dict[str, Any]:
+    """What the inspection answers of modules in a folder."""
+    command: list[str | Path] = [sys.executable, "-c", stage.INSPECT, stage.HARNESS, *modules]
+    answer: dict[str, Any] = json.loads(run(command, step="look", cwd=folder).output.rpartition("\n@@")[2])
+    return answer
+
+
 def test_the_inspection_names_the_binaries_behind_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "films.py").write_text(
         "try:\n    raise ImportError('DLL load failed', path='C:/films.pyd')\n"
         "except ImportError as error:\n    raise RuntimeError('no films') from error\n",
         "utf-8",
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("sys.argv", ["-c", "films", "json"])
-    exec(stage.INSPECT, {})  # noqa: S102 -- what the target's Python runs
-    failed = json.loads(capsys.readouterr().out.rpartition("\n@@")[2])
+    failed = inspected(tmp_path, "films", "json")["failed"]
     assert list(failed) == ["films"]
     trace, binaries = failed["films"]
     assert trace.strip().endswith("RuntimeError: no films")
@@ -81,7 +87,7 @@ def test_the_inspection_names_the_binaries_behind_a_failure(
 
 
 def test_the_inspection_bears_errors_with_a_path_of_their_own_kind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "settings_of_it.py").write_text(
         "import pathlib\n"
@@ -89,10 +95,7 @@ def test_the_inspection_bears_errors_with_a_path_of_their_own_kind(
         "raise Bad('no key')\n",
         "utf-8",
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("sys.argv", ["-c", "settings_of_it"])
-    exec(stage.INSPECT, {})  # noqa: S102 -- what the target's Python runs
-    failed = json.loads(capsys.readouterr().out.rpartition("\n@@")[2])
+    failed = inspected(tmp_path, "settings_of_it")["failed"]
     assert failed["settings_of_it"][0].strip().endswith("Bad: no key")
     assert failed["settings_of_it"][1] == []
 

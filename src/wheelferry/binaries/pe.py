@@ -190,7 +190,7 @@ def _rows(pe: "pefile.PE", directory: int, row: struct.Struct) -> Iterator[tuple
 
 # Windows looks for DLLs beside python.exe, but that of a virtual environment only starts the one which the
 # environment was made from: what a wheel put beside it is not found. Python 3.7 goes by PATH instead.
-_HOOK = (
+DLL_HOOK = (
     "import os, sys; scripts = os.path.join(sys.prefix, 'Scripts'); "
     "os.add_dll_directory(scripts) if hasattr(os, 'add_dll_directory') and os.path.isdir(scripts) "
     "else os.environ.update(PATH=scripts + os.pathsep + os.environ.get('PATH', ''))\n"
@@ -203,7 +203,7 @@ def write_dll_hook(tree: Path, distribution: str) -> None:
     The wheel msvc-runtime installs it among the environment's scripts. A line of a ``.pth`` file that begins
     with ``import`` is run by Python itself (docs.python.org, "site").
     """
-    (tree / dll_hook_name(distribution)).write_text(_HOOK, "ascii", newline="\n")
+    (tree / dll_hook_name(distribution)).write_text(DLL_HOOK, "ascii", newline="\n")
 
 
 def dll_hook_name(distribution: str) -> str:

@@ -215,6 +215,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
         "features": plan.release.features,
         "ops_features": plan.recipe.build.ops_features,
         "settings": smoke.settings,
+        "connections": [connection.model_dump() for connection in smoke.connections],
     }
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
 

@@ -86,7 +86,7 @@ def audit(
       wheelferry audit --save osv.zip
     """
     from wheelferry.cli.render.inspect import end_of_audit, show_audit, show_database
-    from wheelferry.cli.session import open_tools
+    from wheelferry.cli.session import open_tools, read_reasons
     from wheelferry.errors import InputError
     from wheelferry.inspection.audit import audit as run_audit
     from wheelferry.inspection.audit import save_export
@@ -99,7 +99,7 @@ def audit(
         )
     if place is not None and "://" not in place:
         raise InputError(f"--from {place!r} is no address", hint="for a file there is --database")
-    reasons = _reasons(ignore or [])
+    reasons = read_reasons(ignore or [], option="--ignore", example="CVE-2024-1=not-reachable")
     if bundle is None:
         if save is None:
             raise InputError("no bundle is named", hint="wheelferry audit BUNDLE, or --save FILE alone")
@@ -119,18 +119,3 @@ def audit(
     threshold = by_option[fail_on] if fail_on in by_option else Severity[fail_on.name.upper()]
     show_audit(bundle, seen, threshold, as_json=json)
     end_of_audit(seen, threshold)
-
-
-def _reasons(ignore: list[str]) -> dict[str, str]:
-    """The reason of each identifier of --ignore; raises InputError for one without."""
-    from wheelferry.errors import InputError
-
-    reasons = {}
-    for text in ignore:
-        name, _, reason = (part.strip() for part in text.partition("="))
-        if not name or not reason:
-            raise InputError(
-                f"--ignore {text!r} gives no reason", hint="write it as in --ignore CVE-2024-1=not-reachable"
-            )
-        reasons[name] = reason
-    return reasons

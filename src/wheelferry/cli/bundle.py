@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wheelferry.cli.options import (
+    AllowConnection,
     Asset,
     Backend,
     Builders,
@@ -126,6 +127,7 @@ def bundle(
     runner: RunnerOption = None,
     windows_python: WindowsPython = None,
     installer: InstallerOption = InstallerName.bundle,
+    allow_connection: AllowConnection = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
         bool,
@@ -152,6 +154,7 @@ def bundle(
         open_builder,
         open_tools,
         plan_from_options,
+        read_allowed,
         require_runner,
         warn_of_client,
     )
@@ -160,6 +163,7 @@ def bundle(
     from wheelferry.verification.runner import Runner
 
     require_runner(windows_python, runner)
+    allowed = read_allowed(allow_connection or [])
     located, chosen = plan_from_options(
         reference,
         python=python,
@@ -196,6 +200,7 @@ def bundle(
             runner=Runner(runner.value) if runner else None,
             windows_python=windows_python,
             installer=Installer(installer.value),
+            allowed=allowed,
             build=build_wheels,
         )
     show_bundle(result, as_json=json)

@@ -116,6 +116,15 @@ InstallerOption = Annotated[
         "pip beside it; or pip, plain pip for all of it.",
     ),
 ]
+AllowConnection = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-connection",
+        metavar="HOST[:PORT]=REASON",
+        help="An address that code of the bundle may try to reach while it is verified, and why that does no "
+        "harm; repeatable. Other attempts are a problem.",
+    ),
+]
 WindowsPython = Annotated[
     Path | None,
     typer.Option(

@@ -17,6 +17,7 @@ from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
 from wheelferry.models.alternatives import exclusions, warnings
+from wheelferry.models.connections import Allowed
 from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
 from wheelferry.models.profile import Profile, parse_profile
 from wheelferry.models.requirements import given_with
@@ -90,6 +91,23 @@ def require_runner(windows_python: Path | None, runner: object) -> None:
     """Raise InputError for a Windows Python that nothing would start."""
     if windows_python is not None and runner is None:
         raise InputError("--windows-python is given, but nothing runs it", hint="add --runner wine")
+
+
+def read_reasons(texts: Iterable[str], *, option: str, example: str) -> dict[str, str]:
+    """The reason of each name, of an `option` as in `example`; raises InputError for one without."""
+    reasons = {}
+    for text in texts:
+        name, _, reason = (part.strip() for part in text.partition("="))
+        if not name or not reason:
+            raise InputError(f"{option} {text!r} gives no reason", hint=f"write it as in {option} {example}")
+        reasons[name] = reason
+    return reasons
+
+
+def read_allowed(texts: Iterable[str]) -> tuple[Allowed, ...]:
+    """What --allow-connection allows; raises InputError for an address without a reason."""
+    reasons = read_reasons(texts, option="--allow-connection", example="example.org=asks-for-news")
+    return tuple(Allowed(address=address, reason=reason) for address, reason in reasons.items())
 
 
 def command_line() -> str:

@@ -7,6 +7,7 @@ import typer
 
 from wheelferry.cli.bundle import Level, LevelName
 from wheelferry.cli.options import (
+    AllowConnection,
     InstallerName,
     InstallerOption,
     Json,
@@ -34,6 +35,7 @@ def verify(
     runner: RunnerOption = None,
     windows_python: WindowsPython = None,
     installer: InstallerOption = InstallerName.bundle,
+    allow_connection: AllowConnection = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -62,7 +64,7 @@ def verify(
     Targets for Windows are run with --runner wine. The report is left in the bundle's report folder.
     """
     from wheelferry.cli.render.bundle import end_of_verification, show_report
-    from wheelferry.cli.session import command_line, open_tools, require_runner
+    from wheelferry.cli.session import command_line, open_tools, read_allowed, require_runner
     from wheelferry.client.common.signature import read_signers
     from wheelferry.models.report import Level as ReportLevel
     from wheelferry.verification.install import Installer
@@ -87,6 +89,7 @@ def verify(
         runner=Runner(runner.value) if runner else None,
         windows_python=windows_python,
         installer=Installer(installer.value),
+        allowed=read_allowed(allow_connection or []),
     )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

@@ -22,6 +22,7 @@ from wheelferry.system.threads import in_threads
 from wheelferry.verification.checks import check_installation
 from wheelferry.wheels.archive import read_terms, read_wheel
 from wheelferry.wheels.licences import Licence, Terms, judge
+from wheelferry.wheels.startup import StartupCode, startup_code
 
 # Reading a wheel is waiting for the disk, and a little of unzipping.
 READERS = 4
@@ -45,13 +46,17 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """One wheel of the bundle: what it says of itself, its licence, where it comes from."""
+    """One wheel of the bundle: what it says of itself, its licence, where it comes from.
+
+    `startup` is its code that runs whenever Python starts.
+    """
 
     file: File
     info: WheelInfo
     origin: Origin
     licence: Licence
     licence_files: tuple[str, ...]
+    startup: tuple[StartupCode, ...]
 
     @property
     def filename(self) -> str:
@@ -134,9 +139,10 @@ def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspe
     paths = sorted({path for by_target in (locks, own) for found in by_target.values() for path in found})
     with progress.task("read wheels", total=len(paths)) as task:
 
-        def read(path: str) -> tuple[WheelInfo, Terms]:
+        def read(path: str) -> tuple[WheelInfo, Terms, tuple[StartupCode, ...]]:
             wheel = root / path
-            seen = read_wheel(wheel), read_terms(wheel)
+            info = read_wheel(wheel)
+            seen = info, read_terms(wheel), startup_code(wheel, info)
             task.advance()
             return seen
 
@@ -149,8 +155,9 @@ def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspe
             origin=_origin(path, info, manifest),
             licence=judge(terms),
             licence_files=terms.files,
+            startup=startup,
         )
-        for path, (info, terms) in seen.items()
+        for path, (info, terms, startup) in seen.items()
     }
     return Inspection(
         root=root,

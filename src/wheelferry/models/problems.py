@@ -44,6 +44,7 @@ class Code(Enum):
     NETWORK = "the sandbox could reach a network"
     CONFLICT = "pip check found a conflict"
     IMPORT = "a module cannot be imported"
+    CONNECTION = "code of the bundle tried to reach another machine, and nothing allows it"
     ASSET = "weights or data are not where the project looks for them"
     CHECK = "a check of the smoke suite failed"
     CRASH = "the smoke suite ended without saying how"

@@ -298,6 +298,25 @@ class AssetEntry(Condition):
         return "://" not in self.url
 
 
+class Connection(_Model):
+    """An attempt to reach another machine that is no problem: of a module, to an address, or both."""
+
+    module: Annotated[
+        str | None, Field(min_length=1, description="top-level module that tries it; absent means any")
+    ] = None
+    address: Annotated[
+        str | None,
+        Field(min_length=1, description="host, or host:port; absent means any", examples=["example.org:443"]),
+    ] = None
+    reason: Annotated[str, Field(min_length=1, description="why it does no harm without a network")]
+
+    @model_validator(mode="after")
+    def _about_something(self) -> "Connection":
+        if self.module is None and self.address is None:
+            raise ValueError("needs a module or an address")
+        return self
+
+
 class Smoke(_Model):
     """The suite that proves an installation; its folder travels in the bundle."""
 
@@ -305,6 +324,10 @@ class Smoke(_Model):
     imports: Annotated[tuple[str, ...], Field(min_length=1, description="modules that must import")]
     modules: Annotated[tuple[str, ...], Field(min_length=1, description="modules that hold the checks")]
     settings: dict[str, str | int | float | bool] = {}
+    connections: Annotated[
+        tuple[Connection, ...],
+        Field(description="attempts to reach another machine that verification may see, with the reason"),
+    ] = ()
 
 
 class Recipe(_Model):

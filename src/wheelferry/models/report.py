@@ -115,6 +115,16 @@ class Report:
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing and no problem, static first."""
+        levels = [(level, f"{target.target}: ") for target in self.targets for level in target.levels]
+        return tuple(
+            f"{where}{note}"
+            for level, where in [(self.static, ""), *levels]
+            for note in level.facts.get("notes", ())
+        )
+
+    @property
     def passed(self) -> bool:
         """Whether every level that was asked for ran on every target and found nothing wrong."""
         return not self.problems and not self.not_run

@@ -1,34 +1,63 @@
 """What verification does first on a target's machine: install the bundle there, and see what came of it."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+import wheelferry.client.smoke
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.models.assets import FOLDER as ASSETS
+from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
-from wheelferry.models.problems import Code, Problem
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.system.process import Group
 from wheelferry.system.threads import side_by_side
 from wheelferry.verification.runner import Machine
 from wheelferry.verification.suite import spelled
 
 INSTALL_LOG = "install.log"
+# The bundle's own may be older, and would not see what is looked for.
+HARNESS = Path(wheelferry.client.smoke.__file__).with_name("harness.py")
 _SOUGHT = 1000  # files of a root to look for: a data set can have more names than a command line holds
+
+# Watches for attempts to reach another machine, and answers in a form that is found in the output.
+_WATCH = """
+import atexit, importlib, importlib.util, json, sys, traceback
+spec = importlib.util.spec_from_file_location("harness", sys.argv[1])
+harness = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(harness)
+connections = harness.Connections()
+def answer(document):
+    document["watched"] = connections.watched
+    print("\\n@@" + json.dumps(document), flush=True)
+"""
+
+# Started with -S, which leaves out what Python does with .pth files, and does it under watch.
+START = (
+    _WATCH
+    + """
+import site
+site.main()
+answer({"connections": {"the start of Python": connections.take()}})
+"""
+)
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
 # function is no module but a library of ops, which its package gives to torch: so does this. With each
-# failure come the binaries that could not be loaded on the way to it.
-INSPECT = """
-import importlib, json, sys, traceback
+# failure come the binaries that could not be loaded on the way to it. It answers when the interpreter
+# ends: what the modules do then, and their threads that go on until then, is watched too.
+INSPECT = (
+    _WATCH
+    + """
 def binaries(error):
     while error is not None:
         if isinstance(error, ImportError) and error.path:
@@ -42,14 +71,19 @@ def bring(name):
             raise
         import torch
         torch.ops.load_library(error.path)
-failed = {}
-for name in sys.argv[1:]:
+failed, tried = {}, {}
+def end():
+    tried["the end of Python"] = connections.take()
+    answer({"failed": failed, "connections": tried})
+atexit.register(end)
+for name in sys.argv[2:]:
     try:
         bring(name)
     except BaseException as error:
         failed[name] = [traceback.format_exc(), list(binaries(error))]
-print("\\n@@" + json.dumps(failed))
+    tried[name] = connections.take()
 """
+)
 
 # Looks below the folder that each variable names, as the project will, for files that should be there.
 LOOK = """
@@ -73,13 +107,17 @@ class Installer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One target of a bundle on the machine that runs it; everything is kept below `folder`."""
+    """One target of a bundle on the machine that runs it; everything is kept below `folder`.
+
+    `allowed` are attempts to reach another machine that are no problem.
+    """
 
     root: Path
     entry: TargetEntry
     folder: Path
     machine: Machine
     tools: Tools
+    allowed: tuple[Allowed, ...] = ()
 
     @property
     def log(self) -> Path:
@@ -134,9 +172,10 @@ def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
     imported, *proven = side_by_side(
         [partial(proof, own, done.env) for proof in (import_modules, *proofs)], on_failure=group.end
     )
-    problems, not_tried = imported
+    findings, not_tried = imported
     found, versions = compare_with_lock(trial, done.env)
-    problems = [*done.problems, *found, *problems]
+    problems = [*done.problems, *found, *(one for one in findings if isinstance(one, Problem))]
+    facts["notes"] = [str(one) for one in findings if isinstance(one, Note)]
     for seen, further in proven:
         problems += seen
         facts |= further
@@ -145,29 +184,45 @@ def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
     )
 
 
-def import_modules(trial: Trial, env: Path) -> tuple[list[Problem], list[str]]:
-    """Import the recipe's modules in one process: problems, and what the machine cannot load."""
+def import_modules(trial: Trial, env: Path) -> tuple[list[Problem | Note], list[str]]:
+    """Import the recipe's modules in one process: findings, and what the machine cannot load.
+
+    What tries to reach another machine meanwhile, or when Python starts, is a finding too.
+    """
     machine = trial.machine
     suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
     modules = [*suite["imports"], *trial.entry.extensions]
     with trial.tools.progress.task("import"):
-        command: list[str | Path] = [machine.python(env), "-c", INSPECT, *modules]
-        result = machine.sandbox(command, step="import", log=trial.log, check=False)
-    _, marker, answer = result.output.rpartition("\n@@")
-    if result.returncode != 0 or not marker:
-        message = f"importing {', '.join(modules)} ended the interpreter"
-        return [trial.problem(message, result.output, Code.IMPORT)], []
-    problems, not_tried = [], []
-    failed = json.loads(answer)
-    unloadable = spelled(machine.unloadable(env), machine) if failed else {}
-    for name, (trace, binaries) in failed.items():
+        started, output = _ask(trial, [machine.python(env), "-S", "-c", START, HARNESS])
+        if started is None:
+            return [trial.problem("Python does not start in the environment", output)], []
+        imported, output = _ask(trial, [machine.python(env), "-c", INSPECT, HARNESS, *modules])
+        if imported is None:
+            message = f"importing {', '.join(modules)} ended the interpreter"
+            return [trial.problem(message, output, Code.IMPORT)], []
+    findings: list[Problem | Note] = []
+    not_tried = [] if imported["watched"] else [UNWATCHED]
+    unloadable = spelled(machine.unloadable(env), machine) if imported["failed"] else {}
+    for name, (trace, binaries) in imported["failed"].items():
         reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
         if reasons:
             not_tried.append(f"import {name}: {reasons[0]}")
         else:
             message = trace.strip().splitlines()[-1]
-            problems.append(Problem(code=Code.IMPORT, file=name, message=message))
-    return problems, not_tried
+            findings.append(Problem(code=Code.IMPORT, file=name, message=message))
+    for where, attempts in {**started["connections"], **imported["connections"]}.items():
+        findings += judge(where, map(Attempt.read, attempts), trial.allowed)
+    return findings, not_tried
+
+
+def _ask(trial: Trial, command: Sequence[str | Path]) -> tuple[dict[str, Any] | None, str]:
+    """The answer of a script in the environment, None when it ended without one; and all that was said."""
+    result = trial.machine.sandbox(command, step="import", log=trial.log, check=False)
+    _, marker, answer = result.output.rpartition("\n@@")
+    if result.returncode != 0 or not marker:
+        return None, result.output
+    document: dict[str, Any] = json.loads(answer.partition("\n")[0])
+    return document, result.output
 
 
 def installed_versions(env: Path) -> dict[str, str]:

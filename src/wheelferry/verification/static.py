@@ -41,6 +41,7 @@ from wheelferry.verification.binary_checks import (
     read_pe_files,
 )
 from wheelferry.verification.checks import LongestPath
+from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
 
@@ -122,7 +123,10 @@ def verify_static(
         problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
     opened = replace(
         opened,
-        notes=tuple(dict.fromkeys(n for n in [*about_signature, *findings] if isinstance(n, Note))),
+        notes=(
+            *dict.fromkeys(n for n in [*about_signature, *findings] if isinstance(n, Note)),
+            *startup_notes(root, wheels),
+        ),
         longest_paths=tuple(finding for finding in findings if isinstance(finding, LongestPath)),
         signed_by=signed_by,
     )

@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wheelferry.cache.tools import Tools
-from wheelferry.models.problems import Code, Problem
+from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Check, Level
 from wheelferry.verification.runner import Machine
 
@@ -21,11 +22,18 @@ def spelled(unloadable: Mapping[Path, str], machine: Machine) -> dict[str, str]:
 
 
 def run_suite(
-    root: Path, level: Level, env: Path, out: Path, machine: Machine, tools: Tools
-) -> tuple[list[Problem], list[str], tuple[Check, ...]]:
+    root: Path,
+    level: Level,
+    env: Path,
+    out: Path,
+    machine: Machine,
+    tools: Tools,
+    allowed: Iterable[Allowed] = (),
+) -> tuple[list[Problem | Note], list[str], tuple[Check, ...]]:
     """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
 
-    Returns the problems found, what the machine cannot try, and every check.
+    `allowed` are attempts to reach another machine that are no problem. Returns what was found, what the
+    machine cannot try, and every check.
     """
     name = level.name.lower()
     out.mkdir(parents=True, exist_ok=True)
@@ -53,9 +61,15 @@ def run_suite(
             on_line=listen,
             check=False,
         )
-    problems, checks = read_results(out / f"{name}.json", level, ended.returncode, ended.output)
+    results = out / f"{name}.json"
+    problems, checks = read_results(results, level, ended.returncode, ended.output)
+    findings: list[Problem | Note] = [*problems]
+    attempts, watched = read_attempts(results)
+    for where, attempt in attempts:
+        findings += judge(where, [attempt], allowed)
     beyond = [check for check in checks if check.status == "skipped" and check.reason in unloadable.values()]
-    return problems, [f"{check.title}: {check.reason}" for check in beyond], checks
+    not_tried = [f"{check.title}: {check.reason}" for check in beyond]
+    return findings, [*not_tried, *([] if watched else [UNWATCHED])], checks
 
 
 def read_results(
@@ -93,3 +107,23 @@ def read_results(
     elif not any(check.status == "passed" for check in checks):
         problems.append(Problem(code=Code.CRASH, file=suite, message="no check passed: nothing was proven"))
     return problems, checks
+
+
+def read_attempts(path: Path) -> tuple[list[tuple[str, Attempt]], bool]:
+    """The attempts to reach another machine in the document that the harness left at `path`.
+
+    Each with the check that made it, or the suite that was being loaded; and whether they were watched for.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # the suite ended before its first check, which is told elsewhere
+        return [], True
+    places = [("loading the suite", document), *((item["name"], item) for item in document["checks"])]
+    found = [(name, Attempt.read(data)) for name, place in places for data in place.get("connections", ())]
+    return found, bool(document.get("watched", False))
+
+
+def read_allowed(root: Path) -> tuple[Allowed, ...]:
+    """The attempts that the recipe of the bundle in `root` allows."""
+    suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
+    return tuple(Allowed(**entry) for entry in suite.get("connections", ()))

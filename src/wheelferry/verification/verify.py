@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from wheelferry.bundle.reader import REPORT_FILES, select_targets
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.signature import Signers
 from wheelferry.errors import InputError, MissingError
+from wheelferry.models.connections import Allowed
 from wheelferry.models.manifest import REPORT, TargetEntry
-from wheelferry.models.problems import Code, Problem
+from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
 from wheelferry.verification.client_install import (
@@ -28,7 +29,7 @@ from wheelferry.verification.page import render_page
 from wheelferry.verification.pip_install import install_with_pip, pip_check
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.static import Opened, verify_static
-from wheelferry.verification.suite import run_suite
+from wheelferry.verification.suite import read_allowed, run_suite
 from wheelferry.verification.windows_python import check_windows_python
 
 
@@ -45,6 +46,7 @@ def verify(
     runner: Runner | None = None,
     windows_python: Path | None = None,
     installer: Installer = Installer.BUNDLE,
+    allowed: Sequence[Allowed] = (),
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
@@ -52,7 +54,8 @@ def verify(
     Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
     `verify_static`). `runner` runs the targets that this machine cannot
     run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
-    `installer` is what installs: the bundle's own, beside which pip makes a dry run, or pip alone.
+    `installer` is what installs: the bundle's own, beside which pip makes a dry run, or pip alone. `allowed`
+    are attempts to reach another machine that are no problem, beside those of the recipe.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -79,7 +82,9 @@ def verify(
             if runner is Runner.WINE and windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_windows_python(windows_python, [entry.target for entry in selected])
-            ways = _Ways(runner=runner, windows_python=windows_python, installer=installer)
+            ways = _Ways(
+                runner=runner, windows_python=windows_python, installer=installer, allowed=tuple(allowed)
+            )
             results += [_verify_target(root, entry, level, static, work, tools, ways) for entry in selected]
         report = Report(
             bundle=root.resolve().name,
@@ -135,7 +140,14 @@ def _verify_target(
         folder = work / entry.target.name
         try:
             with open_machine(root, entry, folder, tools, windows_python=ways.windows_python) as machine:
-                trial = Trial(root=root, entry=entry, folder=folder, machine=machine, tools=tools)
+                trial = Trial(
+                    root=root,
+                    entry=entry,
+                    folder=folder,
+                    machine=machine,
+                    tools=tools,
+                    allowed=(*read_allowed(root), *ways.allowed),
+                )
                 return _run_levels(wanted, trial, ways.installer)
         except MissingError as error:
             reason = str(error)
@@ -145,11 +157,12 @@ def _verify_target(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ways:
-    """How targets are tried: what runs those of another system, and what installs."""
+    """How targets are tried: what runs those of another system, what installs, what may happen meanwhile."""
 
     runner: Runner | None
     windows_python: Path | None
     installer: Installer
+    allowed: tuple[Allowed, ...] = ()
 
 
 def _run_levels(wanted: Iterable[Level], trial: Trial, installer: Installer) -> TargetResult:
@@ -205,12 +218,15 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
 def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     started = time.perf_counter()
     out = trial.folder / REPORT / level.name.lower()
-    problems, not_tried, checks = run_suite(trial.root, level, env, out, trial.machine, trial.tools)
+    findings, not_tried, checks = run_suite(
+        trial.root, level, env, out, trial.machine, trial.tools, trial.allowed
+    )
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
-        problems=tuple(problems),
+        problems=tuple(one for one in findings if isinstance(one, Problem)),
         checks=checks,
+        facts={"notes": [str(one) for one in findings if isinstance(one, Note)]},
         not_tried=tuple(not_tried),
     )
 

@@ -109,7 +109,7 @@ def read_members(path: Path, names: Iterable[str], *, limit: int) -> dict[str, b
             for name in names:
                 size = archive.getinfo(name).file_size
                 if size > limit:
-                    raise IntegrityError(f"{path.name}: {name} has {size} bytes, which no licence text has")
+                    raise IntegrityError(f"{path.name}: {name} has {size} bytes, which no text there has")
                 found[name] = archive.read(name)
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None

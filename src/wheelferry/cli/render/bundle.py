@@ -65,7 +65,7 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         print_line(f"problem: {problem}")
     for line in (*report.not_run, *report.not_tried):
         print_line(f"not run: {line}")
-    for note in report.static.facts.get("notes", ()):
+    for note in report.notes:
         print_line(f"note: {note}")
     if "signed_by" in report.static.facts:
         print_line(f"signed by: {report.static.facts['signed_by']}")

@@ -40,6 +40,9 @@ def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, a
         print_line(f"{asset.path}: {human_size(size)}, {licence}, {public_url(asset.origin)}")
     for package in seen.unclear:
         print_line(f"licence unclear: {package.title} {package.licence.doubt}{_texts(package)}")
+    for package in seen.packages:
+        for code in package.startup:
+            print_line(f"runs by itself: {package.title}: {code}")
     for path in written:
         print_line(f"written: {path}")
 
@@ -192,6 +195,10 @@ def _package(package: Package) -> dict[str, Any]:
         "stated_licence": package.licence.stated,
         "licence_doubt": package.licence.doubt or None,
         "licence_files": list(package.licence_files),
+        "startup": [
+            {"file": code.file, "line": code.line or None, "harmless": code.harmless or None}
+            for code in package.startup
+        ],
         "origin": {
             "kind": package.origin.kind,
             "url": package.origin.url,

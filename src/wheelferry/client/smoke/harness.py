@@ -16,30 +16,131 @@ features that the release has; each module registers its checks::
         expect(error < 1e-6, "IoU is off by %g" % error)
 
 Results go to ``OUT/<level>.json`` after every check, so that a crash of the interpreter
-still leaves the name of the check that was running.
+still leaves the name of the check that was running. With each check stand the connections
+that Python code tried to open meanwhile.
 """
 
 import argparse
 import contextlib
+import functools
 import glob
 import importlib
+import ipaddress
 import json
 import os
 import platform
+import socket
 import sys
 import time
 import traceback
+import types  # noqa: F401 -- for a comment
 
 FORMAT = 1
 LEVELS = ("smoke", "train")
 # The feature that every wheel has that was not built without its compiled ops.
 OPS = "ops"
 
+# Where the standard library lies, and below it other people's packages.
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+
 _registered = []  # type: list[Check]
 
 
 class Skip(Exception):
     """Raised by a check that cannot run here; the message is the reason shown in the report."""
+
+
+class Connections(object):
+    """The attempts of Python code to reach another machine, from the making of this object on.
+
+    Python tells of them before it makes them (``sys.addaudithook``, Python 3.8), so that an attempt is seen
+    which fails, or whose failure is caught. Not seen are those of compiled code and of other programs.
+    `watched` is whether this Python tells.
+    """
+
+    watched = hasattr(sys, "addaudithook")
+
+    def __init__(self):
+        self._seen = []  # type: list[dict[str, object]]
+        if self.watched:
+            sys.addaudithook(self._hear)
+            for method in ("connect", "connect_ex", "sendto"):
+                setattr(socket.socket, method, self._telling(getattr(socket.socket, method)))
+
+    def take(self):
+        """What was tried since the last call, each once.
+
+        One attempt is ``{"modules": [...], "address": "host:port"}``: the top-level modules that were running
+        besides the standard library's, the innermost first; none where a line of a .pth file or one of
+        its own threads, such as asyncio's, did it.
+        """
+        taken, self._seen = self._seen, []
+        return taken
+
+    def _hear(self, event, arguments):
+        """The hook; an exception that left it would end what the program is doing."""
+        if not event.startswith("socket."):
+            return
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+            if arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+                self._note(arguments[1])
+        elif event == "socket.getaddrinfo":
+            self._note(arguments[:2])
+        elif event in ("socket.gethostbyname", "socket.gethostbyaddr"):
+            self._note(arguments[:1])
+
+    def _telling(self, method):
+        """A method of sockets that tells of its address; the audit event comes only once a name was found."""
+
+        @functools.wraps(method)
+        def tells(sock, *arguments):
+            if sock.family in (socket.AF_INET, socket.AF_INET6) and arguments:
+                self._note(arguments[-1])
+            return method(sock, *arguments)
+
+        return tells
+
+    def _note(self, address):
+        """Keep an address, as sockets take it, of another machine."""
+        if not isinstance(address, tuple) or not address:
+            return  # sendmsg on a socket that is connected already, or what sockets refuse
+        host, port = address[0], address[1] if len(address) > 1 else None
+        host = host.decode("ascii", "replace") if isinstance(host, (bytes, bytearray)) else host
+        if not isinstance(host, str) or _is_this_machine(host):
+            return
+        shown = "[%s]" % host if ":" in host else host
+        shown += "" if port in (None, 0, "") else ":%s" % (port,)
+        attempt = {"modules": _modules_at_work(), "address": shown}
+        if attempt not in self._seen:
+            self._seen.append(attempt)
+
+
+def _is_this_machine(host):
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        name = host.lower().rstrip(".")
+        own = ("", "localhost", "localhost.localdomain", "ip6-localhost", socket.gethostname().lower())
+        return name in own or name.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _modules_at_work():
+    """The top-level modules on the stack, the innermost first, without the standard library and this file."""
+    found = []  # type: list[str]
+    frame = sys._getframe()  # type: types.FrameType | None
+    own = _modules_at_work.__code__.co_filename
+    while frame is not None:
+        path = frame.f_code.co_filename
+        library = path.startswith(_LIBRARY) and not any(folder in path for folder in _PACKAGES)
+        if not path.startswith("<") and not library and path != own:
+            name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            if name and name not in found:
+                found.append(name)
+        frame = frame.f_back
+    return found
 
 
 class Check(object):
@@ -127,11 +228,12 @@ def read_stamp(distribution):
     return {}
 
 
-def run(suite, level, out, only=(), unloadable=None):
+def run(suite, level, out, only=(), unloadable=None, connections=None):
     """Run every registered check of `level` and return the result document (also written to `out`).
 
     `unloadable` maps binaries (paths in small letters) that this machine cannot load to the reason: a check
-    that ends at one of them is skipped.
+    that ends at one of them is skipped. `connections` are those that are watched; what was tried before the
+    first check stands in the document itself.
     """
     os.makedirs(out, exist_ok=True)
     selected = [c for c in _registered if c.level == level and (not only or c.name in only)]
@@ -142,6 +244,8 @@ def run(suite, level, out, only=(), unloadable=None):
         "release": suite["release"],
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "watched": connections is not None and connections.watched,
+        "connections": connections.take() if connections else [],
         "running": None,
         "checks": [],
     }
@@ -154,6 +258,7 @@ def run(suite, level, out, only=(), unloadable=None):
             "[%d/%d] %s: %s (%.1f s)"
             % (number, len(selected), item.title, result["status"], result["seconds"])
         )
+        result["connections"] = connections.take() if connections else []
         document["checks"].append(result)
     document["running"] = None
     _write(document, out)
@@ -219,6 +324,7 @@ def main(argv=None):
     parser.add_argument("--unloadable", help="JSON: binaries that this machine cannot load, with the reason")
     arguments = parser.parse_args(argv)
     out = os.path.abspath(arguments.out)
+    connections = Connections()
     suite = load(os.path.dirname(os.path.abspath(__file__)))
     with contextlib.suppress(AttributeError):  # streams may be replaced by objects without reconfigure
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -226,7 +332,7 @@ def main(argv=None):
     if arguments.unloadable:
         with open(arguments.unloadable, encoding="utf-8") as stream:
             unloadable = json.load(stream)
-    document = run(suite, arguments.level, out, arguments.only, unloadable)
+    document = run(suite, arguments.level, out, arguments.only, unloadable, connections)
     statuses = [result["status"] for result in document["checks"]]
     print("%d passed, %d failed, %d skipped" % tuple(map(statuses.count, ("passed", "failed", "skipped"))))
     return 0 if "passed" in statuses and "failed" not in statuses else 1
