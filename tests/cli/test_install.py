@@ -527,7 +527,7 @@ def test_into_an_existing_environment_and_out_again(client: Client, stick: Path,
     assert run([env / "bin" / "python", "-c", "import cargo"], client.environment, 0) == ""
     receipt = json.loads((env / "wheelferry" / "receipt.json").read_text("utf-8"))
     assert {item["name"] for item in receipt["packages"]} == {"cargo", "leaf", "tiny", "torch", "twig"}
-    client.install(stick, "--into", env, "--uninstall", "--yes")
+    assert f"removed from {env}" in client.install(stick, "--into", env, "--uninstall", "--yes")
     assert {name: sha for name, sha in files_of(env).items() if name != ".lock"} == before
 
 

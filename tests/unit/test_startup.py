@@ -90,11 +90,12 @@ def test_a_line_is_known_in_the_wheel_of_its_package_only(tmp_path: Path) -> Non
     assert harmless(tmp_path, f"{line}, evil", "pywin32") == ""
 
 
-def test_a_long_line_is_shortened_and_its_reason_is_not() -> None:
-    code = StartupCode(file="a.pth", line="import " + "x" * 500, harmless="it is known")
-    assert str(code) == (
-        f"a.pth runs code whenever Python starts (harmless: it is known): import {'x' * 93}…"
-    )
+def test_a_long_line_is_shortened_and_one_that_is_known_has_its_reason_instead() -> None:
+    long = "import " + "x" * 500
+    code = StartupCode(file="a.pth", line=long)
+    assert str(code) == f"a.pth runs code whenever Python starts: import {'x' * 93}…"
+    known = StartupCode(file="a.pth", line=long, harmless="it is known")
+    assert str(known) == "a.pth runs code whenever Python starts (harmless: it is known)"
     module = StartupCode(file="sitecustomize.py", line="")
     assert str(module) == "sitecustomize.py runs code whenever Python starts"
 

@@ -35,10 +35,11 @@ class StartupCode:
     harmless: str = ""
 
     def __str__(self) -> str:
+        what = f"{self.file} runs code whenever Python starts"
+        if self.harmless:
+            return f"{what} (harmless: {self.harmless})"
         shown = self.line if len(self.line) <= _SHOWN else f"{self.line[:_SHOWN]}…"
-        line = f": {shown}" if shown else ""
-        known = f" (harmless: {self.harmless})" if self.harmless else ""
-        return f"{self.file} runs code whenever Python starts{known}{line}"
+        return f"{what}: {shown}" if shown else what
 
 
 def startup_code(wheel: Path, info: WheelInfo) -> tuple[StartupCode, ...]:

@@ -113,8 +113,14 @@ def _title(environment):
 def _probe(options, console):
     folders = [os.path.abspath(options.prefix)] if options.prefix else usual_folders()
     profile = collect(folders)
-    with open(options.probe, "w", encoding="utf-8") as stream:
-        stream.write(to_text(profile))
+    try:
+        with open(options.probe, "w", encoding="utf-8") as stream:
+            stream.write(to_text(profile))
+    except OSError as error:
+        raise BadInput(
+            "cannot write %s: %s" % (options.probe, error.strerror),
+            hint="name a file in a folder that exists",
+        ) from None
     console.say("%s: the profile of this machine, for wheelferry bundle --profile" % options.probe)
     return profile
 
@@ -130,7 +136,7 @@ def _uninstall(options, console):
         for name in left[:20]:
             console.say("  %s" % name)
     else:
-        console.say("removed: %s" % root)
+        console.say("removed from %s" % root if existing else "removed: %s" % root)
     rest = os.path.join(root, UNINSTALLED)
     if os.path.isdir(rest) and not finished_by_launcher():
         console.warn("%s stays: it holds what this very program runs from; delete it afterwards" % rest)
