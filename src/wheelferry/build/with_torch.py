@@ -26,7 +26,7 @@ from wheelferry.cache.uv import OTHER_WAYS
 from wheelferry.errors import BuildError
 from wheelferry.models.lock import Choice, LockedWheel, by_name, choose_files
 from wheelferry.models.plan import Cell, Plan
-from wheelferry.models.wheel_info import SDIST, filename_parts
+from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter, is_own_platform
 from wheelferry.toolchains import native
@@ -151,7 +151,7 @@ def _repair(raw: Path, sdist: _Sdist, out: Path, tools: Tools) -> Entry:
     """Say in a fresh wheel for which torch it was made, give it the tag that it satisfies, and keep it."""
     cell = sdist.cell
     version = filename_parts(raw.name)[1]
-    stamp = {SDIST: sdist.source.identity, "torch": asdict(sdist.torch), "key": sdist.key}
+    stamp = {"source": sdist.source.identity, "torch": asdict(sdist.torch), "key": sdist.key}
     unpack(raw, out / "tree")
     amend_metadata(
         out / "tree",

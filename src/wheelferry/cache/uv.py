@@ -252,7 +252,10 @@ def speaks_of_network(output: str) -> bool:
 
 
 _FAILED_BUILD = re.compile(r"Failed to (?:download and )?build `(?P<name>[\w.-]+)==(?P<version>[^`]+)`")
-_LACKS_TORCH = re.compile(rf"No module named 'torch'|\b{re.escape(_NO_TORCH)}(?![\w.])")
+# what Python says, what uv makes of it where it does not repeat Python's words, and what our limit leads to
+_LACKS_TORCH = re.compile(
+    rf"No module named 'torch'|depends on `torch`, but doesn't declare it|\b{re.escape(_NO_TORCH)}(?![\w.])"
+)
 
 
 def speaks_of_torch(output: str) -> bool:

@@ -11,8 +11,6 @@ from wheelferry.errors import IntegrityError
 
 # What our builds leave in their wheel's .dist-info: the torch they were compiled against.
 STAMP = "wheelferry.json"
-# The key in it of the SHA-256 of the sdist, where that is of another project than the bundle's own.
-SDIST = "sdist"
 _SHORT_NAME = len("ABCDEFGH.EXT")
 
 
