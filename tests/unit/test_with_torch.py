@@ -281,6 +281,17 @@ def test_a_failing_build_names_the_other_ways(uv: FakeUv, tools: Tools, tmp_path
     assert "--wheel FILE" in (caught.value.hint or "")
 
 
+def test_an_sdist_that_wants_another_torch_is_named(
+    uv: FakeUv, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise InputError("torch==2.13.0 and torch>=2 do not go together")
+
+    monkeypatch.setattr(uv, "resolve", refuse)
+    with pytest.raises(InputError, match=r"^hull-1\.0\.tar\.gz declares to be built with torch>=2: torch==2"):
+        build(uv, tools)
+
+
 def test_the_hash_that_the_user_gave_is_that_of_the_sdist(uv: FakeUv, tools: Tools) -> None:
     digest = hashlib.sha256(uv.sdist.read_bytes()).hexdigest()
     plan = a_plan(TARGET, f"hull==1.0 --hash=sha256:{digest}")

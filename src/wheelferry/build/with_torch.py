@@ -23,7 +23,7 @@ from wheelferry.cache.source import Source, export, read_sdist
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import OTHER_WAYS
-from wheelferry.errors import BuildError
+from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import Choice, LockedWheel, by_name, choose_files
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
@@ -96,7 +96,9 @@ def build_with_torch(
             filename=choice.filename,
             interpreter=interpreter,
             compiler=compiler,
-            environment=_lock_environment(plan, cell, work / "source", interpreter, tools, log),
+            environment=_lock_environment(
+                plan, cell, choice.filename, work / "source", interpreter, tools, log
+            ),
         )
         with tools.store.lock(f"sdist-{sdist.key}"):
             known = tools.store.recall("sdist", sdist.key)
@@ -120,7 +122,7 @@ def _locate(cell: Cell, name: str, version: str, tools: Tools) -> Choice:
 
 
 def _lock_environment(
-    plan: Plan, cell: Cell, tree: Path, interpreter: Interpreter, tools: Tools, log: Path
+    plan: Plan, cell: Cell, filename: str, tree: Path, interpreter: Interpreter, tools: Tools, log: Path
 ) -> tuple[LockedWheel, ...]:
     """What the sdist is built with, downloaded: the torch that will be shipped, and build tools.
 
@@ -129,8 +131,12 @@ def _lock_environment(
     own = Path(sys.executable)  # only reads pyproject.toml
     declared = with_backend(lambda builder: builder.build_system_requires, tree, own, {}, tools, log)
     wanted = (f"torch=={cell.target.torch}", *cell.build_requires, *sorted(declared))
-    with tools.progress.task("resolve the build environment"):
-        choices = resolve_environment(cell, cell.target, tuple(dict.fromkeys(wanted)), interpreter, tools)
+    try:
+        with tools.progress.task("resolve the build environment"):
+            choices = resolve_environment(cell, cell.target, tuple(dict.fromkeys(wanted)), interpreter, tools)
+    except InputError as error:
+        message = f"{filename} declares to be built with {', '.join(sorted(declared))}: {error}"
+        raise InputError(message, hint=error.hint) from None
     constraints = plan.recipe.build.sdist_constraints
     return populate(choices, cell.target, interpreter, tools, sdist_constraints=constraints)
 
