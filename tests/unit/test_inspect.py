@@ -100,6 +100,16 @@ def test_the_build_key_comes_from_the_stamp(tmp_path: Path, tools: Tools, locate
     assert keys == {"keyed": "abc", "broken": "", "tiny": ""}
 
 
+def test_what_was_built_with_torch_comes_from_its_own_sdist(
+    tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    wheel = write_wheel(tmp_path / "other", "hull", "1.0+pt2.13.0cpu", stamp=b'{"key": "abc"}')
+    hull = replace(locked(wheel, tools.store), origin="https://index.example/hull-1.0.tar.gz")
+    out = pack_bundle(tmp_path / "bundle", tmp_path / "made", tools, located, more=[hull])
+    (origin,) = (p.origin for p in inspect(out, Silent()).packages if p.info.name == "hull")
+    assert (origin.kind, origin.url, origin.commit) == ("sdist", "https://index.example/hull-1.0.tar.gz", "")
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

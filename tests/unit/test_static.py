@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import EMPTY_ELF, TARGET, elf_with_device_code, pack_bundle, write_wheel
+from conftest import EMPTY_ELF, TARGET, elf_with_device_code, locked, pack_bundle, write_wheel
 from pefiles import pe_file
 from wheelferry.binaries.elf import read_elf
 from wheelferry.bundle.pack import check_output
@@ -197,6 +197,23 @@ def tiny(folder: Path, backend: str = "cpu", **changes: object) -> Path:
         **changes,
     }
     return write_wheel(folder, "tiny", f"1.0+pt2.13.0{backend}", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("torch", "digest", "sound"),
+    [("2.13.0", None, True), ("2.12.1", None, False), ("2.13.0", "f" * 64, False)],
+)
+def test_other_wheels_built_with_torch_are_held_to_the_torch_that_ships(
+    torch: str, digest: str | None, sound: bool, tmp_path: Path, tools: Tools, located: LocatedRecipe
+) -> None:
+    made = tmp_path / "made"
+    shipped = write_wheel(made, "torch", "2.13.0", tag="cp311-cp311-manylinux_2_28_x86_64")
+    stamp = json.dumps({"torch": {"sha256": digest or sha256_file(shipped)}}).encode()
+    hull = write_wheel(
+        tmp_path / "other", "hull", "1.0+pt2.13.0cpu", requires=[f"torch=={torch}"], stamp=stamp
+    )
+    out = pack_bundle(tmp_path / "bundle", made, tools, located, more=[locked(hull, tools.store)])
+    assert (("TORCH", f"wheelhouse/{hull.name}") not in found(out, tools)) == sound
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from typing import Any
 from packaging.metadata import parse_email
 
 from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.closure import Closure, Wanted, resolve_closure
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
-from wheelferry.models.lock import Choice, choose_files
 from wheelferry.models.plan import Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.process import Group
@@ -94,40 +94,37 @@ def _fetch_each(
 def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None:
     cell = prepared.cell
     with tools.store.workspace("ahead", plain_path=True) as work:
-        choices = _resolve(plan, prepared, source, work, tools, given=())
-        warn_of_alternatives(choices, cell, tools)  # before the compiler is done, it may take an hour
+        closure = _resolve(plan, prepared, source, work, tools, given=())
+        warn_of_alternatives(closure.choices, cell, tools)  # before the compiler is done, it may take an hour
         populate(
-            choices,
+            closure.choices,
             cell.target,
             prepared.interpreter,
             tools,
             sdist_constraints=plan.recipe.build.sdist_constraints,
             allowed=cell.hashes,
+            built=closure.built,
         )
 
 
 def _resolve(
     plan: Plan, prepared: Prepared, source: Source, work: Path, tools: Tools, *, given: Iterable[Path]
-) -> tuple[Choice, ...]:
+) -> Closure:
     """The files that the lock will hold beside the project's wheel; none when its backend does not tell."""
     cell = prepared.cell
     requires = _requirements(prepared, source, work, tools)
     if requires is None:
-        return ()
+        return Closure(choices=(), built={})
     torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
     links = work / "given"
     fitting = place_given(given, links, cell)
-    resolution = tools.uv.resolve(
-        cell.target,
+    wanted = Wanted(
         requirements=[*requires, *plan.requirements_of_others(cell), f"torch=={cell.target.torch}"],
         constraints=[*cell.constraints, *cell.user_constraints, *torch, *pins_of(fitting)],
-        find_links=links,
-        torch_index=cell.torch_index,
-        excluded=[exclusion.name for exclusion in cell.excluded],
+        links=links,
         interpreter=prepared.interpreter,
-        work=work / "uv",
     )
-    return choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
+    return resolve_closure(plan, cell, wanted, work, tools)
 
 
 def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) -> list[str] | None:

@@ -127,7 +127,7 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
     if cell.ops:
-        _require_headers(cell, interpreter)
+        require_headers(cell, interpreter)
     compiler = toolkit = stable = None
     if strategy is BuildStrategy.NATIVE:
         compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
@@ -196,7 +196,7 @@ def _find_stable_compiler(cell: Cell, tools: Tools) -> Compiler | mingw.Toolchai
     return native.find_compiler(tools.run, torch=cell.target.torch, cuda=None)
 
 
-def _require_headers(cell: Cell, interpreter: Interpreter) -> None:
+def require_headers(cell: Cell, interpreter: Interpreter) -> None:
     """Raise MissingError when nothing can be compiled for the interpreter."""
     if not interpreter.can_compile:
         raise MissingError(
@@ -241,7 +241,8 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         substitute(tree, cell.substitutions)
         with tools.progress.task("make the build environment"):
             python = make_environment(work, environment, interpreter, tools, log)
-        variables = _build_variables(prepared, source, work, python, tools)
+        variables = build_variables(prepared.compiler, interpreter, work, python, source.epoch, tools)
+        variables |= dict(cell.environment)
         if plan.recipe.build.parallel_modules and cell.cuda is None:
             variables["DIST_EXTRA_CONFIG"] = str(_build_modules_beside(work, tools.jobs))
         if prepared.compiler is None:
@@ -255,7 +256,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
             variables |= _cuda_variables(cuda, toolkit, prepared.compiler, variables, tools)
         with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
-            raw = _run_backend(tree, work / "raw", python, variables, tools, log, task)
+            raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
         return repair_wheel(
             raw,
             work / "finished",
@@ -281,28 +282,29 @@ def make_environment(
     return tools.uv.make_environment(work / "env", interpreter, paths, log=log, cache=work / "uv")
 
 
-def _build_variables(
-    prepared: Prepared, source: Source, work: Path, python: Path, tools: Tools
+def build_variables(
+    compiler: Compiler | None, interpreter: Interpreter, work: Path, python: Path, epoch: int, tools: Tools
 ) -> dict[str, str]:
-    """The whole environment of the build: the user's, less what would leak in, plus ours."""
-    cell, compiler = prepared.cell, prepared.compiler
+    """The whole environment of a build of ``work/source``: the user's, less what would leak in, plus ours.
+
+    `python` is that of the build environment, ``work/env``; `epoch` is the date of the source in seconds.
+    """
     variables = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     prefixes = {work / "source": "source", work / "env": "env"}
     if compiler is not None:
-        configured = prepared.interpreter.compile
+        configured = interpreter.compile
         variables |= native.compile_environment(compiler, work, prefixes, configured, tools.run)
         if compiler.toolchain is None:
             variables["CXX"] = str(write_compiler(work / "compiler", compiler.path, tools.store))
     return {
         **variables,
         "PATH": f"{python.parent}{os.pathsep}{variables.get('PATH', '')}",
-        "SOURCE_DATE_EPOCH": str(source.epoch),
+        "SOURCE_DATE_EPOCH": str(epoch),
         "MAX_JOBS": str(tools.jobs),
         "PYTHONHASHSEED": "0",
         # a GPU in the building machine must not decide what is built
         "CUDA_VISIBLE_DEVICES": "",
         "FORCE_CUDA": "0",
-        **dict(cell.environment),
     }
 
 
@@ -381,7 +383,7 @@ def _torch_architectures(python: Path, tools: Tools) -> tuple[str, ...]:
     return architectures
 
 
-def _run_backend(
+def run_backend(
     tree: Path,
     out: Path,
     python: Path,
@@ -429,6 +431,7 @@ def with_backend(
     try:
         with warnings.catch_warnings(record=True) as caught:
             result = work(ProjectBuilder(tree, python_executable=str(python), runner=runner))
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as sink:
             sink.writelines(f"warning: {warning.message}\n" for warning in caught)
         return result

@@ -61,7 +61,7 @@ def lock_environment(
     choices = choices_from_json(remembered) if remembered else ()
     if not choices or not all(choice.sha256 and tools.store.has(choice.sha256) for choice in choices):
         with tools.progress.task("resolve the build environment"):
-            choices = _resolve(cell, target, requirements, interpreter, tools)
+            choices = resolve_environment(cell, target, requirements, interpreter, tools)
         tools.store.remember_text("environment", key, choices_to_json(choices))
     constraints = plan.recipe.build.sdist_constraints
     wheels = populate(choices, target, interpreter, tools, sdist_constraints=constraints)
@@ -71,7 +71,7 @@ def lock_environment(
 def find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> LockedWheel:
     """The torch that the cell will ship, downloaded; InputError for another build than was asked for."""
     with tools.progress.task("resolve torch"):
-        choices = _resolve(cell, cell.target, (f"torch=={cell.target.torch}",), interpreter, tools)
+        choices = resolve_environment(cell, cell.target, (f"torch=={cell.target.torch}",), interpreter, tools)
     wanted = [choice for choice in choices if choice.name == "torch"]
     constraints = plan.recipe.build.sdist_constraints
     (torch,) = populate(wanted, cell.target, interpreter, tools, sdist_constraints=constraints)
@@ -79,9 +79,10 @@ def find_torch(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -
     return torch
 
 
-def _resolve(
+def resolve_environment(
     cell: Cell, target: Target, requirements: tuple[str, ...], interpreter: Interpreter, tools: Tools
 ) -> tuple[Choice, ...]:
+    """The newest files for `requirements` that fit the cell's torch; nothing is downloaded."""
     with tools.store.workspace("resolve") as work:
         resolution = tools.uv.resolve(
             target,

@@ -1,7 +1,7 @@
 """Lock: one resolution for the target, every file of it in the store as a wheel."""
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -9,15 +9,17 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.build.build import Built
+from wheelferry.build.closure import Wanted, resolve_closure
 from wheelferry.build.environment import check_torch_build
-from wheelferry.build.populate import NeedsCompilerError, populate
+from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_alternatives
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.alternatives import warnings
-from wheelferry.models.lock import Choice, Lock, LockedWheel, choose_files
+from wheelferry.models.lock import Choice, Lock, LockedWheel
 from wheelferry.models.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
+from wheelferry.system.interpreters import find_interpreter
 from wheelferry.wheels.archive import read_wheel
 from wheelferry.wheels.extensions import mixed_builds
 
@@ -45,26 +47,24 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
 def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
     """The cell, once what the user requires of it is known to fit together and with the recipe.
 
-    What the project itself requires is left out: its metadata are not known yet. Raises InputError when
-    nothing fits and IntegrityError when no file has a hash that the user gave: before the compiler has
-    started, not after it. Nothing is asked where the user requires nothing.
+    What the project itself requires is left out: its metadata are not known yet. What exists only as an
+    sdist is built, as it will be needed. Raises InputError when nothing fits or cannot be built here, and
+    IntegrityError when no file has a hash that the user gave: before the project is compiled, not after it.
+    Nothing is asked where the user requires nothing.
     """
     if not cell.required:
         return cell
-    with tools.store.workspace("resolve") as work, tools.progress.task("resolve what is required"):
+    interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
+    with tools.store.workspace("resolve") as work:
         links = work / "given"
         fitting = place_given(given, links, cell)
-        resolution = tools.uv.resolve(
-            cell.target,
+        wanted = Wanted(
             requirements=plan.requirements_of_others(cell),
             constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
-            find_links=links,
-            torch_index=cell.torch_index,
-            excluded=[exclusion.name for exclusion in cell.excluded],
-            interpreter=None,
-            work=work / "uv",
+            links=links,
+            interpreter=interpreter,
         )
-        choose_files(resolution, cell.target, base=work / "uv", allowed=cell.hashes)
+        resolve_closure(plan, cell, wanted, work, tools)
     return cell
 
 
@@ -119,47 +119,29 @@ def pins_of(given: Iterable[Path]) -> list[str]:
 def _lock_wheels(
     plan: Plan, built: Built, given: Sequence[Path], links: Path, work: Path, tools: Tools
 ) -> tuple[LockedWheel, ...]:
-    """Resolve and populate; a package whose sdist cannot be built for the target must come as a wheel."""
     cell = built.cell
     torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
     pins = [*cell.constraints, *cell.user_constraints, *torch, *pins_of(given)]
-    only_binary: dict[str, str] = {}
-    while True:
-        folder = work / f"uv{len(only_binary)}"
-        try:
-            with tools.progress.task("resolve"):
-                resolution = tools.uv.resolve(
-                    cell.target,
-                    requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
-                    constraints=pins,
-                    find_links=links,
-                    torch_index=cell.torch_index,
-                    only_binary=tuple(only_binary),
-                    excluded=[exclusion.name for exclusion in cell.excluded],
-                    interpreter=built.interpreter,
-                    work=folder,
-                )
-        except InputError as error:
-            if only_binary:
-                raise _no_wheel(only_binary, cell, error) from None
-            raise
-        choices = choose_files(resolution, cell.target, base=folder, allowed=cell.hashes)
-        require_same_build(choices)
-        warn_of_alternatives(choices, cell, tools)
-        _require_given(given, choices, cell, tools)
-        tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
-        try:
-            return populate(
-                choices,
-                cell.target,
-                built.interpreter,
-                tools,
-                sdist_constraints=plan.recipe.build.sdist_constraints,
-                allowed=cell.hashes,
-            )
-        except NeedsCompilerError as error:
-            tools.progress.note(f"{error}; looking for a release that has a wheel")
-            only_binary |= error.packages
+    wanted = Wanted(
+        requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
+        constraints=pins,
+        links=links,
+        interpreter=built.interpreter,
+    )
+    closure = resolve_closure(plan, cell, wanted, work, tools)
+    require_same_build(closure.choices)
+    warn_of_alternatives(closure.choices, cell, tools)
+    _require_given(given, closure.choices, cell, tools)
+    tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
+    return populate(
+        closure.choices,
+        cell.target,
+        built.interpreter,
+        tools,
+        sdist_constraints=plan.recipe.build.sdist_constraints,
+        allowed=cell.hashes,
+        built=closure.built,
+    )
 
 
 def _require_given(given: Iterable[Path], choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
@@ -176,15 +158,6 @@ def _require_given(given: Iterable[Path], choices: Iterable[Choice], cell: Cell,
                 f"tags are as good for {cell.target.name} or better",
                 hint=f"give the wheel a version of its own, such as {version.public}+here, or leave it away",
             )
-
-
-def _no_wheel(packages: Mapping[str, str], cell: Cell, error: InputError) -> InputError:
-    named = "\n".join(f"  {name}: {reason}" for name, reason in packages.items())
-    return InputError(
-        f"no wheel for {cell.target.name}, and none can be made here:\n{named}\n{error}",
-        hint="give one with --wheel FILE (`pip wheel` on a machine of the target's kind makes it), make the "
-        "bundle there, or constrain the package with --with",
-    )
 
 
 def _require_torch(built: Built, torch: LockedWheel, tools: Tools) -> None:

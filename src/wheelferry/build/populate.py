@@ -8,7 +8,7 @@ from wheelferry.build.repair import repack_for_target
 from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
-from wheelferry.cache.uv import speaks_of_network
+from wheelferry.cache.uv import NeedsTorchError, speaks_of_network, speaks_of_torch
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import AllowedHashes, Choice, LockedWheel, require_allowed
 from wheelferry.models.targets import Target
@@ -17,7 +17,7 @@ from wheelferry.system.interpreters import Interpreter, is_own_platform
 from wheelferry.wheels.archive import unpack
 
 # Part of every sdist's key: raise it when the same sdist would give another wheel.
-_SDIST_FORMAT = 2
+_SDIST_FORMAT = 3
 
 
 class NeedsCompilerError(InputError):
@@ -41,34 +41,58 @@ def populate(
     *,
     sdist_constraints: tuple[str, ...] = (),
     allowed: AllowedHashes | None = None,
+    built: Mapping[str, Entry] | None = None,
 ) -> tuple[LockedWheel, ...]:
     """Bring `choices` into the store and return them as wheels, in name order.
 
     Sdists are built before any wheel is downloaded: they are small, and what they lack should not cost
-    gigabytes. Raises NeedsCompilerError naming all that do not build for another platform than this
-    machine's, IntegrityError for a download that has none of the `allowed` hashes of its project, and what
-    downloading and building raise.
+    gigabytes; those in `built`, by URL, are built already. Raises IntegrityError for a download that has none
+    of the `allowed` hashes of its project, and what `build_sdists` and downloading raise.
     """
-    chosen = list(choices)
-    sdists = [choice for choice in chosen if choice.is_sdist]
-    entries = _download(sdists, tools)
-    _require_allowed(sdists, entries, allowed or {})
-    built = _build_sdists(sdists, entries, target, interpreter, tools, sdist_constraints)
-    wheels = [choice for choice in chosen if not choice.is_sdist]
-    entries = _download(wheels, tools)
-    _require_allowed(wheels, entries, allowed or {})
-    entries = {**entries, **built}
+    chosen, built = list(choices), built or {}
+    waiting = [choice for choice in chosen if choice.url not in built]
+    made = build_sdists(
+        waiting, target, interpreter, tools, sdist_constraints=sdist_constraints, allowed=allowed
+    )
+    wheels = [choice for choice in waiting if not choice.is_sdist]
+    entries = fetch_files(wheels, tools, allowed=allowed)
+    entries = {**entries, **made, **built}
     return tuple(sorted((locked_wheel(c, entries[c.url]) for c in chosen), key=lambda wheel: wheel.name))
+
+
+def build_sdists(
+    choices: Iterable[Choice],
+    target: Target,
+    interpreter: Interpreter,
+    tools: Tools,
+    *,
+    sdist_constraints: tuple[str, ...] = (),
+    allowed: AllowedHashes | None = None,
+) -> dict[str, Entry]:
+    """The wheels of those of `choices` that are sdists, by URL, built in isolation.
+
+    Raises NeedsTorchError for the first that needs torch to be built, NeedsCompilerError naming all that do
+    not build for another platform than this machine's, IntegrityError as `fetch_files` does.
+    """
+    sdists = [choice for choice in choices if choice.is_sdist]
+    entries = fetch_files(sdists, tools, allowed=allowed)
+    return _build_sdists(sdists, entries, target, interpreter, tools, sdist_constraints)
+
+
+def fetch_files(
+    choices: Iterable[Choice], tools: Tools, *, allowed: AllowedHashes | None = None
+) -> Mapping[str, Entry]:
+    """Download the chosen files; IntegrityError for one that has none of its project's `allowed` hashes."""
+    wanted = list(choices)
+    entries = _download(wanted, tools)
+    for choice in wanted:
+        require_allowed(choice, entries[choice.url].sha256, allowed or {})
+    return entries
 
 
 def _download(choices: Iterable[Choice], tools: Tools) -> Mapping[str, Entry]:
     wanted = [Download(url=c.url, filename=c.filename, sha256=c.sha256) for c in choices]
     return download_all(wanted, tools.store, tools.index, tools.progress) if wanted else {}
-
-
-def _require_allowed(choices: Iterable[Choice], entries: Mapping[str, Entry], allowed: AllowedHashes) -> None:
-    for choice in choices:
-        require_allowed(choice, entries[choice.url].sha256, allowed)
 
 
 def _build_sdists(
@@ -88,6 +112,8 @@ def _build_sdists(
                 choice, entries[choice.url], target, interpreter, tools, constraints
             )
         except BuildError as error:
+            if speaks_of_torch(str(error)):
+                raise NeedsTorchError(choice.name, str(choice.version)) from None
             if is_own_platform(target) or speaks_of_network(str(error)):
                 raise
             needy[choice.name] = str(error)

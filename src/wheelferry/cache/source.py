@@ -95,6 +95,14 @@ def sdist_release(name: str, release: Release, archive: Path, *, origin: str) ->
             f"{name}: {origin} has the SHA-256 {found}, the recipe pins {release.sdist}",
             hint="this is not the archive that the recipe describes; do not build it before you know why",
         )
+    return read_sdist(name, archive, found, origin=origin)
+
+
+def read_sdist(name: str, archive: Path, sha256: str, *, origin: str) -> Source:
+    """A source archive whose hash is known, dated by its newest file.
+
+    Raises IntegrityError for an archive that cannot be read, and for one that is not a single folder.
+    """
     try:
         with tarfile.open(archive) as stream:
             members = stream.getmembers()
@@ -102,7 +110,7 @@ def sdist_release(name: str, release: Release, archive: Path, *, origin: str) ->
         raise IntegrityError(f"{name}: {origin} is not a readable tar archive: {error}") from None
     _top_folder(members, origin)
     newest = max((int(member.mtime) for member in members if member.isfile()), default=0)
-    return Source(location=archive, identity=found, epoch=max(newest, _FIRST_DAY), kind="sdist")
+    return Source(location=archive, identity=sha256, epoch=max(newest, _FIRST_DAY), kind="sdist")
 
 
 def _top_folder(members: Iterable[tarfile.TarInfo], origin: str) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _NOT_INHERITED = {
 _AS_PIP_DOES = ("--resolution", "highest", "--prerelease", "if-necessary-or-explicit")
 _NEVER_INHERITED = ("UV_NO_BINARY", "UV_NO_BUILD", "UV_ONLY_BINARY")
 
+# Of builds in isolation: uv would give them the newest torch, which is seldom the one that is shipped.
+_NO_TORCH = "torch<0"
+
 
 def find_uv() -> Path:
     """The uv program that was installed with wheelferry."""
@@ -39,6 +43,24 @@ def find_uv() -> Path:
 def uv_version() -> str:
     """Its version: the one that bundles carry for their clients."""
     return importlib.metadata.version("uv")
+
+
+# What a user can do about a package that cannot be built here.
+OTHER_WAYS = (
+    "give its wheel with --wheel FILE (`pip wheel` makes it, on a machine of the target's kind with the same "
+    "torch), or write a recipe for it (wheelferry recipes --schema says what is in one)"
+)
+
+
+class NeedsTorchError(InputError):
+    """An sdist whose build needs torch, which no build in isolation gets: its name and its version."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            f"{name} {version} exists only as an sdist, whose build needs torch", hint=OTHER_WAYS
+        )
+        self.name = name
+        self.version = version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +90,8 @@ class Uv:
         Of the packages in `only_binary` only releases with a wheel for the target count; those in `excluded`
         are left out, whoever requires them.
 
-        Raises InputError when no set of versions fits, MissingError when the index cannot be reached.
+        Raises InputError when no set of versions fits, MissingError when the index cannot be reached, and
+        NeedsTorchError for the first sdist that does not tell its metadata without torch.
         """
         work.mkdir(parents=True, exist_ok=True)
         # named pyproject.toml because uv reads which index serves which package from there alone
@@ -76,8 +99,11 @@ class Uv:
         wanted.write_text(_project_text(target, requirements, torch_index), "utf-8")
         limits = work / "constraints.txt"
         limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        build_limits = work / "build-constraints.txt"
+        build_limits.write_text(f"{_NO_TORCH}\n", "utf-8")
         result = work / "pylock.toml"
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
+        command += ["--build-constraints", build_limits]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
         if torch_index is None:  # uv would leave out torch's index too
             command += self.index.uv_arguments
@@ -97,6 +123,9 @@ class Uv:
             environment["UV_FIND_LINKS"] = ",".join(folders)
         outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:
+            failed = _FAILED_BUILD.search(outcome.output)
+            if failed and speaks_of_torch(outcome.output):
+                raise NeedsTorchError(failed["name"], failed["version"])
             hint = "choose another torch or Python, or change what is asked for with --with and -r"
             raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
         return result.read_text("utf-8")
@@ -183,10 +212,13 @@ class Uv:
         environment: Mapping[str, str],
         log: Path,
     ) -> Path:
-        """Build one wheel from `sdist` in isolation (its build requirements come from the index)."""
+        """Build one wheel from `sdist` in isolation: what it asks for comes from the index, torch is refused.
+
+        Raises BuildError; `speaks_of_torch` tells from it whether torch was what it lacked.
+        """
         out.mkdir(parents=True, exist_ok=True)
         limits = out / "build-constraints.txt"
-        limits.write_text("\n".join(constraints) + "\n", "utf-8")
+        limits.write_text("\n".join([*constraints, _NO_TORCH]) + "\n", "utf-8")
         self.run(
             [
                 self.program, "build", "--wheel", "--quiet", "--python", interpreter.path,
@@ -237,6 +269,18 @@ _NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns e
 def speaks_of_network(output: str) -> bool:
     """Whether uv says that it could not reach somebody."""
     return any(sign in output for sign in _NETWORK)
+
+
+_FAILED_BUILD = re.compile(r"Failed to (?:download and )?build `(?P<name>[\w.-]+)==(?P<version>[^`]+)`")
+# what Python says, what uv makes of it where it does not repeat Python's words, and what our limit leads to
+_LACKS_TORCH = re.compile(
+    rf"No module named 'torch'|depends on `torch`, but doesn't declare it|\b{re.escape(_NO_TORCH)}(?![\w.])"
+)
+
+
+def speaks_of_torch(output: str) -> bool:
+    """Whether a build in isolation failed because it imports torch or wants it installed."""
+    return bool(_LACKS_TORCH.search(output))
 
 
 def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:

@@ -213,7 +213,8 @@ def _require_files(root: Path, manifest: Manifest) -> None:
 def _origin(path: str, info: WheelInfo, manifest: Manifest) -> Origin:
     filename = path.rpartition("/")[2]
     url = public_url(manifest.origins.get(filename, ""))
-    if info.stamp is not None:
+    # a stamp is also in what was built with torch from the sdist of another project
+    if info.stamp is not None and (not url or url.endswith(".whl")):
         return Origin(
             kind="built", url=public_url(manifest.source), commit=manifest.commit, key=_key(info.stamp)
         )

@@ -290,7 +290,7 @@ def _plan_cell(
     torchvision = pair.torchvision if pair else None
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
-    local = f"pt{target.torch}{'' if target.backend == DEFAULT_BACKEND else target.backend}"
+    local = target.torch_label
     stable = target in choices.on_stable_abi
     if choices.without_ops:
         local += ".noops"

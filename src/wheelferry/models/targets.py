@@ -38,6 +38,11 @@ class Target:
     backend: str
 
     @property
+    def torch_label(self) -> str:
+        """The torch that a wheel is tied to, as local versions say it: ``pt2.13.0``, ``pt2.13.0cu130``."""
+        return f"pt{self.torch}{'' if self.backend == DEFAULT_BACKEND else self.backend}"
+
+    @property
     def name(self) -> str:
         """File-name-safe identity; has no dots, as PEP 751 demands of ``pylock.<name>.toml``."""
         return f"{self.interpreter}-{self.platform}-torch{self.torch}-{self.backend}".replace(".", "_")

@@ -321,6 +321,9 @@ def _check_built(
             origin="",
         )
     yield from checks.check_torch(path, info, torch_wheel, entry.target)
+    for name, other in infos.items():
+        if other.stamp is not None and other.name != info.name:  # built here too, with torch
+            yield from checks.check_torch(paths[name], other, torch_wheel, entry.target)
     yield from _check_same_build(infos, paths)
     for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")

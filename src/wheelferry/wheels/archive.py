@@ -354,6 +354,8 @@ def amend_metadata(folder: Path, *, version: str, requires: Iterable[str], stamp
     (info / STAMP).write_bytes(stamp)
     name = info.name.split("-", 1)[0]
     info.rename(folder / f"{name}-{version}.dist-info")
+    for data in folder.glob("*.data"):  # scripts and headers; the wheel's version is in its name too
+        data.rename(folder / f"{name}-{version}.data")
 
 
 def retag(folder: Path, platform: str) -> None:
