@@ -9,34 +9,22 @@ import typer
 from wheelferry.cli.options import (
     AllowConnection,
     Asset,
-    Backend,
-    Builders,
-    CudaArch,
-    CudaHome,
-    Exclude,
     InstallerName,
     InstallerOption,
     Jobs,
     Json,
-    Platform,
-    Prefer,
-    Profile,
+    Making,
     Python,
     Quiet,
     Reference,
-    RequirementFile,
+    Requirements,
     RunnerOption,
     Runtime,
-    Scheduler,
-    Source,
-    StableAbi,
+    TargetChoice,
     Torch,
-    TorchIndex,
     Verbose,
-    Wheel,
     WindowsPython,
-    With,
-    WithoutOps,
+    with_groups,
 )
 
 if TYPE_CHECKING:
@@ -89,38 +77,24 @@ def demo(
     from wheelferry.cli.session import watcher
 
     watcher(quiet=quiet).note(DEMO_TAKES)
-    bundle(
+    _make_bundle(
         "sample@1.0",
-        out=out,
-        python=python,
-        torch=torch or [DEMO_TORCH],
+        out,
+        TargetChoice(python=python, torch=torch or [DEMO_TORCH]),
+        Requirements(),
+        Making(jobs=jobs, verbose=verbose, quiet=quiet),
         level=level,
-        jobs=jobs,
         json=json,
-        verbose=verbose,
-        quiet=quiet,
     )
 
 
+@with_groups
 def bundle(
     reference: Reference,
     out: Out,
-    python: Python = None,
-    platform: Platform = None,
-    backend: Backend = None,
-    torch: Torch = None,
-    torch_index: TorchIndex = None,
-    cuda_arch: CudaArch = None,
-    without_ops: WithoutOps = False,
-    stable_abi: StableAbi = None,
-    wheel: Wheel = None,
-    profile: Profile = None,
-    cuda_home: CudaHome = None,
-    source: Source = None,
-    extra: With = None,
-    exclude: Exclude = None,
-    prefer: Prefer = None,
-    requirement: RequirementFile = None,
+    targets: TargetChoice,
+    required: Requirements,
+    making: Making,
     runtime: Runtime = None,
     asset: Asset = None,
     level: Level = LevelName.train,
@@ -133,12 +107,7 @@ def bundle(
         bool,
         typer.Option("--keep-going", help="When some targets fail, pack the others; still exit non-zero."),
     ] = False,
-    scheduler: Scheduler = None,
-    builders: Builders = 1,
-    jobs: Jobs = None,
     json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Make a bundle and prove it: the main job.
 
@@ -147,12 +116,65 @@ def bundle(
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
+    _make_bundle(
+        reference,
+        out,
+        targets,
+        required,
+        making,
+        runtime=runtime,
+        asset=asset,
+        level=None if no_verify else level,
+        runner=runner,
+        windows_python=windows_python,
+        installer=installer,
+        allow_connection=allow_connection,
+        keep_going=keep_going,
+        json=json,
+    )
+
+
+@with_groups
+def pack(
+    reference: Reference,
+    out: Out,
+    targets: TargetChoice,
+    required: Requirements,
+    making: Making,
+    runtime: Runtime = None,
+    asset: Asset = None,
+    json: Json = False,
+) -> None:
+    """Make the bundle without verifying it (bundle --no-verify)."""
+    _make_bundle(
+        reference, out, targets, required, making, runtime=runtime, asset=asset, level=None, json=json
+    )
+
+
+def _make_bundle(
+    reference: str,
+    out: Path,
+    targets: TargetChoice,
+    required: Requirements,
+    making: Making,
+    *,
+    runtime: Runtime = None,
+    asset: Asset = None,
+    level: LevelName | None,
+    runner: RunnerOption = None,
+    windows_python: WindowsPython = None,
+    installer: InstallerName = InstallerName.bundle,
+    allow_connection: AllowConnection = None,
+    keep_going: bool = False,
+    json: bool,
+) -> None:
+    """The bundle command; without a `level` nothing is verified."""
     from wheelferry.catalog import require_files
     from wheelferry.cli.render.bundle import end_of_verification, show_bundle
     from wheelferry.cli.session import (
         command_line,
+        open_build_tools,
         open_builder,
-        open_tools,
         plan_from_options,
         read_allowed,
         require_runner,
@@ -165,37 +187,21 @@ def bundle(
     require_runner(windows_python, runner)
     allowed = read_allowed(allow_connection or [])
     located, chosen = plan_from_options(
-        reference,
-        python=python,
-        platform=platform,
-        backend=backend,
-        torch=torch,
-        torch_index=torch_index,
-        cuda_arch=cuda_arch,
-        without_ops=without_ops,
-        stable_abi=stable_abi,
-        profile=profile,
-        has_runtime=bool(runtime),
-        quiet=quiet,
-        extra=extra,
-        exclude=exclude,
-        prefer=prefer,
-        requirement_files=requirement,
-        assets=asset,
+        reference, targets, required, assets=asset, has_runtime=bool(runtime), quiet=making.quiet
     )
     require_files(chosen.assets, located)
-    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    with open_builder(scheduler, builders, jobs, tools) as build_wheels:
+    tools = open_build_tools(making)
+    with open_builder(making, tools) as build_wheels:
         result = run_bundle(
             chosen,
             located,
             out,
             tools,
-            source=source,
-            level=None if no_verify else _level(level),
+            source=making.source,
+            level=_level(level) if level else None,
             keep_going=keep_going,
             runtimes=runtime or (),
-            wheels=wheel or (),
+            wheels=making.wheel or (),
             command=command_line(),
             runner=Runner(runner.value) if runner else None,
             windows_python=windows_python,
@@ -204,28 +210,18 @@ def bundle(
             build=build_wheels,
         )
     show_bundle(result, as_json=json)
-    if profile is not None:
-        warn_of_client(profile, out, tools.progress)
+    if targets.profile is not None:
+        warn_of_client(targets.profile, out, tools.progress)
     result.cells.raise_failures()
     if result.report is not None:
         end_of_verification(result.report)
 
 
+@with_groups
 def plan(
     reference: Reference,
-    python: Python = None,
-    platform: Platform = None,
-    backend: Backend = None,
-    torch: Torch = None,
-    torch_index: TorchIndex = None,
-    cuda_arch: CudaArch = None,
-    without_ops: WithoutOps = False,
-    stable_abi: StableAbi = None,
-    profile: Profile = None,
-    extra: With = None,
-    exclude: Exclude = None,
-    prefer: Prefer = None,
-    requirement: RequirementFile = None,
+    targets: TargetChoice,
+    required: Requirements,
     asset: Asset = None,
     json: Json = False,
 ) -> None:
@@ -234,78 +230,36 @@ def plan(
     from wheelferry.cli.render.plan import show_plan
     from wheelferry.cli.session import plan_from_options, warn_of_alternatives
 
-    located, chosen = plan_from_options(
-        reference,
-        python=python,
-        platform=platform,
-        backend=backend,
-        torch=torch,
-        torch_index=torch_index,
-        cuda_arch=cuda_arch,
-        without_ops=without_ops,
-        stable_abi=stable_abi,
-        profile=profile,
-        has_runtime=True,  # that is decided when the bundle is packed
-        extra=extra,
-        exclude=exclude,
-        prefer=prefer,
-        requirement_files=requirement,
-        assets=asset,
-    )
+    # whether a Python travels is decided when the bundle is packed
+    located, chosen = plan_from_options(reference, targets, required, assets=asset, has_runtime=True)
     require_files(chosen.assets, located)
     show_plan(chosen, as_json=json)
     warn_of_alternatives(chosen)
 
 
+@with_groups
 def build(
     reference: Reference,
+    targets: TargetChoice,
+    making: Making,
     out: Out = Path("wheelhouse"),
-    python: Python = None,
-    platform: Platform = None,
-    backend: Backend = None,
-    torch: Torch = None,
-    torch_index: TorchIndex = None,
-    cuda_arch: CudaArch = None,
-    without_ops: WithoutOps = False,
-    stable_abi: StableAbi = None,
-    wheel: Wheel = None,
-    profile: Profile = None,
-    cuda_home: CudaHome = None,
-    source: Source = None,
-    scheduler: Scheduler = None,
-    builders: Builders = 1,
-    jobs: Jobs = None,
     json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Build only the project's own wheels, into a folder."""
     from wheelferry.build.cells import build_cells
     from wheelferry.build.fetch import fetch
     from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.render.bundle import show_wheels
-    from wheelferry.cli.session import open_builder, open_tools, plan_from_options
+    from wheelferry.cli.session import open_build_tools, open_builder, plan_from_options
     from wheelferry.system.files import check_folder
 
     check_folder(out, option="--out")
-    located, chosen = plan_from_options(
-        reference,
-        python=python,
-        platform=platform,
-        backend=backend,
-        torch=torch,
-        torch_index=torch_index,
-        cuda_arch=cuda_arch,
-        without_ops=without_ops,
-        stable_abi=stable_abi,
-        profile=profile,
-        has_runtime=True,
-        quiet=quiet,
-    )
-    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    strategies = choose_strategies(chosen, wheel or ())
-    with open_builder(scheduler, builders, jobs, tools, ahead=False) as build_wheels:
-        release = fetch(chosen, located.folder, tools, source=source) if strategies.need_source else None
+    located, chosen = plan_from_options(reference, targets, has_runtime=True, quiet=making.quiet)
+    tools = open_build_tools(making)
+    strategies = choose_strategies(chosen, making.wheel or ())
+    with open_builder(making, tools, ahead=False) as build_wheels:
+        needed = strategies.need_source
+        release = fetch(chosen, located.folder, tools, source=making.source) if needed else None
         built = build_cells(chosen, strategies, release, tools, build_wheels)
     if not built.done:
         built.raise_failures()
@@ -318,31 +272,14 @@ def build(
     built.raise_failures()
 
 
+@with_groups
 def lock(
     reference: Reference,
     out: Out,
-    python: Python = None,
-    platform: Platform = None,
-    backend: Backend = None,
-    torch: Torch = None,
-    torch_index: TorchIndex = None,
-    cuda_arch: CudaArch = None,
-    without_ops: WithoutOps = False,
-    stable_abi: StableAbi = None,
-    wheel: Wheel = None,
-    profile: Profile = None,
-    cuda_home: CudaHome = None,
-    source: Source = None,
-    extra: With = None,
-    exclude: Exclude = None,
-    prefer: Prefer = None,
-    requirement: RequirementFile = None,
-    scheduler: Scheduler = None,
-    builders: Builders = 1,
-    jobs: Jobs = None,
+    targets: TargetChoice,
+    required: Requirements,
+    making: Making,
     json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Build and resolve; write lock files and no wheels.
 
@@ -352,97 +289,21 @@ def lock(
     from wheelferry.build.fetch import fetch
     from wheelferry.build.strategy import choose_strategies
     from wheelferry.cli.render.lock import show_locks
-    from wheelferry.cli.session import open_builder, open_tools, plan_from_options
+    from wheelferry.cli.session import open_build_tools, open_builder, plan_from_options
     from wheelferry.system.files import check_folder
 
     check_folder(out, option="--out")
-    located, chosen = plan_from_options(
-        reference,
-        python=python,
-        platform=platform,
-        backend=backend,
-        torch=torch,
-        torch_index=torch_index,
-        cuda_arch=cuda_arch,
-        without_ops=without_ops,
-        stable_abi=stable_abi,
-        profile=profile,
-        has_runtime=True,
-        quiet=quiet,
-        extra=extra,
-        exclude=exclude,
-        prefer=prefer,
-        requirement_files=requirement,
-    )
-    tools = open_tools(jobs=jobs, cuda_home=cuda_home, verbose=verbose, quiet=quiet)
-    strategies = choose_strategies(chosen, wheel or ())
-    with open_builder(scheduler, builders, jobs, tools) as build_wheels:
-        release = fetch(chosen, located.folder, tools, source=source) if strategies.need_source else None
+    located, chosen = plan_from_options(reference, targets, required, has_runtime=True, quiet=making.quiet)
+    tools = open_build_tools(making)
+    strategies = choose_strategies(chosen, making.wheel or ())
+    with open_builder(making, tools) as build_wheels:
+        needed = strategies.need_source
+        release = fetch(chosen, located.folder, tools, source=making.source) if needed else None
         locked = lock_cells(chosen, strategies, release, tools, build_wheels)
     if not locked.done:
         locked.raise_failures()
     show_locks(out, [one.lock for one in locked.done], as_json=json)
     locked.raise_failures()
-
-
-def pack(
-    reference: Reference,
-    out: Out,
-    python: Python = None,
-    platform: Platform = None,
-    backend: Backend = None,
-    torch: Torch = None,
-    torch_index: TorchIndex = None,
-    cuda_arch: CudaArch = None,
-    without_ops: WithoutOps = False,
-    stable_abi: StableAbi = None,
-    wheel: Wheel = None,
-    profile: Profile = None,
-    cuda_home: CudaHome = None,
-    source: Source = None,
-    extra: With = None,
-    exclude: Exclude = None,
-    prefer: Prefer = None,
-    requirement: RequirementFile = None,
-    runtime: Runtime = None,
-    asset: Asset = None,
-    scheduler: Scheduler = None,
-    builders: Builders = 1,
-    jobs: Jobs = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make the bundle without verifying it (bundle --no-verify)."""
-    bundle(
-        reference,
-        out=out,
-        python=python,
-        platform=platform,
-        backend=backend,
-        torch=torch,
-        torch_index=torch_index,
-        cuda_arch=cuda_arch,
-        without_ops=without_ops,
-        stable_abi=stable_abi,
-        wheel=wheel,
-        profile=profile,
-        cuda_home=cuda_home,
-        source=source,
-        extra=extra,
-        exclude=exclude,
-        prefer=prefer,
-        requirement=requirement,
-        runtime=runtime,
-        asset=asset,
-        no_verify=True,
-        scheduler=scheduler,
-        builders=builders,
-        jobs=jobs,
-        json=json,
-        verbose=verbose,
-        quiet=quiet,
-    )
 
 
 def _level(name: LevelName) -> "ReportLevel":

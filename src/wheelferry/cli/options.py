@@ -1,8 +1,12 @@
 """The options that several commands share, each written once."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -225,3 +229,70 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, on
 OnlyTarget = Annotated[
     str | None, typer.Option("--target", metavar="NAME", help="Only this target of the bundle.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetChoice:
+    """Which targets, and how their wheels are made."""
+
+    python: Python = None
+    platform: Platform = None
+    backend: Backend = None
+    torch: Torch = None
+    torch_index: TorchIndex = None
+    cuda_arch: CudaArch = None
+    without_ops: WithoutOps = False
+    stable_abi: StableAbi = None
+    profile: Profile = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirements:
+    """What a bundle shall hold beside the project and what that requires, and what it shall not."""
+
+    extra: With = None
+    exclude: Exclude = None
+    prefer: Prefer = None
+    requirement: RequirementFile = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Making:
+    """What wheels are made of, by how many, and how much of it is told."""
+
+    wheel: Wheel = None
+    cuda_home: CudaHome = None
+    source: Source = None
+    scheduler: Scheduler = None
+    builders: Builders = 1
+    jobs: Jobs = None
+    verbose: Verbose = False
+    quiet: Quiet = False
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of its groups (the dataclasses above) one by one, as typer reads them."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name]))
+            continue
+        types = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                one.name, parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name]
+            )
+            for one in fields(groups[name])
+        ]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
+        command(**values)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -3,7 +3,9 @@
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
+from wheelferry.cli.options import Making, Requirements, TargetChoice
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
@@ -54,6 +57,13 @@ def open_tools(
     )
 
 
+def open_build_tools(making: Making) -> "Tools":
+    """As `open_tools`, with what the options of a build say."""
+    return open_tools(
+        jobs=making.jobs, cuda_home=making.cuda_home, verbose=making.verbose, quiet=making.quiet
+    )
+
+
 def watcher(*, quiet: bool) -> Progress:
     """Who watches: the terminal, or nobody."""
     if quiet:
@@ -64,15 +74,13 @@ def watcher(*, quiet: bool) -> Progress:
 
 
 @contextlib.contextmanager
-def open_builder(
-    scheduler: str | None, builders: int, jobs: int | None, tools: "Tools", *, ahead: bool = True
-) -> "Iterator[BuildCells]":
+def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iterator[BuildCells]":
     """What makes the wheels: this machine or, while the context lasts, the workers of a Dask scheduler.
 
     This machine fetches `ahead` what they will require, for the lock.
     """
-    if scheduler is None:
-        if builders > 1:
+    if making.scheduler is None:
+        if making.builders > 1:
             raise InputError(
                 "--builders compares the wheels of several workers", hint="add --scheduler ADDRESS"
             )
@@ -83,8 +91,8 @@ def open_builder(
     from wheelferry.distributed.cluster import connect
     from wheelferry.distributed.fan_out import fan_out
 
-    with connect(scheduler, tools.progress) as cluster:
-        yield partial(fan_out, cluster=cluster, builders=builders, jobs=jobs)
+    with connect(making.scheduler, tools.progress) as cluster:
+        yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs)
 
 
 def require_runner(windows_python: Path | None, runner: object) -> None:
@@ -132,102 +140,115 @@ def _talkative(command: Sequence[str | Path], **options: Any) -> Completed:
 
 def plan_from_options(
     reference: str,
+    choice: TargetChoice,
+    required: Requirements | None = None,
     *,
-    python: list[str] | None,
-    platform: list[str] | None,
-    backend: list[str] | None,
-    torch: list[str] | None,
-    torch_index: str | None = None,
-    cuda_arch: list[str] | None = None,
-    without_ops: bool = False,
-    stable_abi: bool | None = None,
-    extra: list[str] | None = None,
-    exclude: list[str] | None = None,
-    prefer: list[str] | None = None,
-    requirement_files: list[str] | None = None,
     assets: list[str] | None = None,
-    profile: Path | None = None,
-    has_runtime: bool = False,
+    has_runtime: bool,
     quiet: bool = False,
 ) -> tuple[LocatedRecipe, Plan]:
     """The recipe and the plan that the options describe; raises InputError for what cannot be.
 
-    With a client's `profile` what was left open is chosen for that machine, and what would not run there
+    With a client's profile what was left open is chosen for that machine, and what would not run there
     is refused; `has_runtime` says that the bundle brings its own Python.
     """
     recipe_name, release_name = split_reference(reference)
     located = load_recipe(recipe_name)
     find_release(located.recipe, release_name)
-    if profile is not None:
-        given = TargetOptions(
-            python=tuple(python or ()),
-            platform=tuple(platform or ()),
-            backend=tuple(backend or ()),
-            torch=tuple(torch or ()),
-            cuda_arch=tuple(cuda_arch or ()),
-        )
-        fitted = fit_options(
-            read_profile(profile),
-            located.recipe,
-            release_name,
-            given,
-            has_runtime=has_runtime,
-            default_python=_running_python(),
-        )
-        if not quiet:
-            _say_notes(fitted.notes)
-        python, platform, backend = list(fitted.python), list(fitted.platform), list(fitted.backend)
-        torch, cuda_arch = list(fitted.torch), list(fitted.cuda_arch)
-    platforms = [
-        parse_platform(p, host_glibc_minor=host_glibc_minor()) for p in platform or [default_platform()]
-    ]
-    targets = [
-        Target(
-            python=py,
-            platform=plat,
-            torch=parse_torch(version)
-            if version
-            else choose_torch(
-                located.recipe,
-                release_name,
-                python=py,
-                platform=plat,
-                backend=parse_backend(back),
-                records=lambda: load_records(located),
-            ),
-            backend=parse_backend(back),
-        )
-        for py in [parse_python(p) for p in python or [_running_python()]]
-        for plat in platforms
-        for version in torch or [""]
-        for back in backend or [DEFAULT_BACKEND]
-    ]
+    required = required or Requirements()
+    if choice.profile is not None:
+        choice = _fitted(choice, choice.profile, located, release_name, has_runtime=has_runtime, quiet=quiet)
+    targets = list(_targets(choice, located, release_name))
     # said here and not by the plan, because the nearest cell depends on what was recorded
     for target in targets:
-        if obstacle(located.recipe, release_name, target, other_index=torch_index is not None):
+        if obstacle(located.recipe, release_name, target, other_index=choice.torch_index is not None):
             require_possible(located.recipe, release_name, target, load_records(located))
-    required = [
-        *map(given_with, extra or []),
-        *read_requirement_files(map(Path, requirement_files or [])),
-    ]
     plan = make_plan(
         located.recipe,
         release_name,
         dict.fromkeys(targets),
-        required=required,
-        torch_index=torch_index,
-        cuda_architectures=cuda_arch or (),
-        assets=assets or (),
-        without_ops=without_ops,
-        excluded=exclusions(shipped_alternatives(), exclude or (), prefer or ()),
-        on_stable_abi=[
-            target
-            for target in targets
-            if stable_abi
-            or (stable_abi is None and not without_ops and suits_stable_abi(target, located.recipe))
+        required=[
+            *map(given_with, required.extra or []),
+            *read_requirement_files(map(Path, required.requirement or [])),
         ],
+        torch_index=choice.torch_index,
+        cuda_architectures=choice.cuda_arch or (),
+        assets=assets or (),
+        without_ops=choice.without_ops,
+        excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
+        on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
     return located, plan
+
+
+def _fitted(
+    choice: TargetChoice,
+    profile: Path,
+    located: LocatedRecipe,
+    release_name: str,
+    *,
+    has_runtime: bool,
+    quiet: bool,
+) -> TargetChoice:
+    """The choice completed for the client of the profile, whose notes are told."""
+    given = TargetOptions(
+        python=tuple(choice.python or ()),
+        platform=tuple(choice.platform or ()),
+        backend=tuple(choice.backend or ()),
+        torch=tuple(choice.torch or ()),
+        cuda_arch=tuple(choice.cuda_arch or ()),
+    )
+    fitted = fit_options(
+        read_profile(profile),
+        located.recipe,
+        release_name,
+        given,
+        has_runtime=has_runtime,
+        default_python=_running_python(),
+    )
+    if not quiet:
+        _say_notes(fitted.notes)
+    return replace(
+        choice,
+        python=list(fitted.python),
+        platform=list(fitted.platform),
+        backend=list(fitted.backend),
+        torch=list(fitted.torch),
+        cuda_arch=list(fitted.cuda_arch),
+    )
+
+
+def _targets(choice: TargetChoice, located: LocatedRecipe, release_name: str) -> Iterator[Target]:
+    """Every combination of what was chosen, with the defaults for what was not."""
+    platforms = [
+        parse_platform(text, host_glibc_minor=host_glibc_minor())
+        for text in choice.platform or [default_platform()]
+    ]
+    pythons = [parse_python(text) for text in choice.python or [_running_python()]]
+    backends = [parse_backend(text) for text in choice.backend or [DEFAULT_BACKEND]]
+    for python, platform, version, backend in product(pythons, platforms, choice.torch or [""], backends):
+        torch = parse_torch(version) if version else ""
+        yield Target(
+            python=python,
+            platform=platform,
+            backend=backend,
+            torch=torch
+            or choose_torch(
+                located.recipe,
+                release_name,
+                python=python,
+                platform=platform,
+                backend=backend,
+                records=lambda: load_records(located),
+            ),
+        )
+
+
+def _on_stable_abi(target: Target, choice: TargetChoice, located: LocatedRecipe) -> bool:
+    """Whether ops for the target are compiled on torch's stable ABI: as asked for, or where it suits."""
+    if choice.stable_abi is not None:
+        return choice.stable_abi
+    return not choice.without_ops and suits_stable_abi(target, located.recipe)
 
 
 def read_profile(path: Path) -> Profile:
