@@ -305,3 +305,14 @@ def test_constraints_and_hashes_are_kept_apart(tmp_path: Path) -> None:
     assert planned.user_constraints == ("twig<3",)
     assert "twig<3" not in (*planned.constraints, *planned.requirements)
     assert dict(planned.hashes) == {"leaf": frozenset({TWO})}
+
+
+@pytest.mark.parametrize(
+    "name", ["environment.yml", "pyproject.toml", "poetry.lock", "Pipfile.lock", "installed.JSON"]
+)
+def test_the_file_of_another_tool_is_told_as_such(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("dependencies:\n  - numpy=1.26\n", "utf-8")
+    with pytest.raises(InputError) as caught:
+        read_requirement_files([tmp_path / name])
+    assert str(caught.value) == f"{tmp_path / name} is no file of requirements"
+    assert "have one written: `" in str(caught.value.hint)

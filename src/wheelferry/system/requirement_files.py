@@ -15,6 +15,14 @@ from wheelferry.models.requirements import (
 )
 from wheelferry.system.texts import read_given_text
 
+# Files of other tools that say the same in another language, and how they are had as pip reads them.
+_OTHERS = {
+    ".yml": "`pip list --format=freeze` in that environment",
+    ".yaml": "`pip list --format=freeze` in that environment",
+    ".toml": "`uv pip compile FILE`, or `uv export` of the project",
+    ".lock": "`uv export`, `poetry export` or `pipenv requirements`",
+    ".json": "`pip list --format=freeze` in that environment",
+}
 _REMEDY = "save the file as UTF-8, or name its encoding in the first line, as in # -*- coding: latin-1 -*-"
 
 
@@ -39,6 +47,10 @@ _Read = Iterator[UserRequirement | InputError]
 
 def _read(file: Path, *, is_constraint: bool, above: tuple[Path, ...]) -> _Read:
     """What the lines of `file` give, or why a line cannot be taken; `above` are the files that led here."""
+    other = _OTHERS.get(file.suffix.lower())
+    if other is not None:
+        yield InputError(f"{file} is no file of requirements", hint=f"have one written: {other}")
+        return
     try:
         text = read_given_text(file, encoding_of=declared_encoding, remedy=_REMEDY)
     except InputError as error:
