@@ -10,6 +10,7 @@ from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
+from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text
 
 
@@ -44,6 +45,12 @@ def shipped_torch() -> tuple[Torch, ...]:
 def shipped_alternatives() -> tuple[Alternatives, ...]:
     """The table of packages that install the same modules."""
     return parse_alternatives(Path(__file__).with_name("alternatives.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_system_libraries() -> SystemLibraries:
+    """The table of libraries that a client's system may lack."""
+    return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
 
 
 def load_recipe(reference: str) -> LocatedRecipe:
