@@ -15,10 +15,11 @@ def elf_file(
     machine: int = X86_64,
     weak: bool = False,
     padding: int = 0,
+    apart: int = 0,
 ) -> bytes:
     """A shared library that needs libraries, and versions of them; `padding` bytes lie before its tables.
 
-    `weak` versions are those that it does without.
+    `apart` bytes lie between names and table. `weak` versions are those that it does without.
     """
     texts = bytearray(b"\0")
 
@@ -42,7 +43,7 @@ def elf_file(
     start = 64 + 3 * 56 + padding
     places = {"strings": start, "needs": start + len(texts)}
     places["program"] = places["needs"] + len(needs)
-    places["table"] = places["program"] + len(program)
+    places["table"] = places["program"] + len(program) + apart
     entries += [(5, places["strings"]), (10, len(texts))]
     entries += [(0x6FFFFFFE, places["needs"]), (0x6FFFFFFF, len(libraries))] if libraries else []
     table = b"".join(struct.pack("<qQ", *entry) for entry in [*entries, (0, 0)])
@@ -56,4 +57,4 @@ def elf_file(
         struct.pack("<IIQQQQQQ", kind, 4, place, place, place, size, size, 8)
         for kind, place, size in segments
     )
-    return (header + described).ljust(start, b"\0") + texts + needs + program + table
+    return (header + described).ljust(start, b"\0") + texts + needs + program + bytes(apart) + table

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from conftest import EMPTY_ELF, TARGET, pack_bundle, write_wheel
+from conftest import EMPTY_ELF, locked, pack_bundle, write_wheel
 from elffiles import AARCH64, elf_file
 from wheelferry.binaries.dynamic import Dynamic, Excerpt, Gap, Mapped, read_dynamic
 from wheelferry.binaries.elf import read_elf
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import shipped_system_libraries
+from wheelferry.catalog import LocatedRecipe, shipped_system_libraries
 from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch
 from wheelferry.verification.static import verify_static
 from wheelferry.wheels.archive import check_contents
 
-MODULE = "leaf/_x.cpython-311-x86_64-linux-gnu.so"
-TOP = "_leaf.cpython-311-x86_64-linux-gnu.so"
-LEAF_TAG = "cp311-cp311-manylinux_2_17_x86_64"
-LEAF = f"wheelhouse/leaf-1.5-{LEAF_TAG}.whl"
+MODULE = "extra/_x.cpython-311-x86_64-linux-gnu.so"
+TOP = "_extra.cpython-311-x86_64-linux-gnu.so"
+TAG = "cp311-cp311-manylinux_2_17_x86_64"
 
 
 def read(data: bytes, *, piece: int = 1 << 16, head: int = 1 << 20, tail: int = 1 << 20) -> Dynamic | None:
@@ -72,7 +71,7 @@ def test_of_a_large_file_its_ends_are_enough() -> None:
 
 
 def test_what_was_not_kept_is_said_and_read_from_the_whole_file(tmp_path: Path) -> None:
-    data = elf_file(["libc.so.6"], padding=100_000) + b"\0" * 100_000
+    data = elf_file(["libc.so.6"], padding=100_000, apart=100_000) + bytes(100_000)
     with pytest.raises(Gap):
         read(data, piece=1000, head=1000, tail=1000)
     (tmp_path / "x").write_bytes(data)
@@ -89,7 +88,7 @@ def test_bytes_that_are_no_elf_file(data: bytes) -> None:
 def test_a_damaged_file_is_read_or_refused() -> None:
     """Any byte, any value of it that matters: nothing but what is documented comes of it."""
     good = elf_file(["libc.so.6"], {"libc.so.6": ["GLIBC_2.28"]}, soname="x")
-    outcomes = set()
+    outcomes: set[type] = set()
     for position in range(len(good)):
         for value in (0x00, 0x7F, 0xFF):
             changed = bytearray(good)
@@ -114,10 +113,17 @@ def test_object_files_and_other_orders_of_bytes() -> None:
 
 
 def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> None:
-    large = elf_file(["libfar.so"], padding=40 << 20) + b"\0" * (10 << 20)  # its tables lie in the middle
+    large = elf_file(["libfar.so"], padding=33 << 20, apart=2 << 20) + bytes(
+        10 << 20
+    )  # its tables lie in the middle
     gpu = elf_file(machine=190)
-    files = {MODULE: elf_file(["liba.so"]), "leaf/big.so": large, "leaf/kernel.cubin": gpu, "leaf/x.txt": b"x"}
-    wheel = write_wheel(tmp_path, "leaf", "1.5", tag=LEAF_TAG, files={**files, "leaf/bad.so": b"\x7fELF"})
+    files = {
+        MODULE: elf_file(["liba.so"]),
+        "leaf/big.so": large,
+        "leaf/kernel.cubin": gpu,
+        "leaf/x.txt": b"x",
+    }
+    wheel = write_wheel(tmp_path, "leaf", "1.5", tag=TAG, files={**files, "leaf/bad.so": b"\x7fELF"})
     watch = ElfWatch()
     assert check_contents(wheel, watch=watch) == check_contents(wheel)
     found = watch.finish(wheel, tools)
@@ -128,6 +134,127 @@ def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> 
     assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "no ELF file"})
 
 
-def judged(tmp_path: Path, tools: Tools, files: Mapping[str, bytes], **options: str) -> list[str]:
-    """Problems, then notes, on a bundle whose leaf has `files`; its path is left out."""
-    raise NotImplementedError
+NAME = "extra"
+
+
+class Judge:
+    """Verifies a bundle to which a wheel with some files was added."""
+
+    def __init__(self, tmp_path: Path, tools: Tools, located: LocatedRecipe) -> None:
+        self.folder = tmp_path
+        self.tools = tools
+        self.located = located
+
+    def __call__(self, files: Mapping[str, bytes], *, name: str = NAME) -> tuple[list[str], list[str]]:
+        """The problems and the notes about it, without its path."""
+        wheel = locked(write_wheel(self.folder, name, "1.0", tag=TAG, files=files), self.tools.store)
+        made = self.folder / "made"
+        bundle = pack_bundle(self.folder / "b", made, self.tools, self.located, more=[wheel])
+        opened, problems = verify_static(bundle, self.tools)
+        assert opened is not None
+        return [str(p).split(": ", 1)[1] for p in problems], [note.message for note in opened.notes]
+
+
+@pytest.fixture
+def judge(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Judge:
+    return Judge(tmp_path, tools, located)
+
+
+def test_what_the_platform_and_other_wheels_have_is_fine(judge: Judge) -> None:
+    needed = ["libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libstdc++.so.6", "liba-1.so.2", "libb.so.1"]
+    files = {
+        MODULE: elf_file(needed, {"libc.so.6": ["GLIBC_2.2.5", "GLIBC_2.17"]}),
+        "extra.libs/liba-1.so.2": elf_file(),
+        "extra/other.so": elf_file(soname="libb.so.1"),
+        "extra/kernel.cubin": elf_file(["nothing.so"], machine=190),
+    }
+    assert judge(files) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("version", "library"),
+    [("GLIBC_2.34", "libc.so.6"), ("GLIBC_2.99", "libc.so.6"), ("GLIBCXX_3.4.29", "libstdc++.so.6")],
+)
+def test_a_newer_glibc_than_the_targets(version: str, library: str, judge: Judge) -> None:
+    files = {"extra/tool": elf_file([library], {library: ["GLIBC_2.2.5", version]}), MODULE: elf_file()}
+    said = f"extra/tool needs {version}, which manylinux_2_28_x86_64 does not promise [GLIBC]"
+    assert judge(files) == ([said], [])
+
+
+def test_a_newer_libstdcxx_that_the_wheel_brings(judge: Judge) -> None:
+    versions = {"libstdc++-1.so.6": ["GLIBCXX_3.4.29"]}
+    files = {MODULE: elf_file(["libstdc++-1.so.6"], versions), "extra.libs/libstdc++-1.so.6": elf_file()}
+    assert judge(files) == ([], [])
+
+
+def test_a_tag_that_promises_less_than_the_files_need_but_the_target_enough(judge: Judge) -> None:
+    files = {MODULE: elf_file(["libc.so.6"], {"libc.so.6": ["GLIBC_2.28"]})}
+    assert judge(files) == ([], [f"{MODULE} needs GLIBC_2.28: its tag promises less, the target enough"])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (elf_file(machine=AARCH64), "aarch64"),
+        (elf_file(["libc.musl-x86_64.so.1"]), "musl, another C library"),
+        (elf_file(interpreter="/lib/ld-musl-x86_64.so.1"), "musl, another C library"),
+    ],
+)
+def test_files_for_other_systems(data: bytes, kind: str, judge: Judge) -> None:
+    said = f"made for {kind}, the target is manylinux_2_28_x86_64"
+    assert judge({MODULE: data, "extra/libhelper.so": data}) == (
+        [f"{said}: {MODULE} [MACHINE]"],
+        [f"{said}: extra/libhelper.so"],
+    )
+
+
+@pytest.mark.parametrize("where", [TOP, f"extra-1.0.data/platlib/{TOP}", MODULE])
+def test_a_library_that_nobody_brings(where: str, judge: Judge) -> None:
+    """At the top it is imported as it is; below, it is the only module that the package has."""
+    said = f"{where} needs libfoo.so.3, which no wheel brings [LIBRARY]"
+    assert judge({where: elf_file(["libfoo.so.3", "libc.so.6"])}) == ([said], [])
+
+
+def test_a_library_that_only_one_of_several_modules_needs(judge: Judge) -> None:
+    """As numba has modules for TBB and OpenMP, of which it takes what is there."""
+    pool = "extra/pool.cpython-311-x86_64-linux-gnu.so"
+    files = {
+        MODULE: elf_file(),
+        pool: elf_file(["libfoo.so.3", "libbar.so.1"]),
+        "extra/p.so": elf_file(["libfoo.so.3"]),
+    }
+    said = f"{pool}, extra/p.so need libbar.so.1, libfoo.so.3, which no wheel brings: what loads them fails"
+    assert judge(files) == ([], [said])
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("opencv_python", "; opencv-python-headless needs none of X11 and OpenGL"), (NAME, "")]
+)
+def test_libraries_of_a_desktop_are_noted_with_what_brings_them(name: str, more: str, judge: Judge) -> None:
+    files = {MODULE: elf_file(["libGL.so.1", "libxcb.so.1", "libc.so.6"])}
+    said = (
+        f"{MODULE} needs libGL.so.1, libxcb.so.1 of the client's system, which a server may lack; "
+        f"Debian's packages: libgl1, libxcb1{more}"
+    )
+    assert judge(files, name=name) == ([], [said])
+
+
+def test_what_the_driver_and_python_have_is_noted(judge: Judge) -> None:
+    files = {MODULE: elf_file(["libcuda.so.1", "libpython3.11.so.1.0"])}
+    assert judge(files) == (
+        [],
+        [
+            f"{MODULE} needs libcuda.so.1: the driver of an NVIDIA GPU has it",
+            f"{MODULE} needs libpython3.11.so.1.0: not every Python has its library beside it",
+        ],
+    )
+
+
+def test_a_file_that_cannot_be_read_is_noted(judge: Judge) -> None:
+    assert judge({"extra/x.so": b"\x7fELF"}) == ([], ["extra/x.so cannot be read: no ELF file"])
+
+
+def test_the_table_of_system_libraries() -> None:
+    table = shipped_system_libraries()
+    assert table.packages["libGL.so.1"] == "libgl1"
+    assert all(".so" in library for library in table.packages)
