@@ -1,6 +1,7 @@
 """Finding recipes: those that ship with wheelferry, and the user's own files."""
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,13 @@ def shipped_alternatives() -> tuple[Alternatives, ...]:
 def shipped_system_libraries() -> SystemLibraries:
     """The table of libraries that a client's system may lack."""
     return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_not_imported() -> Mapping[str, str]:
+    """Modules that are not imported to see whether they can be, and why not."""
+    text = Path(__file__).with_name("not_imported.toml").read_text("utf-8")
+    return {str(module): str(reason) for module, reason in tomllib.loads(text)["modules"].items()}
 
 
 def load_recipe(reference: str) -> LocatedRecipe:

@@ -10,6 +10,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from wheelferry.cache.tools import Tools
+from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.models.assets import FOLDER as ASSETS
@@ -18,6 +19,7 @@ from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.problems import Code, Problem
 from wheelferry.system.process import Group
 from wheelferry.system.threads import side_by_side
+from wheelferry.verification.modules import not_brought, remedy, top_modules
 from wheelferry.verification.runner import Machine
 from wheelferry.verification.suite import spelled
 
@@ -26,7 +28,8 @@ _SOUGHT = 1000  # files of a root to look for: a data set can have more names th
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
 # function is no module but a library of ops, which its package gives to torch: so does this. With each
-# failure come the binaries that could not be loaded on the way to it.
+# failure come the binaries that could not be loaded on the way to it. Each name is said before it is tried,
+# should it end the interpreter.
 INSPECT = """
 import importlib, json, sys, traceback
 def binaries(error):
@@ -44,6 +47,7 @@ def bring(name):
         torch.ops.load_library(error.path)
 failed = {}
 for name in sys.argv[1:]:
+    print("\\n@>" + name, flush=True)
     try:
         bring(name)
     except BaseException as error:
@@ -146,28 +150,63 @@ def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
 
 
 def import_modules(trial: Trial, env: Path) -> tuple[list[Problem], list[str]]:
-    """Import the recipe's modules in one process: problems, and what the machine cannot load."""
-    machine = trial.machine
+    """Import the recipe's modules and those of all distributions: problems, and what could not be tried.
+
+    All are imported in one process, the recipe's first. Another one that fails there is tried once more by
+    itself: some modules fail only where certain others were imported before.
+    """
     suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
-    modules = [*suite["imports"], *trial.entry.extensions]
+    own = list(dict.fromkeys([*suite["imports"], *trial.entry.extensions]))
+    top, skipped = top_modules(env), shipped_not_imported()
+    others = [name for name in top.owners if name not in own and name not in skipped]
     with trial.tools.progress.task("import"):
-        command: list[str | Path] = [machine.python(env), "-c", INSPECT, *modules]
-        result = machine.sandbox(command, step="import", log=trial.log, check=False)
-    _, marker, answer = result.output.rpartition("\n@@")
-    if result.returncode != 0 or not marker:
-        message = f"importing {', '.join(modules)} ended the interpreter"
-        return [trial.problem(message, result.output, Code.IMPORT)], []
-    problems, not_tried = [], []
-    failed = json.loads(answer)
-    unloadable = spelled(machine.unloadable(env), machine) if failed else {}
-    for name, (trace, binaries) in failed.items():
-        reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
+        failed = _import([*own, *others], trial, env)
+        for name in [name for name in failed if name in others]:
+            failed |= _import([name], trial, env) or {name: None}
+    machine = trial.machine
+    problems: list[Problem] = []
+    not_tried = [f"import {name}: {skipped[name]}" for name in top.owners if name in skipped]
+    unloadable = spelled(machine.unloadable(env), machine) if any(failed.values()) else {}
+    for name, failure in failed.items():
+        if failure is None:
+            continue
+        reasons = [unloadable[binary.lower()] for binary in failure.binaries if binary.lower() in unloadable]
+        missing = not_brought(failure.message, top.all) if name in others else None
         if reasons:
             not_tried.append(f"import {name}: {reasons[0]}")
+        elif missing is not None:
+            not_tried.append(f"import {name}: it needs {missing}, which no wheel brings")
         else:
-            message = trace.strip().splitlines()[-1]
+            message = failure.message + remedy(failure.message, top.owners.get(name, name))
             problems.append(Problem(code=Code.IMPORT, file=name, message=message))
     return problems, not_tried
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failure:
+    """What a failed import said last, and the binaries that could not be loaded on the way to it."""
+
+    message: str
+    binaries: tuple[str, ...] = ()
+
+
+def _import(modules: list[str], trial: Trial, env: Path) -> dict[str, _Failure | None]:
+    """Import `modules` in one process: those that failed. One that ends the process is left out next time."""
+    machine = trial.machine
+    command: list[str | Path] = [machine.python(env), "-c", INSPECT, *modules]
+    result = machine.sandbox(command, step="import", log=trial.log, check=False)
+    _, marker, answer = result.output.rpartition("\n@@")
+    if result.returncode == 0 and marker:
+        return {
+            name: _Failure(message=trace.strip().splitlines()[-1], binaries=tuple(binaries))
+            for name, (trace, binaries) in json.loads(answer).items()
+        }
+    last = result.output.rpartition("\n@>")[2].split("\n", 1)
+    died = last[0].strip() if last[0].strip() in modules else modules[0]
+    tail = "\n".join(last[-1].strip().splitlines()[-12:])
+    message = f"ended the interpreter (exit status {result.returncode}):\n{tail}"
+    rest = [name for name in modules if name != died]
+    return {died: _Failure(message=message), **(_import(rest, trial, env) if rest else {})}
 
 
 def installed_versions(env: Path) -> dict[str, str]:
