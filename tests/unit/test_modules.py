@@ -20,7 +20,8 @@ from wheelferry.verification.runner import Machine
 def test_modules_packages_and_compiled_files_are_found() -> None:
     paths = [
         "a.py", "b/__init__.py", "b/c.py", "d.cpython-311-x86_64-linux-gnu.so", "e.abi3.so",
-        "f.cp311-win_amd64.pyd", "g.pyd", "b/__init__.pyi", "namespace/x/__init__.py", "libh.so", "i.pth", "a-1.0.dist-info/RECORD",
+        "f.cp311-win_amd64.pyd", "g.pyd", "b/__init__.pyi", "namespace/x/__init__.py", "libh.so",
+        "i.pth", "a-1.0.dist-info/RECORD",
         "../../../bin/tool.py",
     ]  # fmt: skip
     assert list(importable(paths)) == ["a", "b", "d", "e", "f", "g"]
