@@ -1,6 +1,7 @@
 """Finding recipes: those that ship with wheelferry, and the user's own files."""
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
+from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text
 
 
@@ -44,6 +46,19 @@ def shipped_torch() -> tuple[Torch, ...]:
 def shipped_alternatives() -> tuple[Alternatives, ...]:
     """The table of packages that install the same modules."""
     return parse_alternatives(Path(__file__).with_name("alternatives.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_system_libraries() -> SystemLibraries:
+    """The table of libraries that a client's system may lack."""
+    return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_not_imported() -> Mapping[str, str]:
+    """Modules that are not imported to see whether they can be, and why not."""
+    text = Path(__file__).with_name("not_imported.toml").read_text("utf-8")
+    return {str(module): str(reason) for module, reason in tomllib.loads(text)["modules"].items()}
 
 
 def load_recipe(reference: str) -> LocatedRecipe:

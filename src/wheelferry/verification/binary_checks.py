@@ -110,7 +110,7 @@ def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
         with zipfile.ZipFile(wheel) as archive:
             for member in filter(pe.is_binary, archive.namelist()):
                 try:
-                    facts[member] = _read_member(archive, member, work, pe.read_pe)
+                    facts[member] = read_member(archive, member, work, pe.read_pe)
                 except UNREADABLE as error:
                     unreadable[member] = str(error)
     except UNREADABLE as error:
@@ -118,9 +118,7 @@ def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
     return PeFiles(facts=facts, unreadable=unreadable)
 
 
-def _read_member(
-    archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]
-) -> Read:
+def read_member(archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]) -> Read:
     """`read` on a member that lies unpacked for as long."""
     with tempfile.TemporaryFile(dir=work) as unpacked:
         with archive.open(member) as stream:
@@ -254,7 +252,7 @@ def check_functions(
         wanted = {dll for functions in called.values() for dll in functions if dll in dlls}
         with tools.store.workspace("exports") as work, zipfile.ZipFile(root / torch) as archive:
             exported = {
-                dll: frozenset(_read_member(archive, dlls[dll], work, pe.read_exports)) for dll in wanted
+                dll: frozenset(read_member(archive, dlls[dll], work, pe.read_exports)) for dll in wanted
             }
     except UNREADABLE as error:
         yield Problem(code=Code.OPS, file=built, message=f"a compiled module is unreadable: {error}")

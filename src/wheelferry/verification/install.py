@@ -1,7 +1,7 @@
 """What verification does first on a target's machine: install the bundle there, and see what came of it."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 import wheelferry.client.smoke
 from wheelferry.cache.tools import Tools
+from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.models.assets import FOLDER as ASSETS
@@ -19,8 +20,9 @@ from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
-from wheelferry.system.process import Group
+from wheelferry.system.process import Completed, Group
 from wheelferry.system.threads import side_by_side
+from wheelferry.verification.modules import TopModules, not_brought, remedy, top_modules
 from wheelferry.verification.runner import Machine
 from wheelferry.verification.suite import spelled
 
@@ -53,8 +55,9 @@ answer({"connections": {"the start of Python": connections.take()}})
 
 # Imports each module by itself; a broken one must not hide the others. A compiled file without an init
 # function is no module but a library of ops, which its package gives to torch: so does this. With each
-# failure come the binaries that could not be loaded on the way to it. It answers when the interpreter
-# ends: what the modules do then, and their threads that go on until then, is watched too.
+# failure come the binaries that could not be loaded on the way to it. Each name is said before it is tried,
+# should it end the interpreter. It answers when the interpreter ends: what the modules do then, and their
+# threads that go on until then, is watched too.
 INSPECT = (
     _WATCH
     + """
@@ -77,6 +80,7 @@ def end():
     answer({"failed": failed, "connections": tried})
 atexit.register(end)
 for name in sys.argv[2:]:
+    print("\\n@>" + name, flush=True)
     try:
         bring(name)
     except BaseException as error:
@@ -185,44 +189,96 @@ def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
 
 
 def import_modules(trial: Trial, env: Path) -> tuple[list[Problem | Note], list[str]]:
-    """Import the recipe's modules in one process: findings, and what the machine cannot load.
+    """Import the recipe's modules and those of all distributions: findings, and what could not be tried.
 
-    What tries to reach another machine meanwhile, or when Python starts, is a finding too.
+    All are imported in one process, the recipe's first. Another one that fails there is tried once more by
+    itself: some modules fail only where certain others were imported before. What tries to reach another
+    machine meanwhile, or when Python starts, is a finding too.
     """
-    machine = trial.machine
     suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
-    modules = [*suite["imports"], *trial.entry.extensions]
+    own = list(dict.fromkeys([*suite["imports"], *trial.entry.extensions]))
+    top, skipped = top_modules(env), shipped_not_imported()
+    others = [name for name in top.owners if name not in own and name not in skipped]
     with trial.tools.progress.task("import"):
-        started, output = _ask(trial, [machine.python(env), "-S", "-c", START, HARNESS])
+        started, ended = _ask(trial, [trial.machine.python(env), "-S", "-c", START, HARNESS])
         if started is None:
-            return [trial.problem("Python does not start in the environment", output)], []
-        imported, output = _ask(trial, [machine.python(env), "-c", INSPECT, HARNESS, *modules])
-        if imported is None:
-            message = f"importing {', '.join(modules)} ended the interpreter"
-            return [trial.problem(message, output, Code.IMPORT)], []
-    findings: list[Problem | Note] = []
-    not_tried = [] if imported["watched"] else [UNWATCHED]
-    unloadable = spelled(machine.unloadable(env), machine) if imported["failed"] else {}
-    for name, (trace, binaries) in imported["failed"].items():
-        reasons = [unloadable[binary.lower()] for binary in binaries if binary.lower() in unloadable]
-        if reasons:
-            not_tried.append(f"import {name}: {reasons[0]}")
-        else:
-            message = trace.strip().splitlines()[-1]
-            findings.append(Problem(code=Code.IMPORT, file=name, message=message))
-    for where, attempts in {**started["connections"], **imported["connections"]}.items():
+            return [trial.problem("Python does not start in the environment", ended.output)], []
+        seen = _import([*own, *others], trial, env)
+        alone = [name for name in seen.failed if name in others]
+        failed = {name: failure for name, failure in seen.failed.items() if name in own}
+        for name in alone:
+            failed |= _import([name], trial, env).failed
+    not_tried = [] if seen.watched else [UNWATCHED]
+    not_tried += [f"import {name}: {skipped[name]}" for name in top.owners if name in skipped]
+    judged = list(_judge_failures(failed, top, own, trial, env))
+    not_tried += [one for one in judged if isinstance(one, str)]
+    findings: list[Problem | Note] = [one for one in judged if isinstance(one, Problem)]
+    for where, attempts in {**started["connections"], **seen.connections}.items():
         findings += judge(where, map(Attempt.read, attempts), trial.allowed)
     return findings, not_tried
 
 
-def _ask(trial: Trial, command: Sequence[str | Path]) -> tuple[dict[str, Any] | None, str]:
-    """The answer of a script in the environment, None when it ended without one; and all that was said."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failure:
+    """What a failed import said last, and the binaries that could not be loaded on the way to it."""
+
+    message: str
+    binaries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Imported:
+    """The modules that failed; the attempts to reach other machines, by module, where they were watched."""
+
+    failed: Mapping[str, _Failure]
+    connections: Mapping[str, Any] = field(default_factory=dict)
+    watched: bool = True
+
+
+def _import(modules: list[str], trial: Trial, env: Path) -> _Imported:
+    """Import `modules` in one process. One that ends the process is left out, and the others run again."""
+    seen, ended = _ask(trial, [trial.machine.python(env), "-c", INSPECT, HARNESS, *modules])
+    if seen is not None:
+        failed = {
+            name: _Failure(message=trace.strip().splitlines()[-1], binaries=tuple(binaries))
+            for name, (trace, binaries) in seen["failed"].items()
+        }
+        return _Imported(failed=failed, connections=seen["connections"], watched=seen["watched"])
+    last = ended.output.rpartition("\n@>")[2].split("\n", 1)
+    died = last[0].strip() if last[0].strip() in modules else modules[0]
+    tail = "\n".join(last[-1].strip().splitlines()[-12:])
+    rest = [name for name in modules if name != died]
+    others = _import(rest, trial, env) if rest else _Imported(failed={})
+    return replace(
+        others, failed={died: _Failure(message=f"ended the interpreter:\n{tail}"), **others.failed}
+    )
+
+
+def _judge_failures(
+    failed: Mapping[str, _Failure], top: TopModules, own: Container[str], trial: Trial, env: Path
+) -> Iterator[Problem | str]:
+    """A problem for each failure, or as text why the module could not be tried."""
+    unloadable = spelled(trial.machine.unloadable(env), trial.machine) if failed else {}
+    for name, failure in failed.items():
+        reasons = [unloadable[binary.lower()] for binary in failure.binaries if binary.lower() in unloadable]
+        missing = None if name in own else not_brought(failure.message, top.all)
+        if reasons:
+            yield f"import {name}: {reasons[0]}"
+        elif missing is not None:
+            yield f"import {name}: it needs {missing}, which no wheel brings"
+        else:
+            message = failure.message + remedy(failure.message, top.owners.get(name, name))
+            yield Problem(code=Code.IMPORT, file=name, message=message)
+
+
+def _ask(trial: Trial, command: Sequence[str | Path]) -> tuple[dict[str, Any] | None, Completed]:
+    """The answer of a script in the environment, None when it ended without one; and how it ended."""
     result = trial.machine.sandbox(command, step="import", log=trial.log, check=False)
     _, marker, answer = result.output.rpartition("\n@@")
     if result.returncode != 0 or not marker:
-        return None, result.output
+        return None, result
     document: dict[str, Any] = json.loads(answer.partition("\n")[0])
-    return document, result.output
+    return document, result
 
 
 def installed_versions(env: Path) -> dict[str, str]:

@@ -41,6 +41,7 @@ from wheelferry.verification.binary_checks import (
     read_pe_files,
 )
 from wheelferry.verification.checks import LongestPath
+from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_linux
 from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
@@ -50,9 +51,10 @@ from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpac
 class Opened:
     """A bundle whose files were hashed: manifest, hash by path, and wheels read by path.
 
-    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it. For
-    Windows targets, `binaries` are the DLLs of the wheels by the wheel's path, `longest_paths` one of each
-    target, `notes` what works on some clients only. `signed_by` names the key whose signature was found good.
+    `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
+    `elf_files` are the Linux binaries of the wheels by the wheel's path. For Windows targets, `binaries` are
+    the DLLs in the same way, `longest_paths` one of each target. `notes` are what works on some clients only.
+    `signed_by` names the key whose signature was found good.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Opened:
     wheels: dict[str, WheelInfo]
     published_so: tuple[str, ...] = ()
     binaries: Mapping[str, PeFiles] = field(default_factory=dict)
+    elf_files: Mapping[str, ElfFiles] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
     signed_by: str | None = None
@@ -95,7 +98,7 @@ def verify_static(
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
-    found, differences = read_files(root, tools)
+    found, differences, elf_files = read_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
     problems += check_report(root)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
@@ -109,6 +112,7 @@ def verify_static(
         wheels=wheels,
         published_so=tuple(f"{p.file}: {p.message}" for p in published),
         binaries=_read_binaries(root, manifest, wheels, tools),
+        elf_files=elf_files,
     )
     locked: set[str] = set()
     usual = len(usual_windows_prefix(manifest.recipe))
@@ -156,10 +160,12 @@ def _is_wheel(path: str) -> bool:
     return path.endswith(".whl") and path.startswith("wheelhouse/")
 
 
-def read_files(root: Path, tools: Tools) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]]]:
-    """As `hash_files`; and for each wheel, which is read only once for both, how it differs from its RECORD.
+def read_files(
+    root: Path, tools: Tools
+) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]], dict[str, ElfFiles]]:
+    """As `hash_files`; for each wheel, how it differs from its RECORD; and its ELF files.
 
-    Several at a time, the largest first.
+    Wheels are read only once for all of this. Several at a time, the largest first.
     """
     paths = dict(_own_files(root))
     sizes = {name: path.stat().st_size for name, path in paths.items()}
@@ -167,14 +173,19 @@ def read_files(root: Path, tools: Tools) -> tuple[dict[str, tuple[int, str]], di
     with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
         task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
 
+        elf_files: dict[str, ElfFiles] = {}
+
         def read(name: str) -> tuple[str, list[str]]:
             if _is_wheel(name):
-                return check_contents(paths[name], on_bytes=task.advance)
+                watch = ElfWatch()
+                seen = check_contents(paths[name], on_bytes=task.advance, watch=watch)
+                elf_files[name] = watch.finish(paths[name], tools)
+                return seen
             return sha256_file(paths[name], on_bytes=task.advance), []
 
         seen = dict(zip(ordered, in_threads(read, ordered, workers=tools.jobs), strict=True))
     found = {name: (sizes[name], seen[name][0]) for name in paths}
-    return found, {name: seen[name][1] for name in paths if _is_wheel(name)}
+    return found, {name: seen[name][1] for name in paths if _is_wheel(name)}, elf_files
 
 
 def check_report(root: Path) -> Iterator[Problem]:
@@ -289,6 +300,8 @@ def _check_target(
         yield checks.longest_path(entry, wheels, limits.prefix)
         if limits.checked:
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)
+    else:
+        yield from check_linux(entry, infos, paths, opened.elf_files)
 
 
 def _check_built(

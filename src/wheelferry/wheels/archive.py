@@ -186,15 +186,22 @@ class _HashedFile(io.FileIO):
         return self._digest.hexdigest()
 
 
-def check_contents(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> tuple[str, list[str]]:
+# What sees each file of a wheel pass by: its name and its pieces, which it passes on.
+Watch = Callable[[str, Iterator[bytes]], Iterator[bytes]]
+
+
+def check_contents(
+    path: Path, *, on_bytes: Callable[[int], None] | None = None, watch: Watch | None = None
+) -> tuple[str, list[str]]:
     """Read a wheel once: the SHA-256 of the file, and what in it differs from its RECORD.
 
-    One line for each difference, none if all is well; `on_bytes` hears of the bytes that it unpacks.
+    One line for each difference, none if all is well; `on_bytes` hears of the bytes that it unpacks, and
+    through `watch` go all files that RECORD has a hash of.
     """
     with _HashedFile(path) as raw:
         try:
             with zipfile.ZipFile(path) as archive:
-                problems = list(_compare_record(path, archive, raw, on_bytes))
+                problems = list(_compare_record(path, archive, raw, on_bytes, watch))
         except UNREADABLE as error:
             problems = [f"not a readable wheel: {error}"]
         return raw.hexdigest(), problems
@@ -206,7 +213,11 @@ def record_problems(path: Path, *, on_bytes: Callable[[int], None] | None = None
 
 
 def _compare_record(
-    path: Path, archive: zipfile.ZipFile, raw: _HashedFile, on_bytes: Callable[[int], None] | None
+    path: Path,
+    archive: zipfile.ZipFile,
+    raw: _HashedFile,
+    on_bytes: Callable[[int], None] | None,
+    watch: Watch | None,
 ) -> Iterable[str]:
     yield from _unsafe(path, archive)
     names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -227,7 +238,8 @@ def _compare_record(
             continue
         try:
             algorithm = row[1].partition("=")[0] or "sha256"
-            stated = _hash(_pieces(archive, raw, archive.getinfo(name)), algorithm, on_bytes)
+            pieces = _pieces(archive, raw, archive.getinfo(name))
+            stated = _hash(watch(name, pieces) if watch else pieces, algorithm, on_bytes)
         except UNREADABLE as error:
             yield f"{name}: unreadable ({error})"
             continue

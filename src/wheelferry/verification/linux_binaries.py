@@ -1,0 +1,282 @@
+"""ELF files in all wheels of a Linux target: processor, glibc, libraries that somebody must bring."""
+
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from wheelferry.binaries import elf
+from wheelferry.binaries.dynamic import (
+    AARCH64,
+    MAGIC,
+    X86_64,
+    Dynamic,
+    Excerpt,
+    Gap,
+    Mapped,
+    read_dynamic,
+)
+from wheelferry.cache.tools import Tools
+from wheelferry.catalog import shipped_system_libraries
+from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.problems import Code, Note, Problem
+from wheelferry.models.targets import Target, glibc_minor, parse_platform
+from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
+from wheelferry.verification.binary_checks import read_member
+from wheelferry.wheels.archive import UNREADABLE
+
+_MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
+# A module for Python by its name; `_C.so` may be one too, or a library that ctypes opens.
+_MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
+_DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
+_PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
+_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElfFiles:
+    """What the ELF files of one wheel say to the dynamic linker, by their paths in it; why some could not
+    be read."""
+
+    facts: Mapping[str, Dynamic]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names that other binaries find these files by."""
+        for member, facts in self.facts.items():
+            yield member.rsplit("/", 1)[-1]
+            yield facts.soname
+
+
+class ElfWatch:
+    """Reads the ELF files of a wheel while its bytes pass by on their way to be hashed."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Dynamic] = {}
+        self._unreadable: dict[str, str] = {}
+        self._again: list[str] = []
+
+    def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on the pieces of the file `name`."""
+        first = next(pieces, b"")
+        yield first
+        if not first.startswith(MAGIC):
+            yield from pieces
+            return
+        excerpt = Excerpt()
+        excerpt.add(first)
+        for piece in pieces:
+            excerpt.add(piece)
+            yield piece
+        try:
+            self._keep(name, read_dynamic(excerpt))
+        except Gap:
+            self._again.append(name)
+        except ValueError as error:
+            self._unreadable[name] = str(error)
+
+    def finish(self, wheel: Path, tools: Tools) -> ElfFiles:
+        """What was read. A file that keeps its names in an unusual place is unpacked and read once more."""
+        if self._again:
+            try:
+                with tools.store.workspace("binaries") as work, zipfile.ZipFile(wheel) as archive:
+                    for name in self._again:
+                        found = read_member(archive, name, work, lambda data: read_dynamic(Mapped(data)))
+                        self._keep(name, found)
+            except UNREADABLE as error:
+                self._unreadable.update({name: str(error) for name in self._again})
+        return ElfFiles(facts=self._facts, unreadable=self._unreadable)
+
+    def _keep(self, name: str, facts: Dynamic | None) -> None:
+        if facts is not None and facts.is_for_a_processor:
+            self._facts[name] = facts
+
+
+def check_linux(
+    entry: TargetEntry,
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    files: Mapping[str, ElfFiles],
+) -> Iterator[Problem | Note]:
+    """Processor, glibc and needed libraries of every ELF file in the wheels that others built.
+
+    A library is there if any wheel of the target has a file of its name, or if PEP 600 lists it. What this
+    cannot know: whether the binary looks into the folder where the library lies (RPATH, and what a package
+    loads beforehand), whether the library has what is called, and what is loaded by name while the program
+    runs (dlopen, ctypes).
+    """
+    own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
+    brought = frozenset(name for found in own.values() for name in found.names)
+    for name, found in own.items():
+        if paths[name] == f"wheelhouse/{entry.built}":
+            continue  # `check_elf` looks at it, and knows more of it
+        for member, reason in found.unreadable.items():
+            yield Note(file=paths[name], message=f"{member} cannot be read: {reason}")
+        wheel = _Wheel(name=name, path=paths[name], info=infos[name], target=entry.target)
+        fitting = dict(_fitting(found.facts, entry.target))
+        yield from _check_machines(wheel, found.facts, fitting)
+        yield from _check_versions(wheel, fitting, frozenset(found.names))
+        yield from _check_libraries(wheel, fitting, brought)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wheel:
+    """One wheel of a target, whose binaries are looked at."""
+
+    name: NormalizedName
+    path: str
+    info: WheelInfo
+    target: Target
+
+    @property
+    def arch(self) -> str:
+        """The target's processor, as platform tags spell it."""
+        return self.target.platform.split("_", 3)[-1]
+
+    def is_module(self, member: str) -> bool:
+        """Whether Python imports the file, by its name."""
+        return _MODULE.search(member) is not None
+
+    def is_at_the_top(self, member: str) -> bool:
+        """Whether the file is a module that ``import NAME`` loads without any Python around it."""
+        path = installed_path(member, windows=False, python=self.target.python)
+        folder = packages_folder(windows=False, python=self.target.python)
+        return self.is_module(member) and path.rpartition("/")[0] + "/" == folder
+
+    def problem(self, code: Code, members: Iterable[str], text: str) -> Problem:
+        """A problem of some of the wheel's files, which need something."""
+        return Problem(code=code, file=self.path, message=_needing(members, text))
+
+    def note(self, members: Iterable[str], text: str) -> Note:
+        """What is worth knowing of some of the wheel's files, which need something."""
+        return Note(file=self.path, message=_needing(members, text))
+
+
+def _fitting(facts: Mapping[str, Dynamic], target: Target) -> Iterator[tuple[str, Dynamic]]:
+    machine = _MACHINES.get(target.platform.split("_", 3)[-1])
+    for member, found in facts.items():
+        if found.machine == machine and not found.is_musl:
+            yield member, found
+
+
+def _check_machines(
+    wheel: _Wheel, facts: Mapping[str, Dynamic], fitting: Mapping[str, Dynamic]
+) -> Iterator[Problem | Note]:
+    """Modules that the target cannot load are wrong; other files may be data, or for somebody else."""
+    by_kind: dict[tuple[bool, str], list[str]] = {}
+    for member, found in facts.items():
+        if member not in fitting:
+            kind = "musl, another C library" if found.is_musl else found.machine_name
+            by_kind.setdefault((wheel.is_module(member), kind), []).append(member)
+    for (is_module, kind), members in sorted(by_kind.items()):
+        text = f"made for {kind}, the target is {wheel.target.platform}: {_listed(members)}"
+        if is_module:
+            yield Problem(code=Code.MACHINE, file=wheel.path, message=text)
+        else:
+            yield Note(file=wheel.path, message=text)
+
+
+@cache
+def _oldest_glibc(version: str, arch: str) -> int:
+    """The minor number of the oldest glibc whose manylinux policy has a symbol version; 1000 for none."""
+    minor = elf.policy_for([version], arch).glibc_minor
+    return 1000 if minor is None else minor
+
+
+def _check_versions(
+    wheel: _Wheel, facts: Mapping[str, Dynamic], own: frozenset[str]
+) -> Iterator[Problem | Note]:
+    """Symbol versions against the target's platform, and against what the wheel's own tags promise."""
+    needed: dict[tuple[int, str], list[str]] = {}
+    for member, found in facts.items():
+        asked = {v for library, names in found.versions.items() if library not in own for v in names}
+        if asked:
+            newest = max((_oldest_glibc(version, wheel.arch), version) for version in asked)
+            needed.setdefault(newest, []).append(member)
+    if not needed:
+        return
+    limit = glibc_minor(wheel.target.platform) or 0
+    (minor, version), members = max(needed.items())
+    promised = _promised(wheel)
+    if minor > limit:
+        text = f"{version}, which {wheel.target.platform} does not promise"
+        yield wheel.problem(Code.GLIBC, members, text)
+    elif promised is not None and promised < minor:
+        yield wheel.note(members, f"{version}: its tag promises less, the target enough")
+
+
+def _promised(wheel: _Wheel) -> int | None:
+    """The glibc of the oldest platform that the wheel says it runs on; None where it says none."""
+    stated = [tag.platform for tag in wheel.info.tags if tag.platform.startswith("manylinux")]
+    platforms = [parse_platform(text, host_glibc_minor=None) for text in stated if text.endswith(wheel.arch)]
+    return min((glibc_minor(platform) or 0 for platform in platforms), default=None)
+
+
+def _check_libraries(
+    wheel: _Wheel, facts: Mapping[str, Dynamic], brought: frozenset[str]
+) -> Iterator[Problem | Note]:
+    """Libraries that no wheel brings: the system's, the driver's, or nobody's."""
+    listed = _system_libraries(wheel.target.platform, wheel.arch)
+    packages = shipped_system_libraries().packages
+    needed: dict[str, list[str]] = {}
+    for member, found in facts.items():
+        for library in found.needed:
+            if library not in brought and (library not in listed or library in packages):
+                needed.setdefault(library, []).append(member)
+    yield from _note_system(
+        wheel, {library: needed.pop(library) for library in sorted(needed) if library in packages}
+    )
+    modules = [member for member in facts if wheel.is_module(member)]
+    left: dict[str, list[str]] = {}
+    for library, members in sorted(needed.items()):
+        if _DRIVER.fullmatch(library):
+            yield wheel.note(members, f"{library}: the driver of an NVIDIA GPU has it")
+        elif _PYTHON.fullmatch(library):
+            yield wheel.note(members, f"{library}: not every Python has its library beside it")
+        elif any(map(wheel.is_at_the_top, members)) or (modules and set(modules) <= set(members)):
+            yield wheel.problem(Code.LIBRARY, members, f"{library}, which no wheel brings")
+        else:
+            left[library] = members
+    if left:
+        members = list(dict.fromkeys(member for found in left.values() for member in found))
+        yield wheel.note(members, f"{_listed(left)}, which no wheel brings: what loads them fails")
+
+
+@cache
+def _system_libraries(platform: str, arch: str) -> frozenset[str]:
+    """PEP 600's list for a platform, and the dynamic linker itself."""
+    policy = elf.policy_for([f"GLIBC_2.{glibc_minor(platform) or 17}"], arch)
+    return policy.system_libraries | {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+
+
+def _note_system(wheel: _Wheel, needed: Mapping[str, list[str]]) -> Iterator[Note]:
+    """One sentence for all that the client's system must have."""
+    if not needed:
+        return
+    table = shipped_system_libraries()
+    members = list(dict.fromkeys(member for found in needed.values() for member in found))
+    packages = list(dict.fromkeys(table.packages[library] for library in needed))
+    text = (
+        f"{_listed(needed)} of the client's system, which a server may lack; "
+        f"Debian's packages: {', '.join(packages)}"
+    )
+    if wheel.name in table.headless:
+        text += f"; {table.headless[wheel.name]} needs none of X11 and OpenGL"
+    yield wheel.note(members, text)
+
+
+def _needing(members: Iterable[str], text: str) -> str:
+    found = list(members)
+    return f"{_listed(found)} {'needs' if len(found) == 1 else 'need'} {text}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first of some names, and how many more there are."""
+    found = list(names)
+    more = f" (and {len(found) - _NAMED} more)" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
