@@ -249,9 +249,8 @@ def _import(modules: list[str], trial: Trial, env: Path) -> _Imported:
     tail = "\n".join(last[-1].strip().splitlines()[-12:])
     rest = [name for name in modules if name != died]
     others = _import(rest, trial, env) if rest else _Imported(failed={})
-    return replace(
-        others, failed={died: _Failure(message=f"ended the interpreter:\n{tail}"), **others.failed}
-    )
+    message = f"ended the interpreter (exit status {ended.returncode}):\n{tail}"
+    return replace(others, failed={died: _Failure(message=message), **others.failed})
 
 
 def _judge_failures(
