@@ -58,6 +58,21 @@ def test_a_module_that_no_wheel_has_was_optional(message: str, missing: str | No
     assert not_brought(message, frozenset({"torch"})) == missing
 
 
+def test_a_package_may_say_itself_what_is_optional() -> None:
+    trace = (
+        "Traceback (most recent call last):\n"
+        "ModuleNotFoundError: No module named 'aiohttp'\n\n"
+        "The above exception was the direct cause of the following exception:\n\n"
+        "Traceback (most recent call last):\n"
+        "ImportError: install the extra\n"
+    )
+    assert not_brought(trace, frozenset({"leaf"})) == "aiohttp"
+    assert not_brought(trace, frozenset({"aiohttp"})) is None
+    told = "ImportError: aiohttp is not installed: No module named 'aiohttp'. Install leaf[d]"  # from None
+    assert not_brought(told, frozenset({"leaf"})) == "aiohttp"
+    assert not_brought(trace.replace("ImportError: install", "ValueError: bad"), frozenset()) is None
+
+
 def test_the_remedy_for_a_missing_library() -> None:
     message = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory"
     assert remedy(message, "leaf") == " (Debian's package libgl1 has it)"

@@ -220,10 +220,19 @@ def import_modules(trial: Trial, env: Path) -> tuple[list[Problem | Note], list[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Failure:
-    """What a failed import said last, and the binaries that could not be loaded on the way to it."""
+    """What a failed import said, and the binaries that could not be loaded on the way to it.
 
-    message: str
+    `died` says how it ended the interpreter, if it did.
+    """
+
+    trace: str = ""
     binaries: tuple[str, ...] = ()
+    died: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is told of it: the end of the traceback."""
+        return self.died or (self.trace.strip().splitlines() or [""])[-1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,7 +249,7 @@ def _import(modules: list[str], trial: Trial, env: Path) -> _Imported:
     seen, ended = _ask(trial, [trial.machine.python(env), "-c", INSPECT, HARNESS, *modules])
     if seen is not None:
         failed = {
-            name: _Failure(message=trace.strip().splitlines()[-1], binaries=tuple(binaries))
+            name: _Failure(trace=trace, binaries=tuple(binaries))
             for name, (trace, binaries) in seen["failed"].items()
         }
         return _Imported(failed=failed, connections=seen["connections"], watched=seen["watched"])
@@ -250,7 +259,7 @@ def _import(modules: list[str], trial: Trial, env: Path) -> _Imported:
     rest = [name for name in modules if name != died]
     others = _import(rest, trial, env) if rest else _Imported(failed={})
     message = f"ended the interpreter (exit status {ended.returncode}):\n{tail}"
-    return replace(others, failed={died: _Failure(message=message), **others.failed})
+    return replace(others, failed={died: _Failure(died=message), **others.failed})
 
 
 def _judge_failures(
@@ -260,7 +269,7 @@ def _judge_failures(
     unloadable = spelled(trial.machine.unloadable(env), trial.machine) if failed else {}
     for name, failure in failed.items():
         reasons = [unloadable[binary.lower()] for binary in failure.binaries if binary.lower() in unloadable]
-        missing = None if name in own else not_brought(failure.message, top.all)
+        missing = None if name in own else not_brought(failure.trace, top.all)
         if reasons:
             yield f"import {name}: {reasons[0]}"
         elif missing is not None:

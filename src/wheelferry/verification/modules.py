@@ -13,7 +13,7 @@ from wheelferry.client.installer.distributions import distributions
 
 _PART_OF_NO_PACKAGE = re.compile(r"tests?|docs?|examples?|benchmarks?|setup|conftest", re.IGNORECASE)
 _COMPILED = re.compile(r"\.(?:cpython-[\w-]+\.so|abi3\.so|(?:cp\d+\w*-win_amd64\.)?pyd)$")
-_NOT_FOUND = re.compile(r"ModuleNotFoundError: No module named '([^'.]+)")
+_NOT_FOUND = re.compile(r"No module named '([^'.]+)")
 _CANNOT_OPEN = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 # Gone with Python 3.12 and 3.13: who still wants them is too old for the target.
 _REMOVED = {
@@ -71,14 +71,17 @@ def _module(path: str) -> str | None:
     return first[: match.start()] if (match := _COMPILED.search(first)) else None
 
 
-def not_brought(message: str, there: frozenset[str]) -> str | None:
+def not_brought(trace: str, there: frozenset[str]) -> str | None:
     """The module for want of which an import failed, where no wheel has it; None for any other failure.
 
-    All that a distribution requires without condition is in the bundle, so it is an optional one.
-    `message` is the last line of the traceback, `there` what the environment has.
+    All that a distribution requires without condition is in the bundle, so it is an optional one. `trace` is
+    the whole traceback: some say in an ImportError of their own what to install, as black's server does.
+    `there` is what the environment has.
     """
-    match = _NOT_FOUND.match(message)
-    return match[1] if match and match[1] not in there | _REMOVED else None
+    if not trace.strip().rpartition("\n")[2].startswith(("ImportError", "ModuleNotFoundError")):
+        return None
+    missing = [name for name in _NOT_FOUND.findall(trace) if name not in there | _REMOVED]
+    return missing[0] if missing else None
 
 
 def remedy(message: str, distribution: str) -> str:

@@ -18,6 +18,8 @@ from wheelferry.verification.checks import LongestPath
 if TYPE_CHECKING:  # for their names alone
     from wheelferry.pipeline import Bundled
 
+_NOTES = 5  # that the console shows; the report has them all
+
 
 def show_bundle(result: "Bundled", *, as_json: bool) -> None:
     """A bundle that was made."""
@@ -65,8 +67,10 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         print_line(f"problem: {problem}")
     for line in (*report.not_run, *report.not_tried):
         print_line(f"not run: {line}")
-    for note in report.notes:
+    for note in report.notes[:_NOTES]:
         print_line(f"note: {note}")
+    if len(report.notes) > _NOTES:
+        print_line(f"note: {len(report.notes) - _NOTES} more are in the report")
     if "signed_by" in report.static.facts:
         print_line(f"signed by: {report.static.facts['signed_by']}")
     for path in report.static.facts.get("longest_paths", ()):
