@@ -21,7 +21,7 @@ class Replaced(object):
     """The files that make way for an installation into the environment in `folder`, kept in `records`."""
 
     def __init__(self, folder, records):
-        self.folder = folder
+        self.folder = os.path.realpath(folder)
         self.aside = os.path.join(records, ".replaced")
         self.journal = os.path.join(self.aside, "journal.json")
 
@@ -38,12 +38,14 @@ class Replaced(object):
             "old": sorted(path for path in old if path.startswith(self.folder + os.sep)),
             "new": new,
             "metadata": [dist_info(wheel, layout) for wheel in wheels],
+            "keep": sorted({layout.purelib, layout.platlib, layout.scripts}),
         }
         os.makedirs(self.aside, exist_ok=True)
         write_json(self.journal, document)
         for number, path in enumerate(document["old"]):
             shutil.move(path, self._kept(number))
-        remove_empty(document["old"], self.folder)  # an empty .dist-info would still count as a package
+        # an empty .dist-info would still count as a package
+        remove_empty(document["old"], self.folder, document["keep"])
 
     def put_back(self):
         """Make the environment what it was before `set_aside`; returns whether there was anything to do."""
@@ -80,7 +82,7 @@ class Replaced(object):
         }
         written = [path for folder in document["metadata"] for path in _files_below(folder)]
         remove_files(path for path in document["new"] + written if path not in unmoved)
-        remove_empty(document["new"] + written, self.folder)
+        remove_empty(document["new"] + written, self.folder, document["keep"])
 
 
 def remove_files(paths):
@@ -91,12 +93,15 @@ def remove_files(paths):
                 os.unlink(each)
 
 
-def remove_empty(paths, root):
-    """Remove the folders below `root` that held the files `paths`, when nothing but old byte code is left."""
+def remove_empty(paths, root, keep):
+    """Remove the folders below `root` that held the files `paths`, when nothing but old byte code is left.
+
+    The folders `keep` stay, empty or not.
+    """
     folders = set()
     for path in paths:
         folder = os.path.dirname(path)
-        while folder.startswith(root + os.sep) and folder not in folders:
+        while folder.startswith(root + os.sep) and folder not in folders and folder not in keep:
             folders.add(folder)
             folder = os.path.dirname(folder)
         if not os.path.lexists(path):

@@ -7,13 +7,17 @@ from email.parser import HeaderParser
 
 
 class Layout(object):
-    """An environment's folders: for packages (purelib, platlib), for scripts, and its root for data."""
+    """An environment's folders: for packages (purelib, platlib), for scripts, and its root for data.
+
+    Links are followed: where Python has lib64, that is a link to lib in an environment, and one file would
+    else have two paths.
+    """
 
     def __init__(self, purelib, platlib, scripts, data):
-        self.purelib = purelib
-        self.platlib = platlib
-        self.scripts = scripts
-        self.data = data
+        self.purelib = os.path.realpath(purelib)
+        self.platlib = os.path.realpath(platlib)
+        self.scripts = os.path.realpath(scripts)
+        self.data = os.path.realpath(data)
 
 
 def files_of(wheel, layout):
