@@ -1,0 +1,77 @@
+"""What identifies a build, and what its wheel must hold."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from wheelferry.models.cuda import images_of
+from wheelferry.models.manifest import DeviceCode
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.targets import Target
+
+# Part of every build key: raise it when the same inputs would give another wheel.
+BUILD_FORMAT = 5
+
+
+def required_modules(recipe: Recipe, cell: Cell) -> tuple[str, ...]:
+    """The compiled modules that the wheel of a cell must hold."""
+    build = recipe.build
+    if not cell.ops:
+        return ()
+    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if cell.cuda else ()))))
+
+
+def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
+    """The GPU code that a CUDA wheel of `recipe` for `architectures` must hold."""
+    build = recipe.build
+    return DeviceCode(
+        modules=build.cuda_extensions or build.extensions,
+        images=images_of(architectures),
+        kernels=build.cuda_kernels,
+    )
+
+
+def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_ops: bool = False) -> str:
+    """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way."""
+    (cell,) = make_plan(recipe, release_name, [target], without_ops=without_ops).cells
+    release = recipe.releases[release_name]
+    document = {
+        "source": release.pin,
+        "target": asdict(target),
+        "version": cell.wheel_version,
+        "build_requires": cell.build_requires,
+        "environment": cell.environment,
+        "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
+        "requirements": cell.requirements,
+        "constraints": cell.constraints,
+        "sdist_constraints": recipe.build.sdist_constraints,
+        "extensions": required_modules(recipe, cell),
+    }
+    if cell.cuda:
+        document["cuda_kernels"] = recipe.build.cuda_kernels
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
+    """The identity of a build: same key, same bytes.
+
+    `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
+    the build environment by file name, `toolchain` the compiler's own version text.
+    """
+    document = {
+        "format": BUILD_FORMAT,
+        "distribution": plan.recipe.distribution,
+        "source": source_id,
+        "target": asdict(cell.target),
+        "version": cell.wheel_version,
+        "environment": cell.environment,
+        "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
+        "extensions": plan.recipe.build.extensions if cell.ops else (),
+        "cuda": asdict(cell.cuda) if cell.cuda else None,
+        "inputs": inputs,
+        "toolchain": toolchain,
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
