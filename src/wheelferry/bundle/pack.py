@@ -18,7 +18,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.models.planning.build_key import device_code, plan_digest, required_modules
+from wheelferry.models.planning.build_key import device_code, required_modules
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
@@ -158,9 +158,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         extensions=required_modules(plan.recipe, cell.built.cell),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
         on_stable_abi=cell.built.on_stable_abi,
-        plan=plan_digest(
-            plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
-        ),
+        plan=cell.built.cell.plan_digest,
         requested=_requested(cell.built.cell.requirements),
         excluded=cell.lock.excluded,
         footprint=footprint(

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import NormalizedName
 from packaging.version import InvalidVersion, Version
 
 import wheelferry.client.smoke
@@ -16,7 +17,7 @@ from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
-from wheelferry.models.lock import parse_requirements
+from wheelferry.models.lock import Pin
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Note, Problem
@@ -113,11 +114,12 @@ class Installer(StrEnum):
 class Trial:
     """One target of a bundle on the machine that runs it; everything is kept below `folder`.
 
-    `allowed` are attempts to reach another machine that are no problem.
+    `pins` are the target's lock. `allowed` are attempts to reach another machine that are no problem.
     """
 
     root: Path
     entry: TargetEntry
+    pins: Mapping[NormalizedName, Pin]
     folder: Path
     machine: Machine
     tools: Tools
@@ -128,9 +130,9 @@ class Trial:
         """Where the commands of the installation and what they said go, for the report."""
         return self.folder / "report" / INSTALL_LOG
 
-    @property
+    @cached_property
     def bundle(self) -> Bundle:
-        """The bundle as its client reads it."""
+        """The bundle as its client reads it, once."""
         bundle: Bundle = open_bundle(str(self.root.resolve()))
         return bundle
 
@@ -319,14 +321,13 @@ def compare_with_lock(trial: Trial, env: Path) -> tuple[list[Problem], dict[str,
     """What of the lock is not installed as it says; and everything that is."""
     requirements = trial.entry.requirements
     versions = installed_versions(env)
-    pins = parse_requirements((trial.root / requirements).read_text("utf-8"))
     problems = [
         Problem(
             code=Code.INSTALL,
             file=requirements,
             message=f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed",
         )
-        for name, (version, _) in pins.items()
+        for name, (version, _sha256) in trial.pins.items()
         if not same_version(versions.get(name), version)
     ]
     return problems, versions

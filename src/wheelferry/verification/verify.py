@@ -84,7 +84,7 @@ def verify(
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_windows_python(settings.windows_python, [entry.target for entry in selected])
             results += [
-                _verify_target(root, entry, level, static, work, tools, settings) for entry in selected
+                _verify_target(opened, entry, level, static, work, tools, settings) for entry in selected
             ]
         report = Report(
             bundle=root.resolve().name,
@@ -125,7 +125,7 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
 
 
 def _verify_target(
-    root: Path,
+    opened: Opened,
     entry: TargetEntry,
     level: Level,
     static: LevelResult,
@@ -141,14 +141,17 @@ def _verify_target(
     if reason is None:
         folder = work / entry.target.name
         try:
-            with open_machine(root, entry, folder, tools, windows_python=settings.windows_python) as machine:
+            with open_machine(
+                opened.root, entry, folder, tools, windows_python=settings.windows_python
+            ) as machine:
                 trial = Trial(
-                    root=root,
+                    root=opened.root,
                     entry=entry,
+                    pins=opened.locks[entry.target.name].pins or {},
                     folder=folder,
                     machine=machine,
                     tools=tools,
-                    allowed=(*read_allowed(root), *settings.allowed),
+                    allowed=(*read_allowed(opened.root), *settings.allowed),
                 )
                 return _run_levels(wanted, trial, settings.installer)
         except MissingError as error:
@@ -210,16 +213,14 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
 def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     started = time.perf_counter()
     out = trial.folder / REPORT / level.name.lower()
-    findings, not_tried, checks = run_suite(
-        trial.root, level, env, out, trial.machine, trial.tools, trial.allowed
-    )
+    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed)
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
-        problems=tuple(one for one in findings if isinstance(one, Problem)),
-        checks=checks,
-        facts={"notes": [str(one) for one in findings if isinstance(one, Note)]},
-        not_tried=tuple(not_tried),
+        problems=tuple(one for one in done.findings if isinstance(one, Problem)),
+        checks=done.checks,
+        facts={"notes": [str(one) for one in done.findings if isinstance(one, Note)]},
+        not_tried=done.not_tried,
     )
 
 

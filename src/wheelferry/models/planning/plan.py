@@ -25,7 +25,8 @@ class Cell:
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
-    `excluded` are packages that the lock leaves out, whoever requires them.
+    `excluded` are packages that the lock leaves out, whoever requires them. `plan_digest` is over what the
+    recipe says for the target, whatever else the user chose.
     """
 
     target: Target
@@ -43,6 +44,7 @@ class Cell:
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
+    plan_digest: str = ""
 
     @property
     def tied_version(self) -> str:
