@@ -74,7 +74,7 @@ def load_recipe(reference: str) -> LocatedRecipe:
         if reference not in shipped_names():
             raise InputError(
                 f"no recipe called {reference!r}",
-                hint=f"shipped are {', '.join(shipped_names())}; your own file: ./my.toml@RELEASE",
+                hint=f"wheelferry brings {', '.join(shipped_names())}; a file of your own is ./my.toml@RELEASE",
             )
     text = read_given_text(path, kind="recipe ")
     return LocatedRecipe(
@@ -88,7 +88,7 @@ def records_file(located: LocatedRecipe) -> Path:
 
 
 def load_records(located: LocatedRecipe, *, file: Path | None = None) -> tuple[Record, ...]:
-    """The records of a recipe, none where there is no file; raises InputError for a malformed one."""
+    """The records of a recipe, none where there is not a file; raises InputError for a malformed one."""
     path = file or records_file(located)
     if not path.exists():
         return ()
@@ -110,14 +110,16 @@ def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> Non
         if path is None or path.is_file():
             continue
         if asset.file is None:
-            raise MissingError(f"asset {asset.spec}: {path} is no file", hint="it belongs beside the recipe")
+            raise MissingError(
+                f"asset {asset.spec}: {path} is not a file", hint="it belongs beside the recipe"
+            )
         if asset.url is None:
             names = ", ".join(entry.name for entry in located.recipe.assets) or "none"
             raise InputError(
-                f"--asset {asset.spec}: {asset.spec} is no asset of the recipe, no address and no file",
+                f"--asset {asset.spec} is neither an asset of the recipe nor an address nor a file",
                 hint=f"the recipe's assets are {names}; an address has ://",
             )
-        raise InputError(f"--asset {asset.spec}: {path} is no file", hint="write NAME=FILE")
+        raise InputError(f"--asset {asset.spec}: {path} is not a file", hint="write NAME=FILE")
 
 
 def local_file(asset: PlannedAsset, located: LocatedRecipe) -> Path | None:

@@ -69,7 +69,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["audit", ".", "--database", "x", "--save", "y"], 2, "does not go with --save"),
         (["audit", ".", "--ignore", "CVE-1"], 2, "gives no reason"),
         (["audit", "--save", "."], 2, ". is a folder"),
-        (["audit", ".", "--from", "all.zip"], 2, "is no address"),
+        (["audit", ".", "--from", "all.zip"], 2, "is not an address"),
         (["verify", ".", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (["bundle", "sample@1.0", "--out", "x", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (
@@ -111,7 +111,7 @@ def test_an_output_folder_that_holds_something_else_is_left_alone(tmp_path: Path
     (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
     done = wheelferry("bundle", "sample@1.0", "--python", "3.11", "--out", tmp_path)
     assert done.returncode == 2
-    assert "holds something else than a bundle" in done.stderr
+    assert "holds something other than a bundle" in done.stderr
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "years of work"
 
 

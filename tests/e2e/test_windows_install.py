@@ -220,7 +220,7 @@ def test_what_a_closed_window_left_is_swept_away(windows: Windows, sticks: Stick
     ("name", "status", "text"),
     [
         ("runtime/cpython-3.11-win_amd64.zip", 4, "is damaged"),
-        ("bundle.json", 2, "there is no bundle.json beside it"),
+        ("bundle.json", 2, "there is not a bundle.json beside it"),
         ("install.pyz", 4, "install.pyz or bundle.json is damaged"),
     ],
 )
@@ -269,7 +269,7 @@ def test_a_damaged_wheel_and_a_folder_that_cannot_be_are_refused(
     for prefix, text in (
         ("C:\\" + "x" * 200, "the longest path would have"),
         ("Q:\\no such drive", "cannot be written to"),
-        ("C:\\a?b", "is no name for a folder on Windows"),
+        ("C:\\a?b", "is not a name for a folder on Windows"),
     ):
         said = windows.batch(
             sticks.new, "install.cmd", "--prefix", prefix, "--yes", status=3, environ=with_python

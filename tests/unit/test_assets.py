@@ -176,13 +176,15 @@ def test_assets_change_neither_what_was_verified_nor_what_was_built(recipe: Reci
 
 def test_files_are_looked_for_before_any_work(carrying: LocatedRecipe) -> None:
     require_files(planned(carrying.recipe).values(), carrying)
-    with pytest.raises(InputError, match="typo is no asset of the recipe, no address and no file") as caught:
+    with pytest.raises(
+        InputError, match="--asset typo is neither an asset of the recipe nor an address nor a file"
+    ) as caught:
         require_files(planned(carrying.recipe, "typo").values(), carrying)
     assert "own, R-50, shapes" in str(caught.value.hint)
-    with pytest.raises(InputError, match=r"--asset R-50: .*gone\.pkl is no file"):
+    with pytest.raises(InputError, match=r"--asset R-50: .*gone\.pkl is not a file"):
         require_files(planned(carrying.recipe, "R-50=gone.pkl").values(), carrying)
     (carrying.folder / "tiny" / "weights.npz").unlink()
-    with pytest.raises(MissingError, match=r"asset own: .*weights\.npz is no file"):
+    with pytest.raises(MissingError, match=r"asset own: .*weights\.npz is not a file"):
         require_files(planned(carrying.recipe).values(), carrying)
 
 

@@ -246,10 +246,10 @@ def without(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "p.json is no profile: it is not JSON"),
-        ("[1, 2]", "p.json is no profile: it does not say its format"),
-        ("{}", "p.json is no profile: it does not say its format"),
-        ("[" * 100_000, "p.json is no profile"),
+        ("", "p.json is not a profile: it is not JSON"),
+        ("[1, 2]", "p.json is not a profile: it does not say its format"),
+        ("{}", "p.json is not a profile: it does not say its format"),
+        ("[" * 100_000, "p.json is not a profile"),
         (json.dumps(machine(format=2)), "p.json has format 2, this wheelferry reads 1"),
         (json.dumps(without("pythons")), "p.json: pythons: Field required"),
         (json.dumps(machine(glibc="new")), "p.json: glibc: String should match pattern"),

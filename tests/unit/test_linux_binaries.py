@@ -81,7 +81,7 @@ def test_what_was_not_kept_is_said_and_read_from_the_whole_file(tmp_path: Path) 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", EMPTY_ELF[:60], b"MZ".ljust(100)])
 def test_bytes_that_are_no_elf_file(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no ELF file"):
+    with pytest.raises(ValueError, match="not an ELF file"):
         read(data)
 
 
@@ -131,7 +131,7 @@ def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> 
         MODULE: ("liba.so",),
         "leaf/big.so": ("libfar.so",),
     }
-    assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "no ELF file"})
+    assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "not an ELF file"})
 
 
 NAME = "extra"

@@ -35,7 +35,7 @@ def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     or for one of ours that does not run on a GPU that was asked for, IntegrityError for a stamp of another
     source.
     """
-    tools.progress.note(f"{path.name} is taken for {cell.target.name}")
+    tools.progress.note(f"{path.name} is used for {cell.target.name}")
     info = read_wheel(path)
     asked = cell.cuda.architectures if cell.cuda else ()
     missing = list(missing_extensions(info, required_modules(plan.recipe, cell), cell.target))

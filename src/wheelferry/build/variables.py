@@ -102,7 +102,9 @@ def cuda_variables(
 ) -> dict[str, str]:
     """What makes torch's build extension compile for CUDA, on a machine without a GPU too."""
     if compiler is None:
-        raise InputError("CUDA ops are asked for, and no ops", hint="leave --without-ops or --backend away")
+        raise InputError(
+            "CUDA ops are asked for together with --without-ops", hint="leave --without-ops or --backend out"
+        )
     return {
         **native.cuda_environment(compiler, toolkit, variables),
         "FORCE_CUDA": "1",

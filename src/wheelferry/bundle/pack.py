@@ -60,7 +60,7 @@ def check_output(out: Path) -> None:
     if not names:
         return
     if NAME not in names:
-        raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
+        raise InputError(f"{out} holds something other than a bundle", hint="choose another --out")
     manifest = parse_manifest((out / NAME).read_text("utf-8", errors="replace"), file=str(out / NAME))
     foreign = names - {NAME, SIGNATURE} - {file.path for file in manifest.files}
     foreign = {name for name in foreign if not name.startswith(f"{REPORT}/")}

@@ -174,5 +174,5 @@ def _judge(
             reason = ignored[names[0]] if names else ""
             findings.append(Finding(vulnerability=vulnerability, targets=subject.targets, ignored=reason))
     for name in sorted(set(ignored) - used):
-        tools.progress.warn(f"--ignore {name}: nothing here has it")
+        tools.progress.warn(f"--ignore {name}: no package here has this vulnerability")
     return tuple(sorted(findings, key=lambda f: (bool(f.ignored), -f.vulnerability.severity)))

@@ -169,7 +169,7 @@ def read_report(root: Path, manifest: Manifest) -> dict[str, Any]:
         )
     report = json.loads(path.read_text("utf-8"))
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise InputError(f"{path} is no report of the format that this wheelferry reads ({FORMAT})")
+        raise InputError(f"{path} is not a report of the format that this wheelferry reads ({FORMAT})")
     if report.get("digest") != manifest.digest:
         raise IntegrityError(
             f"{root}: its report is about another bundle ({str(report.get('digest'))[:16]}, "

@@ -204,7 +204,7 @@ def check_folder(folder: Path, *, option: str) -> None:
     if not existing.is_dir():
         raise InputError(f"{existing} is not a folder", hint=f"choose another place for {option}")
     if not os.access(existing, os.W_OK):
-        raise InputError(f"{existing} may not be written", hint=f"choose another place for {option}")
+        raise InputError(f"{existing} is not writable", hint=f"choose another place for {option}")
 
 
 def same_file_system(one: Path, other: Path) -> bool:

@@ -61,7 +61,7 @@ def verify(
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
     static level found problems or the target cannot run on this machine. Raises InputError when
-    `root` is no bundle, MissingError when the runner of `settings` is not on this machine.
+    `root` is not a bundle, MissingError when the runner of `settings` is not on this machine.
     """
     if settings.runner is Runner.WINE and level > Level.STATIC:
         require_wine(tools)
@@ -106,7 +106,7 @@ def check_report_folder(folder: Path) -> None:
     if folder.exists() and not (
         folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.json").is_file())
     ):
-        raise InputError(f"{folder} holds something else than a report", hint="choose another --report")
+        raise InputError(f"{folder} holds something other than a report", hint="choose another --report")
 
 
 def _static_facts(opened: Opened | None) -> dict[str, object]:

@@ -135,7 +135,7 @@ def _check_sources(database: Path | None, save: Path | None, place: str | None) 
             "--database does not go with --save or --from", hint="the file is all that is looked at then"
         )
     if place is not None and "://" not in place:
-        raise InputError(f"--from {place!r} is no address", hint="for a file there is --database")
+        raise InputError(f"--from {place!r} is not an address", hint="for a file there is --database")
 
 
 def _severity(threshold: FailOn) -> "Severity | None":

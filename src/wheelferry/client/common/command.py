@@ -58,7 +58,7 @@ def _of_the_system(error, console, place):
         return NotPossibleHere(told, hint="free some space, or choose another %s" % place)
     if error.errno in _OF_THE_MACHINE:
         return NotPossibleHere(told, hint="see whose folder it is; %s names another" % place)
-    return InstallFailed(told, hint="is the disk or the stick sound? the same command starts over")
+    return InstallFailed(told, hint="check the disk or the stick; the same command starts again")
 
 
 def _end(error, console, as_json):

@@ -99,7 +99,9 @@ def read_signers(path, bundle):
             "cannot read the key %s: %s" % (path, error.strerror), hint="name a public key, as in key.pub"
         ) from None
     except ValueError as error:
-        raise BadInput("%s is no key: %s" % (path, error), hint="name a public key, as in key.pub") from None
+        raise BadInput(
+            "%s is not a key: %s" % (path, error), hint="name a public key, as in key.pub"
+        ) from None
     try:
         text = decode_text(data)
     except NotText as error:

@@ -69,7 +69,8 @@ def _run(options, console):
         return {"environment": environment.number, "suite": results}
     if folder is None:
         raise BadInput(
-            "there is no bundle here", hint="say --verify smoke, --rollback or --uninstall; or --bundle DIR"
+            "there is not a bundle here",
+            hint="give --verify smoke, --rollback or --uninstall; or --bundle DIR",
         )
     return _install(_open(folder, options, console), options, console)
 

@@ -97,7 +97,7 @@ class Prefix(object):
         found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith(passing))
         if found:
             raise BadInput(
-                "%s holds something else than an installation: %s" % (self.root, ", ".join(found[:5])),
+                "%s holds something other than an installation: %s" % (self.root, ", ".join(found[:5])),
                 hint="choose an empty or a new folder with --prefix",
             )
 

@@ -36,7 +36,7 @@ def driver_obstacle(profile, cuda):
     """Why programs of CUDA `cuda` get no GPU on the machine; None when the driver serves them."""
     nvidia = profile["nvidia"]
     if nvidia is None:
-        return "there is no GPU of NVIDIA"
+        return "there is no NVIDIA GPU"
     if not nvidia["driver"]:
         why = " (%s)" % nvidia["error"] if nvidia["error"] else ""
         return "the GPU has no working driver%s" % why

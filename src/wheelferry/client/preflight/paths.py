@@ -48,7 +48,7 @@ def _windows_paths(profile, prefix, longest):
     over = longest - windows_room(given)
     length = WINDOWS_LIMIT - 1 + over
     if not _WINDOWS_NAME.match(prefix) or any(map(is_device, ntpath.splitdrive(prefix)[1].split("\\"))):
-        text = "%s is no name for a folder on Windows" % prefix
+        text = "%s is not a name for a folder on Windows" % prefix
         yield Finding(
             "path-length", PROBLEM, text, 'choose another --prefix, without any of <>:"|?* and device names'
         )

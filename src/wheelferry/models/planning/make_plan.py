@@ -116,7 +116,7 @@ def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
         if exclusion.name in asked:
             by = f"--prefer {exclusion.instead}" if exclusion.instead else f"--exclude {exclusion.name}"
             raise InputError(
-                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of both"
+                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of the two"
             )
 
 
@@ -126,7 +126,7 @@ def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
     able = [name for name, release in recipe.releases.items() if release.ops == "optional"]
     raise InputError(
         f"{recipe.name}@{release_name} is of no use without its compiled ops",
-        hint=f"of {recipe.name}, {', '.join(able) or 'no release'} can be had with --without-ops",
+        hint=f"of {recipe.name}, {', '.join(able) or 'no release'} can be built with --without-ops",
     )
 
 
@@ -253,11 +253,11 @@ def _require_stable_abi(target: Target, choices: _Choices) -> None:
         raise InputError("--stable-abi is about compiled ops, --without-ops leaves them out")
     if not stable_abi.serves(Version(target.torch)):
         raise InputError(
-            f"{target.name}: torch {target.torch} has no stable ABI that suffices",
-            hint=f"it does from torch {stable_abi.FIRST_TORCH} on",
+            f"{target.name}: torch {target.torch} has no stable ABI for compiled ops",
+            hint=f"torch {stable_abi.FIRST_TORCH} and later have one",
         )
     if version_of(target.backend):
         raise InputError(
             f"{target.name}: CUDA ops cannot be compiled on torch's stable ABI",
-            hint="leave --stable-abi or --backend away",
+            hint="leave --stable-abi or --backend out",
         )
