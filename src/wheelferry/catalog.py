@@ -74,7 +74,7 @@ def load_recipe(reference: str) -> LocatedRecipe:
         if reference not in shipped_names():
             raise InputError(
                 f"no recipe called {reference!r}",
-                hint=f"wheelferry brings {', '.join(shipped_names())}; a file of your own is ./my.toml@RELEASE",
+                hint=f"wheelferry brings {', '.join(shipped_names())}; your own: ./my.toml@RELEASE",
             )
     text = read_given_text(path, kind="recipe ")
     return LocatedRecipe(

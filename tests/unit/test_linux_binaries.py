@@ -251,7 +251,7 @@ def test_what_the_driver_and_python_have_is_noted(judge: Judge) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_noted(judge: Judge) -> None:
-    assert judge({"extra/x.so": b"\x7fELF"}) == ([], ["extra/x.so cannot be read: no ELF file"])
+    assert judge({"extra/x.so": b"\x7fELF"}) == ([], ["extra/x.so cannot be read: not an ELF file"])
 
 
 def test_the_table_of_system_libraries() -> None:

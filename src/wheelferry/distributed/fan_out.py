@@ -194,7 +194,7 @@ def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Map
     for worker in workers:
         if worker.threads > 1 and not worker.declared:
             progress.warn(
-                f"{worker.address} builds {worker.threads} targets at once; --nthreads 1 makes it one at a time"
+                f"{worker.address} builds {worker.threads} targets at once; --nthreads 1 for one at a time"
             )
     return facts
 
