@@ -12,6 +12,7 @@ from wheelferry import __version__
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import CarriedAsset, asset_variables
 from wheelferry.bundle.installers import InstallerSet
+from wheelferry.bundle.readme import README, readme
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -32,17 +33,8 @@ from wheelferry.system.files import (
 )
 from wheelferry.wheels.read import footprint
 
-README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
 SEALED = (README, PYZ, *SCRIPTS)
-_PROBE_README = """\
-This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
-
-    sh install.sh --probe profile.json          on Linux
-    .\\install.cmd --probe profile.json          on Windows
-
-Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
-"""
 CREATED_BY = f"wheelferry {__version__}"
 _HARNESS = Path(__file__).parents[1] / "client" / "smoke" / "harness.py"
 
@@ -228,7 +220,7 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     windows = not manifest.targets or any(
         entry.target.platform.startswith("win") for entry in manifest.targets
     )
-    (work / README).write_text(_readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
+    (work / README).write_text(readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
     write_installer(work)
     files = []
     for path in files_below(work):
@@ -237,61 +229,3 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     sealed = replace(manifest, files=tuple(files))
     (work / NAME).write_text(sealed.to_text(), "utf-8", newline="\n")
     return sealed
-
-
-def _readme(manifest: Manifest) -> str:
-    if not manifest.targets:
-        return _PROBE_README
-    systems = sorted({entry.target.platform.startswith("win") for entry in manifest.targets})
-    install = {
-        True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
-        False: "    sh install.sh          on Linux",
-    }
-    lines = [
-        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
-        "",
-        "Install it, from this folder:",
-        "",
-        *(install[windows] for windows in systems),
-        "",
-        "It says what it found on this machine and asks before it writes anything. --check only looks;",
-        "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
-        "",
-        *(line for windows in systems for line in _usage(".\\" if windows else "./")),
-        "Or without the installer, in an environment of the right Python, one of",
-        "",
-    ]
-    for entry in manifest.targets:
-        options = (
-            f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
-        )
-        lines += [
-            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
-            f"{'' if entry.has_ops else ', without compiled ops'}:",
-            f"    pip install {options} -r {entry.requirements}",
-            f"    uv pip install {options} -r {entry.requirements}",
-            f"    uv pip sync {entry.pylock}",
-            "",
-        ]
-    lines += [
-        "and prove it with its Python:",
-        "",
-        "    python smoke/harness.py --level smoke --out smoke-report",
-        "    python smoke/harness.py --level train --out smoke-report",
-        "",
-        "bundle.json lists every file with its size and SHA-256. `wheelferry verify .` checks all of it.",
-        "bundle.json.sig, where there is one, is its signature. The installer and verify check it with --key",
-        "FILE: a public key that you got by another way than this folder.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _usage(here: str) -> list[str]:
-    """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
-    return [
-        f"    {here}python script.py             run a script in the installed environment",
-        f"    {here}wheelferry --verify train    prove it once more, with a short training run",
-        f"    {here}wheelferry --rollback        go back to the environment before the last installation",
-        f"    {here}wheelferry --uninstall       remove what was installed, and nothing else",
-        "",
-    ]
