@@ -1,11 +1,12 @@
 """Build: the release's wheel, compiled against exactly the torch that will be shipped."""
 
+import contextlib
 import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ from wheelferry.models.cuda import Cuda, from_flags
 from wheelferry.models.lock import (
     LockedWheel,
 )
-from wheelferry.models.plan import Cell, Plan, build_key, device_code, required_modules
+from wheelferry.models.plan import Cell, Plan, build_key, compile_key, device_code, required_modules
 from wheelferry.progress import Task
 from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter, find_interpreter
@@ -98,11 +99,13 @@ class Prepared:
 
     `compiler` is this machine's for a wheel that is tied to one torch, `stable` compiles one that is not.
     With neither nothing is compiled. Without `compiler` the environment has no torch, but a stand-in.
-    `toolchain` is everything that compiles, as the key has it.
+    `toolchain` is everything that compiles, as the key has it; `compile_key` knows what that makes before it is
+    checked against the recipe.
     """
 
     cell: Cell
     key: str
+    compile_key: str
     toolchain: str
     environment: Environment
     interpreter: Interpreter
@@ -137,16 +140,12 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
         stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
     environment = lock_environment(plan, cell, strategy, interpreter, toolkit, tools)
     toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
-    key = build_key(
-        plan,
-        cell,
-        source_id=source.identity,
-        inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
-        toolchain=toolchain,
-    )
+    inputs = {wheel.filename: wheel.sha256 for wheel in environment.wheels}
+    identity = {"source_id": source.identity, "inputs": inputs, "toolchain": toolchain}
     prepared = Prepared(
         cell=cell,
-        key=key,
+        key=build_key(plan, cell, **identity),
+        compile_key=compile_key(plan, cell, **identity),
         toolchain=toolchain,
         environment=environment,
         interpreter=interpreter,
@@ -254,20 +253,51 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         )
         if cuda:
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
-            variables |= _cuda_variables(cuda, toolkit, prepared.compiler, variables, tools)
-        with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
-            raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
-        return repair_wheel(
-            raw,
-            work / "finished",
-            cell,
-            required_modules(plan.recipe, cell),
-            device_code(plan.recipe, cuda.architectures) if cuda else None,
-            tools,
-            epoch=source.epoch,
-            stamp=_stamp(plan, prepared, cuda, source),
-            log=log,
-        )
+            asked, options = device_options(plan.recipe, tree, cuda.architectures, tools)
+            compiled = replace(cuda, architectures=asked)
+            variables |= _cuda_variables(compiled, toolkit, prepared.compiler, variables, options, tools)
+        if prepared.compiler is not None:
+            require_described(plan.recipe, cell, tree, python, work, tools, log)
+        raw = _compiled_before(prepared, work, tools)
+        if raw is None:
+            step = f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}"
+            with tools.progress.task(step) as task:
+                raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
+        with _kept_on_failure(raw, prepared.compile_key, tools):
+            return repair_wheel(
+                raw,
+                work / "finished",
+                cell,
+                required_modules(plan.recipe, cell),
+                device_code(plan.recipe, cuda.architectures) if cuda else None,
+                tools,
+                epoch=source.epoch,
+                stamp=_stamp(plan, prepared, cuda, source),
+                log=log,
+            )
+
+
+def _compiled_before(prepared: Prepared, work: Path, tools: Tools) -> Path | None:
+    """What an earlier build compiled and the recipe did not accept, in `work`; None when there is none."""
+    known = tools.store.recall("compiled", prepared.compile_key)
+    if known is None:
+        return None
+    tools.progress.note(f"{known.filename} was compiled before; it is checked anew")
+    raw = work / "raw" / known.filename
+    raw.parent.mkdir()
+    tools.store.place(known.sha256, raw)
+    return raw
+
+
+@contextlib.contextmanager
+def _kept_on_failure(raw: Path, key: str, tools: Tools) -> Iterator[None]:
+    """Keep a fresh wheel that is not accepted: with a corrected recipe nothing need be compiled again."""
+    try:
+        yield
+    except BuildError:
+        tools.store.remember("compiled", key, tools.store.add(raw))
+        raise
+    tools.store.forget("compiled", key)
 
 
 def make_environment(
@@ -354,13 +384,23 @@ def _stable_variables(prepared: Prepared, stable: Stable, work: Path, tools: Too
 
 
 def _cuda_variables(
-    cuda: Cuda, toolkit: Toolkit, compiler: Compiler | None, variables: Mapping[str, str], tools: Tools
+    cuda: Cuda,
+    toolkit: Toolkit,
+    compiler: Compiler | None,
+    variables: Mapping[str, str],
+    options: Sequence[str],
+    tools: Tools,
 ) -> dict[str, str]:
-    """What makes torch's build extension compile for CUDA, on a machine without a GPU too."""
+    """What makes torch's build extension compile for CUDA, on a machine without a GPU too.
+
+    `options` are further ones of nvcc.
+    """
     if compiler is None:
         raise InputError("CUDA ops are asked for, and no ops", hint="leave --without-ops or --backend away")
+    own = native.cuda_environment(compiler, toolkit, variables)
     return {
-        **native.cuda_environment(compiler, toolkit, variables),
+        **own,
+        "NVCC_APPEND_FLAGS": " ".join((own["NVCC_APPEND_FLAGS"], *options)).strip(),
         "FORCE_CUDA": "1",
         "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
         "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),

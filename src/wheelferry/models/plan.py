@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -299,10 +300,10 @@ def _plan_cell(
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
-    environment = dict(recipe.build.environment)
+    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
+    environment = {**recipe.build.environment, **(recipe.build.cuda_environment if cuda else {})}
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"
-    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
     runtime = [WINDOWS_RUNTIME] if target.is_windows else []
     return Cell(
         target=target,
@@ -439,10 +440,7 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
 
 def required_modules(recipe: Recipe, cell: Cell) -> tuple[str, ...]:
     """The compiled modules that the wheel of a cell must hold."""
-    build = recipe.build
-    if not cell.ops:
-        return ()
-    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if cell.cuda else ()))))
+    return recipe.build.modules(cuda=cell.cuda is not None) if cell.ops else ()
 
 
 def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
@@ -473,7 +471,9 @@ def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_op
     }
     if cell.cuda:
         document["cuda_kernels"] = recipe.build.cuda_kernels
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        if recipe.build.cuda_from_oldest:
+            document["cuda_from_oldest"] = True
+    return _digest(document)
 
 
 def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
@@ -482,7 +482,21 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
     `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
     the build environment by file name, `toolchain` the compiler's own version text.
     """
-    document = {
+    document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
+    return _digest(document | {"extensions": required_modules(plan.recipe, cell)})
+
+
+def compile_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
+    """The identity of what the compiler makes, whatever the recipe demands of it; arguments of `build_key`."""
+    document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
+    return _digest(document | {"unchecked": True})
+
+
+def _what_is_compiled(
+    plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str
+) -> dict[str, Any]:
+    from_oldest = {"cuda_from_oldest": True} if cell.cuda and plan.recipe.build.cuda_from_oldest else {}
+    return {
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
         "source": source_id,
@@ -490,9 +504,12 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
         "version": cell.wheel_version,
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
-        "extensions": plan.recipe.build.extensions if cell.ops else (),
         "cuda": asdict(cell.cuda) if cell.cuda else None,
         "inputs": inputs,
         "toolchain": toolchain,
+        **from_oldest,
     }
+
+
+def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

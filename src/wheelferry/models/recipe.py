@@ -213,22 +213,39 @@ class Build(_Model):
 
     requires: Annotated[tuple[ConditionalRequirement, ...], Field(description="build requirements")] = ()
     environment: Annotated[dict[str, str], Field(description="environment variables of the build")] = {}
+    cuda_environment: Annotated[
+        dict[str, str], Field(description="environment variables that a CUDA build has beside them")
+    ] = {}
     version_suffix_variable: Annotated[
         str | None, Field(description="variable the project appends to its version, if it has one")
     ] = None
     extensions: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="compiled modules and libraries of torch ops the wheel must hold"),
-    ]
+        Field(description="compiled modules and libraries of torch ops that every wheel must hold"),
+    ] = ()
+    cpu_extensions: Annotated[
+        tuple[str, ...], Field(description="those that only a wheel without CUDA must hold")
+    ] = ()
     cuda_extensions: Annotated[
         tuple[str, ...],
         Field(
             description="compiled modules that hold CUDA code in a CUDA build; absent means all extensions"
         ),
     ] = ()
+    cuda_host_extensions: Annotated[
+        tuple[str, ...],
+        Field(description="compiled modules that only a CUDA build has, and that hold no CUDA code"),
+    ] = ()
     cuda_kernels: Annotated[
         tuple[str, ...], Field(description="names of CUDA kernels that a CUDA build must hold")
     ] = ()
+    cuda_from_oldest: Annotated[
+        bool,
+        Field(
+            description="whether the GPU code of all architectures may come from that of the oldest, which is "
+            "compiled once: the kernels gain nothing from what newer cards can do"
+        ),
+    ] = False
     ops_features: Annotated[
         tuple[str, ...], Field(description="features that a build without compiled ops does not have")
     ] = ()
@@ -249,6 +266,17 @@ class Build(_Model):
             "so that they are compiled so wherever torch has it"
         ),
     ] = False
+
+    @model_validator(mode="after")
+    def _every_wheel_has_modules(self) -> "Build":
+        if not self.extensions and not self.cpu_extensions:
+            raise ValueError("needs extensions, or cpu_extensions: without compiled modules nothing is built")
+        return self
+
+    def modules(self, *, cuda: bool) -> tuple[str, ...]:
+        """The compiled modules that a wheel must hold, one with CUDA ops or one without."""
+        own = (*self.cuda_host_extensions, *self.cuda_extensions) if cuda else self.cpu_extensions
+        return tuple(dict.fromkeys((*self.extensions, *own)))
 
 
 class AssetScheme(_Model):
