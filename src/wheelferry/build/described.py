@@ -1,4 +1,4 @@
-"""What the project's own files say before a compiler starts: the modules it will make, how its kernels branch."""
+"""What the project's files say before a compiler starts: the modules it makes, how its kernels branch."""
 
 import json
 import shutil
@@ -10,7 +10,8 @@ from wheelferry.build.backend import with_backend
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.cuda import branches_above, from_oldest
-from wheelferry.models.plan import Cell, required_modules
+from wheelferry.models.planning.build_key import required_modules
+from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipe import Recipe
 from wheelferry.toolchains.torch_stub import place_torch_stub
 
@@ -41,9 +42,12 @@ def require_described(
     wanted = required_modules(recipe, cell)
     if missing := [module for module in wanted if module not in names]:
         kind = "with" if cell.cuda else "without"
-        keys = "extensions, cuda_extensions, cuda_host_extensions" if cell.cuda else "extensions, cpu_extensions"
+        keys = (
+            "extensions, cuda_extensions, cuda_host_extensions" if cell.cuda else "extensions, cpu_extensions"
+        )
         raise InputError(
-            f"{recipe.name}: setup.py makes no {', '.join(missing)} {kind} CUDA; it makes {', '.join(sorted(names))}",
+            f"{recipe.name}: setup.py makes no {', '.join(missing)} {kind} CUDA; "
+            f"it makes {', '.join(sorted(names))}",
             hint=f"correct them in the recipe: build.{keys}",
         )
     without = [e.name for e in described if e.name in recipe.build.cuda_extensions and not _has_kernels(e)]

@@ -8,9 +8,9 @@ from wheelferry.bundle.pack import CREATED_BY, SEALED, check_output, requirement
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import (
@@ -23,7 +23,8 @@ from wheelferry.system.files import (
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
 from wheelferry.verification import checks
-from wheelferry.wheels.archive import read_wheel, record_problems
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.record import record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.
 _SAME = ("recipe", "release", "distribution", "source", "commit")

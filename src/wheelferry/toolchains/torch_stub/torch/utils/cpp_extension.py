@@ -1,8 +1,9 @@
 """The names that a setup.py imports from torch; what they shall compile wheelferry compiles, or nobody.
 
 `WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles.
-`WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file. `WHEELFERRY_LIST_EXTENSIONS`
-names a file: each extension that setup.py describes, CUDA ones too, is written there, as a line of JSON.
+`WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file.
+`WHEELFERRY_LIST_EXTENSIONS` names a file: each extension that setup.py describes, CUDA ones too, is written
+there, as a line of JSON.
 """
 
 import json
@@ -15,7 +16,7 @@ from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
 # a folder, as projects ask before they describe their CUDA extensions
-CUDA_HOME = os.path.dirname(__file__) if os.environ.get("FORCE_CUDA") == "1" else None
+CUDA_HOME = str(Path(__file__).parent) if os.environ.get("FORCE_CUDA") == "1" else None
 ROCM_HOME = None
 
 
@@ -98,7 +99,7 @@ def _write_down_extensions(file: str) -> None:
     def make_and_write(self: Any, name: str, sources: Any, *arguments: Any, **options: Any) -> None:
         make(self, name, sources, *arguments, **options)
         line = {"name": name, "sources": [str(source) for source in sources]}
-        with open(file, "a", encoding="utf-8") as stream:
+        with Path(file).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
     Extension.__init__ = make_and_write
