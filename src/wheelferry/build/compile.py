@@ -115,7 +115,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
             variables |= cuda_variables(compiled, toolkit, prepared.compiler, variables, options, tools)
         if prepared.compiler is not None:
             require_described(plan.recipe, cell, tree, python, work, tools, log)
-        raw = _compiled_before(prepared, work, tools)
+        raw = _compiled_before(prepared.compile_key, work, tools)
         if raw is None:
             step = f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}"
             with tools.progress.task(step) as task:
@@ -134,9 +134,9 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
             )
 
 
-def _compiled_before(prepared: Prepared, work: Path, tools: Tools) -> Path | None:
+def _compiled_before(key: str, work: Path, tools: Tools) -> Path | None:
     """What an earlier build compiled and the recipe did not accept, in `work`; None when there is none."""
-    known = tools.store.recall("compiled", prepared.compile_key)
+    known = tools.store.recall("compiled", key)
     if known is None:
         return None
     tools.progress.note(f"{known.filename} was compiled before; it is checked anew")

@@ -34,8 +34,8 @@ _MSVC_RANGES = (
 # before that a cl before 19.40; both can be told to let it pass, which no later Visual Studio bears.
 _STUDIO_2022 = ((19, 40), (19, 50))
 
-# A number in source code that can be an architecture: __CUDA_ARCH__ is 750 for 7.5.
-_NUMBER = re.compile(r"\b\d{3,4}\b")
+# What source code compares the architecture with that it is compiled for: 750 for 7.5.
+_COMPARED = re.compile(r"(\d+)\s*[<>=!]=?\s*__CUDA_ARCH__|__CUDA_ARCH__\s*[<>=!]=?\s*(\d+)")
 
 _FATBIN_MAGIC = 0xBA55ED50
 _FATBIN_HEADER = struct.Struct("<IHHQ")  # magic, version, header size, size of the entries
@@ -158,8 +158,8 @@ def branches_above(text: str, architecture: str) -> bool:
 
     It does where it compares ``__CUDA_ARCH__`` with a greater number.
     """
-    numbers = (n for line in text.splitlines() if "__CUDA_ARCH__" in line for n in _NUMBER.findall(line))
-    return any(int(number) > 10 * _tenths(architecture) for number in numbers)
+    numbers = (int(before or after) for before, after in _COMPARED.findall(text))
+    return any(number > 10 * _tenths(architecture) for number in numbers)
 
 
 def images_of(architectures: Iterable[str]) -> tuple[str, ...]:

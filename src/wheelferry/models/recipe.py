@@ -195,8 +195,8 @@ class Build(Model):
     cuda_from_oldest: Annotated[
         bool,
         Field(
-            description="whether the GPU code of all architectures may come from that of the oldest, which is "
-            "compiled once: the kernels gain nothing from what newer cards can do"
+            description="whether the GPU code of all architectures may come from that of the oldest, which "
+            "is compiled once: the kernels gain nothing from what newer cards can do"
         ),
     ] = False
     ops_features: Annotated[
@@ -223,7 +223,7 @@ class Build(Model):
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
         if not self.extensions and not self.cpu_extensions:
-            raise ValueError("needs extensions or cpu_extensions: nothing else is compiled")
+            raise ValueError("needs extensions or cpu_extensions")
         return self
 
     def modules(self, *, cuda: bool) -> tuple[str, ...]:
