@@ -11,7 +11,7 @@ from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.models.connections import Allowed
 from wheelferry.models.manifest import Manifest
 from wheelferry.models.plan import Plan
@@ -62,6 +62,7 @@ def bundle(
     them, `build` as `build_cells` does.
     """
     check_output(out)
+    app_folders(plan.programs, located)
     if runner is Runner.WINE and level:
         require_wine(tools)
         if windows_python is not None:

@@ -12,11 +12,20 @@ from packaging.version import Version
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.alternatives import Exclusion
+from wheelferry.models.apps import choose_programs, requirements_of
 from wheelferry.models.assets import PlannedAsset, plan_assets
 from wheelferry.models.conflicts import find_conflicts, find_unused
 from wheelferry.models.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.models.manifest import DeviceCode
-from wheelferry.models.recipe import ConditionalRequirement, Recipe, Release, Substitution, Torch, in_range
+from wheelferry.models.recipe import (
+    ConditionalRequirement,
+    Program,
+    Recipe,
+    Release,
+    Substitution,
+    Torch,
+    in_range,
+)
 from wheelferry.models.requirements import UserRequirement, allowed_hashes
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
@@ -81,13 +90,17 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A release, the cells to make of it, in the order asked for, and the weights and data beside them."""
+    """A release, the cells to make of it, in the order asked for, and what travels beside them.
+
+    That is weights and data, and programs for the client.
+    """
 
     recipe: Recipe
     release_name: str
     release: Release
     cells: tuple[Cell, ...]
     assets: tuple[PlannedAsset, ...] = ()
+    programs: tuple[Program, ...] = ()
 
     @property
     def title(self) -> str:
@@ -163,6 +176,7 @@ def make_plan(
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
     excluded: Iterable[Exclusion] = (),
+    apps: Iterable[str] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -171,11 +185,13 @@ def make_plan(
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
     in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
+    `apps` are the names of programs for the client, beyond those that always travel (see `choose_programs`).
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
+    programs = choose_programs(recipe, apps)
     choices = _Choices(
-        required=tuple(required),
+        required=(*required, *requirements_of(programs)),
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
@@ -197,6 +213,7 @@ def make_plan(
         release=release,
         cells=cells,
         assets=plan_assets(recipe, release_name, wanted, assets),
+        programs=programs,
     )
 
 
