@@ -31,6 +31,7 @@ from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
 from wheelferry.verification import checks
+from wheelferry.verification.apps import check_apps
 from wheelferry.verification.binary_checks import (
     PeFiles,
     check_device_code,
@@ -102,6 +103,7 @@ def verify_static(
     found, differences, elf_files = read_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
     problems += check_report(root)
+    problems += check_apps(root, found)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
     wheels, wheel_problems = _read_wheels(root, differences)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]

@@ -8,6 +8,7 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
+from wheelferry.models.apps import choose_programs, requirements_of
 from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
@@ -37,6 +38,7 @@ def make_plan(
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
     excluded: Iterable[Exclusion] = (),
+    apps: Iterable[str] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -45,11 +47,13 @@ def make_plan(
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
     in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
+    `apps` are the names of programs for the client, beyond those that always travel (see `choose_programs`).
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
+    programs = choose_programs(recipe, apps)
     choices = _Choices(
-        required=tuple(required),
+        required=(*required, *requirements_of(programs)),
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
@@ -71,6 +75,7 @@ def make_plan(
         release=release,
         cells=cells,
         assets=plan_assets(recipe, release_name, wanted, assets),
+        programs=programs,
     )
 
 
