@@ -222,6 +222,7 @@ def pack_bundle(
     installer_set: InstallerSet | None = None,
     more: Iterable[LockedWheel] = (),
     release: str = "1.0",
+    apps: Iterable[str] = (),
 ) -> Path:
     """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for."""
     more = list(more)
@@ -232,6 +233,7 @@ def pack_bundle(
         cuda_architectures=cuda_architectures,
         assets=assets,
         required=[given_with(wheel.name) for wheel in more],
+        apps=apps,
     )
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
     installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}

@@ -11,7 +11,7 @@ from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.models.manifest import Manifest
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.report import Level, Report
@@ -57,6 +57,7 @@ def bundle(
     line to name in the report; `settings` are as `verify` takes them, `build` as `lock_cells` does.
     """
     check_output(out)
+    app_folders(plan.programs, located)
     if settings.runner is Runner.WINE and level:
         require_wine(tools)
         if settings.windows_python is not None:

@@ -137,7 +137,7 @@ def test_only_what_is_as_it_was_packed_is_signed(signed: Path, key: Path, tools:
 
 def test_a_key_that_is_not_there_or_is_none_is_bad_input(bundle: Path, tmp_path: Path) -> None:
     done = wheelferry("sign", bundle, "--key", tmp_path / "none")
-    assert (done.returncode, "there is not a key" in done.stderr) == (2, True)
+    assert (done.returncode, "there is no key" in done.stderr) == (2, True)
     (tmp_path / "text").write_text("hello\n", "utf-8")
     done = wheelferry("sign", bundle, "--key", tmp_path / "text")
     assert (done.returncode, "sign with" in done.stderr) == (2, True)

@@ -220,7 +220,7 @@ def test_what_a_closed_window_left_is_swept_away(windows: Windows, sticks: Stick
     ("name", "status", "text"),
     [
         ("runtime/cpython-3.11-win_amd64.zip", 4, "is damaged"),
-        ("bundle.json", 2, "there is not a bundle.json beside it"),
+        ("bundle.json", 2, "there is no bundle.json beside it"),
         ("install.pyz", 4, "install.pyz or bundle.json is damaged"),
     ],
 )

@@ -54,6 +54,39 @@ def test_what_cannot_be_is_refused_with_what_can(python: str, torch: str, said: 
     assert hint in (caught.value.hint or "")
 
 
+PROGRAMS = """
+[apps]
+path = "tiny/apps"
+programs = [
+    { name = "train", help = "train it", module = "train" },
+    { name = "look", help = "look at it", module = "look", requires = ["flask>=2"] },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "travelling", "required"),
+    [
+        ([], ["train"], ()),
+        (["look"], ["train", "look"], ("flask>=2",)),
+        (["all"], ["train", "look"], ("flask>=2",)),
+    ],
+)
+def test_programs_that_require_something_travel_when_they_are_asked_for(
+    asked: list[str], travelling: list[str], required: tuple[str, ...]
+) -> None:
+    plan = make_plan(parse_recipe(RECIPE + PROGRAMS, file="t"), "1.0", [TARGET], apps=asked)
+    assert [program.name for program in plan.programs] == travelling
+    assert plan.cells[0].requirements == ("torch==2.13.0", "leaf", *required)
+
+
+@pytest.mark.parametrize(("more", "hint"), [("", "an [apps] table"), (PROGRAMS, "it has train, look")])
+def test_an_unknown_program_is_refused_with_those_that_exist(more: str, hint: str) -> None:
+    with pytest.raises(InputError, match="--app see") as caught:
+        make_plan(parse_recipe(RECIPE + more, file="t"), "1.0", [TARGET], apps=["see"])
+    assert hint in (caught.value.hint or "")
+
+
 def test_unknown_release_names_those_that_exist() -> None:
     with pytest.raises(InputError, match=r"no release '2\.0'") as caught:
         find_release(TINY, "2.0")

@@ -1,11 +1,14 @@
 """Compile a cell's wheel against exactly the torch that will be shipped."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wheelferry.build.backend import run_backend
+from wheelferry.build.described import device_options, require_described
 from wheelferry.build.prepare import CompiledAgainst, Prepared
 from wheelferry.build.repair import repair_wheel
 from wheelferry.build.variables import (
@@ -107,20 +110,51 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         )
         if cuda:
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
-            variables |= cuda_variables(cuda, toolkit, prepared.compiler, variables, tools)
-        with tools.progress.task(f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}") as task:
-            raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
-        return repair_wheel(
-            raw,
-            work / "finished",
-            cell,
-            required_modules(plan.recipe, cell),
-            device_code(plan.recipe, cuda.architectures) if cuda else None,
-            tools,
-            epoch=source.epoch,
-            stamp=_stamp(plan, prepared, cuda, source),
-            log=log,
-        )
+            asked, options = device_options(plan.recipe, tree, cuda.architectures, tools)
+            compiled = replace(cuda, architectures=asked)
+            variables |= cuda_variables(compiled, toolkit, prepared.compiler, variables, options, tools)
+        if prepared.compiler is not None:
+            require_described(plan.recipe, cell, tree, python, work, tools, log)
+        raw = _compiled_before(prepared.compile_key, work, tools)
+        if raw is None:
+            step = f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}"
+            with tools.progress.task(step) as task:
+                raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
+        with _kept_on_failure(raw, prepared.compile_key, tools):
+            return repair_wheel(
+                raw,
+                work / "finished",
+                cell,
+                required_modules(plan.recipe, cell),
+                device_code(plan.recipe, cuda.architectures) if cuda else None,
+                tools,
+                epoch=source.epoch,
+                stamp=_stamp(plan, prepared, cuda, source),
+                log=log,
+            )
+
+
+def _compiled_before(key: str, work: Path, tools: Tools) -> Path | None:
+    """What an earlier build compiled and the recipe did not accept, in `work`; None when there is none."""
+    known = tools.store.recall("compiled", key)
+    if known is None:
+        return None
+    tools.progress.note(f"{known.filename} was compiled before; it is checked anew")
+    raw = work / "raw" / known.filename
+    raw.parent.mkdir()
+    tools.store.place(known.sha256, raw)
+    return raw
+
+
+@contextlib.contextmanager
+def _kept_on_failure(raw: Path, key: str, tools: Tools) -> Iterator[None]:
+    """Keep a fresh wheel that is not accepted: with a corrected recipe nothing need be compiled again."""
+    try:
+        yield
+    except BuildError:
+        tools.store.remember("compiled", key, tools.store.add(raw))
+        raise
+    tools.store.forget("compiled", key)
 
 
 def make_environment(

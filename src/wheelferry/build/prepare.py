@@ -10,7 +10,7 @@ from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import MissingError
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.planning.build_key import build_key
+from wheelferry.models.planning.build_key import build_key, compile_key
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.system.interpreters import Interpreter, find_interpreter
 from wheelferry.toolchains import facade, mingw, native
@@ -51,11 +51,13 @@ class Prepared:
 
     `compiler` is this machine's for a wheel that is tied to one torch, `stable` compiles one that is not.
     With neither nothing is compiled. Without `compiler` the environment has no torch, but a stand-in.
-    `toolchain` is everything that compiles, as the key has it.
+    `toolchain` is everything that compiles, as the key has it; `compile_key` names what that makes,
+    before it is compared with the recipe.
     """
 
     cell: Cell
     key: str
+    compile_key: str
     toolchain: str
     environment: Environment
     interpreter: Interpreter
@@ -90,16 +92,11 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
         stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
     environment = lock_environment(plan, cell, strategy, interpreter, toolkit, tools)
     toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
-    key = build_key(
-        plan,
-        cell,
-        source_id=source.identity,
-        inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
-        toolchain=toolchain,
-    )
+    inputs = {wheel.filename: wheel.sha256 for wheel in environment.wheels}
     prepared = Prepared(
         cell=cell,
-        key=key,
+        key=build_key(plan, cell, source_id=source.identity, inputs=inputs, toolchain=toolchain),
+        compile_key=compile_key(plan, cell, source_id=source.identity, inputs=inputs, toolchain=toolchain),
         toolchain=toolchain,
         environment=environment,
         interpreter=interpreter,

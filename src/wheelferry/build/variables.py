@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,15 +98,25 @@ def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: 
 
 
 def cuda_variables(
-    cuda: Cuda, toolkit: Toolkit, compiler: Compiler | None, variables: Mapping[str, str], tools: Tools
+    cuda: Cuda,
+    toolkit: Toolkit,
+    compiler: Compiler | None,
+    variables: Mapping[str, str],
+    options: Sequence[str],
+    tools: Tools,
 ) -> dict[str, str]:
-    """What makes torch's build extension compile for CUDA, on a machine without a GPU too."""
+    """What makes torch's build extension compile for CUDA, on a machine without a GPU too.
+
+    `options` are further ones of nvcc.
+    """
     if compiler is None:
         raise InputError(
             "CUDA ops are asked for together with --without-ops", hint="leave --without-ops or --backend out"
         )
+    own = native.cuda_environment(compiler, toolkit, variables)
     return {
-        **native.cuda_environment(compiler, toolkit, variables),
+        **own,
+        "NVCC_APPEND_FLAGS": " ".join((own["NVCC_APPEND_FLAGS"], *options)).strip(),
         "FORCE_CUDA": "1",
         "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
         "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),

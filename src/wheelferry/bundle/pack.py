@@ -15,8 +15,9 @@ from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.readme import README, readme
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models import apps
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
 from wheelferry.models.planning.build_key import device_code, required_modules
@@ -36,7 +37,9 @@ from wheelferry.wheels.read import footprint
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
 SEALED = (README, PYZ, *SCRIPTS)
 CREATED_BY = f"wheelferry {__version__}"
-_HARNESS = Path(__file__).parents[1] / "client" / "smoke" / "harness.py"
+_CLIENT = Path(__file__).parents[1] / "client"
+_HARNESS = _CLIENT / "smoke" / "harness.py"
+_START_APPS = _CLIENT / "apps" / "start.py"
 
 
 def check_output(out: Path) -> None:
@@ -101,6 +104,7 @@ def pack(
             for cell in cells
         ]
         _write_smoke(work / "smoke", plan, located)
+        _write_apps(work / apps.FOLDER, plan, located)
         placed = _place_assets(work, assets, tools)
         manifest = Manifest(
             recipe=plan.recipe.name,
@@ -211,6 +215,29 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
 
 
+def _write_apps(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
+    """The programs for the client: the recipe's folder, what they use of ours, a list, what starts them."""
+    if not plan.programs:
+        return
+    for name, source in app_folders(plan.programs, located).items():
+        shutil.copytree(
+            source,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+            copy_function=shutil.copyfile,
+            dirs_exist_ok=True,
+        )
+    shutil.copyfile(_START_APPS, folder / apps.START)
+    listing = {
+        "format": apps.FORMAT,
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "distribution": plan.recipe.distribution,
+        "programs": [p.model_dump(include={"name", "help", "module"}) for p in plan.programs],
+    }
+    (folder / apps.LISTING).write_text(json.dumps(listing, indent=1) + "\n", "utf-8", newline="\n")
+
+
 def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     """Write README.txt, the installer and the manifest of the bundle in `work`; returns it with its files.
 
@@ -220,7 +247,8 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     windows = not manifest.targets or any(
         entry.target.platform.startswith("win") for entry in manifest.targets
     )
-    (work / README).write_text(readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
+    text = readme(manifest, _programs(work))
+    (work / README).write_text(text, "utf-8", newline="\r\n" if windows else "\n")
     write_installer(work)
     files = []
     for path in files_below(work):
@@ -229,3 +257,11 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     sealed = replace(manifest, files=tuple(files))
     (work / NAME).write_text(sealed.to_text(), "utf-8", newline="\n")
     return sealed
+
+
+def _programs(work: Path) -> list[tuple[str, str]]:
+    """Name and help of the programs for the client in the bundle in `work`."""
+    listing = work / apps.FOLDER / apps.LISTING
+    if not listing.is_file():
+        return []
+    return [(one["name"], one["help"]) for one in json.loads(listing.read_text("utf-8"))["programs"]]

@@ -55,15 +55,18 @@ is one, says what was verified before the bundle was shipped.
 """
 
 
-def readme(manifest: Manifest) -> str:
-    """The text; of a bundle without targets, which only looks at machines, how to do that."""
+def readme(manifest: Manifest, programs: Sequence[tuple[str, str]] = ()) -> str:
+    """The text; of a bundle without targets, which only looks at machines, how to do that.
+
+    `programs` are the names of the programs that travel for the client, each with its help.
+    """
     if not manifest.targets:
         return _PROBE
     # Linux first
     systems = sorted({entry.target.is_windows for entry in manifest.targets})
     parts = [
         f"{manifest.recipe}@{manifest.release}: everything to install it without a network.\n",
-        _steps(systems),
+        _steps(systems, programs),
         _TROUBLE,
         _without_installer(manifest.targets),
         _END,
@@ -71,7 +74,7 @@ def readme(manifest: Manifest) -> str:
     return "\n".join(parts)
 
 
-def _steps(systems: Sequence[bool]) -> str:
+def _steps(systems: Sequence[bool], programs: Sequence[tuple[str, str]]) -> str:
     """The way to an installation; `systems` are those of the targets, True for Windows."""
     return "\n".join(
         [
@@ -89,14 +92,15 @@ def _steps(systems: Sequence[bool]) -> str:
             "",
             "3. Use it, in the folder that was chosen",
             "",
-            *("\n".join(_usage(".\\" if windows else "./")) for windows in systems),
+            *("\n".join(_usage(".\\" if windows else "./", programs)) for windows in systems),
         ]
     )
 
 
-def _usage(here: str) -> list[str]:
+def _usage(here: str, programs: Sequence[tuple[str, str]]) -> list[str]:
     """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
     return [
+        *(f"    {here}wheelferry {name:<17} {about}" for name, about in programs),
         f"    {here}python script.py             run a script in the installed environment",
         f"    {here}wheelferry --verify train    check it once more, with a short training run",
         f"    {here}wheelferry --rollback        go back to the environment before the last installation",

@@ -196,6 +196,14 @@ Asset = Annotated[
         "detectron2://…, a FILE, or NAME=FILE for a file that takes the place of the download; repeatable.",
     ),
 ]
+App = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A program of the recipe that clients start with DIR/wheelferry NAME, and what it requires; all "
+        "for every one. Repeatable.",
+    ),
+]
 Profile = Annotated[
     Path | None,
     typer.Option(
@@ -258,6 +266,7 @@ class Requirements:
     """What a bundle shall hold beside the project and what that requires, and what it shall not."""
 
     extra: With = None
+    app: App = None
     exclude: Exclude = None
     prefer: Prefer = None
     requirement: RequirementFile = None

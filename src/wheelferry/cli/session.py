@@ -187,6 +187,7 @@ def plan_from_options(
         cuda_architectures=choice.cuda_arch or (),
         assets=assets or (),
         without_ops=choice.without_ops,
+        apps=required.app or (),
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
@@ -333,6 +334,10 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
         "assets": [
             {"path": a.path, "origin": a.origin, "sha256": a.sha256, "licence": a.licence, "unpack": a.unpack}
             for a in plan.assets
+        ],
+        "programs": [
+            program.model_dump(include={"name", "help", "module", "uses", "requires"})
+            for program in plan.programs
         ],
     }
 

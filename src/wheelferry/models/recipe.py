@@ -166,22 +166,39 @@ class Build(Model):
 
     requires: Annotated[tuple[ConditionalRequirement, ...], Field(description="build requirements")] = ()
     environment: Annotated[dict[str, str], Field(description="environment variables of the build")] = {}
+    cuda_environment: Annotated[
+        dict[str, str], Field(description="environment variables that a CUDA build has beside them")
+    ] = {}
     version_suffix_variable: Annotated[
         str | None, Field(description="variable the project appends to its version, if it has one")
     ] = None
     extensions: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="compiled modules and libraries of torch ops the wheel must hold"),
-    ]
+        Field(description="compiled modules and libraries of torch ops that every wheel must hold"),
+    ] = ()
+    cpu_extensions: Annotated[
+        tuple[str, ...], Field(description="those that only a wheel without CUDA must hold")
+    ] = ()
     cuda_extensions: Annotated[
         tuple[str, ...],
         Field(
             description="compiled modules that hold CUDA code in a CUDA build; absent means all extensions"
         ),
     ] = ()
+    cuda_host_extensions: Annotated[
+        tuple[str, ...],
+        Field(description="compiled modules that only a CUDA build has, and that hold no CUDA code"),
+    ] = ()
     cuda_kernels: Annotated[
         tuple[str, ...], Field(description="names of CUDA kernels that a CUDA build must hold")
     ] = ()
+    cuda_from_oldest: Annotated[
+        bool,
+        Field(
+            description="whether the GPU code of all architectures may come from that of the oldest, which "
+            "is compiled once: the kernels gain nothing from what newer cards can do"
+        ),
+    ] = False
     ops_features: Annotated[
         tuple[str, ...], Field(description="features that a build without compiled ops does not have")
     ] = ()
@@ -202,6 +219,17 @@ class Build(Model):
             "so that they are compiled so wherever torch has it"
         ),
     ] = False
+
+    @model_validator(mode="after")
+    def _every_wheel_has_modules(self) -> "Build":
+        if not self.extensions and not self.cpu_extensions:
+            raise ValueError("needs extensions or cpu_extensions")
+        return self
+
+    def modules(self, *, cuda: bool) -> tuple[str, ...]:
+        """The compiled modules that a wheel must hold, one with CUDA ops or one without."""
+        own = (*self.cuda_host_extensions, *self.cuda_extensions) if cuda else self.cpu_extensions
+        return tuple(dict.fromkeys((*self.extensions, *own)))
 
 
 class AssetScheme(Model):
@@ -283,6 +311,46 @@ class Smoke(Model):
     ] = ()
 
 
+class Program(Model):
+    """A program that clients run in the installed environment: ``DIR/wheelferry NAME``."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="what --app and the client call it")]
+    help: Annotated[str, Field(pattern=r"^[^\n]+$", description="one line that says what it does")]
+    module: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="module in the folder; its main(arguments) does it and returns the exit status",
+        ),
+    ]
+    uses: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        Field(description="packages of wheelferry's own that travel beside the module", examples=[["page"]]),
+    ] = ()
+    requires: Annotated[
+        tuple[RequirementText, ...],
+        Field(
+            description="what it requires beside the project; with any, it travels only when --app names it"
+        ),
+    ] = ()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it travels only when it is asked for: what it requires would burden every other bundle."""
+        return bool(self.requires)
+
+
+# --app takes it for every program of the recipe.
+ALL_PROGRAMS = "all"
+
+
+class Apps(Model):
+    """Programs for the client; their folder travels in the bundle."""
+
+    path: Annotated[RelativePath, Field(description="folder beside the recipe")]
+    programs: Annotated[tuple[Program, ...], Field(min_length=1)]
+
+
 class Recipe(Model):
     """One project: source, releases, and everything a build of them needs to know."""
 
@@ -312,10 +380,16 @@ class Recipe(Model):
     ] = {}
     assets: tuple[AssetEntry, ...] = ()
     smoke: Smoke
+    apps: Apps | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        problems = [*self._unknown_releases(), *self._unpinned_releases(), *self._impossible_assets()]
+        problems = [
+            *self._unknown_releases(),
+            *self._unpinned_releases(),
+            *self._impossible_assets(),
+            *self._impossible_programs(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -352,6 +426,14 @@ class Recipe(Model):
             if entry.root is not None and entry.root not in self.asset_roots:
                 yield f"{where}.root: no asset root {entry.root!r}"
             yield from (f"{where}.{problem}" for problem in self._impossible_source(entry))
+
+    def _impossible_programs(self) -> Iterable[str]:
+        names = [program.name for program in self.apps.programs] if self.apps else []
+        for number, name in enumerate(names):
+            if name == ALL_PROGRAMS:
+                yield f"apps.programs[{number}].name: {name!r} is what --app calls every program"
+            if name in names[:number]:
+                yield f"apps.programs[{number}].name: {name!r} is there twice"
 
     def _impossible_source(self, entry: AssetEntry) -> Iterable[str]:
         """What is wrong with where an asset comes from, as the key and what to say of it."""

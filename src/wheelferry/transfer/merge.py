@@ -8,6 +8,7 @@ from wheelferry.bundle.pack import CREATED_BY, SEALED, check_output, requirement
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
@@ -81,7 +82,7 @@ def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
             tools.progress.note(f"{one.root} is signed; what it is merged into is not until you sign it")
     _require_one_release(inputs)
     single = len({entry.target for item in inputs for entry in item.manifest.targets}) == 1
-    parts = join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))
+    parts = join({item.root: _parts(item, single=single) for item in inputs}, _gaps(inputs))
     manifest = Manifest(
         **{name: getattr(inputs[0].manifest, name) for name in _SAME},
         created_by=CREATED_BY,
@@ -126,9 +127,10 @@ def _parts(item: Intact, *, single: bool) -> dict[str, Part]:
     }
 
 
-def _smoke_gaps(inputs: Sequence[Intact]) -> Iterator[str]:
-    """Files of the smoke suite that one bundle has and another has not."""
-    suites = {item.root: {name for name in item.hashes if name.startswith(SMOKE)} for item in inputs}
+def _gaps(inputs: Sequence[Intact]) -> Iterator[str]:
+    """Files of the smoke suite, or of the programs, that one bundle has and another has not."""
+    parts = (SMOKE, f"{APPS}/")
+    suites = {item.root: {name for name in item.hashes if name.startswith(parts)} for item in inputs}
     for name in sorted(set().union(*suites.values())):
         having = [root for root, names in suites.items() if name in names]
         lacking = [root for root, names in suites.items() if name not in names]

@@ -43,7 +43,7 @@ def sign(root: Path, key: Path, tools: Tools) -> Signed:
     """
     if not key.is_file():
         raise InputError(
-            f"there is not a key {key}", hint="make one with: ssh-keygen -t ed25519 -f wheelferry-key"
+            f"there is no key {key}", hint="make one with: ssh-keygen -t ed25519 -f wheelferry-key"
         )
     tools.progress.stage(f"sign {root}")
     data = read_manifest(root)

@@ -30,6 +30,7 @@ from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
 from wheelferry.verification import checks
+from wheelferry.verification.apps import check_apps
 from wheelferry.verification.binary_checks import (
     PeFiles,
     check_device_code,
@@ -121,6 +122,7 @@ def verify_static(
     read = read_files(root, tools)
     problems += checks.compare_files(manifest.files, read.files)
     problems += check_report(root)
+    problems += check_apps(root, read.files)
     wheels, wheel_problems = _read_wheels(root, read.differences)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
     problems += [p for p in wheel_problems if p not in published]

@@ -17,6 +17,7 @@ from wheelferry.models.manifest import REPORT, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
+from wheelferry.verification.apps import start_apps
 from wheelferry.verification.client_install import (
     CLIENT_LOG,
     carries_installer,
@@ -193,9 +194,9 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
     carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
     require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
     if installer is Installer.BUNDLE and carries_installer(trial):
-        installed = install(trial, install_as_client, [prove_with_pip])
+        installed = install(trial, install_as_client, [prove_with_pip, start_apps])
     else:
-        installed = install(trial, install_with_pip, [pip_check])
+        installed = install(trial, install_with_pip, [pip_check, start_apps])
     problems = list(installed.problems)
     if trial.machine.sandbox.reaches_network:
         message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"

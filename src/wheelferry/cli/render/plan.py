@@ -31,3 +31,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"\n{asset.path}{' (unpacked there)' if asset.unpack else ''}")
         print_line(f"  from            {asset.file or asset.origin}")
         print_line(f"  licence         {asset.licence}")
+    for program in plan.programs:
+        print_line(f"\napp {program.name}: {program.help}")
+        if program.requires:
+            print_line(f"  requires        {', '.join(program.requires)}")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from wheelferry.models.cuda import images_of
 from wheelferry.models.manifest import DeviceCode
@@ -16,10 +17,7 @@ BUILD_FORMAT = 5
 
 def required_modules(recipe: Recipe, cell: Cell) -> tuple[str, ...]:
     """The compiled modules that the wheel of a cell must hold."""
-    build = recipe.build
-    if not cell.ops:
-        return ()
-    return tuple(dict.fromkeys((*build.extensions, *(build.cuda_extensions if cell.cuda else ()))))
+    return recipe.build.modules(cuda=cell.cuda is not None) if cell.ops else ()
 
 
 def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
@@ -34,7 +32,7 @@ def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
 
 def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
     """SHA-256 over what decides a cell's build; see `make_plan.plan_digest`."""
-    document = {
+    document: dict[str, Any] = {
         "source": release.pin,
         "target": asdict(cell.target),
         "version": cell.wheel_version,
@@ -48,7 +46,9 @@ def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
     }
     if cell.cuda:
         document["cuda_kernels"] = recipe.build.cuda_kernels
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        if recipe.build.cuda_from_oldest:
+            document["cuda_from_oldest"] = True
+    return _digest(document)
 
 
 def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
@@ -57,7 +57,21 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
     `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
     the build environment by file name, `toolchain` the compiler's own version text.
     """
-    document = {
+    document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
+    return _digest(document | {"extensions": required_modules(plan.recipe, cell)})
+
+
+def compile_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
+    """The identity of what the compiler makes, whatever the recipe demands of it; see `build_key`."""
+    document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
+    return _digest(document | {"unchecked": True})
+
+
+def _what_is_compiled(
+    plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str
+) -> dict[str, Any]:
+    from_oldest = {"cuda_from_oldest": True} if cell.cuda and plan.recipe.build.cuda_from_oldest else {}
+    return {
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
         "source": source_id,
@@ -65,9 +79,12 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
         "version": cell.wheel_version,
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],
-        "extensions": plan.recipe.build.extensions if cell.ops else (),
         "cuda": asdict(cell.cuda) if cell.cuda else None,
         "inputs": inputs,
         "toolchain": toolchain,
+        **from_oldest,
     }
+
+
+def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
+from wheelferry.models.apps import choose_programs, requirements_of
 from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
@@ -38,6 +39,7 @@ def make_plan(
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
     excluded: Iterable[Exclusion] = (),
+    apps: Iterable[str] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -46,11 +48,13 @@ def make_plan(
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
     in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
+    `apps` are the names of programs for the client, beyond those that always travel (see `choose_programs`).
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
+    programs = choose_programs(recipe, apps)
     choices = _Choices(
-        required=tuple(required),
+        required=(*required, *requirements_of(programs)),
         torch_index=torch_index,
         architectures=tuple(cuda_architectures),
         without_ops=without_ops,
@@ -74,6 +78,7 @@ def make_plan(
         release=release,
         cells=tuple(cells),
         assets=plan_assets(recipe, release_name, wanted, assets),
+        programs=programs,
     )
 
 
@@ -192,10 +197,10 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
-    environment = dict(recipe.build.environment)
+    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
+    environment = {**recipe.build.environment, **(recipe.build.cuda_environment if cuda else {})}
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"
-    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
     runtime = [WINDOWS_RUNTIME] if target.is_windows else []
     return Cell(
         target=target,

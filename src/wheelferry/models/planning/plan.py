@@ -11,7 +11,7 @@ from wheelferry.models.cuda import Cuda
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.requirements import UserRequirement, allowed_hashes
-from wheelferry.models.recipe import Recipe, Release, Substitution
+from wheelferry.models.recipe import Program, Recipe, Release, Substitution
 from wheelferry.models.targets import Target
 
 
@@ -69,13 +69,17 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A release, the cells to make of it, in the order asked for, and the weights and data beside them."""
+    """A release, the cells to make of it, in the order asked for, and what travels beside them.
+
+    That is weights and data, and programs for the client.
+    """
 
     recipe: Recipe
     release_name: str
     release: Release
     cells: tuple[Cell, ...]
     assets: tuple[PlannedAsset, ...] = ()
+    programs: tuple[Program, ...] = ()
 
     @property
     def title(self) -> str:
