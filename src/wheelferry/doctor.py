@@ -15,8 +15,9 @@ from wheelferry.client.probe.machine import long_paths
 from wheelferry.errors import MissingError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import Cuda
-from wheelferry.system.interpreters import find_interpreter, host_glibc_minor
+from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.sandbox import open_sandbox
+from wheelferry.system.this_machine import host_glibc_minor
 from wheelferry.toolchains import mingw, native
 from wheelferry.toolchains.cuda_toolkit import toolkit_version
 from wheelferry.verification.runner import SETUP, require_wine

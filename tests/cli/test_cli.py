@@ -195,6 +195,28 @@ def test_help_imports_nothing_heavy() -> None:
     )
 
 
+def test_plan_imports_nothing_that_builds_or_verifies() -> None:
+    code = """
+import sys
+from wheelferry.cli.app import main
+sys.argv = ["wheelferry", "plan", "sample@1.0"]
+try:
+    main()
+finally:
+    print("loaded:", *sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.partition("loaded:")[2].split())
+    assert "wheelferry.models.planning.make_plan" in loaded
+    ours = {name.split(".")[1] for name in loaded if name.count(".") > 1 and name.startswith("wheelferry.")}
+    assert ours <= {"cli", "client", "models", "matrix", "build", "system"}
+    late = ("system.process", "matrix.fit", "build.compile", "build.prepare", "client.common.bundle")
+    assert (
+        loaded & {"requests", "jinja2", "elftools", "ctypes", *(f"wheelferry.{name}" for name in late)}
+        == set()
+    )
+
+
 def test_shell_completion_is_offered() -> None:
     done = wheelferry("--show-completion", "bash")
     assert done.returncode == 0

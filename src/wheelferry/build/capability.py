@@ -12,7 +12,7 @@ from wheelferry.models.cuda import version_of
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
-from wheelferry.system.interpreters import is_own_platform
+from wheelferry.system.this_machine import is_own_platform
 
 
 def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
@@ -51,6 +51,7 @@ def _closed(cell: Cell) -> str | None:
 
 
 def require_compilable(cells: Iterable[Cell]) -> None:
+    """Raise InputError for the cells whose ops this machine cannot compile, with what would help."""
     closed = {cell.target: reason for cell in cells if (reason := _closed(cell))}
     if closed:
         raise InputError(

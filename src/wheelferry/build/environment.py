@@ -22,7 +22,8 @@ from wheelferry.models.lock import (
 )
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.targets import DEFAULT_BACKEND, Target, parse_platform
-from wheelferry.system.interpreters import Interpreter, default_platform, host_glibc_minor
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.this_machine import default_platform, host_glibc_minor
 from wheelferry.toolchains.cuda_toolkit import Toolkit
 from wheelferry.wheels.read import torch_cuda
 

@@ -15,17 +15,14 @@ from packaging.utils import canonicalize_name
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
 from wheelferry.cli.options import Making, Requirements, TargetChoice, Trying
-from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
-from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.planning.requirements import UserRequirement, given_with
 from wheelferry.models.planning.supported import find_release, obstacle
-from wheelferry.models.profile import Profile, parse_profile
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -35,14 +32,14 @@ from wheelferry.models.targets import (
     parse_torch,
 )
 from wheelferry.progress import Progress, Silent
-from wheelferry.system.interpreters import default_platform, host_glibc_minor
-from wheelferry.system.process import Completed, run
-from wheelferry.system.requirement_files import read_requirement_files
 from wheelferry.system.texts import read_given_text
+from wheelferry.system.this_machine import default_platform, host_glibc_minor
 
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
     from wheelferry.cache.tools import Tools
+    from wheelferry.models.profile import Profile
+    from wheelferry.system.process import Completed
     from wheelferry.verification.install import TrialSettings
 
 
@@ -51,6 +48,7 @@ def open_tools(
 ) -> "Tools":
     """Everything the stages need, with the user's own pip configuration."""
     from wheelferry.cache.tools import open_tools as open_stage_tools
+    from wheelferry.system.process import run
 
     return open_stage_tools(
         _talkative if verbose else run,
@@ -137,8 +135,10 @@ def command_line() -> str:
     return shown_command(sys.argv[1:])
 
 
-def _talkative(command: Sequence[str | Path], **options: Any) -> Completed:
+def _talkative(command: Sequence[str | Path], **options: Any) -> "Completed":
     """A runner that also shows commands and their output on stderr."""
+    from wheelferry.system.process import run
+
     sys.stderr.write(f"$ {' '.join(map(str, command))}\n")
     listener = options.pop("on_line", None)
 
@@ -179,10 +179,7 @@ def plan_from_options(
         located.recipe,
         release_name,
         dict.fromkeys(targets),
-        required=[
-            *map(given_with, required.extra or []),
-            *read_requirement_files(map(Path, required.requirement or [])),
-        ],
+        required=_user_requirements(required),
         torch_index=choice.torch_index,
         cuda_architectures=choice.cuda_arch or (),
         assets=assets or (),
@@ -192,6 +189,15 @@ def plan_from_options(
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
     return located, plan
+
+
+def _user_requirements(required: Requirements) -> list[UserRequirement]:
+    given = [given_with(text) for text in required.extra or []]
+    if required.requirement:
+        from wheelferry.system.requirement_files import read_requirement_files
+
+        given += read_requirement_files(map(Path, required.requirement))
+    return given
 
 
 def _fitted(
@@ -204,6 +210,8 @@ def _fitted(
     quiet: bool,
 ) -> TargetChoice:
     """The choice completed for the client of the profile, whose notes are told."""
+    from wheelferry.matrix.fit import TargetOptions, fit_options
+
     given = TargetOptions(
         python=tuple(choice.python or ()),
         platform=tuple(choice.platform or ()),
@@ -264,8 +272,10 @@ def _on_stable_abi(target: Target, choice: TargetChoice, located: LocatedRecipe)
     return not choice.without_ops and suits_stable_abi(target, located.recipe)
 
 
-def read_profile(path: Path) -> Profile:
+def read_profile(path: Path) -> "Profile":
     """The client's profile in the file `path`; raises InputError when there is none."""
+    from wheelferry.models.profile import parse_profile
+
     again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
     return parse_profile(read_given_text(path, hint=again), file=str(path))
 
@@ -294,6 +304,9 @@ def _say_notes(notes: Iterable[str]) -> None:
 
 def warn_of_client(profile: Path, bundle: Path, progress: Progress) -> None:
     """Warn of what will keep a packed bundle from being installed on the client."""
+    from wheelferry.client.common.bundle import open_bundle
+    from wheelferry.matrix.fit import preflight_problems
+
     for message in preflight_problems(read_profile(profile), open_bundle(str(bundle))):
         progress.warn(f"on the client: {message}")
 

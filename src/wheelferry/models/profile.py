@@ -13,7 +13,8 @@ Profile = Mapping[str, Any]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    # a command that reads none of these must not wait for their validators
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class _Cpu(_Part):

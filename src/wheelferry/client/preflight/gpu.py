@@ -73,6 +73,7 @@ def image_for(capability, images):
 
 
 def examine_gpu(profile, target, request):
+    """Whether GPU and driver fit the CUDA of the target; for a CPU target, what the GPU could do."""
     if target.cuda is None:
         if profile["nvidia"] is not None and not request.without_gpu:
             yield from _gpu_of_torch(profile, target)

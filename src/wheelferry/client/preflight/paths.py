@@ -36,6 +36,7 @@ def windows_room(taken):
 
 
 def examine_paths(profile, request):
+    """Whether all paths below the prefix stay within what the system and its scripts can hold."""
     longest = request.needs.longest_path if request.needs else 0
     if profile["system"] == "Windows":
         yield from _windows_paths(profile, request.prefix, longest)

@@ -40,6 +40,7 @@ def platform_obstacle(profile, tag):
 
 
 def examine_platform(profile, target):
+    """Whether the target's platform tag fits the system, its processor and its glibc."""
     obstacle = platform_obstacle(profile, target.platform)
     if obstacle is None:
         libc = ", glibc %s" % profile["glibc"] if profile["glibc"] else ""
@@ -53,6 +54,7 @@ def examine_platform(profile, target):
 
 
 def examine_processor(profile):
+    """Whether an x86-64 processor has the instructions that today's wheels use (level 2: SSE4.2, POPCNT)."""
     if profile["machine"] != "x86_64":
         return
     level, model = profile["cpu"]["level"], profile["cpu"]["model"]
@@ -72,6 +74,7 @@ def examine_processor(profile):
 
 
 def examine_vc_runtime(profile, target):
+    """Whether Windows has the DLLs of Visual C++ that torch loads, or the bundle brings them."""
     if profile["system"] != "Windows":
         return
     missing = [name for name in _VC_NEEDED if name not in (profile["vc_runtime"] or ())]
