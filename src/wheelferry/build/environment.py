@@ -111,7 +111,7 @@ def _key(
     interpreter: Interpreter,
     tools: Tools,
 ) -> str:
-    """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
+    """The identity of a cell's build environment: its requirements, its target and its index."""
     document = [
         target.name,
         interpreter.version,

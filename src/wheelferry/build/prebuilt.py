@@ -76,7 +76,7 @@ def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
 
 
 def _read_stamp(plan: Plan, path: Path, stamp: bytes) -> Mapping[str, Any]:
-    """What a wheel of ours says about its making; IntegrityError when that was another source."""
+    """What a wheel that wheelferry built says about its making; IntegrityError for another source."""
     try:
         document: dict[str, Any] = json.loads(stamp)
         source, against = document["source"], document["torch"]

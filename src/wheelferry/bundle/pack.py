@@ -216,7 +216,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
 
 
 def _write_apps(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
-    """The programs for the client: the recipe's folder, what they use of ours, a list, what starts them."""
+    """Write the programs for the client: the recipe's folder, shared code, their list, what starts them."""
     if not plan.programs:
         return
     for name, source in app_folders(plan.programs, located).items():

@@ -6,7 +6,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
     partial/abcd….part   downloads under way, continued after an interruption
     keys/<kind>/<key>    which object a build key or an sdist gave, as JSON below its own SHA-256
     sources/             git clones, and folders that another machine sent
-    machines/            what a Windows is played with: a Python for it, Wine's drive C
+    machines/            what runs Windows targets here: a Python for Windows, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
 

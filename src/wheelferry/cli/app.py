@@ -101,7 +101,7 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; every error of ours ends here with its own exit code."""
+    """Run the command line; every error that is foreseen ends here with its own exit code."""
     for stream in (sys.stdout, sys.stderr):
         # into a pipe on Windows goes the code page, which lacks some of what we print
         if isinstance(stream, io.TextIOWrapper):

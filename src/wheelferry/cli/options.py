@@ -274,7 +274,7 @@ class Requirements:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Making:
-    """What wheels are made of, by how many, and how much of it is told."""
+    """What wheels are made of, by how many workers, and how much of it is shown."""
 
     wheel: Wheel = None
     cuda_home: CudaHome = None

@@ -209,7 +209,7 @@ def _fitted(
     has_runtime: bool,
     quiet: bool,
 ) -> TargetChoice:
-    """The choice completed for the client of the profile, whose notes are told."""
+    """The choice completed for the client of the profile; remarks about it are shown."""
     from wheelferry.matrix.fit import TargetOptions, fit_options
 
     given = TargetOptions(

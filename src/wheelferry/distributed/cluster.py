@@ -91,7 +91,7 @@ class Cluster:
         return answers
 
     def share(self, value: object, *, name: str) -> object:
-        """Something that many tasks need: a worker fetches it once. A lost one is made anew."""
+        """Something that many tasks need, fetched once by each worker; sent again when it is lost."""
         return self._client.submit(_same, value, key=name, retries=RETRIES)
 
     def start(self, task: Task) -> None:

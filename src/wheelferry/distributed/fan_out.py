@@ -218,7 +218,7 @@ def _tasks_by_host(workers: Iterable[Worker]) -> Mapping[str, int]:
 
 
 def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]], tools: Tools) -> _Item:
-    """The item with one more result, which must agree with those before it; the next one is built anew."""
+    """The item with one more result, which must agree with the earlier ones; the next one is a new build."""
     if isinstance(result, WheelferryError):
         raise result
     if not isinstance(result, BuildResult):
@@ -282,7 +282,7 @@ def _require_same(
 
 
 def _identity(made: BuildResult) -> Mapping[str, str]:
-    """What a build key is of, as far as builders can differ: each tool and each wheel by its name."""
+    """The inputs of a build key in which two builders can differ: tools and wheels by their names."""
     tools = {f"tool {number}": part for number, part in enumerate(made.toolchain.split("; "), 1)}
     return {**tools, **made.inputs}
 

@@ -123,7 +123,7 @@ def save_export(url: str, file: Path, tools: Tools) -> Database:
 
 
 def _download(url: str, tools: Tools) -> Path:
-    """An export in the store, fetched anew: what it holds changes every day."""
+    """An export in the store, downloaded each time: what it holds changes every day."""
     entry = download_all(
         [Download(url=url, filename=public_url(url).rpartition("/")[2], sha256=None)],
         tools.store,

@@ -227,7 +227,7 @@ def _plain(command: str | None) -> str | None:
 
 
 def _machine(host: Mapping[str, Any], runner: str | None) -> str:
-    """What the machine is, without its name, and what played another one on it."""
+    """What the machine is, without its name, and what ran targets of another system on it."""
     played = runner if runner not in (None, OWN_MACHINE) else ""
     words = [played, host.get("machine", ""), f"glibc {host['glibc']}" if host.get("glibc") else ""]
     return ", ".join(word for word in words if word)

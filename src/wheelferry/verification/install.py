@@ -252,7 +252,7 @@ class _Failure:
 
     @property
     def message(self) -> str:
-        """What is told of it: the end of the traceback."""
+        """The part of it that is shown: the end of the traceback."""
         return self.died or (self.trace.strip().splitlines() or [""])[-1]
 
 

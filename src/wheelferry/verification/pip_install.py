@@ -1,4 +1,4 @@
-"""Installing with plain pip alone, as somebody does who trusts no installer of ours."""
+"""Installing with plain pip alone, as somebody does who does not use the bundle's installer."""
 
 import re
 import time

@@ -260,7 +260,7 @@ def _read_binaries(
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
-    """Whether a problem is how the index has the file, so that it is told but not held against the bundle.
+    """Whether the file has the problem on the index too, so that it is reported but does not fail the bundle.
 
     torch 1.7 to 1.12 were published with METADATA edited after RECORD was written, torch 1.9.1 with a
     libtorch_cpu.so that was. Damage on the way does not hide behind it: the hash of the whole file was

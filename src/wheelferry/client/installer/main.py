@@ -38,7 +38,7 @@ _ENDED = "the same command starts it again"
 
 
 def main(arguments=None, prog=PROGRAM):
-    """Run the command line and return its exit status; every error of ours ends here."""
+    """Run the command line and return its exit status; every error that is foreseen ends here."""
     prepare_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     asked = split_program(given) if prog == PROGRAM else None

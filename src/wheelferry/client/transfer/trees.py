@@ -1,4 +1,4 @@
-"""Folders that grow from files with known hashes: aside, continued after a kill, in place by one rename."""
+"""Folders of files with known hashes: written aside, continued after a kill, put in place by one rename."""
 
 import contextlib
 import hashlib
@@ -190,7 +190,7 @@ class PartialTree(object):
             os.close(descriptor)
 
     def _check_ours(self):
-        """Raise BadInput when the folder's name is taken by something that no run of ours has left."""
+        """Raise BadInput when the folder's name is taken by something that no earlier run left."""
         if not os.path.lexists(self.folder):
             return
         if (
