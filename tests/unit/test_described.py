@@ -66,6 +66,7 @@ def running(tools: Tools) -> Tools:
 
 def check(recipe: Recipe, tree: Path, tools: Tools, *, cuda: bool) -> None:
     work = tree.parent / f"work-{cuda}"
+    work.mkdir()
     python, log = Path(sys.executable), tree.parent / "log"
     require_described(recipe, cell_of(recipe, cuda=cuda), tree, python, work, tools, log)
 
