@@ -33,7 +33,6 @@ from wheelferry.toolchains.cuda_toolkit import assembled_toolkit
 from wheelferry.toolchains.torch_stub import place_torch_stub
 from wheelferry.wheels.read import read_wheel
 
-
 # Wheels of a build environment up to this size, in bytes, are there when setup.py is asked what it will make.
 _LIGHT = 40_000_000
 
