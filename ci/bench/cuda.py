@@ -4,7 +4,7 @@
 
 ENV has torch for CUDA 13 and NVIDIA's compiler: `pip install torch==2.11.0 'nvidia-cuda-nvcc==13.0.*'
 'nvidia-cuda-crt==13.0.*' 'nvidia-cuda-cccl==13.0.*' 'nvidia-cuda-runtime==13.0.*' 'nvidia-nvvm==13.0.*'`.
-Without FILE it is the sample's own kernel. The architectures are those of torch, the options those of a build.
+Without FILE it is the sample's own kernel. Architectures are those of torch, options those of a build.
 """
 
 import argparse
