@@ -20,7 +20,7 @@ class Categories(object):
         twice = set()
         told = any(reader.categories is other for other in self._looked_at)
         self._looked_at.append(reader.categories)
-        names = {}
+        names = {}  # type: dict[str, int]
         for category in reader.categories:
             where = "id %s (%s)" % (category.number, category.name)
             if not category.name.strip():
@@ -57,6 +57,8 @@ class Categories(object):
 
     def compare(self, splits):
         """Name what differs between splits, and what nobody uses."""
+        if any(split.reader.broken for split in splits):
+            return  # what cannot be read is told, and all else would follow from it
         lists = [(split, self._by_split[split.name]) for split in splits if split.reader.named]
         first = {number: category.name for number, category in lists[0][1].items()} if lists else {}
         for split, own in lists[1:]:
@@ -67,8 +69,7 @@ class Categories(object):
                         number, first.get(number), lists[0][0].name, names.get(number), split.name,
                     )  # fmt: skip
                     self._found.add("categories-differ", split.reader.file, "id %s" % number, told)
-        if not any(split.reader.broken for split in splits):
-            self._usage(splits)
+        self._usage(splits)
         self._spelling()
 
     def gaps(self, split):
@@ -79,9 +80,9 @@ class Categories(object):
             self._found.add("category-gaps", split.reader.file, detail=told)
 
     def _usage(self, splits):
-        used = [split for split in splits if split.counts]
+        used = [split for split in splits if split.used]
         for category in self.all:
-            having = [split.name for split in used if split.counts.get(category.name)]
+            having = [split.name for split in used if category.name in split.used]
             if not having:
                 self._found.add("category-unused", splits[0].reader.file, category.name)
             elif len(having) < len(used):
@@ -90,7 +91,7 @@ class Categories(object):
                 self._found.add("category-in-one-split", splits[0].reader.file, category.name, told)
 
     def _spelling(self):
-        spelled = {}
+        spelled = {}  # type: dict[str, str]
         for category in self.all:
             other = spelled.setdefault("".join(category.name.casefold().split()), category.name)
             if other != category.name:

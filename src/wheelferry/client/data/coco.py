@@ -29,7 +29,7 @@ class Coco(object):
         images = self._read_lists()
         tree, base = _best_folder(folders, images)
         made = []
-        by_name = {}
+        by_name = {}  # type: dict[str, Picture]
         for place, image in images:
             picture = self._picture(image, place, tree, base)
             if picture is None:
@@ -43,7 +43,9 @@ class Coco(object):
             if number is not None:
                 self._by_number[number] = other
             if other is not picture:
-                self._found.add("picture-twice", self.file, "images[%d] (id %s)" % (place, number), picture.name)
+                self._found.add(
+                    "picture-twice", self.file, "images[%d] (id %s)" % (place, number), picture.name
+                )
                 continue
             made.append(picture)
         return made
@@ -88,7 +90,9 @@ class Coco(object):
         if not bones:
             return ()
         sound = isinstance(bones, list) and all(
-            isinstance(bone, list) and len(bone) == 2 and all(is_id(end) and 1 <= end <= count for end in bone)
+            isinstance(bone, list)
+            and len(bone) == 2
+            and all(is_id(end) and 1 <= end <= count for end in bone)
             for bone in bones
         )
         if not sound:
@@ -115,8 +119,12 @@ class Coco(object):
         known, code = tree.resolve(name, base)
         if code:
             self._found.add(code, name, "%s: %s" % (self.file, where))
-        shown = (known[len(base) + 1 :] if base and known.startswith(base + "/") else known) if known else name
-        picture = Picture(tree.path(known) if known else None, shown, self.file, int(width), int(height), number)
+        shown = (
+            (known[len(base) + 1 :] if base and known.startswith(base + "/") else known) if known else name
+        )
+        picture = Picture(
+            tree.path(known) if known else None, shown, self.file, int(width), int(height), number
+        )
         picture.good = known is not None
         return picture
 
@@ -142,7 +150,9 @@ class Coco(object):
         where += " (id %s)" % number if isinstance(number, (int, str)) else ""
         picture = self._by_number.get(_number(value.get("image_id")))
         if picture is None:
-            self._found.add("picture-unknown", self.file, where, "image_id %s" % repr(value.get("image_id"))[:60])
+            self._found.add(
+                "picture-unknown", self.file, where, "image_id %s" % repr(value.get("image_id"))[:60]
+            )
             return None
         box, corners = self._box(value.get("bbox"), where, options)
         if box is False:
@@ -199,7 +209,7 @@ def picture_folders(tree, file, split, extra):
     if up is not None:
         places += [up] + [join(up, name) for name in _subfolders(split)]
     if "" not in places:
-        places += [""] + list(_subfolders(split))
+        places += ["", *_subfolders(split)]
     folders = [(tree, place) for place in places]
     if not base:
         above = os.path.dirname(tree.root)

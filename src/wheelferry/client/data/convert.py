@@ -33,7 +33,8 @@ def convert(path, out, options, link, progress):
     data = examine(path, options, progress)
     if data.found.has("box-order"):
         raise BadInput(
-            "the boxes are two corners, it seems, where %s has something else; nothing was written" % data.form,
+            "the boxes are two corners, it seems, where %s has something else; nothing was written"
+            % data.form,
             hint="data check shows them; --corners reads them as two corners",
             details=data.to_json(),
         )
@@ -69,7 +70,9 @@ def _check_place(path, out):
         raise BadInput("%s is there already" % out, hint="name a new folder with --out, or remove it")
     aside = out + ASIDE
     if os.path.isdir(aside) and os.listdir(aside) and not os.path.exists(os.path.join(aside, _MARK)):
-        raise BadInput("%s is in the way, and not of a conversion" % aside, hint="remove it, or name another --out")
+        raise BadInput(
+            "%s is in the way, and not of a conversion" % aside, hint="remove it, or name another --out"
+        )
 
 
 def _write_all(data, aside, link, progress):
@@ -91,7 +94,8 @@ def _write_split(data, split, aside, inside, link, step):
     os.makedirs(os.path.join(folder, PICTURES), exist_ok=True)
     pictures = [picture for picture in split.pictures if picture.good]
     numbers = _numbers(pictures)
-    names, taken = {}, set()
+    names = {}
+    taken = set()  # type: set[str]
     linked = 0
     for picture in pictures:
         names[picture] = _free_name(_short(picture.name, split), taken)
@@ -163,18 +167,23 @@ def _put(picture, place, link):
 
 
 def _write_json(data, split, path, pictures, numbers, names):
-    """Write one object a line, as they are read, so that a large data set needs no memory; returns their count."""
+    """Write the objects as they are read, for not all need fit into memory; returns how many."""
     ids = {category.name: number for number, category in enumerate(data.categories.all, 1)}
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write('{"info": %s,\n"licenses": [],\n' % json.dumps({"description": "converted by wheelferry"}))
+        stream.write(
+            '{"info": %s,\n"licenses": [],\n' % json.dumps({"description": "converted by wheelferry"})
+        )
         _write_list(stream, "categories", (_category(category, ids) for category in data.categories.all))
         stream.write(",\n")
         _write_list(stream, "images", (_image(picture, numbers, names) for picture in pictures))
         stream.write(',\n"annotations": [')
         for thing, category in data.sound(split, Found()):
             count += 1
-            stream.write(("\n" if count == 1 else ",\n") + json.dumps(_object(thing, count, numbers, ids[category.name])))
+            stream.write(
+                ("\n" if count == 1 else ",\n")
+                + json.dumps(_object(thing, count, numbers, ids[category.name]))
+            )
         stream.write("\n]}\n")
         stream.flush()
         os.fsync(stream.fileno())

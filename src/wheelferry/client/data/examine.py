@@ -10,11 +10,12 @@ from wheelferry.client.data.locate import locate, unlisted
 from wheelferry.client.data.measuring import Comparison, look_at_names, measure_all
 from wheelferry.client.data.things import Objects
 
-# How a data set is read: `form` is one of FORMATS or None, `task` one of TASKS or None, `pictures` a folder to
-# look for pictures in; `corners` reads boxes as two corners, `one_based` VOC's as counted from 1; `jobs`
+# How a data set is read: `form` is one of FORMATS or None, `task` one of TASKS or None, `pictures` a folder
+# to look for pictures in; `corners` reads boxes as two corners, `one_based` VOC's as counted from 1; `jobs`
 # pictures are opened at the same time.
-Options = namedtuple("Options", "form task pictures corners one_based jobs")
-Options.__new__.__defaults__ = (None, None, None, False, False, 1)
+Options = namedtuple(
+    "Options", "form task pictures corners one_based jobs", defaults=(None, None, None, False, False, 1)
+)
 
 
 class DataSet(object):
@@ -34,14 +35,14 @@ class DataSet(object):
         """Yield the objects of a split that can be trained on, each with its Category; `found` is told."""
         looked = Objects(found, self.options.task, split.reader.file)
         for thing in split.reader.things(split.pictures, self.options):
-            if not thing.picture.good:
-                continue
             category = self.categories.of(split, thing.category)
             if category is None:
                 if thing.category is None or split.reader.named:
                     found.add("category-unknown", thing.picture.labels or split.reader.file, thing.where)
                 continue
-            if looked.look(thing, category):
+            split.used.add(category.name)
+            # those of pictures that are not good are looked at as well, so that all is told at once
+            if looked.look(thing, category) and thing.picture.good:
                 yield thing, category
         if looked.order.is_wrong:
             order = looked.order

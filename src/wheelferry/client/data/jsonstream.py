@@ -122,7 +122,8 @@ class _Text(object):
                 if cut and self._more():
                     continue
                 line = self.line(error.pos - self._at)
-                raise NotJson("it ends too early" if cut and not self.peek() else error.msg, line) from None
+                ended = error.msg.startswith("Unterminated") or not self._text[error.pos :].strip()
+                raise NotJson("it ends too early" if ended else error.msg, line) from None
             except ValueError as error:  # a number of thousands of digits
                 raise NotJson(str(error), self.line()) from None
             if end + _LONGEST_WORD < len(self._text) or not self._more():

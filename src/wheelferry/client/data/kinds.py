@@ -23,10 +23,20 @@ Kind = namedtuple("Kind", "code level meaning done")
 _ROWS = (
     # the files of the data set
     ("labels-unreadable", ERROR, "a label file cannot be read", NOT_READ),
-    ("labels-encoding", WARNING, "a label file is UTF-16 or begins with a byte order mark", "read as the mark says"),
+    (
+        "labels-encoding",
+        WARNING,
+        "a label file is UTF-16 or begins with a byte order mark",
+        "read as the mark says",
+    ),
     ("line-ends", NOTE, "lines end as on Windows", "read as if they did not"),
     ("blank-lines", NOTE, "blank lines between labels", "passed over"),
-    ("section-twice", ERROR, "a part of the JSON file is there twice; most readers take the last", "both are read"),
+    (
+        "section-twice",
+        ERROR,
+        "a part of the JSON file is there twice; most readers take the last",
+        "both are read",
+    ),
     ("labels-without-picture", WARNING, "labels for a picture that is not there", NOT_READ),
     ("labels-missing", ERROR, "a list names an entry that has no label file", NOT_READ),
     ("split-missing", ERROR, "a folder or list that data.yaml names is not there, or lies outside", NOT_READ),
@@ -45,7 +55,12 @@ _ROWS = (
         "the labels were made on the stored picture, but loaders turn it as its orientation tag says",
         PICTURE_OUT,
     ),
-    ("picture-turned-tiff", ERROR, "a TIFF with an orientation tag: loaders turn it twice or scramble it", PICTURE_OUT),
+    (
+        "picture-turned-tiff",
+        ERROR,
+        "a TIFF with an orientation tag: loaders turn it twice or scramble it",
+        PICTURE_OUT,
+    ),
     ("picture-turned", WARNING, "a picture has an orientation tag, which not every program obeys", KEPT),
     ("picture-deep", ERROR, "grey levels of more than 8 bits: loaders cut them off at 255", PICTURE_OUT),
     ("picture-mode", WARNING, "a picture that loses something when it is read as RGB", KEPT),
@@ -53,12 +68,37 @@ _ROWS = (
     ("picture-format", WARNING, "the file is of another format than its name says", KEPT),
     ("picture-size-unstated", WARNING, "the labels state no size for a picture", "the picture's own"),
     ("picture-twice", ERROR, "two entries for one picture file: it is trained and scored twice", "made one"),
-    ("picture-id-twice", ERROR, "one id for two pictures: nobody can tell whose the objects are", PICTURE_OUT),
+    (
+        "picture-id-twice",
+        ERROR,
+        "one id for two pictures: nobody can tell whose the objects are",
+        PICTURE_OUT,
+    ),
     ("picture-id-large", WARNING, "ids from 2^53 on, which some evaluations round", NUMBERED),
-    ("picture-id-kind", ERROR, "a picture id that is no whole number: COCO's evaluation fails on it", NUMBERED),
-    ("picture-slashes", WARNING, "a path with backslashes, which only Windows understands", "written with slashes"),
-    ("picture-case", WARNING, "a name in other case than the file's, which only Windows finds", "the file's own name"),
-    ("names-collide", WARNING, "two pictures whose names differ in nothing but case", "one gets another name"),
+    (
+        "picture-id-kind",
+        ERROR,
+        "a picture id that is no whole number: COCO's evaluation fails on it",
+        NUMBERED,
+    ),
+    (
+        "picture-slashes",
+        WARNING,
+        "a path with backslashes, which only Windows understands",
+        "written with slashes",
+    ),
+    (
+        "picture-case",
+        WARNING,
+        "a name in other case than the file's, which only Windows finds",
+        "the file's own name",
+    ),
+    (
+        "names-collide",
+        WARNING,
+        "two pictures whose names differ in nothing but case",
+        "one gets another name",
+    ),
     ("picture-name", NOTE, "a name with blanks or letters beyond ASCII", KEPT),
     ("picture-name-windows", WARNING, "a name that Windows cannot have", "gets another name"),
     ("picture-unlisted", NOTE, "a picture that no label file mentions", NOT_READ),
@@ -67,7 +107,12 @@ _ROWS = (
     ("same-bytes", WARNING, "one picture under two names in the same split", KEPT),
     ("same-pixels", WARNING, "two files with the same pixels in the same split", KEPT),
     ("in-two-splits", WARNING, "the same picture in two splits: the score will be too good", KEPT),
-    ("voc-filename", WARNING, "<filename> names another picture than the one beside the XML file", "the one beside it"),
+    (
+        "voc-filename",
+        WARNING,
+        "<filename> names another picture than the one beside the XML file",
+        "the one beside it",
+    ),
     # categories
     ("category-unknown", ERROR, "an object of a category that is not listed", OBJECT_OUT),
     ("category-name", ERROR, "a category without a name", OBJECT_OUT),
@@ -77,7 +122,12 @@ _ROWS = (
     ("category-spelling", WARNING, "categories whose names differ only in case or blanks", KEPT),
     ("category-unused", WARNING, "a category without an object", KEPT),
     ("category-gaps", NOTE, "the ids of the categories have gaps or do not begin with 1", NUMBERED),
-    ("categories-differ", ERROR, "two splits give a category different ids, or list different ones", "one list for all"),
+    (
+        "categories-differ",
+        ERROR,
+        "two splits give a category different ids, or list different ones",
+        "one list for all",
+    ),
     ("category-in-one-split", WARNING, "a category that only one of the splits has objects of", KEPT),
     # objects
     ("object-broken", ERROR, "an entry or a line that is no object", OBJECT_OUT),
@@ -88,7 +138,12 @@ _ROWS = (
     ("object-twice", WARNING, "an object that is there twice", KEPT),
     ("object-ignored", ERROR, "an object marked `ignore`, which COCO's loaders refuse", OBJECT_OUT),
     ("object-difficult", NOTE, "objects marked `difficult`", "kept as ordinary objects"),
-    ("crowd-value", ERROR, "`iscrowd` is missing or neither 0 nor 1; COCO's evaluation needs it", "0 is written"),
+    (
+        "crowd-value",
+        ERROR,
+        "`iscrowd` is missing or neither 0 nor 1; COCO's evaluation needs it",
+        "0 is written",
+    ),
     ("crowd-outline", WARNING, "`iscrowd` with polygons: the object is neither trained nor scored", KEPT),
     ("area-missing", ERROR, "an object without an area; COCO's evaluation needs it", COMPUTED),
     ("area-wrong", WARNING, "an area that the outline or the box does not have", COMPUTED),
@@ -133,13 +188,18 @@ _ROWS = (
     ("keypoints-flag", ERROR, "a keypoint whose visibility is not 0, 1 or 2", POINTS_OUT),
     ("keypoints-number", ERROR, "`num_keypoints` is missing or wrong; COCO's evaluation needs it", COMPUTED),
     ("keypoints-outside", WARNING, "a keypoint outside of the picture", KEPT),
-    ("skeleton", WARNING, "a skeleton that names a keypoint which the category has not", "the skeleton is left out"),
+    (
+        "skeleton",
+        WARNING,
+        "a skeleton that names a keypoint which the category has not",
+        "the skeleton is left out",
+    ),
     # labelme
     ("shape-kind", ERROR, "a shape of a kind that labelme does not have", OBJECT_OUT),
     ("shape-broken", ERROR, "a shape without the points that its kind has", OBJECT_OUT),
     ("shape-without-area", WARNING, "a line or a point, which is no object", OBJECT_OUT),
     ("shape-circle", NOTE, "a circle", "a polygon of 32 corners"),
     ("shape-group", NOTE, "shapes of one label and group", "made one object"),
-)  # fmt: skip
+)
 
 KINDS = OrderedDict((row[0], Kind(*row)) for row in _ROWS)

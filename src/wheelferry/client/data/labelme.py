@@ -31,7 +31,8 @@ class Labelme(object):
 
     def pictures(self, _folders):
         """One for each file that can be read."""
-        made, users = [], {}
+        made = []
+        users = {}  # type: dict[str, str]
         for file in self._files:
             try:
                 document = self._read(file)
@@ -71,7 +72,9 @@ class Labelme(object):
             self._found.add("picture-embedded", given or name, file)
         elif code:
             self._found.add(code, given or name, file)
-        size = [document.get(side) if finite(document.get(side)) else 0 for side in ("imageWidth", "imageHeight")]
+        size = [
+            document.get(side) if finite(document.get(side)) else 0 for side in ("imageWidth", "imageHeight")
+        ]
         if min(size) < 1:
             self._found.add("picture-size-unstated", file)
             size = [0, 0]
@@ -83,12 +86,11 @@ class Labelme(object):
             picture.path = self._tree.path(file)
         return picture
 
-    def things(self, pictures, options):
+    def things(self, pictures, _options):
         """The objects of all files; shapes of one group are one object."""
         for picture in pictures:
-            if picture.good:
-                for thing in self._of_picture(picture):
-                    yield thing
+            for thing in self._of_picture(picture):
+                yield thing
 
     def _of_picture(self, picture):
         groups = {}
@@ -162,9 +164,11 @@ class Labelme(object):
     def _mask(self, picture, shape, corner, where):
         pillow.require("a shape that is a mask")
         width, height = picture.size
+        if not width:
+            return None  # its size is not known, which is told
         try:
             data = base64.b64decode(shape.get("mask") or "", validate=True)
-            counts = pillow.runs_of(data, width, height, int(round(corner[0])), int(round(corner[1])))
+            counts = pillow.runs_of(data, width, height, round(corner[0]), round(corner[1]))
         except (ValueError, TypeError, pillow.Unfit) as error:
             self._found.add("shape-broken", picture.labels, where, "its mask is no picture: %s" % error)
             return None

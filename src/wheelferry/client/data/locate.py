@@ -11,8 +11,9 @@ from wheelferry.client.data.values import Split
 
 FORMATS = ("coco", "voc", "yolo", "labelme")
 _LOOKED_FOR = (
-    "looked for: COCO JSON (an object with `images` and `annotations`), Pascal VOC XML (<annotation>), YOLO text "
-    "files beside pictures or in labels/ (with data.yaml or classes.txt), labelme JSON (`shapes` and `imagePath`)"
+    "looked for: COCO JSON (an object with `images` and `annotations`), Pascal VOC XML (<annotation>), YOLO "
+    "text files beside pictures or in labels/ (with data.yaml or classes.txt), labelme JSON (`shapes` and "
+    "`imagePath`)"
 )
 
 
@@ -62,15 +63,15 @@ def _one_file(path, form, pictures, found):
     if ending(name) in ("yaml", "yml") and form in (None, "yolo"):
         return Located("yolo", tree, _yolo(tree, [name], pictures, found))
     if kind == "labelme" and form in (None, "labelme"):
-        return Located("labelme", tree, [Split("all", Labelme(tree, [name], found), [])])
+        return Located("labelme", tree, [Split("all", Labelme(tree, [name], found))])
     if ending(name) == "xml" and form in (None, "voc"):
-        return Located("voc", tree, [Split("all", voc.Voc(tree, [name], found), [])])
+        return Located("voc", tree, [Split("all", voc.Voc(tree, [name], found))])
     raise BadInput("%s is no data set that is known here" % path, hint=_LOOKED_FOR)
 
 
 def _kinds(tree):
     """{format: [label files]} of what is in a tree."""
-    kinds = {}
+    kinds = {}  # type: dict[str, list[str]]
     for name in tree.of("json"):
         kind = _json_kind(tree.path(name))
         if kind:
@@ -87,7 +88,7 @@ def _kinds(tree):
 
 
 def _json_kind(path):
-    """coco, labelme or None for something else: by the first keys that tell, of a file that may be cut off."""
+    """coco, labelme or None for something else: by the first keys that tell; the file may be cut off."""
     if os.path.getsize(path) == 0:
         return None
     try:
@@ -127,7 +128,7 @@ def _coco(tree, files, pictures, found, alone=False):
         if name in taken:  # instances_val.json beside person_keypoints_val.json
             name = stem if stem not in taken else file
         taken.add(name)
-        split = Split(name, coco.Coco(tree.path(file), file, found), [file])
+        split = Split(name, coco.Coco(tree.path(file), file, found))
         split.folders = coco.picture_folders(tree, file, guess or name, pictures)
         splits.append(split)
     return splits
@@ -135,11 +136,11 @@ def _coco(tree, files, pictures, found, alone=False):
 
 def _voc(tree, files, _pictures, found):
     splits = voc.read_splits(tree, files, found)
-    return [Split(name, voc.Voc(tree, own, found), own) for name, own in splits.items()]
+    return [Split(name, voc.Voc(tree, own, found)) for name, own in splits.items()]
 
 
 def _labelme(tree, files, _pictures, found):
-    return [Split(name, Labelme(tree, own, found), own) for name, own in voc.by_folder(files).items()]
+    return [Split(name, Labelme(tree, own, found)) for name, own in voc.by_folder(files).items()]
 
 
 def _yolo(tree, files, _pictures, found):
@@ -155,10 +156,12 @@ def _yolo(tree, files, _pictures, found):
     if description is None:
         description = yolo.unnamed(tree, everything)
         found.add("names-missing", tree.root, detail="%d classes" % len(description.categories))
-    splits = description.splits or yolo.guess_splits(tree, everything)
+    splits = description.splits or yolo.guess_splits(everything)
     if not any(splits.values()):
-        raise BadInput("%s names no picture that is there" % (description.file or tree.root), hint=_LOOKED_FOR)
-    return [Split(name, yolo.Yolo(tree, names, description, found), []) for name, names in splits.items()]
+        raise BadInput(
+            "%s names no picture that is there" % (description.file or tree.root), hint=_LOOKED_FOR
+        )
+    return [Split(name, yolo.Yolo(tree, names, description, found)) for name, names in splits.items()]
 
 
 def unlisted(located):

@@ -81,14 +81,28 @@ def _parser(prog):
 def _add_options(add, verb):
     add("path", metavar="PATH", help="the data set: its folder, or its JSON, XML or YAML file")
     add("--format", choices=FORMATS, help="of the labels; by default it is found out")
-    add("--task", choices=TASKS, help="what the model learns: an object without an outline or keypoints is an error")
+    add(
+        "--task",
+        choices=TASKS,
+        help="what the model learns: an object without an outline or keypoints is an error",
+    )
     add("--images", metavar="DIR", help="folder of the pictures, where it is none of the usual ones (COCO)")
     add("--corners", action="store_true", help="boxes are two corners, whatever the format says (COCO, YOLO)")
     add("--one-based", action="store_true", help="pixels are counted from 1 (VOC; LabelImg counts from 0)")
-    add("--jobs", "-j", type=int, metavar="N", help="pictures that are opened at the same time; default: cores")
+    add(
+        "--jobs",
+        "-j",
+        type=int,
+        metavar="N",
+        help="pictures that are opened at the same time; default: cores",
+    )
     if verb == "convert":
         add("--to", choices=("coco",), default="coco", help="the format to write")
         add("--out", metavar="DIR", required=True, help="new folder to write to")
-        add("--link", action="store_true", help="hard links instead of copies of the pictures, where it can be")
+        add(
+            "--link",
+            action="store_true",
+            help="hard links instead of copies of the pictures, where it can be",
+        )
     add("--json", action="store_true", help="print one JSON document on stdout")
     add("--quiet", "-q", action="store_true", help="show no progress")

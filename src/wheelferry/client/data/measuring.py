@@ -6,7 +6,9 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from wheelferry.client.common.paths import find_faults
 from wheelferry.client.data import pillow
 from wheelferry.client.data.jsonstream import encoding_of
 
@@ -17,7 +19,7 @@ _PLAIN = re.compile(r"[!-~]+")
 def measure_all(pictures, jobs, step):
     """Yield (picture, Measured or Unfit or OSError), in order; `step` is a task that is advanced by each."""
     pool = ThreadPoolExecutor(jobs)
-    waiting = collections.deque()
+    waiting: "collections.deque[Any]" = collections.deque()
     try:
         for picture in pictures:
             waiting.append((picture, pool.submit(_measure, picture)))
@@ -121,10 +123,12 @@ class Comparison(object):
 
 def look_at_names(pictures, found):
     """Names that some programs or systems cannot take; `pictures` is what all splits have."""
-    folded = {}
+    folded = {}  # type: dict[str, str]
     for picture in pictures:
         if not _PLAIN.fullmatch(picture.name):
             found.add("picture-name", picture.name)
+        if picture.path and find_faults([picture.name]):
+            found.add("picture-name-windows", picture.name)
         other = folded.setdefault(picture.name.casefold(), picture.name)
         if other != picture.name:
             found.add("names-collide", picture.name, detail=other)

@@ -12,7 +12,9 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 # `width` and `height` are those that a loader gets, which turns the picture as its orientation tag says;
 # `stored` is (width, height) in the file. `digest` is of the file's bytes, `pixels` of what they show.
-Measured = namedtuple("Measured", "width height stored orientation format mode depth losing frames digest pixels")
+Measured = namedtuple(
+    "Measured", "width height stored orientation format mode depth losing frames digest pixels"
+)
 
 # Endings by Pillow's names of formats; others are not compared.
 ENDINGS = {
@@ -80,7 +82,16 @@ def _measured(image, digest):
         orientation = image.getexif().get(ORIENTATION, 1)
         image.load()
         pixels = hashlib.sha256(image.tobytes() + repr((image.size, image.mode)).encode("ascii"))
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError, IndexError, KeyError, MemoryError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        TypeError,
+        EOFError,
+        IndexError,
+        KeyError,
+        MemoryError,
+    ) as error:
         raise Unfit("picture-truncated", _first_line(error)) from None
     orientation = orientation if orientation in range(1, 9) else 1
     turned = orientation in _SIDEWAYS

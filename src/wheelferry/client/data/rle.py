@@ -23,8 +23,8 @@ def counts_of(code):
 
 
 def _decompressed(text):
-    """COCO's own compression: five bits a sign, from the third count on the difference to the last but one."""
-    counts = []
+    """COCO's own compression: five bits a sign; later counts are differences."""
+    counts = []  # type: list[int]
     at = 0
     while at < len(text):
         value, shift, more = 0, 0, True

@@ -1,4 +1,4 @@
-"""What is wrong with one object: its box, its outline, its keypoints and what COCO's evaluation reads of it."""
+"""What is wrong with one object: box, outline, keypoints, and what COCO's evaluation reads of it."""
 
 from wheelferry.client.data import geometry, rle
 from wheelferry.client.data.geometry import are_finite, finite, is_id
@@ -49,6 +49,7 @@ class Objects(object):
         self._file = file
         self._ids = set()
         self._seen = set()
+        self._unnamed = set()
         self.order = Order()
         self.outlined = 0
         self.plain = 0
@@ -99,7 +100,9 @@ class Objects(object):
         if crowd in (0, 1) and not isinstance(crowd, (bool, float)):
             thing.crowd = crowd
         else:
-            self._tell("crowd-value", thing, "it is %s" % repr(crowd)[:60] if crowd is not None else "missing")
+            self._tell(
+                "crowd-value", thing, "it is %s" % repr(crowd)[:60] if crowd is not None else "missing"
+            )
             thing.crowd = 0
         if thing.crowd and isinstance(thing.outline, list):
             self._tell("crowd-outline", thing)
@@ -189,7 +192,9 @@ class Objects(object):
         if beyond > _EDGE and size[0] > 1:
             self._tell("box-beyond", thing, "%s in %d x %d" % (_told(thing.box), size[0], size[1]))
         if around is not None and beyond <= _EDGE and not _near(thing.box, around):
-            self._tell("box-unlike-outline", thing, "%s, around the outline %s" % (_told(thing.box), _told(around)))
+            self._tell(
+                "box-unlike-outline", thing, "%s, around the outline %s" % (_told(thing.box), _told(around))
+            )
         if beyond > 0:
             thing.box = inside
         if min(thing.box[2:]) < 1 and size[0] > 1:
@@ -204,6 +209,9 @@ class Objects(object):
         if not are_finite(points):
             self._tell("keypoints-numbers", thing, repr(points)[:80])
             return
+        if not category.keypoints and category not in self._unnamed:
+            self._unnamed.add(category)
+            self._tell("keypoints-unnamed", thing, category.name)
         if len(points) % 3 or (category.keypoints and len(points) != 3 * len(category.keypoints)):
             told = "%d numbers for %d keypoints" % (len(points), len(category.keypoints))
             self._tell("keypoints-count", thing, told)

@@ -3,39 +3,47 @@
 from wheelferry.client.data.found import KEPT_OF_A_KIND
 
 _SHOWN = 3  # examples of a kind
+_NOT_OPENED = (
+    "NOT EXAMINED: the pictures themselves, for this Python has no Pillow: whether they can be read,\n"
+    "their sizes, orientation and modes, and whether two are the same"
+)
 
 
 def lines(result, shown=_SHOWN):
     """The result of `check` or `convert`, worst first; `shown` examples of each kind."""
-    told = ["%s: %s" % (result["path"], result["format"])]
-    for split in result["splits"]:
-        told.append(
-            "  %s: %d pictures, %d of them fit; %d objects are fit"
-            % (split["name"], split["pictures"], split["fit_pictures"], split["fit_objects"])
-        )
-    told.append("  categories: %s" % (", ".join(result["categories"]) or "none"))
+    told = ["%s: %s" % (_plain(result["path"]), result["format"])]
+    told += [
+        "  %s: %d pictures, %d of them fit; %d objects are fit"
+        % (_plain(split["name"]), split["pictures"], split["fit_pictures"], split["fit_objects"])
+        for split in result["splits"]
+    ]
+    told.append("  categories: %s" % (_plain(", ".join(result["categories"])) or "none"))
     if not result["pictures_opened"]:
-        told.append(
-            "NOT EXAMINED: the pictures themselves (this Python has no Pillow): whether they can be read, their "
-            "sizes, orientation and modes, and whether two are the same"
-        )
+        told.append(_NOT_OPENED)
     for kind in result["problems"]:
-        told.append("")
-        told.append("%s %s (%d): %s" % (kind["level"], kind["code"], kind["count"], kind["meaning"]))
-        for example in kind["examples"][:shown]:
-            told.append("    " + _place(example))
-        if kind["count"] > shown:
-            told.append("    and %d more%s" % (kind["count"] - shown, _where_more(kind["count"])))
-        told.append("    on conversion: %s" % kind["on_conversion"])
-    told.append("")
+        told += _kind(kind, shown)
     counts = result["counts"]
-    told.append("%d errors, %d warnings, %d notes" % (counts["error"], counts["warning"], counts["note"]))
+    told += ["", "%d errors, %d warnings, %d notes" % (counts["error"], counts["warning"], counts["note"])]
     return told + _written(result)
+
+
+def _kind(kind, shown):
+    told = ["", "%s %s (%d): %s" % (kind["level"], kind["code"], kind["count"], kind["meaning"])]
+    told += ["    " + _place(example) for example in kind["examples"][:shown]]
+    if kind["count"] > shown:
+        told.append("    and %d more%s" % (kind["count"] - shown, _where_more(kind["count"])))
+    told.append("    on conversion: %s" % kind["on_conversion"])
+    return told
 
 
 def _place(example):
     place = ", ".join(part for part in (example["file"], example["where"]) if part)
-    return place + (": " + example["detail"] if example["detail"] else "")
+    return _plain(place + (": " + example["detail"] if example["detail"] else ""))
+
+
+def _plain(text):
+    """Text without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _where_more(count):
@@ -45,10 +53,8 @@ def _where_more(count):
 def _written(result):
     if "written" not in result:
         return []
-    told = ["written to %s:" % result["out"]]
-    for one in result["written"]:
-        told.append(
-            "  %s: %d pictures (%d copied, %d linked), %d objects"
-            % (one["annotations"], one["pictures"], one["copied"], one["linked"], one["objects"])
-        )
-    return told
+    return ["written to %s:" % _plain(result["out"])] + [
+        "  %s: %d pictures (%d copied, %d linked), %d objects"
+        % (_plain(one["annotations"]), one["pictures"], one["copied"], one["linked"], one["objects"])
+        for one in result["written"]
+    ]

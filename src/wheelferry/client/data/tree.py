@@ -37,7 +37,7 @@ class Tree(object):
         self.root = os.path.abspath(root)
         self.names = sorted(_walk(self.root))
         self._exact = set(self.names)
-        self._folded = {}
+        self._folded = {}  # type: dict[str, str]
         for name in self.names:
             self._folded.setdefault(_fold(name), name)
         self._by_stem = None
@@ -104,7 +104,7 @@ class Tree(object):
 
 def join(base, name):
     """A relative path with slashes from `base`, with . and .. resolved; None when it leads out."""
-    parts = []
+    parts = []  # type: list[str]
     for part in (base + "/" + name).split("/"):
         if part == "..":
             if not parts:

@@ -1,7 +1,7 @@
 """Pascal VOC's XML, as LabelImg writes it: one file for each picture."""
 
 import os
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 
 from wheelferry.client.data.geometry import finite
 from wheelferry.client.data.tree import join, split_of
@@ -26,7 +26,8 @@ class Voc(object):
 
     def pictures(self, _folders):
         """One for each file that can be read."""
-        made, users = [], {}
+        made = []
+        users = {}  # type: dict[str, str]
         for file in self._files:
             root = self._parse(file)
             if root is None:
@@ -44,12 +45,14 @@ class Voc(object):
             with open(self._tree.path(file), "rb") as stream:
                 data = stream.read()
             if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-                self._found.add("labels-unreadable", file, detail="it has a document type, which labels have not")
+                self._found.add(
+                    "labels-unreadable", file, detail="it has a document type, which labels have not"
+                )
                 return None
             if data[:3] == b"\xef\xbb\xbf" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 self._found.add("labels-encoding", file)
-            root = ElementTree.fromstring(data)  # noqa: S314 -- it declares no entities
-        except ElementTree.ParseError as error:
+            root = ET.fromstring(data)  # noqa: S314 -- it declares no entities
+        except ET.ParseError as error:
             self._found.add("labels-unreadable", file, "line %d" % error.position[0], str(error))
         except (OSError, ValueError, LookupError) as error:
             self._found.add("labels-unreadable", file, detail=str(error))
@@ -97,7 +100,7 @@ class Voc(object):
         """The objects of all files, in order."""
         quiet = Voc(self._tree, (), _Nobody())
         for picture in pictures:
-            root = quiet._parse(picture.labels) if picture.good else None
+            root = quiet._parse(picture.labels)
             if root is None:
                 continue
             original = (root.findtext("source/database") or "").startswith(_ORIGINAL) or options.one_based
@@ -153,7 +156,7 @@ def read_splits(tree, files, found):
     if not chosen:
         return by_folder(files)
     by_stem = {os.path.splitext(file)[0].rpartition("/")[2]: file for file in files}
-    splits = {}
+    splits = {}  # type: dict[str, list[str]]
     for split, listed in chosen.items():
         splits[split] = []
         with open(tree.path(listed), encoding="utf-8-sig", errors="replace") as stream:
@@ -168,7 +171,7 @@ def read_splits(tree, files, found):
 
 def by_folder(files):
     """{split: [files]} by the first folder called train, val or test in a path; "all" for others."""
-    splits = {}
+    splits = {}  # type: dict[str, list[str]]
     for file in files:
         named = [split_of(part) for part in file.split("/")[:-1]]
         splits.setdefault(next((name for name in named if name), "all"), []).append(file)

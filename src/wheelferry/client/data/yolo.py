@@ -1,4 +1,4 @@
-"""YOLO's text files: a line for each object, in fractions of the picture; data.yaml or classes.txt has the names."""
+"""YOLO's text files: a line for each object, in fractions of the picture, and the names of the classes."""
 
 import math
 import os
@@ -49,9 +49,9 @@ class Yolo(object):
     def things(self, pictures, options):
         """The objects of all label files."""
         for picture in pictures:
-            if not picture.labels or not picture.good:
+            if not picture.labels:
                 continue
-            if picture.measured is None and not picture.width:
+            if not picture.size[0]:
                 picture.width = picture.height = 1  # boxes stay fractions where no picture can be opened
             for line, words in self._lines(picture.labels):
                 thing = self._thing(picture, words, "line %d" % line, options)
@@ -70,7 +70,7 @@ class Yolo(object):
             self._found.add("labels-unreadable", file, detail=error.strerror)
             return
         if encoding_of(self._tree.path(file)) != "utf-8":
-            self._found.add("labels-encoding", file)
+            self._found.add("labels-encoding", file, detail=encoding_of(self._tree.path(file)))
         if "\r" in text:
             self._found.add("line-ends", file)
         lines = text.splitlines()
@@ -114,10 +114,9 @@ class Yolo(object):
         elif len(values) == 5:
             found.add("confidence", file, where)
             values = values[:4]
-        if len(values) > 4:
-            if len(values) % 2 or len(values) < 6:
-                found.add("polygon-odd", file, where, "%d numbers after the class" % len(values))
-                return None
+        if len(values) > 4 and (len(values) % 2 or len(values) < 6):
+            found.add("polygon-odd", file, where, "%d numbers after the class" % len(values))
+            return None
         if not all(-_OVER <= value <= 1 + _OVER for value in values):
             found.add("not-fractions", file, where, " ".join("%g" % value for value in values[:8]))
             return None
@@ -156,7 +155,7 @@ def label_of(name):
     parts = stem.split("/")
     for at in range(len(parts) - 2, -1, -1):
         if parts[at] == "images":
-            return "/".join(parts[:at] + ["labels"] + parts[at + 1 :])
+            return "/".join([*parts[:at], "labels", *parts[at + 1 :]])
     return stem
 
 
@@ -305,9 +304,9 @@ def _listed(tree, place, found):
     return pictures
 
 
-def guess_splits(tree, names):
+def guess_splits(names):
     """{split: [pictures]} by folders called train, val or test; "all" for others."""
-    splits = {}
+    splits = {}  # type: dict[str, list[str]]
     for name in names:
         named = [split_of(part) for part in name.split("/")[:-1]]
         splits.setdefault(next((one for one in named if one), "all"), []).append(name)

@@ -10,6 +10,7 @@ from wheelferry.client.common.command import prepare_streams, run_command
 from wheelferry.client.common.console import Console
 from wheelferry.client.common.errors import BadInput, Interrupted, NotPossibleHere
 from wheelferry.client.common.signature import read_signers
+from wheelferry.client.data.main import main as data
 from wheelferry.client.installer.install import (
     InstallRequest,
     completed_earlier,
@@ -35,8 +36,11 @@ _INTERRUPTED = "what was installed before is in use still; the same command star
 
 def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if _after_prefix(given)[:1] == ["data"]:
+        return data(_after_prefix(given)[1:])
     prepare_streams()
-    options = parse_options(arguments, prog)
+    options = parse_options(given, prog)
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
     try:
         return run_command(lambda: _run(options, console), console, options.json, "--prefix", _INTERRUPTED)
@@ -45,6 +49,11 @@ def main(arguments=None, prog=PROGRAM):
         scratch = os.environ.get("WHEELFERRY_SCRATCH")
         if scratch and os.name == "posix":
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _after_prefix(given):
+    """The arguments that a person gave to the launcher, which puts --prefix DIR before them."""
+    return given[2:] if given[:1] == ["--prefix"] else given
 
 
 def _run(options, console):
