@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from datasets import HEIGHT, MAKERS, WIDTH, draw, edit, labelme_document, voc_object, voc_text, yolo_line
+from wheelferry.client.data.convert import convert
 from wheelferry.client.data.examine import Options, examine
 from wheelferry.client.data.kinds import ERROR, KINDS
 from wheelferry.progress import Silent
@@ -515,6 +516,20 @@ def test_a_planted_fault_is_named(tmp_path: Path, form: str, plant: Plant, code:
     errors = {one for one in found if KINDS[one].level == ERROR} - {code} - FOLLOWS.get(code, set())
     assert errors == set()
     assert result["exit_code"] == (1 if any(KINDS[one].level == ERROR for one in found) else 0)
+
+
+@pytest.mark.parametrize(
+    ("form", "plant", "code"),
+    [one[:3] for one in FAULTS if one[2] != "box-order"],
+    ids=[f"{n}-{one[0]}-{one[2]}" for n, one in enumerate(FAULTS) if one[2] != "box-order"],
+)
+def test_what_is_written_has_no_error(tmp_path: Path, form: str, plant: Plant, code: str) -> None:
+    folder = tmp_path / "set"
+    MAKERS[form](folder)
+    plant(folder)
+    convert(str(folder), str(tmp_path / "out"), Options(), False, Silent())
+    found = examine(str(tmp_path / "out"), Options(), Silent()).to_json()["problems"]
+    assert [kind for kind in found if kind["level"] == ERROR] == []
 
 
 @pytest.mark.parametrize(

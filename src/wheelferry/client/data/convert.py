@@ -169,6 +169,7 @@ def _put(picture, place, link):
 def _write_json(data, split, path, pictures, numbers, names):
     """Write the objects as they are read, for not all need fit into memory; returns how many."""
     ids = {category.name: number for number, category in enumerate(data.categories.all, 1)}
+    pointed = any(category.keypoints for category in data.categories.all)
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(
@@ -182,7 +183,7 @@ def _write_json(data, split, path, pictures, numbers, names):
             count += 1
             stream.write(
                 ("\n" if count == 1 else ",\n")
-                + json.dumps(_object(thing, count, numbers, ids[category.name]))
+                + json.dumps(_object(thing, count, numbers, ids[category.name], pointed))
             )
         stream.write("\n]}\n")
         stream.flush()
@@ -209,7 +210,7 @@ def _image(picture, numbers, names):
     )
 
 
-def _object(thing, number, numbers, category):
+def _object(thing, number, numbers, category, pointed):
     entry = OrderedDict(
         (
             ("id", number),
@@ -227,7 +228,10 @@ def _object(thing, number, numbers, category):
         entry["segmentation"] = outline
     if thing.keypoints is not None:
         entry["keypoints"] = [_rounded(value) for value in thing.keypoints]
-        entry["num_keypoints"] = sum(1 for flag in thing.keypoints[2::3] if flag)
+    if (
+        pointed or thing.keypoints is not None
+    ):  # COCO's evaluation of keypoints reads the number of every object
+        entry["num_keypoints"] = sum(1 for flag in (thing.keypoints or ())[2::3] if flag)
     return entry
 
 

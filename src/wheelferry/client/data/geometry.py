@@ -2,17 +2,26 @@
 
 import math
 
+_NUMBERS = {int, float}  # not bool, which is an int as well
+
 
 def finite(value):
-    """Whether a value is a finite number; true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite number that fits into a float; true and false are none."""
+    return type(value) in _NUMBERS and _fits((value,))
 
 
 def are_finite(values, count=None):
     """Whether a value is a list of finite numbers, of `count` ones if given."""
     if not isinstance(values, (list, tuple)) or (count is not None and len(values) != count):
         return False
-    return all(finite(value) for value in values)
+    return set(map(type, values)) <= _NUMBERS and _fits(values)
+
+
+def _fits(values):
+    try:
+        return all(map(math.isfinite, values))
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def is_id(value):

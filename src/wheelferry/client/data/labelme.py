@@ -121,11 +121,13 @@ class Labelme(object):
             return None
         where += " (%s)" % name
         kind = shape.get("shape_type") or "polygon"
+        if not isinstance(kind, str):
+            kind = type(kind).__name__  # which is no kind
         if kind in _WITHOUT_AREA:
             found.add("shape-without-area", labels, where, kind)
             return None
         if kind not in _LEAST:
-            found.add("shape-kind", labels, where, str(kind)[:60])
+            found.add("shape-kind", labels, where, kind[:60])
             return None
         points = shape.get("points")
         if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):

@@ -126,11 +126,12 @@ class Objects(object):
             outline = [outline]
         sound = [polygon for polygon in outline if self._polygon(thing, polygon)]
         if sound and size[0] > 1:
-            clipped = [geometry.clip_polygon(polygon, size) for polygon in sound]
-            around = geometry.extent(sound)
-            if _beyond(around, size) > _EDGE:
-                self._tell("polygon-beyond", thing, "by %.1f pixels" % _beyond(around, size))
-            sound = [polygon for polygon in clipped if geometry.polygon_area(polygon) > 0]
+            beyond = _beyond(geometry.extent(sound), size)
+            if beyond > _EDGE:
+                self._tell("polygon-beyond", thing, "by %.1f pixels" % beyond)
+            if beyond > 0:
+                clipped = [geometry.clip_polygon(polygon, size) for polygon in sound]
+                sound = [polygon for polygon in clipped if geometry.polygon_area(polygon) > 0]
         thing.outline = sound or None
         return None
 

@@ -33,7 +33,7 @@ class Picture(object):
 
     @property
     def size(self):
-        """(width, height) that objects are measured by: the picture's own where it is good, else the stated."""
+        """(width, height) that objects are measured by: the picture's own if it is good, else the stated."""
         if self.measured is not None and self.good:
             return self.measured.width, self.measured.height
         return self.width, self.height
