@@ -432,6 +432,20 @@ FAULTS: list[tuple[str, Plant, str, str]] = [
     ("voc", lambda f: (f / "JPEGImages/p0.png").unlink(), "picture-missing", XML),
     (
         "voc",
+        lambda f: (f / XML).write_text(voc_text(0).replace("Unknown", "The VOC2012 Database")),
+        "voc-one-based",
+        XML,
+    ),
+    (
+        "voc",
+        objects(
+            voc_object("dent", (1, 1, 30, 30), "<polygon><x1>1</x1><y1>1</y1><x2>9</x2><y2>9</y2></polygon>")
+        ),
+        "polygon-short",
+        "object 1 (dent)",
+    ),
+    (
+        "voc",
         chained(
             lambda f: (f / "JPEGImages/p0.png").unlink(),
             lambda f: (f / XML).write_text(voc_text(0).replace("<filename>p0", "<filename>../../../p0")),

@@ -113,6 +113,12 @@ _ROWS = (
         "<filename> names another picture than the one beside the XML file",
         "the one beside it",
     ),
+    (
+        "voc-one-based",
+        NOTE,
+        "a label file of the original Pascal VOC, which counts pixels from 1",
+        "counted from 0, as everywhere else",
+    ),
     # categories
     ("category-unknown", ERROR, "an object of a category that is not listed", OBJECT_OUT),
     ("category-name", ERROR, "a category without a name", OBJECT_OUT),

@@ -103,9 +103,12 @@ class Voc(object):
             root = quiet._parse(picture.labels)
             if root is None:
                 continue
-            original = (root.findtext("source/database") or "").startswith(_ORIGINAL) or options.one_based
+            original = (root.findtext("source/database") or "").strip().startswith(_ORIGINAL)
+            if original and not options.one_based:
+                self._found.add("voc-one-based", picture.labels)
+            first = int(original or options.one_based)
             for place, element in enumerate(root.iter("object")):
-                thing = self._thing(picture, element, "object %d" % (place + 1), int(original))
+                thing = self._thing(picture, element, "object %d" % (place + 1), first)
                 if thing is not None:
                     yield thing
 
@@ -117,9 +120,10 @@ class Voc(object):
             return None
         if (element.findtext("difficult") or "0").strip() == "1":
             self._found.add("object-difficult", picture.labels, where)
+        outline = _polygon(element.find("polygon"), first)
         texts = [element.findtext("bndbox/" + side) for side in ("xmin", "ymin", "xmax", "ymax")]
         if texts == [None] * 4:
-            return Thing(picture, name, None, where)
+            return Thing(picture, name, None, where, outline=outline)
         values = [_number(text) for text in texts]
         if any(value is None for value in values):
             comma = any("," in (text or "") for text in texts)
@@ -127,7 +131,7 @@ class Voc(object):
             return None
         left, top, right, bottom = values
         left, top = left - first, top - first
-        return Thing(picture, name, (left, top, right - left, bottom - top), where)
+        return Thing(picture, name, (left, top, right - left, bottom - top), where, outline=outline)
 
 
 class _Nobody(object):
@@ -135,6 +139,18 @@ class _Nobody(object):
 
     def add(self, *_told):
         """Nothing."""
+
+
+def _polygon(element, first):
+    """The outline that some exporters add: x1, y1, x2, y2 …; None without one."""
+    if element is None:
+        return None
+    points = []
+    for place in range(1, len(element) // 2 + 1):
+        for axis in "xy":
+            value = _number(element.findtext("%s%d" % (axis, place)))
+            points.append("" if value is None else value - first)
+    return [points]
 
 
 def _number(text):
