@@ -131,9 +131,9 @@ def data() -> str:
         ((_code(kind.code), kind.level, kind.meaning, kind.done) for kind in rows),
     )
     return (
-        "# What is wrong with a data set\n\n`wheelferry data check` names these kinds: errors first, then warnings, then "
-        "notes. The last column is what `data convert` does about one; the data set itself is never altered.\n\n"
-        + table
+        "# What is wrong with a data set\n\n`wheelferry data check` names these kinds: errors first, then "
+        "warnings, then notes. The last column is what `data convert` does about one; the data set itself is "
+        "never altered.\n\n" + table
     )
 
 

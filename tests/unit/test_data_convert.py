@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -379,10 +380,13 @@ def test_beside_an_installation(tmp_path: Path, before: list[str]) -> None:
     """As the launcher starts it: isolated, with the options that it puts first."""
     MAKERS["labelme"](tmp_path / "set")
     write_pyz(tmp_path / "install.pyz")
+    program = [sys.executable, "-I", str(tmp_path / "install.pyz"), *before]
     ran = subprocess.run(
-        [sys.executable, "-I", tmp_path / "install.pyz", *before, "data", "check", tmp_path / "set", "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [*program, "data", "check", str(tmp_path / "set"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert json.loads(ran.stdout)["pictures_opened"] is True
     assert "open pictures" in ran.stderr
 
@@ -470,3 +474,21 @@ def test_altered_labels_never_end_in_a_traceback(tmp_path: Path, form: str) -> N
         else:
             assert not examine(str(out), ORDINARY, Silent()).found.has_errors, (seed, path)
         path.write_bytes(sound[path])
+
+
+def test_odd_files_in_the_folder(tmp_path: Path) -> None:
+    """Pipes are not waited for, a link that goes round is followed once, and any bytes can be a name."""
+    MAKERS["coco"](tmp_path / "set")
+    os.mkfifo(tmp_path / "set/labels.json")
+    os.mkfifo(tmp_path / "set/train/pipe.png")
+    (tmp_path / "set/train/again").symlink_to(tmp_path / "set")
+    (tmp_path / "set/train/nothing.xml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "set/deep.json").write_text("[" * 100_000)
+    (tmp_path / "set/train/p0.png").rename(tmp_path / os.fsdecode(b"set/train/p\xff.png"))
+    edit(
+        tmp_path / "set/annotations/train.json",
+        lambda document: document["images"][0].update(file_name="p\udcff.png"),
+    )
+    train, _ = written(tmp_path / "set", tmp_path / "out")
+    assert train["pictures"] == 3
+    assert not examine(str(tmp_path / "out"), ORDINARY, Silent()).found.has_errors

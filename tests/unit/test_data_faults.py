@@ -166,6 +166,7 @@ FAULTS: list[tuple[str, Plant, str, str]] = [
         "section-twice",
         "annotations",
     ),
+    ("coco", coco(lambda d: d.update(annotations={})), "labels-unreadable", "annotations it is no list"),
     ("coco", lambda f: (f / "train/p0.png").unlink(), "picture-missing", "p0.png"),
     ("coco", lambda f: (f / "train/p0.png").write_bytes(b"no picture"), "picture-unreadable", "p0.png"),
     ("coco", cut, "picture-truncated", "p0.png"),

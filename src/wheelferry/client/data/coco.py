@@ -8,6 +8,7 @@ from wheelferry.client.data.tree import Tree, join
 from wheelferry.client.data.values import Category, Picture, Thing
 
 LARGEST_ID = 2**53  # from here on a float cannot tell two whole numbers apart
+_LISTS = ("images", "categories", "annotations")
 _TRIED = 50  # pictures by which the folder of pictures is chosen
 
 
@@ -61,6 +62,8 @@ class Coco(object):
                     if key in seen:
                         self._found.add("section-twice", self.file, detail=key)
                     seen.add(key)
+                    if key in _LISTS and value != []:
+                        self._found.add("labels-unreadable", self.file, key, "it is no list")
                 elif key == "images":
                     images.append((place, value))
                 else:
@@ -186,20 +189,27 @@ def _number(value):
 
 
 def _best_folder(folders, images):
-    """The folder that has the most of the pictures; the first where none has one."""
+    """(Tree, folder in it) with the most of the pictures; the first where none has one."""
     names = [i["file_name"] for _, i in images if isinstance(i, dict) and isinstance(i.get("file_name"), str)]
     step = max(1, len(names) // _TRIED)
     tried = names[::step][:_TRIED]
 
-    def hits(folder):
-        tree, base = folder
-        return sum(1 for name in tried if name and tree.resolve(name, base)[0])
-
-    return max(folders, key=hits)
+    best, most = None, -1
+    for tree, base in folders:
+        tree = Tree(tree) if isinstance(tree, str) else tree
+        hits = sum(1 for name in tried if name and tree.resolve(name, base)[0])
+        if hits > most:
+            best, most = (tree, base), hits
+        if most == len(tried):
+            break
+    return best
 
 
 def picture_folders(tree, file, split, extra):
-    """Where the pictures of the JSON file `file` may be: [(Tree, folder in it)], the likeliest first."""
+    """Where the pictures of the JSON file `file` may be: [(Tree, folder in it)], the likeliest first.
+
+    Folders outside of the tree are paths, to be listed only when their turn comes.
+    """
     if extra:
         other = Tree(extra)
         return [(other, "")] + [(other, name) for name in _subfolders(split)]
@@ -214,7 +224,7 @@ def picture_folders(tree, file, split, extra):
     if not base:
         above = os.path.dirname(tree.root)
         folders += [
-            (Tree(os.path.join(above, name)), "")
+            (os.path.join(above, name), "")
             for name in _subfolders(split)
             if os.path.isdir(os.path.join(above, name)) and not _above(os.path.join(above, name), tree.root)
         ]

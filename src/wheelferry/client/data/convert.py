@@ -142,6 +142,7 @@ def _free_name(name, taken):
 
 def _safe(part):
     """A part of a path that Windows can have."""
+    part = part.encode("utf-8", "replace").decode("utf-8")  # a name that is no text has ? for what is none
     if not find_faults([part]):
         return part
     part = "".join("_" if sign in '\\:*?"<>|' or ord(sign) < 32 else sign for sign in part).rstrip(". ")

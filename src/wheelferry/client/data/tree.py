@@ -116,21 +116,27 @@ def join(base, name):
 
 
 def _walk(root):
-    def refuse(error):
-        raise BadInput("%s cannot be read: %s" % (error.filename, error.strerror), hint="whose folder is it?")
-
+    """The relative paths of all files; pipes, devices and links to nothing are none."""
     seen = set()
-    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+    waiting = [("", root)]
+    while waiting:
+        inside, folder = waiting.pop()
         real = os.path.realpath(folder)
         if real in seen:  # a link to a folder above it
-            folders[:] = []
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = os.path.relpath(folder, root).replace(os.sep, "/")
-        for name in names:
-            if not name.startswith("."):
-                yield name if inside == "." else inside + "/" + name
+        try:
+            entries = list(os.scandir(unlimited(folder)))
+        except OSError as error:
+            told = "%s cannot be read: %s" % (folder, error.strerror)
+            raise BadInput(told, hint="whose folder is it?") from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                waiting.append((inside + entry.name + "/", entry.path))
+            elif entry.is_file():
+                yield inside + entry.name
 
 
 def _fold(name):
