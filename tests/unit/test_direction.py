@@ -16,7 +16,7 @@ ORDER = (
     "models", "client", "progress", "errors", "__init__",
 )  # fmt: skip
 # The same for the client's own packages.
-CLIENT_ORDER = ("installer", "data", "transfer", "smoke", "preflight", "probe", "common")
+CLIENT_ORDER = ("installer", "data", "transfer", "smoke", "apps", "preflight", "probe", "common")
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.sizes", "client.data.geometry",
@@ -33,7 +33,7 @@ PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROO
 # What modules of the client import inside functions, and do without where the environment lacks it.
 IF_THERE = {"client.data.pillow": {"PIL"}, "client.data.yolo": {"yaml"}}
 # What is run as a file of its own.
-ALONE = {"system.sandbox_entry", "client.smoke.harness"}
+ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.apps.start"}
 
 
 def modules() -> dict[str, set[str]]:
