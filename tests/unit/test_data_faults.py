@@ -487,6 +487,12 @@ FAULTS: list[tuple[str, Plant, str, str]] = [
     ("labelme", embedded, "picture-embedded", "p0.png"),
     (
         "labelme",
+        chained(embedded, lambda f: edit(f / LABELME, lambda d: d.update(imageData="x"))),
+        "picture-unreadable",
+        "no base64",
+    ),
+    (
+        "labelme",
         lambda f: edit(f / LABELME, lambda d: d.update(imagePath="..\\train\\p0.png")),
         "picture-slashes",
         LABELME,

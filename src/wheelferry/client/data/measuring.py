@@ -48,12 +48,16 @@ def _measure(picture):
 
 
 def content(picture):
-    """The bytes of a picture: of its file, or of the label file that it is embedded in."""
+    """The bytes of a picture: of its file, or of the label file that it is embedded in. Raises Unfit."""
     if not picture.embedded:
         with open(picture.path, "rb") as stream:
             return stream.read()
     with open(picture.path, encoding=encoding_of(picture.path)) as stream:
-        return base64.b64decode(json.load(stream)["imageData"])
+        data = json.load(stream)["imageData"]
+    try:
+        return base64.b64decode(data)
+    except ValueError as error:
+        raise pillow.Unfit("picture-unreadable", "its imageData is no base64: %s" % error) from None
 
 
 class Comparison(object):
