@@ -9,6 +9,7 @@ from pathlib import Path
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.assets import PlannedAsset
+from wheelferry.models.processors import KnownNeed, parse_processors
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
 from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
@@ -52,6 +53,12 @@ def shipped_alternatives() -> tuple[Alternatives, ...]:
 def shipped_system_libraries() -> SystemLibraries:
     """The table of libraries that a client's system may lack."""
     return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_processors() -> tuple[KnownNeed, ...]:
+    """The table of packages that need more than the plain processor of their platform."""
+    return parse_processors(Path(__file__).with_name("processors.toml").read_text("utf-8"))
 
 
 @cache

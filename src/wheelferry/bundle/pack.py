@@ -30,6 +30,7 @@ from wheelferry.system.files import (
     sha256_file,
 )
 from wheelferry.wheels.archive import footprint
+from wheelferry.wheels.processor_needs import processor_needs
 
 README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
@@ -165,6 +166,9 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,
+        ),
+        processor=processor_needs(
+            [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels], cell.lock.target
         ),
         uv=f"tools/{installer_set.uv.filename}",
         pip=f"tools/{installer_set.pip.filename}",

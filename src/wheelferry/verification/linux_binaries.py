@@ -27,6 +27,7 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor, parse_platform
 from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
 from wheelferry.verification.binary_checks import read_member
+from wheelferry.verification.torch_symbols import check_torch_symbols
 from wheelferry.wheels.archive import UNREADABLE
 
 _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
@@ -103,25 +104,27 @@ def check_linux(
     paths: Mapping[NormalizedName, str],
     files: Mapping[str, ElfFiles],
 ) -> Iterator[Problem | Note]:
-    """Processor, glibc and needed libraries of every ELF file in the wheels that others built.
+    """Processor, glibc and needed libraries of every ELF file in the wheels that others built; and of all
+    wheels whether torch has what they want of it.
 
     A library is there if any wheel of the target has a file of its name, or if PEP 600 lists it. What this
     cannot know: whether the binary looks into the folder where the library lies (RPATH, and what a package
-    loads beforehand), whether the library has what is called, and what is loaded by name while the program
-    runs (dlopen, ctypes).
+    loads beforehand), whether a library other than torch's has what is called, and what is loaded by name
+    while the program runs (dlopen, ctypes).
     """
     own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
     brought = frozenset(name for found in own.values() for name in found.names)
+    run = {name: dict(_fitting(found.facts, entry.target)) for name, found in own.items()}
+    yield from check_torch_symbols(infos, paths, run)
     for name, found in own.items():
         if paths[name] == f"wheelhouse/{entry.built}":
             continue  # `check_elf` looks at it, and knows more of it
         for member, reason in found.unreadable.items():
             yield Note(file=paths[name], message=f"{member} cannot be read: {reason}")
         wheel = _Wheel(name=name, path=paths[name], info=infos[name], target=entry.target)
-        fitting = dict(_fitting(found.facts, entry.target))
-        yield from _check_machines(wheel, found.facts, fitting)
-        yield from _check_versions(wheel, fitting, frozenset(found.names))
-        yield from _check_libraries(wheel, fitting, brought)
+        yield from _check_machines(wheel, found.facts, run[name])
+        yield from _check_versions(wheel, run[name], frozenset(found.names))
+        yield from _check_libraries(wheel, run[name], brought)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
