@@ -19,7 +19,8 @@ ORDER = (
 CLIENT_ORDER = ("installer", "transfer", "smoke", "preflight", "probe", "common")
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
-    "errors", "progress", "client.common.paths", "client.common.sizes", "inspection.vulnerabilities",
+    "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
+    "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
     "transfer.differences", "transfer.volumes", "verification.ownership", "wheels.licences",
 }  # fmt: skip

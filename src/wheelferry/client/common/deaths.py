@@ -1,6 +1,5 @@
 """How a program died that the system ended: in one sentence, with what of the processor has to do with it."""
 
-import os
 import re
 
 from wheelferry.client.common.processors import described, has, named
@@ -32,10 +31,11 @@ def innermost_file(output):
     return frame.group(2).replace("\\", "/") if frame else None
 
 
-def explain(cause, who, package, needs, cpu, environ=None):
+def explain(cause, who, package, needs, cpu, environ):
     """One sentence about a death: `who` died (a module, a library), of which `package`, if that is known.
 
-    `needs` are those of the target (`ProcessorNeed`s, None where nobody looked), `cpu` is this machine's.
+    `needs` are those of the target (`ProcessorNeed`s, None where nobody looked), `cpu` is this machine's,
+    `environ` has the variables that the program saw.
     """
     said = "%s ended Python with %s" % (who, cause)
     own = [one for one in needs or () if package is not None and _belongs(one.package, package)]
@@ -49,14 +49,14 @@ def explain(cause, who, package, needs, cpu, environ=None):
     known = ["%s %s needs %s" % (one.package, one.version, named(need)) for one in own for need in one.needs]
     if known:
         said += ", and %s" % ", ".join(known)
-    chosen = ["%s=%s" % (name, environ[name]) for name in _CHOOSING if (environ or os.environ).get(name)]
-    if cause == ILLEGAL and chosen:
-        return said + "; %s is set, which makes libraries take it for another: unset it" % ", ".join(chosen)
-    if cause == ILLEGAL and not known:
-        said += "; which instructions it lacks the wheel does not say: an older release, or a build for older"
-        return said + " processors, would run, or this one on a newer processor"
     if cause == VIOLATION:
-        said += "; a module that was compiled for other libraries than those here ends so, seldom a processor"
+        return said + "; a module that was compiled for other libraries than those here ends so"
+    chosen = ["%s=%s" % (name, environ[name]) for name in _CHOOSING if environ.get(name)]
+    if chosen:
+        said += "; %s is set: unset it if it names a newer processor" % ", ".join(chosen)
+    if not known:
+        said += "; which instructions it needs the wheel does not say: an older release, a build for older"
+        said += " processors, or a newer processor would do"
     return said
 
 

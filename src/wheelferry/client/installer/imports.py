@@ -9,7 +9,7 @@ import re
 from wheelferry.client.common.deaths import cause_of, explain, innermost_file
 from wheelferry.client.common.errors import SmokeFailed
 from wheelferry.client.common.processes import run
-from wheelferry.client.installer.distributions import distributions
+from wheelferry.client.installer.distributions import distribution_name, distributions
 
 _COMPILED = re.compile(r"\.(?:so|pyd|dll)(?:\.[\d.]+)?$", re.IGNORECASE)
 
@@ -50,21 +50,55 @@ os._exit(0)
 
 
 class Compiled(object):
-    """The compiled packages in a folder of packages: `modules` to import, and whose each file is."""
+    """The compiled packages in a folder of packages: `modules` to import, and whose each file is.
+
+    Where all compiled parts of a distribution are private (``_polars_runtime_32``), what requires it is
+    imported.
+    """
 
     def __init__(self, site):
         self.modules = {}  # type: dict[str, str]
         self._owners = {}  # type: dict[str, str]
-        for name, one in distributions(site).items():
+        found = distributions(site)
+        importing = {}  # type: dict[str, list[str]]
+        private = []
+        for name, one in found.items():
             paths = [row[0].replace("\\", "/") for row in one.rows()] if os.path.isfile(one.record) else []
             self._owners.update((path, name) for path in paths)
-            self.modules.update((module, name) for module in compiled_modules(paths))
+            importing[name] = compiled_modules(paths) or top_packages(paths)
+            if any(map(_COMPILED.search, paths)):
+                self.modules.update((module, name) for module in importing[name])
+                private += [] if importing[name] else [name]
+        for name, one in found.items() if private else ():
+            if not set(private).isdisjoint(_required(one)):
+                self.modules.update((module, name) for module in importing[name])
 
     def owner(self, path):
-        """The distribution that has the file `path`, relative to the folder or absolute; None if nobody has."""
+        """The distribution of the file `path`, relative to the folder or absolute; None if it is nobody's."""
         parts = path.replace("\\", "/").split("/")
         tails = ("/".join(parts[number:]) for number in range(len(parts)))
         return next((self._owners[tail] for tail in tails if tail in self._owners), None)
+
+
+def top_packages(paths):
+    """The public packages at the top among files relative to site-packages."""
+    tops = [
+        path.partition("/")[0] for path in paths if path.endswith("/__init__.py") and path.count("/") == 1
+    ]
+    return [name for name in tops if name.isidentifier() and not name.startswith("_")]
+
+
+def _required(distribution):
+    """The names of what a distribution requires, whatever the condition."""
+    try:
+        with open(
+            os.path.join(distribution.folder, "METADATA"), encoding="utf-8", errors="replace"
+        ) as stream:
+            text = stream.read().partition("\n\n")[0]
+    except OSError:
+        return []
+    names = re.findall(r"^Requires-Dist:\s*([A-Za-z0-9._-]+)", text, re.MULTILINE)
+    return [distribution_name(name) for name in names]
 
 
 def compiled_modules(paths):
@@ -94,19 +128,14 @@ def prove_imports(python, site, needs, cpu, session):
     left, deaths = sorted(compiled.modules), []
     with session.task("import the compiled packages", "imports", len(left)) as task:
         while left:
-
-            def listen(line):
-                if line.startswith("@>"):
-                    task.advance()
-
-            command = [python, "-c", _IMPORT, *left]
-            status, output = run(
-                command, session.env, session.log, cwd=session.prefix.tmp, on_line=listen, held=session.held
-            )
+            status, output = _import(python, left, session, task)
             tried = re.findall(r"^@>(.*)$", output, re.MULTILINE)
             if status == 0 or not tried or tried[-1] not in left:
                 break  # a Python that does not start is met, and told, by the suite
-            deaths.append(explain_import(tried[-1], status, output, compiled, needs, cpu, session.env))
+            if len(tried) > 1:  # where another was imported before, it may be the two together
+                status, output = _import(python, tried[-1:], session, task)
+            if status != 0:
+                deaths.append(explain_import(tried[-1], status, output, compiled, needs, cpu, session.env))
             left = left[left.index(tried[-1]) + 1 :]
     if deaths:
         raise SmokeFailed(
@@ -114,6 +143,17 @@ def prove_imports(python, site, needs, cpu, session):
             hint="--verify none installs all the same, for what works without them; the whole output is in %s"
             % session.prefix.log,
         )
+
+
+def _import(python, modules, session, task):
+    """The exit status and the output of a process that imports the modules."""
+
+    def listen(line):
+        if line.startswith("@>"):
+            task.advance()
+
+    command = [python, "-c", _IMPORT, *modules]
+    return run(command, session.env, session.log, cwd=session.prefix.tmp, on_line=listen, held=session.held)
 
 
 def explain_import(module, status, output, compiled, needs, cpu, environ):
@@ -124,7 +164,7 @@ def explain_import(module, status, output, compiled, needs, cpu, environ):
     who = "import %s" % module
     if library:
         who += " (%s of %s)" % (os.path.basename(library.replace("\\", "/")), package)
-    elif package and package != compiled.modules.get(module):
+    elif package and package != compiled.modules.get(module, package):
         who += " (in %s)" % package
     cause = cause_of(status)
     if cause is None:
