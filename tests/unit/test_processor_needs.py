@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import NormalizedName
 
 from conftest import TARGET, locked, pack_bundle, reseal, write_wheel
 from elffiles import elf_file
@@ -78,12 +79,12 @@ def test_the_table_says_where_everything_was_seen() -> None:
 
 def test_polars_says_its_flags_and_has_a_build_for_others(tmp_path: Path) -> None:
     files = {"_polars_runtime_32/build_feature_flags.py": FLAGS}
-    assert needs(tmp_path, "polars-runtime-32", "2.1.0", files) == [
+    assert needs(tmp_path, "polars_runtime_32", "2.1.0", files) == [
         ("polars-runtime-32", ("x86-64-v3",), True)
     ]
     both = [
-        write_wheel(tmp_path, "polars-runtime-32", "2.1.0", tag=TAG, files=files),
-        write_wheel(tmp_path, "polars-runtime-compat", "2.1.0", tag=TAG),
+        write_wheel(tmp_path, "polars_runtime_32", "2.1.0", tag=TAG, files=files),
+        write_wheel(tmp_path, "polars_runtime_compat", "2.1.0", tag=TAG),
     ]
     assert processor_needs(both, TARGET) == ()
 
@@ -104,7 +105,9 @@ def packed(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> Path:
 
 def test_the_bundle_carries_what_it_needs_and_static_tells_it(packed: Path, tools: Tools) -> None:
     (entry,) = parse_manifest((packed / "bundle.json").read_text("utf-8")).targets
-    assert entry.processor == (ProcessorNeed(package="extra", version="1.0", needs=("x86-64-v3",)),)
+    assert entry.processor == (
+        ProcessorNeed(package=NormalizedName("extra"), version="1.0", needs=("x86-64-v3",)),
+    )
     opened, problems = verify_static(packed, tools)
     assert opened is not None
     assert problems == []
@@ -135,7 +138,7 @@ def test_an_older_bundle_says_nothing_of_processors_and_works(packed: Path) -> N
 
 
 def look(found: dict[str, Any], *wanted: str, on: str = "x86_64") -> Finding:
-    entry = {
+    entry: dict[str, Any] = {
         "processor": [{"package": "extra", "version": "1.0", "needs": list(wanted), "instead": "take less"}]
     }
     (finding,) = examine_processor(machine(machine=on, cpu=found), target(**entry))
