@@ -9,6 +9,7 @@ from pathlib import Path
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.assets import PlannedAsset
+from wheelferry.models.companions import Companion, parse_companions
 from wheelferry.models.processors import KnownNeed, parse_processors
 from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
@@ -53,6 +54,12 @@ def shipped_alternatives() -> tuple[Alternatives, ...]:
 def shipped_system_libraries() -> SystemLibraries:
     """The table of libraries that a client's system may lack."""
     return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_companions() -> tuple[Companion, ...]:
+    """The table of packages that are compiled against torch without saying against which."""
+    return parse_companions(Path(__file__).with_name("torch_companions.toml").read_text("utf-8"))
 
 
 @cache

@@ -120,7 +120,7 @@ def _resolve(
     fitting = place_given(given, links, cell)
     wanted = Wanted(
         requirements=[*requires, *plan.requirements_of_others(cell), f"torch=={cell.target.torch}"],
-        constraints=[*cell.constraints, *cell.user_constraints, *torch, *pins_of(fitting)],
+        constraints=[*cell.shipped_constraints, *torch, *pins_of(fitting)],
         links=links,
         interpreter=prepared.interpreter,
     )

@@ -60,7 +60,7 @@ def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[
         fitting = place_given(given, links, cell)
         wanted = Wanted(
             requirements=plan.requirements_of_others(cell),
-            constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
+            constraints=[*cell.shipped_constraints, *pins_of(fitting)],
             links=links,
             interpreter=interpreter,
         )
@@ -121,7 +121,7 @@ def _lock_wheels(
 ) -> tuple[LockedWheel, ...]:
     cell = built.cell
     torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
-    pins = [*cell.constraints, *cell.user_constraints, *torch, *pins_of(given)]
+    pins = [*cell.shipped_constraints, *torch, *pins_of(given)]
     wanted = Wanted(
         requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
         constraints=pins,

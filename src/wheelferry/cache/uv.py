@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import tomli_w
 import uv as uv_package
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
@@ -19,6 +22,8 @@ from wheelferry.system.interpreters import Interpreter, program_in
 from wheelferry.system.process import CommandRunner
 
 _TORCH_INDEX = "torch-builds"
+# What is compiled against torch and comes, in a build for each of torch's, from where torch comes.
+_WITH_TORCH = ("torch", "torchvision", "torchaudio", "torchcodec", "torchtext")
 # uv's variables that would decide what is resolved without being asked for here. Those that say where from
 # and how (indexes, credentials, certificates, UV_EXCLUDE_NEWER as a rule of the house) are the user's own.
 _NOT_INHERITED = {
@@ -86,17 +91,20 @@ class Uv:
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
 
-        torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
+        torch and what is compiled with it come from `torch_index` (URL or folder) and from nowhere else when
+        that is given; of a folder, as far as it has them.
         Of the packages in `only_binary` only releases with a wheel for the target count; those in `excluded`
         are left out, whoever requires them.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached, and
         NeedsTorchError for the first sdist that does not tell its metadata without torch.
         """
+        asked, constraints, excluded = list(requirements), list(constraints), list(excluded)
+        only_binary = list(only_binary)
         work.mkdir(parents=True, exist_ok=True)
         # named pyproject.toml because uv reads which index serves which package from there alone
         wanted = work / "pyproject.toml"
-        wanted.write_text(_project_text(target, requirements, torch_index), "utf-8")
+        wanted.write_text(_project_text(target, asked, torch_index), "utf-8")
         limits = work / "constraints.txt"
         limits.write_text("\n".join(constraints) + "\n", "utf-8")
         build_limits = work / "build-constraints.txt"
@@ -128,7 +136,23 @@ class Uv:
                 raise NeedsTorchError(failed["name"], failed["version"])
             hint = "choose another torch or Python, or change what is asked for with --with and -r"
             raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
-        return result.read_text("utf-8")
+        resolution = result.read_text("utf-8")
+        elsewhere = _from_elsewhere(resolution, asked, torch_index)
+        if not elsewhere:
+            return resolution
+        # uv knows the index of what is asked for, not of what others require
+        result.unlink()
+        return self.resolve(
+            target,
+            requirements=[*asked, *elsewhere],
+            constraints=constraints,
+            find_links=find_links,
+            interpreter=interpreter,
+            work=work,
+            torch_index=torch_index,
+            only_binary=only_binary,
+            excluded=excluded,
+        )
 
     def locate_sdist(self, name: str, version: str, *, python: str, work: Path) -> str:
         """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.
@@ -258,9 +282,27 @@ def _project_text(target: Target, requirements: Iterable[str], torch_index: str 
         index: dict[str, Any] = {"name": _TORCH_INDEX, "url": torch_index, "explicit": True}
         if folder.is_dir():
             index |= {"url": str(folder.resolve()), "format": "flat"}
-        sources = {name: {"index": _TORCH_INDEX} for name in ("torch", "torchvision")}
+        sources = {name: {"index": _TORCH_INDEX} for name in _served_with_torch(torch_index)}
         document["tool"] = {"uv": {"index": [index], "sources": sources}}
     return tomli_w.dumps(document)
+
+
+def _served_with_torch(torch_index: str) -> tuple[str, ...]:
+    """The packages that an index of torch is asked for; a folder for those that it has, and for torch."""
+    folder = Path(torch_index)
+    if not folder.is_dir():
+        return _WITH_TORCH
+    files = [path.name.partition("-")[0] for path in folder.glob("*.whl")]
+    return tuple(name for name in _WITH_TORCH if name in files or name in ("torch", "torchvision"))
+
+
+def _from_elsewhere(resolution: str, asked: Iterable[str], torch_index: str | None) -> list[str]:
+    """What a resolution has that belongs to torch's index, and that was not asked for itself."""
+    if torch_index is None:
+        return []
+    direct = {canonicalize_name(Requirement(text).name) for text in asked}
+    found = {package["name"] for package in tomllib.loads(resolution).get("packages", ())}
+    return sorted(found & set(_served_with_torch(torch_index)) - direct)
 
 
 _NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")

@@ -13,7 +13,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from wheelferry.build.capability import suits_stable_abi
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
+from wheelferry.catalog import (
+    LocatedRecipe,
+    load_recipe,
+    load_records,
+    shipped_alternatives,
+    shipped_companions,
+    split_reference,
+)
 from wheelferry.cli.options import Making, Requirements, TargetChoice
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
@@ -176,6 +183,7 @@ def plan_from_options(
         assets=assets or (),
         without_ops=choice.without_ops,
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
+        companions=shipped_companions(),
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
     return located, plan

@@ -13,6 +13,7 @@ from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.alternatives import Exclusion
 from wheelferry.models.assets import PlannedAsset, plan_assets
+from wheelferry.models.companions import Companion, limits
 from wheelferry.models.conflicts import find_conflicts, find_unused
 from wheelferry.models.cuda import Cuda, backend_of, images_of, parse_architectures, version_of
 from wheelferry.models.manifest import DeviceCode
@@ -39,7 +40,8 @@ class Cell:
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
-    `excluded` are packages that the lock leaves out, whoever requires them.
+    `excluded` are packages that the lock leaves out, whoever requires them. `companions` hold packages that
+    are compiled against torch to what goes with the target's.
     """
 
     target: Target
@@ -57,6 +59,7 @@ class Cell:
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
+    companions: tuple[str, ...] = ()
 
     @property
     def tied_version(self) -> str:
@@ -67,6 +70,11 @@ class Cell:
     def user_constraints(self) -> tuple[str, ...]:
         """The user's own limits: for what is shipped, not for what the wheel is built with."""
         return tuple(str(one.requirement) for one in self.required if one.is_constraint)
+
+    @property
+    def shipped_constraints(self) -> tuple[str, ...]:
+        """All limits of what is shipped."""
+        return (*self.constraints, *self.companions, *self.user_constraints)
 
     @property
     def hashes(self) -> Mapping[NormalizedName, frozenset[str]]:
@@ -163,6 +171,7 @@ def make_plan(
     without_ops: bool = False,
     on_stable_abi: Container[Target] = (),
     excluded: Iterable[Exclusion] = (),
+    companions: Iterable[Companion] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -170,7 +179,8 @@ def make_plan(
     `torch_index` stands in for PyTorch's own index; ``{backend}`` in it is filled in for each target.
     `assets` are requests for weights and data, beyond what always travels (see `plan_assets`).
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
-    in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
+    in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock;
+    `companions` is the table of packages that are compiled against torch.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -181,6 +191,7 @@ def make_plan(
         without_ops=without_ops,
         on_stable_abi=on_stable_abi,
         excluded=tuple(excluded),
+        companions=tuple(companions),
     )
     _check_choices(choices, wanted)
     raise_all(find_unused(choices.required, wanted))
@@ -210,6 +221,7 @@ class _Choices:
     without_ops: bool
     on_stable_abi: Container[Target]
     excluded: tuple[Exclusion, ...] = ()
+    companions: tuple[Companion, ...] = ()
 
 
 def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
@@ -329,6 +341,7 @@ def _plan_cell(
         ops=not choices.without_ops,
         on_stable_abi=stable,
         excluded=choices.excluded,
+        companions=limits(choices.companions, target.torch),
     )
 
 
