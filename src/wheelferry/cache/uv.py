@@ -15,7 +15,7 @@ import uv as uv_package
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.pip_config import IndexSettings, index_in_words
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter, program_in
@@ -135,7 +135,7 @@ class Uv:
             if failed and speaks_of_torch(outcome.output):
                 raise NeedsTorchError(failed["name"], failed["version"])
             hint = "choose another torch or Python, or change what is asked for with --with and -r"
-            raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
+            raise self._error(f"cannot resolve for {target.name}", outcome.output, hint)
         resolution = result.read_text("utf-8")
         elsewhere = _from_elsewhere(resolution, asked, torch_index)
         if not elsewhere:
@@ -173,7 +173,7 @@ class Uv:
         outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)
         if outcome.returncode != 0:
             hint = "give the archive itself with --source PATH"
-            raise _resolution_error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
+            raise self._error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
         return result.read_text("utf-8")
 
     def fetch_python(self, request: str, work: Path) -> Path:
@@ -257,6 +257,12 @@ class Uv:
             raise BuildError(f"build {sdist.name}: made {len(wheels)} wheels instead of one; see {log}")
         return wheels[0]
 
+    def _error(self, failure: str, output: str, hint: str) -> WheelferryError:
+        """The error of a resolution that failed; where the index does not know a name, with its address."""
+        if _UNKNOWN_NAME in output:
+            hint = f"the index is {index_in_words(self.index, os.environ)}: if that is right, {hint}"
+        return _resolution_error(failure, output, hint)
+
     def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         # a virtual environment that happens to be active must not leak into what is resolved
         inherited = {
@@ -306,6 +312,9 @@ def _from_elsewhere(resolution: str, asked: Iterable[str], torch_index: str | No
 
 
 _NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
+
+
+_UNKNOWN_NAME = "was not found in the package registry"
 
 
 def speaks_of_network(output: str) -> bool:
