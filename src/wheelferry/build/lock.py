@@ -45,15 +45,12 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
 
 
 def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
-    """The cell, once what the user requires of it is known to fit together and with the recipe.
+    """The cell, once what the recipe and the user require of it is known to fit together.
 
     What the project itself requires is left out: its metadata are not known yet. What exists only as an
     sdist is built, as it will be needed. Raises InputError when nothing fits or cannot be built here, and
-    IntegrityError when no file has a hash that the user gave: before the project is compiled, not after it.
-    Nothing is asked where the user requires nothing.
+    IntegrityError when no file has a hash that the user gave: before anything is downloaded or compiled.
     """
-    if not cell.required:
-        return cell
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     with tools.store.workspace("resolve") as work:
         links = work / "given"

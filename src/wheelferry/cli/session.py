@@ -99,7 +99,7 @@ def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iter
     from wheelferry.distributed.fan_out import fan_out
 
     with connect(making.scheduler, tools.progress) as cluster:
-        yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs)
+        yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs, ahead=ahead)
 
 
 def require_runner(windows_python: Path | None, runner: object) -> None:
