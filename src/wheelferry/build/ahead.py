@@ -16,16 +16,18 @@ from packaging.metadata import parse_email
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.backend import with_backend
 from wheelferry.build.closure import Closure, Wanted, resolve_closure
+from wheelferry.build.compile import make_environment
 from wheelferry.build.environment import own_target, resolve_environment
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
+from wheelferry.build.prepare import Prepared
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.process import Group

@@ -2,7 +2,7 @@
 
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.plan import Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -31,3 +31,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"\n{asset.path}{' (unpacked there)' if asset.unpack else ''}")
         print_line(f"  from            {asset.file or asset.origin}")
         print_line(f"  licence         {asset.licence}")
+    for program in plan.programs:
+        print_line(f"\napp {program.name}: {program.help}")
+        if program.requires:
+            print_line(f"  requires        {', '.join(program.requires)}")
