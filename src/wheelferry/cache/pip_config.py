@@ -172,7 +172,10 @@ def is_index(text: str) -> bool:
 
 
 def index_in_words(settings: IndexSettings, environ: Mapping[str, str]) -> str:
-    """The index that packages are looked for in, and what says so; for a sentence."""
+    """Where packages are looked for, and what says so; for a sentence."""
+    if settings.no_index:
+        folders = " ".join(map(public_url, settings.find_links)) or "no folder"
+        return f"{folders} ({_place('no-index', environ)} leaves out all others)"
     for place, url in [
         (_place("index-url", environ), settings.index_url),
         *((name, environ.get(name)) for name in _OTHER_INDEXES),

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,12 @@ class NeedsTorchError(InputError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uv:
-    """Runs uv with the user's index settings."""
+    """Runs uv with the user's index settings; `warn` is told what it warns of."""
 
     program: Path
     run: CommandRunner
     index: IndexSettings
+    warn: Callable[[str], None] = lambda _: None
 
     def resolve(
         self,
@@ -112,7 +113,8 @@ class Uv:
         result = work / "pylock.toml"
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
         command += ["--build-constraints", build_limits]
-        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        # not quiet, for its warnings
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header"]
         if torch_index is None:  # uv would leave out torch's index too
             command += self.index.uv_arguments
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
@@ -135,7 +137,11 @@ class Uv:
             if failed and speaks_of_torch(outcome.output):
                 raise NeedsTorchError(failed["name"], failed["version"])
             hint = "choose another torch or Python, or change what is asked for with --with and -r"
+            if failed:
+                hint = f"require another release of {failed['name']}, or another package; or {OTHER_WAYS}"
             raise self._error(f"cannot resolve for {target.name}", outcome.output, hint)
+        for warning in dict.fromkeys(_WORTH_TELLING.findall(outcome.output)):
+            self.warn(warning.replace("`", ""))
         resolution = result.read_text("utf-8")
         elsewhere = _from_elsewhere(resolution, asked, torch_index)
         if not elsewhere:
@@ -259,9 +265,10 @@ class Uv:
 
     def _error(self, failure: str, output: str, hint: str) -> WheelferryError:
         """The error of a resolution that failed; where the index does not know a name, with its address."""
-        if _UNKNOWN_NAME in output:
+        if _UNKNOWN_NAME.search(output):
             hint = f"the index is {index_in_words(self.index, os.environ)}: if that is right, {hint}"
-        return _resolution_error(failure, output, hint)
+        lines = [line for line in output.splitlines() if not line.startswith("warning: ")]
+        return _resolution_error(failure, "\n".join(lines), hint)
 
     def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         # a virtual environment that happens to be active must not leak into what is resolved
@@ -314,7 +321,10 @@ def _from_elsewhere(resolution: str, asked: Iterable[str], torch_index: str | No
 _NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
 
 
-_UNKNOWN_NAME = "was not found in the package registry"
+_UNKNOWN_NAME = re.compile(r"was not found in the (package registry|provided package locations)")
+# Of uv's warnings those about what was asked for.
+_WORTH_TELLING = re.compile(r"^warning: (.* is yanked .*|.* does not have an extra named .*)$", re.MULTILINE)
+_OWN_CACHE = "Failed to initialize cache"
 
 
 def speaks_of_network(output: str) -> bool:
@@ -336,6 +346,8 @@ def speaks_of_torch(output: str) -> bool:
 
 def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:
     text = f"{failure}:\n{output.strip()}"
+    if _OWN_CACHE in output:
+        return MissingError(text, hint="set UV_CACHE_DIR to a folder that can be written, or unset it")
     if speaks_of_network(output):
         return MissingError(
             text, hint="check the network, the proxy and pip's index settings (pip config list)"
