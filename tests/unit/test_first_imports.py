@@ -4,8 +4,6 @@ import contextlib
 import io
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -15,39 +13,19 @@ from typing import Any
 
 import pytest
 
+from extensions import extension
 from qemu import python_on
 from wheelferry.client.common.bundle import ProcessorNeed
 from wheelferry.client.common.deaths import ILLEGAL, VIOLATION, cause_of, explain, innermost_file
 from wheelferry.client.common.errors import SmokeFailed
 from wheelferry.client.installer.imports import Compiled, compiled_modules, loading, prove_imports
 
-# An extension module whose start needs an instruction: AVX2's addition of integers, say.
-SOURCE = """
-#include <Python.h>
-static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, "%(name)s", 0, -1, 0 };
-PyMODINIT_FUNC PyInit_%(name)s(void) {
-    __asm__ volatile("%(instruction)s");
-    return PyModule_Create(&definition);
-}
-"""
 AVX2 = "vpaddd %%ymm0, %%ymm0, %%ymm0"
 POPCNT = "popcnt %%rax, %%rax"
 OLD = {"model": "An old processor", "cores": 2, "level": 2, "features": ["sse4_2"]}
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
 needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the instructions are those of x86-64")
-
-
-def extension(name: str, instruction: str, folder: Path) -> bytes:
-    """A compiled module that does nothing but run an instruction."""
-    compiler = shutil.which("gcc") or shutil.which("g++")
-    headers = sysconfig.get_paths()["include"]
-    if compiler is None or not Path(headers, "Python.h").is_file():
-        pytest.skip("no C compiler, or no headers of Python")
-    source, made = folder / f"{name}.c", folder / f"{name}.so"
-    source.write_text(SOURCE % {"name": name, "instruction": instruction.replace("%%", "%")})
-    subprocess.run([compiler, "-shared", "-fPIC", f"-I{headers}", "-o", made, source], check=True)
-    return made.read_bytes()
 
 
 def install(site: Path, name: str, files: dict[str, bytes], requires: str = "") -> None:

@@ -115,7 +115,19 @@ def test_what_can_be_absent_is_no_problem(judge: Judge) -> None:
 
 def test_a_library_of_torch_that_is_not_there_is_told_once(judge: Judge) -> None:
     (problem,) = judge({MODULE: elf_file(["libtorch_cuda.so"], wanted=[OLD])}, TORCH)
-    assert "needs libtorch_cuda.so, which no wheel brings" in problem
+    assert (
+        "needs libtorch_cuda.so, which torch 2.13.0 of this bundle does not have: it is for another"
+        in problem
+    )
+    assert problem.endswith("[LIBRARY]")
+
+
+def test_a_library_of_torch_that_only_some_files_need_is_worth_a_note(judge: Judge) -> None:
+    files = {
+        MODULE: elf_file(["libc10.so"], wanted=[CHECK]),
+        "extra/gpu.so": elf_file(["libtorch_cuda.so"], wanted=[OLD]),
+    }
+    assert judge(files, TORCH) == []
 
 
 def test_of_modules_for_several_torch_one_has_to_fit(judge: Judge) -> None:
