@@ -23,7 +23,7 @@ from wheelferry.build.environment import own_target, resolve_environment
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.build.prepare import Prepared
-from wheelferry.cache.source import Source, export, substitute
+from wheelferry.cache.source import Source, export, project_in, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
 from wheelferry.models.lock import LockedWheel
@@ -147,7 +147,7 @@ def _resolve(
 ) -> Closure:
     """The files that the lock will hold beside the project's wheel; none when its backend does not tell."""
     cell = asked.cell
-    requires = _requirements(asked, source, work, tools)
+    requires = _requirements(plan, asked, source, work, tools)
     if requires is None:
         return Closure(choices=(), built={})
     torch = [f"torch=={asked.torch}"] if asked.torch else []
@@ -162,7 +162,7 @@ def _resolve(
     return resolve_closure(plan, cell, wanted, work, tools)
 
 
-def _requirements(asked: Asked, source: Source, work: Path, tools: Tools) -> list[str] | None:
+def _requirements(plan: Plan, asked: Asked, source: Source, work: Path, tools: Tools) -> list[str] | None:
     """What the project's metadata require; None when its backend does not tell before it builds.
 
     setup.py sees a stand-in for torch, which takes a moment instead of the seconds that torch takes.
@@ -170,6 +170,7 @@ def _requirements(asked: Asked, source: Source, work: Path, tools: Tools) -> lis
     tree, log = work / "source", tools.store.log_path("ahead")
     export(source, tree, tools.run)
     substitute(tree, asked.cell.substitutions)
+    project = project_in(tree, plan.recipe.source.subdirectory)
     python = make_environment(work, asked.backend, asked.interpreter, tools, log)
     variables: dict[str, Any] = {
         "PATH": "/usr/bin:/bin",
@@ -179,7 +180,9 @@ def _requirements(asked: Asked, source: Source, work: Path, tools: Tools) -> lis
     }
     out = work / "metadata"
     out.mkdir()
-    folder = with_backend(lambda builder: builder.prepare("wheel", out), tree, python, variables, tools, log)
+    folder = with_backend(
+        lambda builder: builder.prepare("wheel", out), project, python, variables, tools, log
+    )
     if folder is None:
         return None
     raw, _ = parse_email((Path(folder) / "METADATA").read_bytes())
