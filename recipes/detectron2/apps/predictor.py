@@ -8,8 +8,7 @@ import platform
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.data import MetadataCatalog
-from detectron2.data import transforms
+from detectron2.data import MetadataCatalog, transforms
 from detectron2.modeling import build_model
 from model_files import find_weights, read_config, read_names, sha256_of
 from page.predictions import Instance

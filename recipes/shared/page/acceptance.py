@@ -208,15 +208,12 @@ def _figure(entry):
         counts[item["class"]] = counts.get(item["class"], 0) + 1
     said = ", ".join("%d %s" % (count, name) for name, count in sorted(counts.items())) or "nothing"
     text = "%s, %d x %d pixels: %s" % (entry["file"], entry["width"], entry["height"], said)
-    return (
-        '<figure><img src="%s" alt="%s"><figcaption>%s<br><small>SHA-256 %s</small></figcaption></figure>'
-        % (
-            entry["seen"],
-            _e(text),
-            _e(text),
-            entry["sha256"],
-        )
-    )
+    return _FIGURE % (entry["seen"], _e(text), _e(text), entry["sha256"])
+
+
+_FIGURE = """<figure><img src="%s" alt="%s">
+<figcaption>%s<br><small>SHA-256 %s</small></figcaption></figure>
+"""
 
 
 def _e(text):
@@ -236,7 +233,8 @@ _PAGE = """<!doctype html>
   .who { font-size: 1.1rem; margin: 0 0 1rem; }
   .remark { border-left: 4px solid #1c5fb8; padding: .2rem 0 .2rem .8rem; }
   table { border-collapse: collapse; width: 100%%; margin: 1rem 0; font-size: .9rem; }
-  th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #d6dce4; }
+  th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
+           border-bottom: 1px solid #d6dce4; }
   th { white-space: nowrap; font-weight: 600; }
   td { overflow-wrap: anywhere; }
   .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }

@@ -58,7 +58,7 @@ def _add_options(parser):
         type=_port,
         default=8080,
         metavar="N",
-        help="port to answer at (default: 8080; 0: a free one)",
+        help="port to answer at (default: 8080; 0: any)",
     )
     add("--no-browser", action="store_true", help="only print the address")
     add("--records", metavar="DIR", help="folder for acceptance records (default: in the installation)")

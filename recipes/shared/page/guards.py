@@ -13,8 +13,8 @@ _COOKIE = "wheelferry"
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 # Nothing from elsewhere, nothing that runs but our own files; pictures are also made by the page itself.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -27,7 +27,7 @@ HEADERS = {
 
 
 def guard(app, port, token):
-    """Look at every request of `app` first: its Host, or its token where there is one; and where it is from."""
+    """Look at every request of `app` first: at its Host, or its token where there is one; then its origin."""
 
     @app.before_request
     def check():

@@ -14,6 +14,7 @@ from .pictures import read_picture, save_shown
 from .predictions import to_json
 from .unfit import Unfit
 
+LARGEST_PICTURE = 64 << 20  # bytes of one file
 MOST_WAITING = 300
 MOST_KEPT = 600  # pictures that were answered; the page has its own copy of what it shows
 _CHUNK = 1 << 20
@@ -21,6 +22,10 @@ _CHUNK = 1 << 20
 
 class Busy(Exception):
     """More pictures wait than is sensible; try again in a moment."""
+
+
+class TooLarge(Exception):
+    """The file has more bytes than `LARGEST_PICTURE`."""
 
 
 class Entry(object):
@@ -47,17 +52,22 @@ class PictureQueue(object):
         threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def add(self, name, stream):
-        """Take the picture of that name from an open file; returns its identifier. Raises Busy."""
+        """Take the picture of that name from an open file; returns its identifier. Raises Busy, TooLarge."""
         if self._waiting.qsize() >= MOST_WAITING:
-            raise Busy()
+            raise Busy
         identifier = secrets.token_urlsafe(12)
         path = os.path.join(self._folder, identifier)
         digest, size = hashlib.sha256(), 0
         with open(path, "wb") as file:
             for chunk in iter(lambda: stream.read(_CHUNK), b""):
-                digest.update(chunk)
                 size += len(chunk)
+                if size > LARGEST_PICTURE:
+                    break
+                digest.update(chunk)
                 file.write(chunk)
+        if size > LARGEST_PICTURE:
+            _remove(path)
+            raise TooLarge
         with self._lock:
             self._entries[identifier] = Entry(name, path, digest.hexdigest(), size)
             self._forget_oldest()

@@ -10,10 +10,9 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from . import acceptance, checks
 from .guards import guard
-from .queue_of_pictures import Busy
+from .queue_of_pictures import LARGEST_PICTURE, Busy, TooLarge
 from .unfit import Unfit
 
-LARGEST_PICTURE = 64 << 20  # bytes of one file
 LARGEST_RECORD = 256 << 20
 _SAID = {
     401: "this page needs the address with the token that the program printed when it was started",
@@ -76,10 +75,12 @@ def _add_pictures(app, pictures):
     @app.route("/api/pictures", methods=["POST"])
     def take_picture():
         if request.content_length is not None and request.content_length > LARGEST_PICTURE:
-            raise RequestEntityTooLarge()
+            raise RequestEntityTooLarge
         name = os.path.basename(request.args.get("name", "picture").replace("\\", "/"))[:200]
         try:
             identifier = pictures.add(name or "picture", request.stream)
+        except TooLarge:
+            raise RequestEntityTooLarge from None
         except Busy:
             answer = jsonify(error="too many pictures wait already", hint="try again in a moment")
             return answer, 503, {"Retry-After": "2"}
@@ -120,11 +121,10 @@ def _add_records(app, model, pictures, installation, records, facts):
 
     @app.route("/records/<name>/<file>")
     def show_record(name, file):
-        if name not in acceptance.list_records(records) or file not in os.listdir(
-            os.path.join(records, name)
-        ):
+        folder = os.path.join(records, name)
+        if name not in acceptance.list_records(records) or file not in os.listdir(folder):
             abort(404)
-        answer = send_file(os.path.join(records, name, file))
+        answer = send_file(os.path.join(folder, file))
         if file.endswith(".html"):
             # it is written by us, with its style inside, to be read and printed without this program
             answer.headers["Content-Security-Policy"] = (
