@@ -78,8 +78,8 @@ def _to_8_bit(image):
     values = np.asarray(image).astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    scaled = np.clip(np.nan_to_num(values - low) * (255.0 / ((high - low) or 1.0)), 0, 255)
-    return Image.fromarray(scaled.astype(np.uint8)), low, high
+    scaled = np.nan_to_num((values - low) * (255.0 / ((high - low) or 1.0)))
+    return Image.fromarray(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)), low, high
 
 
 def save_shown(pixels, path):
