@@ -256,7 +256,7 @@ def test_the_page_names_no_other_host() -> None:
 
 def test_what_was_checked_is_shown_with_its_pictures(client: FlaskClient) -> None:
     page = client.get("/checks", base_url=BASE).text
-    assert "Smoke checks: 1 of 1 passed" in page
+    assert "Smoke checks: 1 passed<" in page
     assert "it &lt;works&gt;" in page
     assert '<img src="/checks/smoke/drawn.png" alt="what was drawn">' in page
     assert client.get("/checks/smoke/drawn.png", base_url=BASE).status_code == 200

@@ -21,16 +21,16 @@ _OWN = ("pixel_mean", "pixel_std", "anchor_generator.cell_anchors")
 
 
 class Model(object):
-    """The model with its weights on its device."""
+    """The model on its device; weights, and what the page wants to know of it, come to it one by one."""
 
-    def __init__(self, cfg, names, facts):
+    def __init__(self, cfg):
         self._cfg = cfg
         self._model = build_model(cfg).eval()
         shortest = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
         self._resize = transforms.ResizeShortestEdge(shortest, cfg.INPUT.MAX_SIZE_TEST)
         metadata = _metadata(cfg)
-        self.names = names
-        self.facts = facts
+        self.names = []
+        self.facts = []
         self.keypoint_names = list(getattr(metadata, "keypoint_names", ())) if cfg.MODEL.KEYPOINT_ON else []
         rules = getattr(metadata, "keypoint_connection_rules", ()) if self.keypoint_names else ()
         number = {name: index for index, name in enumerate(self.keypoint_names)}
@@ -136,21 +136,21 @@ def load(options):
     cfg, name = read_config(options.config, weights)
     cfg.MODEL.WEIGHTS = ""  # of the backbone, to train from: it would be looked for on the network
     cfg.MODEL.DEVICE = _device(options.device)
-    names = _names(cfg, read_names(options.names, weights))
     checkpoint = read_weights(weights)
-    facts = [
+    try:
+        model = Model(cfg)
+    except (KeyError, AttributeError, AssertionError, ValueError) as error:
+        raise Unfit("this Detectron2 cannot build the model of %s: %s" % (name, error)) from None
+    over = model.load(checkpoint)
+    model.names = _names(cfg, read_names(options.names, weights))
+    model.facts = [
         ("Weights", os.path.basename(weights)),
         ("Weights' SHA-256", sha256_of(weights)),
         ("Configuration", name),
         ("Device", _describe(cfg.MODEL.DEVICE)),
     ]
-    try:
-        model = Model(cfg, names, facts)
-    except (KeyError, AttributeError, AssertionError, ValueError) as error:
-        raise Unfit("this Detectron2 cannot build the model of %s: %s" % (name, error)) from None
-    over = model.load(checkpoint)
     if over:
-        facts.insert(1, ("Not used", "%d layers of the file, as %s" % (len(over), over[0])))
+        model.facts.insert(2, ("Not used", "%d layers of the file, as %s" % (len(over), over[0])))
     return model
 
 

@@ -6,9 +6,8 @@ only what makes arrays and plain containers may be called.
 
 import codecs
 import collections
-import io
 import pickle
-import zipfile
+import re
 
 import torch
 from page.unfit import Unfit
@@ -51,33 +50,26 @@ class _ArraysOnly(pickle.Unpickler):
 def read_weights(path):
     """What a file of weights holds, as a dictionary; raises Unfit for what is none, or would run code."""
     with open(path, "rb") as stream:
-        start = stream.read(4)
+        start = stream.read(2)
+    # a zip archive of torch.save, or pickles of any kind
+    if start != b"PK" and start[:1] not in _PICKLES:
+        raise Unfit("the file holds no weights", hint=_FORMATS)
     try:
-        if path.endswith(".pkl") and not zipfile.is_zipfile(path):
-            with open(path, "rb") as stream:
-                data = _ArraysOnly(io.BytesIO(stream.read()), encoding="latin1").load()
-        else:
-            data = _load_torch(path)
-    except Unfit:
-        raise
+        data = _load_arrays(path) if path.endswith(".pkl") and start != b"PK" else _load_torch(path)
     except pickle.UnpicklingError as error:
-        raise _refused(error, start) from None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        RuntimeError,
-    ) as error:
-        raise Unfit("the weights cannot be read: %s" % _first_line(error), hint=_WHOLE) from None
+        named = re.search(r"GLOBAL (\S+)|Unsupported class (\S+)", str(error))
+        if named is None:
+            raise Unfit("the weights cannot be read: %s" % _last_part(error), hint=_WHOLE) from None
+        raise Unfit(_CODE % (named.group(1) or named.group(2)), hint=_AGAIN) from None
+    except _BROKEN as error:
+        raise Unfit("the weights cannot be read: %s" % _last_part(error), hint=_WHOLE) from None
     if not isinstance(data, dict):
-        raise Unfit("the file of weights holds a %s instead of weights" % type(data).__name__)
+        raise Unfit("the file of weights holds a %s instead of weights" % type(data).__name__, hint=_FORMATS)
     return data
 
 
+_PICKLES = (b"\x80", b"(", b"}", b"c")
+_FORMATS = ".pth as torch.save writes them, and .pkl as the model zoo has them, can be read"
 # What reading a cut off or altered file ends in.
 _BROKEN = (
     OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, RuntimeError,
@@ -95,16 +87,14 @@ def _load_torch(path):
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _refused(error, start):
-    """The error for what torch or pickle would not load: code, or no weights at all."""
-    text = str(error)
-    for mark in ("Unsupported global: GLOBAL ", "Unsupported class "):
-        if mark in text:
-            return Unfit(_CODE % text.partition(mark)[2].split()[0], hint=_AGAIN)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return Unfit("the weights cannot be read: %s" % _first_line(error), hint=_WHOLE)
-    return Unfit("the file holds no weights", hint=".pth of torch.save and .pkl of the model zoo can be read")
+def _load_arrays(path):
+    with open(path, "rb") as stream:
+        # numpy's arrays of Python 2, as the zoo has them, are texts in that encoding
+        return _ArraysOnly(stream, encoding="latin1").load()
 
 
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _last_part(error):
+    """What an error says, without torch's advice to load the file in spite of it."""
+    parts = [part.strip() for part in str(error).split("\n\n") if part.strip()]
+    text = parts[1] if len(parts) > 1 and parts[0].startswith("Weights only") else "".join(parts[:1])
+    return text.splitlines()[0].split(". ")[0][:200] if text else type(error).__name__

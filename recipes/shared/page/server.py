@@ -48,6 +48,10 @@ def _add_page(app, instance):
     def page():
         return app.send_static_file("index.html")
 
+    @app.route("/favicon.ico")
+    def icon():
+        return app.send_static_file("icon.svg")
+
     @app.after_request
     def say_instance(response):
         # so that a page that was left open sees that another program answers now

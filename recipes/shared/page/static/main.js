@@ -8,7 +8,7 @@ import {chosen, draw, nameOf} from "./draw.js";
 const AT_ONCE = 3; // files on their way to the program
 const ASK_EVERY = 300; // milliseconds between questions for results
 const FEW_CLASSES = 12; // more are folded, but for those that were found
-const PRINTED = 640; // pixels of the screen that a picture of the record has when it is read
+const PRINTED = 400; // pixels of the screen that a picture of the record has when it is read
 const MOST_IN_RECORD = 200;
 
 const $ = (id) => document.getElementById(id);
@@ -158,6 +158,7 @@ function render() {
   renderStrip();
   renderFound(picture);
   renderClasses();
+  renderLayers();
   const done = pictures.filter((one) => one.state === "done");
   $("downloads").hidden = !done.length;
   $("save-picture").disabled = $("save-coco").disabled = !picture?.result || picture.state !== "done";
@@ -234,6 +235,14 @@ function renderFound(picture) {
     return element("tr", {}, element("td", {}, name), element("td", {textContent: one.score.toFixed(2)}),
       element("td", {textContent: one.box.map(Math.round).join(", ")}));
   }));
+}
+
+// Masks and keypoints can be switched where some were found.
+function renderLayers() {
+  const found = pictures.flatMap((one) => (one.state === "done" ? one.result.instances : []));
+  for (const [layer, key] of [["masks", "mask"], ["keypoints", "keypoints"]]) {
+    document.querySelector(`[data-layer="${layer}"]`).closest("label").hidden = !found.some((one) => one[key]);
+  }
 }
 
 function renderClasses() {
@@ -399,11 +408,6 @@ async function start() {
     element("tr", {}, element("th", {scope: "row", textContent: name}), element("td", {textContent: value}))));
   $("checks").hidden = !facts.has_checks;
   $("records").replaceChildren(...facts.records.slice(0, 20).map((name) => recordLine(name, false)));
-  const layers = {masks: false, keypoints: facts.keypoint_names.length > 0, ...facts.layers};
-  for (const [layer, there] of Object.entries(layers)) {
-    const box = document.querySelector(`[data-layer="${layer}"]`);
-    box.closest("label").hidden = !there;
-  }
   render();
 }
 
