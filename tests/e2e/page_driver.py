@@ -29,6 +29,7 @@ from browser import complaints, open_browser, requested_hosts, resize
 PATIENCE = 120  # seconds; a machine that is busy with other tests needs some of them
 MANY = 50
 _Value = TypeVar("_Value")
+_SETTLE = "const [done] = arguments; requestAnimationFrame(() => requestAnimationFrame(done))"
 # Gives a file to the page as the system does when one is let go over it.
 _DROP = """
 const data = new DataTransfer();
@@ -82,7 +83,13 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        return [one.text for one in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+        # in one step: what is on the page may be drawn anew at any moment
+        script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
+        return [" ".join(text.split()) for text in self.driver.execute_script(script, selector)]
+
+    def settle(self) -> None:
+        """Wait until the page has drawn what was asked of it."""
+        self.driver.execute_async_script(_SETTLE)
 
     def wait(self, ask: Callable[[], _Value | None], what: str) -> _Value:
         for _ in range(PATIENCE * 10):
@@ -107,14 +114,14 @@ class Page:
         """Look at a picture; returns what a screen reader says of it."""
         self.find(f'.strip button[aria-label^="{name}:"]').click()
         self.wait(lambda: name in self.find("#caption").text, f"{name} is shown")
-        time.sleep(0.3)
+        self.settle()
         shown = self.find("#canvas") if self.find("#canvas").is_displayed() else self.find("#placeholder")
         return str(shown.get_attribute("aria-label") or shown.text)
 
     def set_threshold(self, keys: str) -> list[str]:
         """Move the slider by keys; returns the scores that are shown then."""
         self.find("#threshold").send_keys(keys)
-        time.sleep(0.3)
+        self.settle()
         return self.texts("#found td:nth-child(2)")
 
     def save(self, button: str, ending: str) -> Path:
@@ -175,8 +182,10 @@ def look(page: Page, address: str) -> dict[str, Any]:
 def keep(page: Page) -> dict[str, Any]:
     """Download, write a record, look at what is installed."""
     page.find("#classes input").click()  # the first class off
+    page.settle()
     seen: dict[str, Any] = {"first_class_off": page.texts("#found .class")}
     page.find("#classes input").click()
+    page.settle()
     with Image.open(page.save("#save-picture", ".png")) as drawn:
         seen["saved"] = drawn.size
     seen["coco"] = json.loads(page.save("#save-all", ".json").read_text("utf-8"))

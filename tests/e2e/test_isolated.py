@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from browser import require_browser
 from ferry import Ferry
@@ -165,7 +166,8 @@ def test_the_page_shows_in_a_browser_what_the_model_finds(bare: Bare, tmp_path: 
     assert record["facts"][0] == ["Weights", "detector.npz"]
     images = os.environ.get("WHEELFERRY_DOCS_IMAGES")
     if images:
-        shutil.copyfile(tmp_path / "seen" / "wide-light.png", Path(images) / "app.png")
+        with Image.open(tmp_path / "seen" / "wide-light.png") as screen:
+            screen.convert("RGB").quantize(96).save(Path(images) / "app.png", optimize=True)
     # the program was killed, and kept what was accepted
     shutil.rmtree(bare.prefix / "accepted")
     for left in bare.temporary.iterdir():
