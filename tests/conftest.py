@@ -19,8 +19,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ferry import Ferry
-from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
+from wheelferry.build.compile import Built
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.pack import pack
@@ -31,9 +32,10 @@ from wheelferry.cache.uv import Uv
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.manifest import NAME, parse_manifest
-from wheelferry.models.plan import Cell, make_plan
-from wheelferry.models.recipe import parse_recipe
-from wheelferry.models.requirements import given_with
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Cell
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import STAMP
 from wheelferry.progress import Silent

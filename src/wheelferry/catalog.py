@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from wheelferry.errors import InputError, MissingError
-from wheelferry.models.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.apps import LISTING, START
-from wheelferry.models.assets import PlannedAsset
-from wheelferry.models.recipe import Program, Recipe, Torch, parse_recipe, parse_torch_table
+from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
+from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.recipe import Program, Recipe, Torch
+from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
 from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text

@@ -5,9 +5,12 @@ import pytest
 from conftest import RECIPE, TARGET
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import Cuda
-from wheelferry.models.plan import build_key, default_torch, find_release, make_plan, plan_digest
-from wheelferry.models.recipe import Recipe, parse_recipe
-from wheelferry.models.requirements import given_with
+from wheelferry.models.planning.build_key import build_key, plan_digest
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.planning.supported import default_torch, find_release
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")

@@ -19,7 +19,8 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import apps
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.models.plan import Plan, device_code, plan_digest, required_modules
+from wheelferry.models.planning.build_key import device_code, plan_digest, required_modules
+from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
     check_folder,
@@ -30,7 +31,7 @@ from wheelferry.system.files import (
     same_file_system,
     sha256_file,
 )
-from wheelferry.wheels.archive import footprint
+from wheelferry.wheels.read import footprint
 
 README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.

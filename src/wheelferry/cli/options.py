@@ -279,6 +279,16 @@ class Making:
     quiet: Quiet = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trying:
+    """How the targets of a bundle are tried when it is verified."""
+
+    runner: RunnerOption = None
+    windows_python: WindowsPython = None
+    installer: InstallerOption = InstallerName.bundle
+    allow_connection: AllowConnection = None
+
+
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of its groups (the dataclasses above) one by one, as typer reads them."""
     hints = get_type_hints(command, include_extras=True)

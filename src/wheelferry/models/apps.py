@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from packaging.requirements import Requirement
 
 from wheelferry.errors import InputError
+from wheelferry.models.planning.requirements import UserRequirement
 from wheelferry.models.recipe import ALL_PROGRAMS, Program, Recipe
-from wheelferry.models.requirements import UserRequirement
 
 FOLDER = "apps"  # of a bundle, and of an installation
 LISTING = "apps.json"  # in it: the programs that can be run

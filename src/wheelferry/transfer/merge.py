@@ -9,9 +9,9 @@ from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.apps import FOLDER as APPS
-from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import (
@@ -24,7 +24,8 @@ from wheelferry.system.files import (
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
 from wheelferry.verification import checks
-from wheelferry.wheels.archive import read_wheel, record_problems
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.record import record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.
 _SAME = ("recipe", "release", "distribution", "source", "commit")

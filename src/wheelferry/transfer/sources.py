@@ -8,8 +8,8 @@ from wheelferry.bundle.reader import hash_files, open_untouched
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.apps import FOLDER as APPS
-from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.manifest import Manifest
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.system.files import require_space, same_file_system
 from wheelferry.verification import checks
 

@@ -45,7 +45,8 @@ from wheelferry.verification.checks import LongestPath
 from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_linux
 from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
-from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
+from wheelferry.wheels.read import read_wheel, unpacked_size
+from wheelferry.wheels.record import DIFFERS, check_contents
 
 
 @dataclass(frozen=True, kw_only=True)

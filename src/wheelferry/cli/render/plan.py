@@ -2,7 +2,7 @@
 
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.plan import Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
