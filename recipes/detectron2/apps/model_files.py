@@ -4,6 +4,7 @@ import glob
 import hashlib
 import json
 import os
+import sys
 
 import yaml
 from detectron2 import model_zoo
@@ -15,8 +16,7 @@ _WEIGHTS = (".pth", ".pkl", ".pt")
 
 def carried_files():
     """The folder of the files that were given with `bundle --asset FILE`."""
-    apps = os.path.dirname(os.path.abspath(__file__))
-    return os.path.join(os.path.dirname(apps), "assets", "files")
+    return os.path.join(sys.prefix, "assets", "files")
 
 
 def find_weights(given, config):

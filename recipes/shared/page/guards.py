@@ -9,7 +9,7 @@ import hmac
 from flask import abort, redirect, request
 
 HEADER = "X-Wheelferry"  # on all that changes something
-_COOKIE = "wheelferry"
+_COOKIE = "wheelferry-%d"  # cookies do not tell ports apart
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 # Nothing from elsewhere, nothing that runs but our own files; pictures are also made by the page itself.
 _POLICY = (
@@ -33,11 +33,11 @@ def guard(app, port, token):
     def check():
         if token is None and request.host not in ["%s:%d" % (name, port) for name in _LOCAL]:
             abort(421)
-        if token is not None and not _has_token(token):
+        if token is not None and not _has_token(token, port):
             if request.path == "/" and _same(request.args.get("token", ""), token):
                 # out of the address, which people copy and browsers remember
                 answer = redirect("/")
-                answer.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
+                answer.set_cookie(_COOKIE % port, token, httponly=True, samesite="Strict")
                 return answer
             abort(401)
         if request.method not in ("GET", "HEAD") and not _is_from_page():
@@ -51,9 +51,11 @@ def guard(app, port, token):
         return response
 
 
-def _has_token(token):
+def _has_token(token, port):
     bearer = request.headers.get("Authorization", "")
-    given = bearer[len("Bearer ") :] if bearer.startswith("Bearer ") else request.cookies.get(_COOKIE, "")
+    given = (
+        bearer[len("Bearer ") :] if bearer.startswith("Bearer ") else request.cookies.get(_COOKIE % port, "")
+    )
     return _same(given, token)
 
 

@@ -17,6 +17,7 @@ const pictures = []; // {file, state, id, result, image, error, hint, button}
 let facts = {title: "", names: [], keypoint_names: [], skeleton: [], facts: [], records: [], largest_bytes: 0};
 let current = -1;
 let unfolded = false;
+let restarted = false;
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -80,7 +81,7 @@ async function askForResults() {
     if (!waiting.length) break;
     try {
       const answers = await ask(`/api/pictures?ids=${waiting.map((one) => one.id).join(",")}`);
-      $("banner").hidden = true;
+      $("banner").hidden = !restarted;
       await Promise.all(waiting.map((one) => receive(one, answers[one.id])));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -387,7 +388,7 @@ function listen() {
   $("save-coco").addEventListener("click", () => saveCoco([pictures[current]], `${stem(pictures[current].file.name)}-coco.json`));
   $("save-all").addEventListener("click", () => saveCoco(pictures.filter((one) => one.state === "done"), "found-coco.json"));
   $("accept").addEventListener("submit", accept);
-  whenRestarted(() => complain({message: "another program answers at this address now", hint: "reload the page; what it shows was found by the one before"}));
+  whenRestarted(() => (restarted = true, complain({message: "another program answers at this address now", hint: "reload the page; what it shows was found by the one before"})));
 }
 
 async function start() {
