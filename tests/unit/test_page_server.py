@@ -327,9 +327,12 @@ def test_a_record_that_was_not_finished_is_none(tmp_path: Path, monkeypatch: pyt
     (tmp_path / f"{acceptance.ASIDE}killed" / "record.json").write_text("{", "utf-8")
     names = [acceptance.write_record(str(tmp_path), dict(record), []) for _ in range(2)]
     assert names == ["20261130-120000-Jo", "20261130-120000-Jo-2"]
+    other = acceptance.write_record(str(tmp_path), {**record, "accepted_by": "J\u00f6rg \u00c4/../x"}, [])
+    names.append(other)
+    assert other == "20261130-120000-Jorg-A-x"
     acceptance.sweep(str(tmp_path))
-    assert acceptance.list_records(str(tmp_path)) == names[::-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert acceptance.list_records(str(tmp_path)) == sorted(names, reverse=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:

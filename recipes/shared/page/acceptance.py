@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 
 from .unfit import Unfit
 
@@ -142,7 +143,8 @@ def list_records(folder):
 def _free_name(folder, record):
     """DATE-NAME with letters, digits and hyphens alone, and a number where that is taken."""
     date = re.sub(r"[^0-9]", "", record["local_date"][:19])
-    person = re.sub(r"[^A-Za-z0-9]+", "-", record["accepted_by"]).strip("-")[:40]
+    plain = unicodedata.normalize("NFKD", record["accepted_by"]).encode("ascii", "ignore").decode()
+    person = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")[:40]
     base = "-".join(part for part in (date[:8], date[8:], person) if part)
     name, number = base, 1
     while os.path.lexists(os.path.join(folder, name)) or os.path.lexists(os.path.join(folder, ASIDE + name)):

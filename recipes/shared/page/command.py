@@ -159,10 +159,8 @@ def _announce(options, port, token, records):
     else:
         shown = platform.node() if options.host in ("0.0.0.0", "::") else options.host
         address = "http://%s:%d/?token=%s" % ("[%s]" % shown if ":" in shown else shown, port, token)
-        _say(
-            "anybody in the network who has this address can use the page; should the name not be known there,"
-        )
-        _say("this machine's IP address does in its place:")
+        _say("anybody in the network who has this address can use the page (where the name is not known")
+        _say("there, this machine's IP address does in its place):")
     _say("")
     _say("  %s" % address)
     _say("")

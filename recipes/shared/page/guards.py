@@ -52,11 +52,8 @@ def guard(app, port, token):
 
 
 def _has_token(token, port):
-    bearer = request.headers.get("Authorization", "")
-    given = (
-        bearer[len("Bearer ") :] if bearer.startswith("Bearer ") else request.cookies.get(_COOKIE % port, "")
-    )
-    return _same(given, token)
+    kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    return _same(bearer if kind == "Bearer" else request.cookies.get(_COOKIE % port, ""), token)
 
 
 def _same(given, token):
