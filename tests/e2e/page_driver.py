@@ -7,6 +7,7 @@ to stdout as JSON; files that the browser saved, and pictures of the screen, to 
 import base64
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -220,7 +221,7 @@ def load(page: Page) -> dict[str, Any]:
 def end(page: Page, process: "subprocess.Popen[bytes]", address: str) -> dict[str, Any]:
     """Kill the program under the open page, and look what that says."""
     page.driver.get_log("browser")
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # with the launcher, which on Windows waits for the program
     process.wait()
     page.add([page.folder / "many" / "0.png"])
     page.wait(lambda: page.find("#banner").is_displayed(), "the page says that nobody answers")
@@ -249,7 +250,7 @@ def main() -> None:
             seen.update(end(page, process, address))
     finally:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
     print(json.dumps(seen))
 
 

@@ -8,8 +8,8 @@ import codecs
 import collections
 import pickle
 import re
+import types
 
-import torch
 from page.unfit import Unfit
 
 # What numpy's arrays are made by, under its names of all times.
@@ -77,14 +77,32 @@ _BROKEN = (
 _WHOLE = "was the file copied whole? its SHA-256 tells"
 
 
+class _TensorsOnly(_ArraysOnly):
+    """Reads tensors too, as torch.save writes them."""
+
+    def find_class(self, module, name):
+        is_storage = module in ("torch", "torch.storage") and name.endswith("Storage")
+        if is_storage or (module == "torch._utils" and name in _TENSORS):
+            return pickle.Unpickler.find_class(self, module, name)
+        return super().find_class(module, name)
+
+
+_TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+
+
 def _load_torch(path):
-    """A file of torch.save; with torch before 1.13, which cannot read weights only, it is refused."""
-    if tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) < (1, 13):
-        raise Unfit(
-            "torch %s cannot read a .pth without running code that may be in it" % torch.__version__,
-            hint="give the weights as .pkl (pickled numpy arrays), or use a bundle with torch 1.13 or newer",
-        )
-    return torch.load(path, map_location="cpu", weights_only=True)
+    import torch
+
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version >= (1, 13):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # those cannot read weights only, but let somebody else look up what a file names
+    reader = types.SimpleNamespace(__name__="weights_only", Unpickler=_TensorsOnly, load=_load_tensors)
+    return torch.load(path, map_location="cpu", pickle_module=reader)
+
+
+def _load_tensors(file, **options):
+    return _TensorsOnly(file, **options).load()
 
 
 def _load_arrays(path):
