@@ -22,9 +22,17 @@ _ARRAYS = {
         (package + ".numeric", "_frombuffer"),
     )
 } | {("numpy", "ndarray"), ("numpy", "dtype")}
+
+
+def _no_bytes():
+    """What old pickles write for an empty array's bytes; with an argument it would fill the memory."""
+    return b""
+
+
 _TYPES = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("_codecs", "encode"): codecs.encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 _CODE = (
     "a file of weights can call any function of this machine when it is loaded, and this one wants to call "
@@ -73,6 +81,7 @@ _FORMATS = ".pth as torch.save writes them, and .pkl as the model zoo has them, 
 # What reading a cut off or altered file ends in.
 _BROKEN = (
     OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, RuntimeError,
+    MemoryError, OverflowError,
 )  # fmt: skip
 _WHOLE = "was the file copied whole? its SHA-256 tells"
 
