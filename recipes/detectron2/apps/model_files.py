@@ -73,20 +73,49 @@ def read_config(given, weights):
                 hint="name the configuration with --config NAME|FILE",
             )
         name = found[0]
+    cfg = get_cfg()
+    merge_config(cfg, name)
+    return cfg, os.path.basename(name) if os.path.isfile(name) else name
+
+
+def merge_config(cfg, name):
+    """Put a configuration, of the zoo or of a file, into `cfg`; raises Unfit for what is none."""
     path = name if os.path.isfile(name) else _zoo_file(name)
     if path.endswith(".py"):
         raise Unfit(
             "%s is a program, and would be run" % name,
             hint="give a YAML file: the config.yaml that a training writes, or a name of the model zoo",
         )
-    cfg = get_cfg()
     try:
         cfg.merge_from_file(path, allow_unsafe=False)
     except yaml.YAMLError as error:
         raise Unfit("%s is no YAML that can be read: %s" % (name, str(error).splitlines()[0])) from None
     except (KeyError, ValueError, TypeError, AttributeError, AssertionError, OSError) as error:
         raise Unfit("the configuration %s does not fit this Detectron2: %s" % (name, error)) from None
-    return cfg, os.path.basename(name) if os.path.isfile(name) else name
+
+
+def find_start(given, config):
+    """Weights to begin a training with: the file or the name that is given, else what the bundle has.
+
+    None where there are none, or ``none`` is asked for.
+    """
+    if given == "none":
+        return None
+    if given and (os.path.isfile(given) or os.path.splitext(given)[1] in _WEIGHTS):
+        return find_weights(given, None)
+    cache = os.environ.get("FVCORE_CACHE") or os.path.expanduser("~/.torch/fvcore_cache")
+    there = glob.glob(os.path.join(cache, "**", "ImageNetPretrained", "**", "*.pkl"), recursive=True)
+    by_name = {os.path.splitext(os.path.basename(path))[0]: path for path in there}
+    if given:
+        if given not in by_name:
+            known = ", ".join(sorted(by_name)) or "none"
+            raise Unfit(
+                "the bundle has no weights called %s (it has %s)" % (given, known),
+                hint="where it is made, add --asset %s; or name a file" % given,
+            )
+        return by_name[given]
+    wanted = "R-101" if "R_101" in config else "R-50"
+    return by_name.get(wanted)
 
 
 def _zoo_file(name):

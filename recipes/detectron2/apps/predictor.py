@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from model_files import find_weights, read_config, read_names, sha256_of
 from page.predictions import Instance
 from page.unfit import Unfit
-from weights_only import read_weights
+from weights_only import as_checkpoint, read_weights
 
 _FIRST = 10  # layers that are named; the rest is counted
 # What a checkpoint need not have: the model itself sets it from the configuration.
@@ -39,9 +39,8 @@ class Model(object):
     def load(self, checkpoint):
         """Put the weights in; returns what they leave over. Raises Unfit for those of another model."""
         holder = DetectionCheckpointer(self._model)
-        given = checkpoint if "model" in checkpoint else {"model": checkpoint}
         with _quiet():
-            seen = holder._load_model(dict(given))
+            seen = holder._load_model(checkpoint)
         if seen is None:  # fvcore before 0.1.2
             return []
         missing = [name for name in seen.missing_keys if not name.startswith(_OWN)]
@@ -135,8 +134,8 @@ def load(options):
     weights = find_weights(options.weights, options.config)
     cfg, name = read_config(options.config, weights)
     cfg.MODEL.WEIGHTS = ""  # of the backbone, to train from: it would be looked for on the network
-    cfg.MODEL.DEVICE = _device(options.device)
-    checkpoint = read_weights(weights)
+    cfg.MODEL.DEVICE = choose_device(options.device)
+    checkpoint = as_checkpoint(read_weights(weights), weights)
     try:
         model = Model(cfg)
     except (KeyError, AttributeError, AssertionError, ValueError) as error:
@@ -154,7 +153,8 @@ def load(options):
     return model
 
 
-def _device(given):
+def choose_device(given):
+    """The device: what is given, else the GPU where there is one; Unfit for one that is not there."""
     if given is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -86,6 +86,17 @@ _BROKEN = (
 _WHOLE = "was the file copied whole? its SHA-256 tells"
 
 
+def as_checkpoint(data, path):
+    """What was read, as Detectron2's checkpointer has it; the oldest weights of the zoo have other names."""
+    if "model" in data:
+        return dict(data)
+    if not path.endswith(".pkl"):
+        return {"model": data}
+    blobs = data.get("blobs", data)
+    kept = {name: value for name, value in blobs.items() if not name.endswith("_momentum")}
+    return {"model": kept, "__author__": "Caffe2", "matching_heuristics": True}
+
+
 class _TensorsOnly(_ArraysOnly):
     """Reads tensors too, as torch.save writes them."""
 
