@@ -88,19 +88,26 @@ def _check_folder(options, data, name):
     """Whether a training was begun in the folder; raises Unfit when it was one of something else."""
     settings = {"data": os.path.abspath(options.data), "config": name, "classes": data.classes}
     path = os.path.join(options.out, _SETTINGS)
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as stream:
-            before = json.load(stream)
+    if os.path.isfile(os.path.join(options.out, "last_checkpoint")):
+        before = _read_settings(path)
         differing = [key for key in settings if before.get(key) != settings[key]]
         if differing:
             raise Unfit(
                 "%s holds a training with another %s" % (options.out, " and ".join(differing)),
                 hint="choose another --out, or remove that folder",
             )
-    else:
-        with open(path, "w", encoding="utf-8") as stream:
-            json.dump(settings, stream, indent=1)
-    return os.path.isfile(os.path.join(options.out, "last_checkpoint"))
+        return True
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(settings, stream, indent=1)
+    return False
+
+
+def _read_settings(path):
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (OSError, ValueError):
+        return {}
 
 
 def _write_surroundings(cfg, data, folder):
