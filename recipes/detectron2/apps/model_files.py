@@ -3,8 +3,10 @@
 import glob
 import hashlib
 import json
+import logging
 import os
 import sys
+import warnings
 
 import yaml
 from detectron2 import model_zoo
@@ -148,6 +150,12 @@ def read_names(given, weights):
     except (OSError, ValueError, KeyError, TypeError):
         raise Unfit("--names %s: there are no names in it that can be read" % given) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def hush():
+    """Leave out what newer torch says of Detectron2's sources, which nobody who reads it here can change."""
+    warnings.filterwarnings("ignore", message="torch.meshgrid", category=UserWarning)
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 
 def sha256_of(path):

@@ -10,7 +10,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog, transforms
 from detectron2.modeling import build_model
-from model_files import find_weights, read_config, read_names, sha256_of
+from model_files import find_weights, hush, read_config, read_names, sha256_of
 from page.predictions import Instance
 from page.unfit import Unfit
 from weights_only import as_checkpoint, read_weights
@@ -131,6 +131,7 @@ def _enclosing(points):
 
 def load(options):
     """The model that the options describe; raises Unfit for what cannot be one."""
+    hush()
     weights = find_weights(options.weights, options.config)
     cfg, name = read_config(options.config, weights)
     cfg.MODEL.WEIGHTS = ""  # of the backbone, to train from: it would be looked for on the network

@@ -1,5 +1,6 @@
 """One training: configured for the data, begun from weights or where it was stopped, measured at the end."""
 
+import contextlib
 import inspect
 import json
 import logging
@@ -15,7 +16,7 @@ from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import COCOEvaluator
 from detectron2.utils.logger import setup_logger
 from labelled import open_labelled
-from model_files import find_start, merge_config
+from model_files import find_start, hush, merge_config
 from page.unfit import Unfit
 from predictor import choose_device
 from weights_only import as_checkpoint, read_weights
@@ -32,6 +33,7 @@ _TRAIN, _VAL = "own_train", "own_val"
 
 def train(options):
     """Train as the command line says; returns the exit status. Raises Unfit for what cannot be."""
+    hush()
     os.makedirs(options.out, exist_ok=True)
     data = open_labelled(options.data, options.out)
     cfg, name = _configure(options, data)
@@ -141,7 +143,10 @@ def _run(trainer, cfg, options):
     """Train to the end, or until somebody ends it; returns the exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        trainer.train()
+        # COCO's evaluation prints its tables
+        with open(os.path.join(options.out, "log.txt"), "a", encoding="utf-8") as log:
+            with contextlib.redirect_stdout(log):
+                trainer.train()
     except KeyboardInterrupt:
         trainer.checkpointer.save("model_%07d" % trainer.iter, iteration=trainer.iter)
         _say("\nstopped at iteration %d of %d, which is saved; the same command goes on"
