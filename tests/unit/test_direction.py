@@ -11,9 +11,9 @@ import wheelferry
 ROOT = Path(wheelferry.__file__).parent
 # Top first. A package may import from those that stand below it.
 ORDER = (
-    "__main__", "cli", "serving", "doctor", "pipeline", "inspection", "matrix", "transfer", "verification",
-    "distributed", "bundle", "build", "toolchains", "cache", "wheels", "binaries", "catalog", "system",
-    "models", "client", "progress", "errors", "__init__",
+    "__main__", "cli", "serving", "doctor", "pipeline", "drafting", "inspection", "matrix", "transfer",
+    "verification", "distributed", "bundle", "build", "toolchains", "cache", "wheels", "binaries", "catalog",
+    "system", "models", "client", "progress", "errors", "__init__",
 )  # fmt: skip
 # The same for the client's own packages.
 CLIENT_ORDER = ("installer", "transfer", "smoke", "apps", "preflight", "probe", "common")

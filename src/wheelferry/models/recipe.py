@@ -102,7 +102,16 @@ class Torch(Model):
     ] = None
 
 
-class GitSource(Model):
+class _Source(Model):
+    """What all kinds of sources can have."""
+
+    subdirectory: Annotated[
+        RelativePath | None,
+        Field(description="folder in the source that has the project's setup.py; absent: the top"),
+    ] = None
+
+
+class GitSource(_Source):
     """A git repository whose releases are tags or branches, each pinned to a commit."""
 
     kind: Literal["git"]
@@ -114,7 +123,7 @@ class GitSource(Model):
         return self.url
 
 
-class FolderSource(Model):
+class FolderSource(_Source):
     """A folder beside the recipe, pinned by the hash of its files."""
 
     kind: Literal["folder"]
@@ -126,7 +135,7 @@ class FolderSource(Model):
         return self.path
 
 
-class SdistSource(Model):
+class SdistSource(_Source):
     """A project's source archives on the package index, each release pinned by the hash of its archive."""
 
     kind: Literal["sdist"]
@@ -222,8 +231,8 @@ class Build(Model):
 
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
-        if not self.extensions and not self.cpu_extensions:
-            raise ValueError("needs extensions or cpu_extensions")
+        if not (self.extensions or self.cpu_extensions or self.cuda_extensions):
+            raise ValueError("needs extensions, cpu_extensions or cuda_extensions")
         return self
 
     def modules(self, *, cuda: bool) -> tuple[str, ...]:
