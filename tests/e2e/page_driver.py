@@ -12,10 +12,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -143,11 +144,15 @@ class Page:
 def start(command: Sequence[str], folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
     """The program, and the address that it prints; it goes on writing to FOLDER/app.log."""
     log = folder / "app.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, "--port", "0", "--no-browser"],
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
+    log.touch()
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--no-browser"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,  # under Wine 8 a Python does not start with a file
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    threading.Thread(target=_copy, args=(process.stdout, log), daemon=True).start()
     for _ in range(PATIENCE * 10):
         address = re.search(r"http://\S+", log.read_text("utf-8", "replace"))
         if address:
@@ -155,6 +160,12 @@ def start(command: Sequence[str], folder: Path) -> "tuple[subprocess.Popen[bytes
         assert process.poll() is None, log.read_text("utf-8", "replace")
         time.sleep(0.1)
     raise AssertionError(f"no address: {log.read_text('utf-8', 'replace')}")
+
+
+def _copy(stream: IO[bytes], log: Path) -> None:
+    for line in stream:
+        with log.open("ab") as file:
+            file.write(line)
 
 
 def look(page: Page, address: str) -> dict[str, Any]:

@@ -111,8 +111,7 @@ def hand_over(command):
         os.execv(command[0], command)  # noqa: S606 -- a list, and no shell
     # Ctrl-C goes to all programs of a window; this one waits until the other has ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # named, because without that only a console's are handed on everywhere
-    return subprocess.call(command, stdout=sys.stdout, stderr=sys.stderr)
+    return subprocess.call(command)
 
 
 def must_run(command, step, env, log, **options):
