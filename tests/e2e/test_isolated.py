@@ -167,7 +167,7 @@ def test_the_page_shows_in_a_browser_what_the_model_finds(bare: Bare, tmp_path: 
     images = os.environ.get("WHEELFERRY_DOCS_IMAGES")
     if images:
         with Image.open(tmp_path / "seen" / "wide-light.png") as screen:
-            screen.convert("RGB").quantize(96).save(Path(images) / "app.png", optimize=True)
+            screen.convert("RGB").save(Path(images) / "app.jpg", quality=88)
     # the program was killed, and kept what was accepted
     shutil.rmtree(bare.prefix / "accepted")
     for left in bare.temporary.iterdir():
