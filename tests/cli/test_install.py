@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import pty
 import random
 import shutil
@@ -10,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 
 import clients
 from clients import HERE, PYTHON, one_python, pack_client_bundle
+from datasets import make_voc
 from effort import SEED, trials
+from extensions import extension
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.system.files import sha256_file
@@ -159,6 +164,22 @@ def test_the_installed_script_runs_and_a_script_file_too(
     script.write_text("import sys, cargo; print(sys.argv[1:])", "utf-8")
     assert run([prefix / "python", script, "ä b"], client.environment, 0) == "['ä b']\n"
     assert run([prefix / "current" / "bin" / "cargo"], client.environment, 0) == "cargo 1.1\n"
+
+
+def test_data_sets_are_examined_beside_the_installation(
+    client: Client, stick: Path, prefix: Path, tmp_path: Path
+) -> None:
+    """With the environment's Python: here it has no Pillow, which is said, until there is one."""
+    make_voc(tmp_path / "set")
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert "NOT EXAMINED" in client.manage(prefix, "data", "check", str(tmp_path / "set"))
+    convert = ["data", "convert", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    assert "needs Pillow" in client.manage(prefix, *convert, status=3)
+    site = Path(client.python(prefix, "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    for name in ("PIL", "pillow.libs"):
+        (site / name).symlink_to(Path(PIL.__file__).parents[1] / name)
+    assert "0 errors, 0 warnings, 0 notes" in client.manage(prefix, *convert)
+    assert (tmp_path / "out/val/annotations.json").is_file()
 
 
 def test_uv_and_pip_install_the_same(client: Client, stick: Path, prefix: Path, tmp_path: Path) -> None:
@@ -839,3 +860,24 @@ def test_a_killed_uninstallation_is_completed_by_the_next(
         if prefix.exists():
             client.install(stick, "--prefix", prefix, "--uninstall", "--yes")
         assert not prefix.exists()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the instruction is that of x86-64")
+def test_a_package_that_this_processor_does_not_run(
+    client: Client, pack: Pack, prefix: Path, tmp_path: Path
+) -> None:
+    """UD2 is what no processor runs. What was in use before is in use still."""
+    client.install(pack("sound", files={"a.bin": b"1", "b.bin": b"2"}), "--prefix", prefix, "--yes")
+    before = (prefix / "current").readlink()
+    module = f"_u{sysconfig.get_config_var('EXT_SUFFIX')}"
+    files = {module: extension("_u", "ud2", tmp_path), "__init__.py": b"from cargo import _u\n", "c": b""}
+    bad = pack("bad", files=files)
+    said = client.install(bad, "--prefix", prefix, "--yes", status=1)
+    assert (
+        f"import cargo ({module} of cargo) ended Python with an illegal instruction; this processor is"
+        in said
+    )
+    assert "--verify none installs all the same" in said
+    assert (prefix / "current").readlink() == before
+    client.install(bad, "--prefix", prefix, "--yes", "--verify", "none")
+    assert "ended Python with an illegal instruction" in client.manage(prefix, "--verify", "smoke", status=1)

@@ -76,8 +76,8 @@ def test_functions_of_libm_are_asked_for_by_their_first_versions(optimised: str,
     subprocess.run(compiled, check=True, timeout=60)
     modules = []
     for name, objects in (("plain.so", []), ("portable.so", [obj])):
-        command = ["g++", optimised, "-fPIC", "-shared", source, *objects, "-Wl,--gc-sections"]
-        subprocess.run([*command, "-o", tmp_path / name], check=True, timeout=60)
+        command = ["g++", optimised, "-fPIC", "-shared", *map(str, [source, *objects]), "-Wl,--gc-sections"]
+        subprocess.run([*command, "-o", str(tmp_path / name)], check=True, timeout=60)
         modules.append(ctypes.CDLL(str(tmp_path / name)).sum)
     for sum_of in modules:
         sum_of.restype, sum_of.argtypes = ctypes.c_double, [ctypes.c_double]

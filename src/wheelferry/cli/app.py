@@ -12,6 +12,7 @@ from wheelferry.cli.commands import (
     audit,
     bundle,
     cache,
+    data,
     delta,
     doctor,
     index,
@@ -90,6 +91,7 @@ for _on_client in (install.install, delta.apply, split.join):
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     )(_on_client)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
 

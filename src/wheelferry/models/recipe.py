@@ -351,6 +351,8 @@ class Program(Model):
 
 # --app takes it for every program of the recipe.
 ALL_PROGRAMS = "all"
+# What the installer does itself when it is asked for by that name.
+_OF_THE_INSTALLER = ("data",)
 
 
 class Apps(Model):
@@ -441,6 +443,8 @@ class Recipe(Model):
         for number, name in enumerate(names):
             if name == ALL_PROGRAMS:
                 yield f"apps.programs[{number}].name: {name!r} is what --app calls every program"
+            if name in _OF_THE_INSTALLER:
+                yield f"apps.programs[{number}].name: {name!r} is a command of every installation"
             if name in names[:number]:
                 yield f"apps.programs[{number}].name: {name!r} is there twice"
 
