@@ -94,7 +94,9 @@ def test_the_page_is_served_by_a_windows_python(
     tools = open_tools(quiet=True)
     (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
     with open_machine(bundle, entry, tmp_path / "work", tools) as machine:
-        trial = Trial(root=bundle, entry=entry, folder=tmp_path / "work", machine=machine, tools=tools)
+        trial = Trial(
+            root=bundle, entry=entry, pins={}, folder=tmp_path / "work", machine=machine, tools=tools
+        )
         installed = install_as_client(trial)
         assert installed.complete, installed.problems
         # Wine's server makes the sockets of its programs, in the namespace that it was started in
