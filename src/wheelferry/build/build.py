@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wheelferry.build import compilers
 from wheelferry.build.environment import Environment, check_torch_build, find_torch, lock_environment
 from wheelferry.build.repair import repair_wheel
 from wheelferry.build.strategy import BuildStrategy
@@ -23,10 +24,12 @@ from wheelferry.models.lock import (
     LockedWheel,
 )
 from wheelferry.models.plan import Cell, Plan, build_key, device_code, required_modules
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import filename_parts
 from wheelferry.progress import Task
 from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter, find_interpreter
-from wheelferry.toolchains import compiling, facade, gcc, linux, mingw, modules, native
+from wheelferry.toolchains import compiling, facade, gcc, linux, mingw, modules, native, zig
 from wheelferry.toolchains.cuda_toolkit import Toolkit, assembled_toolkit, given_toolkit
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.object_cache import write_compiler
@@ -50,7 +53,10 @@ _NINJA_STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompiledAgainst:
-    """The torch wheel that compiled ops were built with: its version and SHA-256."""
+    """The torch that compiled ops were built with: its version and the SHA-256 of its wheel.
+
+    On the stable ABI it is the hash of those headers alone that are used.
+    """
 
     version: str
     sha256: str
@@ -78,18 +84,18 @@ class Built:
 class Stable:
     """What compiles a cell's ops on torch's stable ABI: the facade, a torch's headers, and a compiler.
 
-    That is this machine's own for Linux, mingw-w64 for Windows.
+    `headers` is a hash of what is used of the torch wheel, which is the same for every Python.
     """
 
-    compiler: Compiler | mingw.Toolchain
+    compiler: compilers.Found
     torch: LockedWheel
+    headers: str
 
     @property
     def identity(self) -> str:
         """All of it, as one text."""
-        compiler = self.compiler
-        named = compiler.identity if isinstance(compiler, Compiler) else f"mingw-w64 {compiler.version}"
-        return f"{named}; {facade.identity()}; torch {self.torch.version} {self.torch.sha256}"
+        named = compilers.identity(self.compiler)
+        return f"{named}; {facade.identity()}; headers of torch {self.torch.version} {self.headers}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +119,9 @@ class Prepared:
     @property
     def torch(self) -> CompiledAgainst | None:
         """The torch to compile against; None when nothing is compiled."""
-        torch = self.stable.torch if self.stable else self.environment.torch
+        if self.stable:
+            return CompiledAgainst(version=str(self.stable.torch.version), sha256=self.stable.headers)
+        torch = self.environment.torch
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
@@ -126,23 +134,21 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
     tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
-    if cell.ops:
+    if cell.ops and not cell.on_limited_api:
         require_headers(cell, interpreter)
     compiler = toolkit = stable = None
     if strategy is BuildStrategy.NATIVE:
         compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
         toolkit = _find_toolkit(cell, tools)
     elif strategy is BuildStrategy.STABLE:
-        found = _find_stable_compiler(cell, tools)
-        stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
+        found = compilers.find_stable_compiler(cell, interpreter, tools)
+        torch = find_torch(plan, cell, interpreter, tools)
+        headers = modules.identify_torch(tools.store.path(torch.sha256), windows=cell.target.is_windows)
+        stable = Stable(compiler=found, torch=torch, headers=headers)
     environment = lock_environment(plan, cell, strategy, interpreter, toolkit, tools)
-    toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
+    toolchain = _toolchain_identity(cell, interpreter, compiler, toolkit, stable)
     key = build_key(
-        plan,
-        cell,
-        source_id=source.identity,
-        inputs={wheel.filename: wheel.sha256 for wheel in environment.wheels},
-        toolchain=toolchain,
+        plan, cell, source_id=source.identity, inputs=build_inputs(cell, environment), toolchain=toolchain
     )
     prepared = Prepared(
         cell=cell,
@@ -190,10 +196,20 @@ def compile_wheel(
     )
 
 
-def _find_stable_compiler(cell: Cell, tools: Tools) -> Compiler | mingw.Toolchain:
-    if cell.target.is_windows:
-        return mingw.find(tools.run)
-    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=None)
+def build_inputs(cell: Cell, environment: Environment) -> dict[str, str]:
+    """What the wheel is built in, by file name.
+
+    Where the wheel is for every Python, tools that are made for one count by their version: the project's
+    build runs them, nothing of them gets into the wheel.
+    """
+    if not cell.on_limited_api:
+        return {wheel.filename: wheel.sha256 for wheel in environment.wheels}
+    pure = {wheel.filename: wheel.sha256 for wheel in environment.wheels if _is_pure(wheel)}
+    return pure | {wheel.name: str(wheel.version) for wheel in environment.wheels if not _is_pure(wheel)}
+
+
+def _is_pure(wheel: LockedWheel) -> bool:
+    return all(tag.abi == "none" and tag.platform == "any" for tag in filename_parts(wheel.filename)[2])
 
 
 def require_headers(cell: Cell, interpreter: Interpreter) -> None:
@@ -206,11 +222,16 @@ def require_headers(cell: Cell, interpreter: Interpreter) -> None:
 
 
 def _toolchain_identity(
-    interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None, stable: Stable | None
+    cell: Cell,
+    interpreter: Interpreter,
+    compiler: Compiler | None,
+    toolkit: Toolkit | None,
+    stable: Stable | None,
 ) -> str:
     """Everything that compiles, as one text."""
     if compiler is None:
-        parts = [f"CPython {interpreter.version}", torch_stub_identity()]
+        python = stable_abi.ABI_TAG if cell.on_limited_api else f"CPython {interpreter.version}"
+        parts = [python, torch_stub_identity()]
         return "; ".join([*parts, *([stable.identity] if stable else [])])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
@@ -323,34 +344,59 @@ def _stable_variables(prepared: Prepared, stable: Stable, work: Path, tools: Too
     wheel = work / stable.torch.filename
     tools.store.place(stable.torch.sha256, wheel)
     torch = modules.unpack_torch(wheel, work / "headers")
-    target, python = prepared.cell.target, prepared.interpreter.headers
-    compiler: compiling.ForWindows | compiling.ForLinux
-    if isinstance(stable.compiler, mingw.Toolchain):
-        python = mingw.prepare_python_headers(python, work / "python")
-        major, minor = map(int, target.python.split("."))
-        caching = write_compiler(work / "compiler", stable.compiler.compiler, tools.store)
-        compiler = compiling.ForWindows(
-            toolchain=replace(stable.compiler, compiler=caching),
-            python=(major, minor),
-            import_library=mingw.find_import_library(torch),
-        )
-    else:
-        options = linux.link_options(work, tools.run)
-        caching = write_compiler(work / "compiler", stable.compiler.path, tools.store)
-        compiler = compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+    target, python = prepared.cell.target, None
+    if not prepared.cell.on_limited_api:
+        python = prepared.interpreter.headers
+        if target.is_windows:
+            python = mingw.prepare_python_headers(python, work / "python")
     settings = compiling.Settings(
-        compiler=compiler,
+        compiler=_stable_compiler(target, stable.compiler, torch, work, tools),
         headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
     )
     file = work / "compile.json"
     compiling.write_settings(settings, file)
-    suffix = f".{target.interpreter}-win_amd64.pyd" if target.is_windows else None
     return {
         "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", compiling.__name__, str(file)]),
-        **({"WHEELFERRY_EXT_SUFFIX": suffix} if suffix else {}),
+        "WHEELFERRY_EXT_SUFFIX": _module_suffix(prepared.cell),
     }
+
+
+def _stable_compiler(
+    target: Target, found: compilers.Found, torch: Path, work: Path, tools: Tools
+) -> compiling.ForWindows | compiling.ForLinux | compiling.ByZig:
+    """The compiler as the process that setup.py starts is told of it, with the store before it."""
+    major, minor = map(int, target.python.split("."))
+    folder = work / "compiler"
+    if isinstance(found, zig.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store, zig=found.sha256)
+        return compiling.ByZig(
+            toolchain=replace(found, caching=caching),
+            python=(major, minor),
+            zig_import_library=mingw.find_import_library(torch) if target.is_windows else None,
+        )
+    if isinstance(found, mingw.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store)
+        return compiling.ForWindows(
+            toolchain=replace(found, compiler=caching),
+            python=(major, minor),
+            import_library=mingw.find_import_library(torch),
+        )
+    options = linux.link_options(work, tools.run)
+    caching = write_compiler(folder, found.path, tools.store)
+    return compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+
+
+def _module_suffix(cell: Cell) -> str:
+    """How the file name of a compiled module ends, as CPython on the target looks for it."""
+    target = cell.target
+    if target.is_windows:
+        return ".pyd" if cell.on_limited_api else f".{target.interpreter}-win_amd64.pyd"
+    if cell.on_limited_api:
+        return ".abi3.so"
+    processor = target.platform.split("_", 3)[-1]
+    return f".cpython-{target.interpreter.removeprefix('cp')}-{processor}-linux-gnu.so"
 
 
 def _cuda_variables(

@@ -13,6 +13,7 @@ from wheelferry.models.plan import Cell
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import is_own_platform
+from wheelferry.toolchains import zig
 
 
 def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
@@ -29,12 +30,13 @@ def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
 
 def _closed_across(target: Target) -> str | None:
     """Why ops for another platform cannot be compiled here; None when they can."""
-    if not target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    if sys.platform != "linux" or zig.locked(platform.machine()) is None:
         return f"this machine is {sys.platform}, {platform.machine()}"
+    system = "Windows" if target.is_windows else "another processor"
     if version_of(target.backend):
-        return "CUDA ops for Windows need Windows"
+        return f"CUDA ops for {system} need {'Windows' if target.is_windows else 'such a machine'}"
     if not stable_abi.serves(Version(target.torch)):
-        return f"for Windows they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
+        return f"for {system} they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
     return None
 
 

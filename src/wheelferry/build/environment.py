@@ -54,7 +54,7 @@ def lock_environment(
     while its files are in the store, so that a new release of a build tool does not make every wheel anew;
     another index or another recipe resolves it again.
     """
-    target = cell.target if strategy is BuildStrategy.NATIVE else _own_target(cell)
+    target = cell.target if strategy is BuildStrategy.NATIVE else own_target(cell)
     requirements = _requirements(cell, toolkit)
     key = _key(plan, cell, target, requirements, interpreter, tools)
     remembered = tools.store.recall_text("environment", key)
@@ -124,7 +124,7 @@ def _key(
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
-def _own_target(cell: Cell) -> Target:
+def own_target(cell: Cell) -> Target:
     """This machine as a target: what a build environment is for that is only to run setup.py."""
     own = parse_platform(default_platform(), host_glibc_minor=host_glibc_minor())
     return replace(cell.target, platform=own)

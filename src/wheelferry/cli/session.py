@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
-from wheelferry.cli.options import Making, Requirements, TargetChoice
+from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
@@ -44,9 +44,15 @@ if TYPE_CHECKING:  # for their names alone: commands that build nothing start wi
 
 
 def open_tools(
-    *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
+    *,
+    jobs: int | None = None,
+    cuda_home: Path | None = None,
+    compiler: CompilerName = CompilerName.AUTO,
+    verbose: bool = False,
+    quiet: bool = False,
 ) -> "Tools":
     """Everything the stages need, with the user's own pip configuration."""
+    from wheelferry.cache.tools import CompilerChoice
     from wheelferry.cache.tools import open_tools as open_stage_tools
 
     return open_stage_tools(
@@ -54,13 +60,18 @@ def open_tools(
         watcher(quiet=quiet),
         jobs=jobs,
         cuda_home=cuda_home.resolve() if cuda_home else None,
+        compiler=CompilerChoice(compiler.value),
     )
 
 
 def open_build_tools(making: Making) -> "Tools":
     """As `open_tools`, with what the options of a build say."""
     return open_tools(
-        jobs=making.jobs, cuda_home=making.cuda_home, verbose=making.verbose, quiet=making.quiet
+        jobs=making.jobs,
+        cuda_home=making.cuda_home,
+        compiler=making.compiler,
+        verbose=making.verbose,
+        quiet=making.quiet,
     )
 
 

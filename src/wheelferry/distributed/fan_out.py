@@ -106,6 +106,7 @@ def fan_out(
             jobs=jobs,
             beside=beside,
             cuda_home=tools.cuda_home,
+            compiler=tools.compiler,
         )
         begin(_Item(build_task=build_task, interpreter=interpreter))
     with tools.progress.task("build", total=len(under_way)) as task:

@@ -35,7 +35,8 @@ class Cell:
 
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
     user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
-    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch.
+    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch, with
+    `on_limited_api` more than the target's Python.
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
@@ -54,6 +55,7 @@ class Cell:
     cuda: Cuda | None = None
     ops: bool = True
     on_stable_abi: bool = False
+    on_limited_api: bool = False
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
@@ -328,7 +330,19 @@ def _plan_cell(
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
         on_stable_abi=stable,
+        on_limited_api=stable and recipe.build.limited_api and _same_sources(recipe, release_name, target),
         excluded=choices.excluded,
+    )
+
+
+def _same_sources(recipe: Recipe, release_name: str, target: Target) -> bool:
+    """Whether the sources are the same for every Python that one wheel on the limited API would serve."""
+    pythons = [f"3.{minor}" for minor in range(int(stable_abi.FIRST_PYTHON.removeprefix("cp3")), 20)]
+    return all(
+        item.applies(release_name, replace(target, python=python)) == item.applies(release_name, target)
+        for item in recipe.substitutions
+        for python in pythons
+        if in_range(recipe.releases[release_name].python, python)
     )
 
 
@@ -476,17 +490,24 @@ def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_op
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
+def _built_for(cell: Cell) -> dict[str, str]:
+    """The target, with what its wheel serves for its Python."""
+    target = asdict(cell.target)
+    return {**target, "python": stable_abi.ABI_TAG} if cell.on_limited_api else target
+
+
 def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str) -> str:
     """The identity of a build: same key, same bytes.
 
-    `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
-    the build environment by file name, `toolchain` the compiler's own version text.
+    `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in the build
+    environment by file name, `toolchain` the compiler's own version text. A wheel on the limited API has the
+    same key for every Python.
     """
     document = {
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
         "source": source_id,
-        "target": asdict(cell.target),
+        "target": _built_for(cell),
         "version": cell.wheel_version,
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],

@@ -249,6 +249,13 @@ class Build(_Model):
             "so that they are compiled so wherever torch has it"
         ),
     ] = False
+    limited_api: Annotated[
+        bool,
+        Field(
+            description="whether, compiled so, they take of pybind11 only what the facade has on CPython's "
+            "limited API: one wheel then serves every CPython from 3.10 on, without headers of any"
+        ),
+    ] = False
 
 
 class AssetScheme(_Model):

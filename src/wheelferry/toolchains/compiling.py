@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from wheelferry.errors import WheelferryError
 from wheelferry.system.process import run
-from wheelferry.toolchains import gcc, mingw
+from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
 
 
@@ -35,10 +35,19 @@ class ForLinux:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ByZig:
+    """The compiler from the package index; for Windows with torch_cpu.lib, which None for Linux."""
+
+    toolchain: zig.Toolchain
+    python: tuple[int, int]
+    zig_import_library: Path | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """With which compiler and headers, and where; `root` is the project's folder."""
 
-    compiler: ForWindows | ForLinux
+    compiler: ForWindows | ForLinux | ByZig
     headers: Headers
     root: Path
     work: Path
@@ -90,6 +99,17 @@ def compile_request(settings: Settings, request: Request) -> None:
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):
         gcc.compile_module(module, settings.headers, compiler.toolchain, compilation, out=request.out)
+        return
+    if isinstance(compiler, ByZig):
+        zig.compile_module(
+            module,
+            settings.headers,
+            compiler.toolchain,
+            compilation,
+            python=compiler.python,
+            import_library=compiler.zig_import_library,
+            out=request.out,
+        )
         return
     mingw.compile_module(
         module,

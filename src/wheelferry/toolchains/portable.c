@@ -37,6 +37,13 @@ __asm__(".symver older_pthread_once, pthread_once@GLIBC_2.2.5");
 HIDDEN int pthread_once(int *control, void (*routine)(void)) { return older_pthread_once(control, routine); }
 #endif
 
+/* GLIBC_2.34 too, where libdl joined libc. */
+#ifdef __x86_64__
+extern void *older_dlsym(void *library, const char *name);
+__asm__(".symver older_dlsym, dlsym@GLIBC_2.2.5");
+HIDDEN void *dlsym(void *library, const char *name) { return older_dlsym(library, name); }
+#endif
+
 /* GLIBCXX_3.4.26: string streams made without arguments, in both ABIs of std::string, by the
  * constructors that take an open mode (out is 16, in is 8). */
 #define STREAM(without, with, mode)            \
