@@ -155,7 +155,7 @@ def compile_module(
     own = f"python{python[0]}{python[1]}" if headers.python else "python3"
     names = _python_names(objects) if headers.python else facade.limited_names()
     library = define_library(own, names, [toolchain.program, "dlltool"], compilation)
-    link = [_OPTIMISED, "-shared", "-s", "-Wl,--no-insert-timestamp"]
+    link = [_OPTIMISED, "-shared", "-s"]
     compilation.run(
         [toolchain.compiler, *link, "-o", out, *objects, import_library, library], step=f"link {out.name}"
     )

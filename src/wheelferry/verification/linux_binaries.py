@@ -35,15 +35,18 @@ _MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
 _DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
 _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
 _NAMED = 3
+_LONGEST_FUNCTION = 256
+_FUNCTION = re.compile(rb"\0((?:aoti_)?torch_\w{1,240})(?=\0)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElfFiles:
     """What the ELF files of one wheel say to the dynamic linker, by their paths in it; why some could not
-    be read."""
+    be read; and the functions of torch's stable ABI, if it is torch."""
 
     facts: Mapping[str, Dynamic]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    torch_functions: frozenset[str] = frozenset()
 
     @property
     def names(self) -> Iterator[str]:
@@ -60,9 +63,12 @@ class ElfWatch:
         self._facts: dict[str, Dynamic] = {}
         self._unreadable: dict[str, str] = {}
         self._again: list[str] = []
+        self._torch_functions: set[str] = set()
 
     def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Pass on the pieces of the file `name`."""
+        if name.endswith("/libtorch_cpu.so"):
+            pieces = self._note_functions(pieces)
         first = next(pieces, b"")
         yield first
         if not first.startswith(MAGIC):
@@ -90,7 +96,18 @@ class ElfWatch:
                         self._keep(name, found)
             except UNREADABLE as error:
                 self._unreadable.update({name: str(error) for name in self._again})
-        return ElfFiles(facts=self._facts, unreadable=self._unreadable)
+        functions = frozenset(self._torch_functions)
+        return ElfFiles(facts=self._facts, unreadable=self._unreadable, torch_functions=functions)
+
+    def _note_functions(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Note the names in the library that could be functions of torch's stable ABI: C names, not C++'s."""
+        end = b""
+        for piece in pieces:
+            seen = end + piece
+            if b"torch_" in seen:
+                self._torch_functions.update(name.decode() for name in _FUNCTION.findall(seen))
+            end = piece[-_LONGEST_FUNCTION:]
+            yield piece
 
     def _keep(self, name: str, facts: Dynamic | None) -> None:
         if facts is not None and facts.is_for_a_processor:
