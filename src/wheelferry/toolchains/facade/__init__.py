@@ -34,8 +34,11 @@ def limited_names() -> list[str]:
     """What of CPython's stable ABI a module on the limited API can call."""
     text = (limited_folder() / "Python.h").read_text("utf-8")
     declarations = re.findall(r"^(?:extern )?WHEELFERRY_PYTHON ([^;]+);", text, re.MULTILINE)
-    names = (re.findall(r"\b(_?Py[A-Z]?[a-z]*_\w+)(?=\(|,|$)", one) for one in declarations)
-    return sorted({name for found in names for name in found})
+    names: set[str] = set()
+    for one in declarations:
+        before, is_function, _ = one.partition("(")
+        names.update(re.findall(r"\w+", before)[-1:] if is_function else re.findall(r"_?Py\w*_\w+", one))
+    return sorted(names)
 
 
 def windows_folder() -> Path:

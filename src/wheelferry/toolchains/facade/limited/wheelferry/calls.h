@@ -43,6 +43,26 @@ constexpr arg operator""_a(const char* name, size_t) {
 }
 } // namespace literals
 
+// One of several C++ functions of a name: overload_cast<int>(&f), overload_cast<int>(&T::f, const_).
+template <typename... Params>
+struct overload_cast_impl {
+  template <typename Result>
+  constexpr auto operator()(Result (*function)(Params...)) const {
+    return function;
+  }
+  template <typename Result, typename Class>
+  constexpr auto operator()(Result (Class::*member)(Params...), std::false_type = {}) const {
+    return member;
+  }
+  template <typename Result, typename Class>
+  constexpr auto operator()(Result (Class::*member)(Params...) const, std::true_type) const {
+    return member;
+  }
+};
+template <typename... Params>
+constexpr overload_cast_impl<Params...> overload_cast{};
+constexpr auto const_ = std::true_type{};
+
 // What functions are registered with beside their arguments.
 struct name { const char* value; };
 struct scope { handle value; };
