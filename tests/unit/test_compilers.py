@@ -135,5 +135,11 @@ def test_a_machine_that_it_does_not_exist_for(tools: Tools, monkeypatch: pytest.
 
 def test_each_compiler_is_part_of_the_key() -> None:
     gcc = mingw.Toolchain(compiler=Path("g"), dlltool=Path("d"), nm=Path("n"), version="12")
-    others = [ZIG, replace(ZIG, sha256="b"), replace(ZIG, triple="u"), gcc, replace(gcc, version="13")]
+    others: list[compilers.Found] = [
+        ZIG,
+        replace(ZIG, sha256="b"),
+        replace(ZIG, triple="u"),
+        gcc,
+        replace(gcc, version="13"),
+    ]
     assert len({compilers.identity(one) for one in others}) == len(others)

@@ -36,7 +36,8 @@ _DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
 _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
 _NAMED = 3
 _LONGEST_FUNCTION = 256
-_FUNCTION = re.compile(rb"\0((?:aoti_)?torch_\w{1,240})(?=\0)")
+# Linkers let a name be the end of another one: torch_call_dispatcher is part of aoti_torch_call_dispatcher.
+_FUNCTION = re.compile(rb"((?:aoti_)?torch_\w{1,240})\0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,8 @@ class ElfWatch:
         for piece in pieces:
             seen = end + piece
             if b"torch_" in seen:
-                self._torch_functions.update(name.decode() for name in _FUNCTION.findall(seen))
+                names = [name.decode() for name in _FUNCTION.findall(seen)]
+                self._torch_functions.update((*names, *(name.removeprefix("aoti_") for name in names)))
             end = piece[-_LONGEST_FUNCTION:]
             yield piece
 
