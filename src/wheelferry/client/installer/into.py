@@ -36,7 +36,6 @@ print(json.dumps({
     "folders": [sysconfig.get_path(name) for name in ("purelib", "platlib", "scripts", "data")],
     "user_site": site.getusersitepackages(),
     "conda": os.path.isdir(os.path.join(sys.prefix, "conda-meta")),
-    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "managed": os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")),
 }))
 """
@@ -54,7 +53,6 @@ class Existing(object):
         self.python = program
         self.version = answer["version"]
         self.implementation = answer["implementation"]
-        self.free_threaded = answer["free_threaded"]
         self.folder = answer["prefix"]
         self.layout = Layout(*answer["folders"])
         self.site = self.layout.purelib
@@ -92,12 +90,6 @@ def check_existing(existing, target):
             "%s has %s %s, the target is for CPython %s"
             % (existing.folder, existing.implementation, existing.version, target.python),
             hint="choose another --target, or make an environment of Python %s" % target.python,
-        )
-    if existing.free_threaded:
-        raise NotPossibleHere(
-            "%s has a free-threaded build of CPython, whose modules are others than those in the bundle"
-            % existing.folder,
-            hint="make an environment of an ordinary CPython %s" % target.python,
         )
     if existing.managed:
         raise NotPossibleHere(

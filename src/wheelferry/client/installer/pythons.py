@@ -11,9 +11,8 @@ from wheelferry.client.common.processes import run
 from wheelferry.client.installer.prefix import write_listing
 
 _ASK = """
-import json, platform, struct, sys, sysconfig, venv
-print(json.dumps({"free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-                  "version": platform.python_version(), "bits": 8 * struct.calcsize("P"),
+import json, platform, struct, sys, venv
+print(json.dumps({"version": platform.python_version(), "bits": 8 * struct.calcsize("P"),
                   "implementation": platform.python_implementation(), "prefix": sys.base_prefix}))
 """
 
@@ -80,11 +79,5 @@ def use_python(program, target, env, log):
             "%s is %s %s, the target is for CPython %s"
             % (program, answer["implementation"], answer["version"], target.python),
             hint="choose another with --python, or another --target",
-        )
-    if answer["free_threaded"]:
-        raise NotPossibleHere(
-            "%s is a free-threaded build of CPython, whose modules are others than those in the bundle"
-            % program,
-            hint="choose an ordinary CPython %s with --python" % target.python,
         )
     return Python(program, answer["version"])
