@@ -673,7 +673,8 @@ def test_a_free_threaded_python_is_refused_with_the_reason(
     env = tmp_path / "env"
     venv.create(env, with_pip=False)
     program = free_threaded(env)
-    for options in (["--into", env], ["--prefix", prefix, "--python", program]):
+    ways: list[list[str | Path]] = [["--into", env], ["--prefix", prefix, "--python", program]]
+    for options in ways:
         said = client.install(stick, *options, "--yes", status=3)
         assert "it is a free-threaded build, for which there are other wheels" in said
         assert "Traceback" not in said

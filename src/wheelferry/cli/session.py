@@ -315,6 +315,8 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "torchvision": cell.torchvision,
                 "backend": cell.target.backend,
                 "ops": cell.ops,
+                "on_stable_abi": cell.on_stable_abi,
+                "on_limited_api": cell.on_limited_api,
                 "wheel": f"{plan.recipe.distribution}=={cell.wheel_version}",
                 "build_requires": list(cell.build_requires),
                 "requirements": list(cell.requirements),

@@ -37,7 +37,7 @@ _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
 _NAMED = 3
 _LONGEST_FUNCTION = 256
 # Linkers let a name be the end of another one: torch_call_dispatcher is part of aoti_torch_call_dispatcher.
-_FUNCTION = re.compile(rb"((?:aoti_)?torch_\w{1,240})\0")
+_FUNCTION = re.compile(rb"torch_\w{1,240}\0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,14 +106,21 @@ class ElfWatch:
         for piece in pieces:
             seen = end + piece
             if b"torch_" in seen:
-                names = [name.decode() for name in _FUNCTION.findall(seen)]
-                self._torch_functions.update((*names, *(name.removeprefix("aoti_") for name in names)))
+                self._torch_functions.update(_functions(seen))
             end = piece[-_LONGEST_FUNCTION:]
             yield piece
 
     def _keep(self, name: str, facts: Dynamic | None) -> None:
         if facts is not None and facts.is_for_a_processor:
             self._facts[name] = facts
+
+
+def _functions(data: bytes) -> Iterator[str]:
+    for found in _FUNCTION.finditer(data):
+        name = found.group()[:-1].decode()
+        yield name
+        if data[max(0, found.start() - 5) : found.start()] == b"aoti_":
+            yield f"aoti_{name}"
 
 
 def check_linux(
