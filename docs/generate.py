@@ -17,7 +17,7 @@ from wheelferry import errors
 from wheelferry.cli.app import app
 from wheelferry.models import manifest, report
 from wheelferry.models.problems import Code
-from wheelferry.models.recipe import schema
+from wheelferry.models.recipe_file import schema
 
 # Their options are those of a client, where there is no typer: their own --help is shown.
 ON_CLIENTS = ("install", "apply", "join")

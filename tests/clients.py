@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.files import link_or_copy, sha256_file
 
@@ -67,6 +67,7 @@ def pack_client_bundle(
     runtime: Path | None = None,
     files: Mapping[str, bytes] | None = None,
     kit: InstallerSet | None = None,
+    apps: Sequence[str] = (),
 ) -> Path:
     """A bundle for this very machine, or for another with its `kit`.
 
@@ -79,7 +80,8 @@ def pack_client_bundle(
     cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
     if kit is None:
         kit = make_kit(made / "kit", tools.store, take_archive(runtime, tools) if runtime else None)
-    return pack_bundle(out, made, tools, located, targets=[target], installer_set=kit, more=[cargo])
+    more = [cargo]
+    return pack_bundle(out, made, tools, located, targets=[target], installer_set=kit, more=more, apps=apps)
 
 
 def _script(version: str) -> dict[str, bytes]:

@@ -19,8 +19,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ferry import Ferry
-from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
+from wheelferry.build.compile import Built
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.pack import pack
@@ -31,9 +32,10 @@ from wheelferry.cache.uv import Uv
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.manifest import NAME, parse_manifest
-from wheelferry.models.plan import Cell, make_plan
-from wheelferry.models.recipe import parse_recipe
-from wheelferry.models.requirements import given_with
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Cell
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import STAMP
 from wheelferry.progress import Silent
@@ -220,6 +222,7 @@ def pack_bundle(
     installer_set: InstallerSet | None = None,
     more: Iterable[LockedWheel] = (),
     release: str = "1.0",
+    apps: Iterable[str] = (),
 ) -> Path:
     """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for."""
     more = list(more)
@@ -230,6 +233,7 @@ def pack_bundle(
         cuda_architectures=cuda_architectures,
         assets=assets,
         required=[given_with(wheel.name) for wheel in more],
+        apps=apps,
     )
     cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
     installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}

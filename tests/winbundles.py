@@ -10,17 +10,18 @@ from packaging.requirements import Requirement
 from conftest import RECIPE, locked, write_wheel
 from pefiles import pe_file
 from wheelferry.binaries.pe import DLL_HOOK
-from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Locked
+from wheelferry.build.compile import Built
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.pack import pack
 from wheelferry.cache.store import Entry, Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
-from wheelferry.models.plan import make_plan
-from wheelferry.models.recipe import parse_recipe
-from wheelferry.models.requirements import UserRequirement
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.requirements import UserRequirement
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 

@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from wheelferry.errors import InputError, MissingError
-from wheelferry.models.alternatives import Alternatives, parse_alternatives
-from wheelferry.models.assets import PlannedAsset
-from wheelferry.models.recipe import Recipe, Torch, parse_recipe, parse_torch_table
+from wheelferry.models.apps import LISTING, START
+from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
+from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.recipe import Program, Recipe, Torch
+from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
 from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text
@@ -117,6 +119,32 @@ def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> Non
                 hint=f"the recipe's assets are {names}; an address has ://",
             )
         raise InputError(f"--asset {asset.spec}: {path} is no file", hint="write NAME=FILE")
+
+
+def app_folders(programs: Iterable[Program], located: LocatedRecipe) -> dict[str, Path]:
+    """The folders that travel for these programs, by their place below a bundle's folder of apps.
+
+    The recipe's own is at its top (``""``), beside packages of wheelferry's. Raises InputError for what is
+    not there, or has a name that a bundle gives to something else.
+    """
+    chosen = list(programs)
+    if not chosen or located.recipe.apps is None:
+        return {}
+    own = located.folder / located.recipe.apps.path
+    used = {name: shipped_folder() / "shared" / name for program in chosen for name in program.uses}
+    for name in (START, LISTING, *used):
+        if (own / name).exists() or (own / f"{name}.py").exists():
+            raise InputError(f"{own / name}: a bundle puts something else there", hint="rename it")
+    for program in chosen:
+        if not (own / f"{program.module}.py").is_file():
+            raise InputError(f"program {program.name}: {own / program.module}.py is no file")
+    for name, folder in used.items():
+        if not folder.is_dir():
+            raise InputError(
+                f"recipe {located.recipe.name}: wheelferry has no package {name!r} for programs",
+                hint=f"it has {', '.join(sorted(p.name for p in folder.parent.iterdir()))}",
+            )
+    return {"": own, **used}
 
 
 def local_file(asset: PlannedAsset, located: LocatedRecipe) -> Path | None:

@@ -11,12 +11,11 @@ from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
-from wheelferry.models.connections import Allowed
+from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.models.manifest import Manifest
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.plan import Plan
 from wheelferry.models.report import Level, Report
-from wheelferry.verification.install import Installer
+from wheelferry.verification.install import DEFAULT_SETTINGS, TrialSettings
 from wheelferry.verification.runner import Runner, require_wine
 from wheelferry.verification.verify import verify
 from wheelferry.verification.windows_python import check_windows_python
@@ -47,10 +46,7 @@ def bundle(
     runtimes: Sequence[str] = (),
     wheels: Sequence[Path] = (),
     command: str | None = None,
-    runner: Runner | None = None,
-    windows_python: Path | None = None,
-    installer: Installer = Installer.BUNDLE,
-    allowed: Sequence[Allowed] = (),
+    settings: TrialSettings = DEFAULT_SETTINGS,
     build: BuildCells = build_here,
 ) -> Bundled:
     """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
@@ -58,14 +54,14 @@ def bundle(
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
     `collect_installers` takes them; `wheels` are those that were built elsewhere. `command` is the command
-    line to name in the report; `runner`, `windows_python`, `installer` and `allowed` are as `verify` takes
-    them, `build` as `build_cells` does.
+    line to name in the report; `settings` are as `verify` takes them, `build` as `lock_cells` does.
     """
     check_output(out)
-    if runner is Runner.WINE and level:
+    app_folders(plan.programs, located)
+    if settings.runner is Runner.WINE and level:
         require_wine(tools)
-        if windows_python is not None:
-            check_windows_python(windows_python, [cell.target for cell in plan.cells])
+        if settings.windows_python is not None:
+            check_windows_python(settings.windows_python, [cell.target for cell in plan.cells])
     strategies = choose_strategies(plan, wheels)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     installer_sets = collect_installers([cell.target for cell in plan.cells], runtimes, tools)
@@ -80,14 +76,5 @@ def bundle(
     )
     report = None
     if level is not None:
-        report = verify(
-            out,
-            level,
-            tools,
-            command=command,
-            runner=runner,
-            windows_python=windows_python,
-            installer=installer,
-            allowed=allowed,
-        )
+        report = verify(out, level, tools, command=command, settings=settings)
     return Bundled(out=out, manifest=manifest, report=report, cells=locked)

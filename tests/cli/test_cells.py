@@ -9,7 +9,7 @@ import pytest
 from conftest import TARGET
 from wheelferry.build.cells import Outcome
 from wheelferry.errors import BuildError, Interrupted, MissingError, WheelferryError
-from wheelferry.models.plan import Cell
+from wheelferry.models.planning.plan import Cell
 from wheelferry.models.targets import Target
 from wheelferry.system.process import Group, run
 

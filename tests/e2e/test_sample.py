@@ -24,7 +24,7 @@ from wheelferry.cache.store import Store
 from wheelferry.models.cuda import backend_of
 from wheelferry.models.manifest import NAME, parse_manifest
 from wheelferry.system.files import sha256_file
-from wheelferry.wheels.archive import torch_cuda
+from wheelferry.wheels.read import torch_cuda
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ import pytest
 
 from ferry import Ferry
 from wheelferry.binaries.elf import read_elf
-from wheelferry.wheels.archive import read_wheel
+from wheelferry.wheels.read import read_wheel
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry.catalog import shipped_alternatives
 from wheelferry.errors import InputError
-from wheelferry.models.alternatives import Exclusion, exclusions, warnings
+from wheelferry.models.planning.alternatives import Exclusion, exclusions, warnings
 
 TABLE = shipped_alternatives()
 

@@ -11,10 +11,12 @@ from wheelferry.bundle.assets import carry_assets
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, require_files
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.models.assets import PlannedAsset, plan_assets
 from wheelferry.models.manifest import parse_manifest
-from wheelferry.models.plan import make_plan, plan_digest
-from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.models.planning.assets import PlannedAsset, plan_assets
+from wheelferry.models.planning.build_key import plan_digest
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.transfer.merge import merge
 from wheelferry.verification.static import verify_static
 

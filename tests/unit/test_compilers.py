@@ -12,8 +12,9 @@ from wheelferry.build import compilers
 from wheelferry.cache.tools import CompilerChoice, Tools
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.lock import Choice
-from wheelferry.models.plan import Cell, make_plan
-from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Cell
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains import linux, mingw, zig

@@ -8,8 +8,10 @@ from wheelferry.models.cuda import (
     Cuda,
     architecture_range,
     backend_of,
+    branches_above,
     device_images,
     from_flags,
+    from_oldest,
     gcc_limit,
     images_of,
     parse_architectures,
@@ -80,3 +82,28 @@ def test_a_damaged_fat_binary_is_an_error(cut: int) -> None:
         device_images(whole[:cut])
     with pytest.raises(ValueError, match="no fat binary"):
         device_images(b"\x01" + whole)
+
+
+def test_code_of_the_oldest_architecture_serves_the_newer_ones() -> None:
+    asked, flags = from_oldest(("8.0", "7.5", "9.0a", "12.0+PTX", "9.0"))
+    assert asked == ("7.5", "9.0a", "12.0+PTX")
+    assert flags == (
+        "-gencode=arch=compute_75,code=sm_80",
+        "-gencode=arch=compute_75,code=sm_90",
+    )
+    assert from_oldest(("9.0",)) == (("9.0",), ())
+    assert from_oldest(("9.0a", "7.5")) == (("9.0a", "7.5"), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 700 || CUDA_VERSION < 10000)", False),
+        ("#if __CUDA_ARCH__ >= 750", False),
+        ("#if __CUDA_ARCH__ >= 800\n", True),
+        ("#if 900 <= __CUDA_ARCH__", True),
+        ("#ifdef __CUDA_ARCH__\nint many = 1024;", False),
+    ],
+)
+def test_sources_that_ask_for_a_newer_architecture_are_known(text: str, expected: bool) -> None:
+    assert branches_above(text, "7.5") is expected

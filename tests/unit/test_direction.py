@@ -16,7 +16,7 @@ ORDER = (
     "models", "client", "progress", "errors", "__init__",
 )  # fmt: skip
 # The same for the client's own packages.
-CLIENT_ORDER = ("installer", "transfer", "smoke", "preflight", "probe", "common")
+CLIENT_ORDER = ("installer", "transfer", "smoke", "apps", "preflight", "probe", "common")
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.sizes", "inspection.vulnerabilities",
@@ -30,7 +30,7 @@ PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
 # `from wheelferry.client import preflight` imports a module.
 PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
 # What is run as a file of its own.
-ALONE = {"system.sandbox_entry", "client.smoke.harness"}
+ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.apps.start"}
 
 
 def modules() -> dict[str, set[str]]:

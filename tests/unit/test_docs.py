@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from wheelferry.cli.app import app
-from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.recipe_file import parse_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

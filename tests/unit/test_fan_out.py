@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import RECIPE, TARGET, write_wheel
-from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.cells import Outcome
+from wheelferry.build.compile import Built
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.build.strategy import BuildStrategies, BuildStrategy
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Entry
@@ -21,8 +22,9 @@ from wheelferry.distributed.fan_out import differing, fan_out
 from wheelferry.distributed.source_archive import SourceArchive
 from wheelferry.distributed.worker import BuildResult, BuildTask, describe_builder
 from wheelferry.errors import BuildError, InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.models.plan import Plan, make_plan
-from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Plan
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.progress import Silent
 from wheelferry.system.interpreters import Interpreter
 

@@ -18,7 +18,9 @@ from wheelferry.client.common import archives
 from wheelferry.client.common.archives import unpack_archive
 from wheelferry.client.common.errors import Damaged
 from wheelferry.errors import IntegrityError
-from wheelferry.wheels.archive import LARGEST_TEXT, read_wheel, record_problems, unpack
+from wheelferry.wheels.archive import LARGEST_TEXT, unpack
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.record import record_problems
 
 MEGABYTE = 1_000_000
 ZEROS = bytes(3 * MEGABYTE)

@@ -6,8 +6,8 @@ import pytest
 
 from conftest import write_wheel
 from wheelferry.errors import IntegrityError
-from wheelferry.wheels.archive import read_members, read_terms
 from wheelferry.wheels.licences import Terms, judge, licence_files
+from wheelferry.wheels.read import read_members, read_terms
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, shipped_system_libraries
 from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch
 from wheelferry.verification.static import verify_static
-from wheelferry.wheels.archive import check_contents
+from wheelferry.wheels.record import check_contents
 
 MODULE = "extra/_x.cpython-311-x86_64-linux-gnu.so"
 TOP = "_extra.cpython-311-x86_64-linux-gnu.so"

@@ -11,7 +11,7 @@ from wheelferry.models.problems import Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.verification.ownership import check_owners, check_scripts
-from wheelferry.wheels.archive import read_wheel
+from wheelferry.wheels.read import read_wheel
 
 LINUX = TARGET
 WINDOWS = replace(TARGET, platform="win_amd64")

@@ -7,9 +7,12 @@ import pytest
 from conftest import RECIPE, TARGET
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import Cuda
-from wheelferry.models.plan import build_key, default_torch, find_release, make_plan, plan_digest
-from wheelferry.models.recipe import Recipe, parse_recipe
-from wheelferry.models.requirements import given_with
+from wheelferry.models.planning.build_key import build_key, plan_digest
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.planning.supported import default_torch, find_release
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")
@@ -72,6 +75,39 @@ def test_what_cannot_be_is_refused_with_what_can(python: str, torch: str, said: 
     target = Target(python=python, platform=TARGET.platform, torch=torch, backend="cpu")
     with pytest.raises(InputError, match=said) as caught:
         make_plan(TINY, "1.0", [target])
+    assert hint in (caught.value.hint or "")
+
+
+PROGRAMS = """
+[apps]
+path = "tiny/apps"
+programs = [
+    { name = "train", help = "train it", module = "train" },
+    { name = "look", help = "look at it", module = "look", requires = ["flask>=2"] },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "travelling", "required"),
+    [
+        ([], ["train"], ()),
+        (["look"], ["train", "look"], ("flask>=2",)),
+        (["all"], ["train", "look"], ("flask>=2",)),
+    ],
+)
+def test_programs_that_require_something_travel_when_they_are_asked_for(
+    asked: list[str], travelling: list[str], required: tuple[str, ...]
+) -> None:
+    plan = make_plan(parse_recipe(RECIPE + PROGRAMS, file="t"), "1.0", [TARGET], apps=asked)
+    assert [program.name for program in plan.programs] == travelling
+    assert plan.cells[0].requirements == ("torch==2.13.0", "leaf", *required)
+
+
+@pytest.mark.parametrize(("more", "hint"), [("", "an [apps] table"), (PROGRAMS, "it has train, look")])
+def test_an_unknown_program_is_refused_with_those_that_exist(more: str, hint: str) -> None:
+    with pytest.raises(InputError, match="--app see") as caught:
+        make_plan(parse_recipe(RECIPE + more, file="t"), "1.0", [TARGET], apps=["see"])
     assert hint in (caught.value.hint or "")
 
 

@@ -7,8 +7,10 @@ import pytest
 from conftest import RECIPE
 from wheelferry.catalog import load_recipe, shipped_folder, shipped_names, split_reference
 from wheelferry.errors import InputError
-from wheelferry.models.recipe import parse_recipe, schema
+from wheelferry.models.recipe_file import parse_recipe, schema
 from wheelferry.models.targets import Target
+
+APPS = '[apps]\npath = "apps"\n[[apps.programs]]\nname = "look"\nhelp = "see it"\nmodule = "look"\n'
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -46,6 +48,15 @@ def test_published_schema_is_current() -> None:
         ('kind = "folder", path', 'kind = "folder", folder', "tiny.toml: source.path: "),
         ('kind = "folder", path = "tiny/project"', 'kind = "ftp"', "tiny.toml: source: "),
         ("format = 1", "format = 2", "tiny.toml: format: "),
+        ("[smoke]", '[apps]\npath = "a"\n[smoke]', "tiny.toml: apps.programs: "),
+        ("[smoke]", f"{APPS}requires = ['flask >']\n[smoke]", "tiny.toml: apps.programs[0].requires[0]: "),
+        ("[smoke]", f"{APPS}uses = ['../x']\n[smoke]", "tiny.toml: apps.programs[0].uses[0]: "),
+        ("[smoke]", APPS.replace("look", "all", 1) + "[smoke]", "apps.programs[0].name: 'all' is what --app"),
+        (
+            "[smoke]",
+            APPS + APPS[APPS.index("[[") :] + "[smoke]",
+            "apps.programs[1].name: 'look' is there twice",
+        ),
         ("format = 1", "format = ", "tiny.toml: not TOML: "),
         ('tree = "00', 'commit = "00', 'tiny.toml: releases."1.0".commit: '),
         (

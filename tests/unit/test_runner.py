@@ -20,7 +20,7 @@ from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification import install as stage
 from wheelferry.verification import runner as machine_stage
 from wheelferry.verification import verify as verify_stage
-from wheelferry.verification.install import Installed, Installer, Trial
+from wheelferry.verification.install import Installed, Installer, Trial, TrialSettings
 from wheelferry.verification.runner import Machine, Runner
 from wheelferry.verification.wine import Wine
 
@@ -108,7 +108,7 @@ def test_a_missing_runner_is_said_before_anything_is_read(
 
     monkeypatch.setattr(verify_stage, "require_wine", missing)
     with pytest.raises(MissingError, match="Wine is not on this machine"):
-        verify_stage.verify(tmp_path, Level.INSTALL, tools, runner=Runner.WINE)
+        verify_stage.verify(tmp_path, Level.INSTALL, tools, settings=TrialSettings(runner=Runner.WINE))
 
 
 def test_what_is_missing_for_a_level_leaves_those_before_it_in_the_report(
@@ -146,7 +146,7 @@ def test_a_target_for_windows_is_only_read_without_a_runner(
         LevelResult(level=Level.STATIC, seconds=0),
         tmp_path / "work",
         tools,
-        verify_stage._Ways(runner=None, windows_python=None, installer=Installer.BUNDLE),
+        TrialSettings(),
     )
     assert [level.not_run for level in result.levels] == [
         "win_amd64 does not run here; try --runner wine"

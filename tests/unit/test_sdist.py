@@ -15,8 +15,9 @@ from wheelferry.build.fetch import fetch
 from wheelferry.cache.source import Source, export
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.plan import Plan, make_plan
-from wheelferry.models.recipe import parse_recipe
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Plan
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.system.process import Completed, run
 
 NEWEST = 1_600_000_000

@@ -25,15 +25,16 @@ from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import NeedsTorchError, speaks_of_torch
 from wheelferry.errors import BuildError, InputError, IntegrityError
 from wheelferry.models.lock import Choice
-from wheelferry.models.plan import Plan, make_plan
-from wheelferry.models.recipe import parse_recipe
-from wheelferry.models.requirements import given_with
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Plan
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.process import Completed
 from wheelferry.toolchains import native
 from wheelferry.toolchains.native import Compiler
-from wheelferry.wheels.archive import read_wheel
+from wheelferry.wheels.read import read_wheel
 
 OLDER = replace(TARGET, torch="2.12.1")
 WINDOWS = replace(TARGET, platform="win_amd64", backend="default")

@@ -14,7 +14,7 @@ from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import Interrupted
-from wheelferry.models.plan import make_plan
+from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.progress import Silent, Stoppable, Task
 from wheelferry.system.threads import side_by_side
 

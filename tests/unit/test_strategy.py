@@ -12,23 +12,27 @@ from packaging.version import Version
 
 from conftest import RECIPE, TARGET, write_wheel
 from wheelferry.build import populate, prebuilt
-from wheelferry.build.build import Built, CompiledAgainst
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.build.cells import Outcome
+from wheelferry.build.compile import Built
 from wheelferry.build.lock import lock
 from wheelferry.build.populate import NeedsCompilerError
 from wheelferry.build.prebuilt import take_prebuilt
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.build.strategy import BuildStrategy, choose_strategies
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError, IntegrityError
 from wheelferry.models.lock import Choice
-from wheelferry.models.plan import WINDOWS_RUNTIME, Plan, make_plan, plan_digest, required_modules
-from wheelferry.models.recipe import Recipe, parse_recipe
+from wheelferry.models.planning.build_key import plan_digest, required_modules
+from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME, make_plan
+from wheelferry.models.planning.plan import Plan
+from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.progress import Silent
 from wheelferry.system.interpreters import Interpreter
-from wheelferry.wheels.archive import read_wheel
+from wheelferry.wheels.read import read_wheel
 
 WINDOWS = replace(TARGET, platform="win_amd64", backend="default")
 ARM = replace(TARGET, platform="manylinux_2_28_aarch64", backend="default")

@@ -13,8 +13,8 @@ import pytest
 
 from conftest import write_wheel
 from wheelferry.system.files import CHUNK
-from wheelferry.wheels import archive as wheels
-from wheelferry.wheels.archive import DIFFERS, check_contents
+from wheelferry.wheels import record as wheels
+from wheelferry.wheels.record import DIFFERS, check_contents
 
 NAME = "leaf/data"
 INFO = "leaf-1.0.dist-info"
@@ -115,8 +115,8 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Pa
     raw = bytearray(path.read_bytes())
     struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, 10)
     path.write_bytes(raw)
-    with wheels._HashedFile(path) as file, zipfile.ZipFile(path) as archive:
-        pieces = wheels._pieces(archive, file, archive.getinfo(NAME))
+    with wheels.HashedFile(path) as file, zipfile.ZipFile(path) as archive:
+        pieces = wheels.read_pieces(archive, file, archive.getinfo(NAME))
         seen: list[bytes] = []
         with pytest.raises(zipfile.BadZipFile, match="more than the archive says"):
             seen.extend(pieces)
@@ -143,13 +143,13 @@ def test_the_bytes_of_a_file_are_read_once(tmp_path: Path, monkeypatch: pytest.M
     path = make(tmp_path / "a.whl", noise(5 * CHUNK))
     read: list[int] = []
 
-    class Counting(wheels._HashedFile):
+    class Counting(wheels.HashedFile):
         def read(self, size: int | None = -1, /) -> bytes:
             data = super().read(size)
             read.append(len(data))
             return data
 
-    monkeypatch.setattr(wheels, "_HashedFile", Counting)
+    monkeypatch.setattr(wheels, "HashedFile", Counting)
     assert read_once(path) == []
     assert sum(read) == path.stat().st_size
 
@@ -157,7 +157,7 @@ def test_the_bytes_of_a_file_are_read_once(tmp_path: Path, monkeypatch: pytest.M
 def test_a_file_read_in_any_order_has_its_own_hash(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(noise(1000))
-    with wheels._HashedFile(path) as file:
+    with wheels.HashedFile(path) as file:
         file.read(10)
         file.seek(5)
         assert file.read(10) == path.read_bytes()[5:15]

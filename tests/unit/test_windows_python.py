@@ -12,10 +12,11 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.manifest import Footprint, Runtime, TargetEntry
-from wheelferry.models.plan import make_plan
+from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.targets import Target
 from wheelferry.verification import runner as where
 from wheelferry.verification import windows_python
+from wheelferry.verification.install import TrialSettings
 from wheelferry.verification.runner import Runner, cannot_run
 from wheelferry.verification.windows_python import (
     WindowsPython,
@@ -108,8 +109,7 @@ def test_a_bundle_is_not_made_for_a_python_that_is_not_there(
             located,
             tmp_path / "out",
             tools,
-            runner=Runner.WINE,
-            windows_python=tmp_path / "absent.zip",
+            settings=TrialSettings(runner=Runner.WINE, windows_python=tmp_path / "absent.zip"),
         )
 
 

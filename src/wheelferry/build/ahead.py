@@ -14,14 +14,16 @@ from typing import Any
 
 from packaging.metadata import parse_email
 
-from wheelferry.build.build import Prepared, make_environment, with_backend
+from wheelferry.build.backend import with_backend
 from wheelferry.build.closure import Closure, Wanted, resolve_closure
+from wheelferry.build.compile import make_environment
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
+from wheelferry.build.prepare import Prepared
 from wheelferry.cache.source import Source, export, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.plan import Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.process import Group
 from wheelferry.toolchains.torch_stub import place_torch_stub

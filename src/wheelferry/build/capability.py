@@ -9,7 +9,7 @@ from packaging.version import Version
 from wheelferry.errors import InputError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import version_of
-from wheelferry.models.plan import Cell
+from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import is_own_platform

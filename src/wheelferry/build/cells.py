@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from wheelferry.build.ahead import fetching_ahead, require_closure
-from wheelferry.build.build import NVCC_MEMORY, Built, Prepared, compile_wheel, prepare
+from wheelferry.build.compile import Built, compile_wheel
 from wheelferry.build.lock import lock, require_resolvable
 from wheelferry.build.prebuilt import take_prebuilt
+from wheelferry.build.prepare import Prepared, prepare
 from wheelferry.build.strategy import BuildStrategies
+from wheelferry.build.variables import NVCC_MEMORY
 from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import WheelferryError
 from wheelferry.models.lock import Lock
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Labelled
 from wheelferry.system.process import Group
 from wheelferry.system.threads import result_of

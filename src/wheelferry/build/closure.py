@@ -11,7 +11,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import OTHER_WAYS, NeedsTorchError
 from wheelferry.errors import InputError
 from wheelferry.models.lock import Choice, choose_files
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.system.interpreters import Interpreter
 
 

@@ -10,7 +10,7 @@ from wheelferry.build.environment import own_target, resolve_environment
 from wheelferry.build.populate import fetch_files
 from wheelferry.cache.tools import CompilerChoice, Tools
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.models.plan import Cell
+from wheelferry.models.planning.plan import Cell
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter, is_own_platform
 from wheelferry.toolchains import mingw, native, zig

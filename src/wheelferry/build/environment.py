@@ -20,11 +20,11 @@ from wheelferry.models.lock import (
     choose_files,
     require_allowed,
 )
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.targets import DEFAULT_BACKEND, Target, parse_platform
 from wheelferry.system.interpreters import Interpreter, default_platform, host_glibc_minor
 from wheelferry.toolchains.cuda_toolkit import Toolkit
-from wheelferry.wheels.archive import torch_cuda
+from wheelferry.wheels.read import torch_cuda
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from wheelferry.cache.source import Source, clone_release, folder_release, sdist
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import choose_files
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.plan import Plan
 from wheelferry.models.recipe import FolderSource, SdistSource
 
 

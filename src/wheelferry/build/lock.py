@@ -8,20 +8,20 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from wheelferry.build.build import Built
 from wheelferry.build.closure import Wanted, resolve_closure
+from wheelferry.build.compile import Built
 from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_alternatives
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.alternatives import warnings
 from wheelferry.models.lock import Choice, Lock, LockedWheel
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.alternatives import warnings
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import find_interpreter
-from wheelferry.wheels.archive import read_wheel
 from wheelferry.wheels.extensions import mixed_builds
+from wheelferry.wheels.read import read_wheel
 
 
 def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:

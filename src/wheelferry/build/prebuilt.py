@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from wheelferry.binaries import pe
-from wheelferry.build.build import Built, CompiledAgainst
+from wheelferry.build.compile import Built
 from wheelferry.build.environment import find_torch
+from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.cache.tools import Tools
 from wheelferry.client.preflight.gpu import image_for
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.plan import Cell, Plan, required_modules
+from wheelferry.models.planning.build_key import required_modules
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import STAMP, filename_parts
 from wheelferry.system.interpreters import find_interpreter
-from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, unpack
+from wheelferry.wheels.archive import unpack
 from wheelferry.wheels.extensions import missing_extensions
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.rewrite import amend_metadata, pack
 
 
 def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:

@@ -11,13 +11,15 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.models import stable_abi
 from wheelferry.models.manifest import DeviceCode
-from wheelferry.models.plan import Cell
+from wheelferry.models.planning.plan import Cell
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import remove_tree
 from wheelferry.system.process import CommandRunner
-from wheelferry.wheels.archive import amend_metadata, pack, read_wheel, retag, set_tag, unpack
+from wheelferry.wheels.archive import unpack
 from wheelferry.wheels.extensions import extension_files, missing_device_code, missing_extensions
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.rewrite import amend_metadata, pack, retag, set_tag
 
 
 def repair_wheel(

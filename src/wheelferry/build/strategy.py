@@ -11,10 +11,10 @@ from packaging.version import Version
 from wheelferry.build.capability import require_compilable
 from wheelferry.errors import InputError
 from wheelferry.models import stable_abi
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, filename_parts
-from wheelferry.wheels.archive import read_wheel
+from wheelferry.wheels.read import read_wheel
 
 
 class BuildStrategy(Enum):

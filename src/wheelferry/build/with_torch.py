@@ -8,30 +8,27 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from wheelferry.build.build import (
-    CompiledAgainst,
-    build_variables,
-    make_environment,
-    require_headers,
-    run_backend,
-    with_backend,
-)
+from wheelferry.build.backend import run_backend, with_backend
+from wheelferry.build.compile import make_environment
 from wheelferry.build.environment import resolve_environment
 from wheelferry.build.populate import fetch_files, populate
+from wheelferry.build.prepare import CompiledAgainst, require_headers
 from wheelferry.build.repair import repack_for_target
+from wheelferry.build.variables import build_variables
 from wheelferry.cache.source import Source, export, read_sdist
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import OTHER_WAYS
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import Choice, LockedWheel, by_name, choose_files
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter, is_own_platform
 from wheelferry.toolchains import native
 from wheelferry.toolchains.native import Compiler
-from wheelferry.wheels.archive import amend_metadata, unpack
+from wheelferry.wheels.archive import unpack
+from wheelferry.wheels.rewrite import amend_metadata
 
 # Part of the key of every such wheel: raise it when the same inputs would give another one.
 _FORMAT = 1

@@ -10,9 +10,9 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, local_file, require_files
 from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import MissingError
-from wheelferry.models.assets import PlannedAsset
 from wheelferry.models.manifest import Asset
-from wheelferry.models.plan import Plan
+from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.planning.plan import Plan
 from wheelferry.models.recipe import Recipe
 
 FAT32_LIMIT = (1 << 32) - 1  # bytes: the size of the largest file that FAT32 can hold

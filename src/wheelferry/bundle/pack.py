@@ -14,11 +14,13 @@ from wheelferry.bundle.assets import CarriedAsset, asset_variables
 from wheelferry.bundle.installers import InstallerSet
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe
+from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models import apps
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.models.plan import Plan, device_code, plan_digest, required_modules
+from wheelferry.models.planning.build_key import device_code, plan_digest, required_modules
+from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
     check_folder,
@@ -29,7 +31,7 @@ from wheelferry.system.files import (
     same_file_system,
     sha256_file,
 )
-from wheelferry.wheels.archive import footprint
+from wheelferry.wheels.read import footprint
 
 README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
@@ -43,7 +45,9 @@ This looks at a machine, so that a bundle can be made for it. It changes nothing
 Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
 """
 CREATED_BY = f"wheelferry {__version__}"
-_HARNESS = Path(__file__).parents[1] / "client" / "smoke" / "harness.py"
+_CLIENT = Path(__file__).parents[1] / "client"
+_HARNESS = _CLIENT / "smoke" / "harness.py"
+_START_APPS = _CLIENT / "apps" / "start.py"
 
 
 def check_output(out: Path) -> None:
@@ -108,6 +112,7 @@ def pack(
             for cell in cells
         ]
         _write_smoke(work / "smoke", plan, located)
+        _write_apps(work / apps.FOLDER, plan, located)
         placed = _place_assets(work, assets, tools)
         manifest = Manifest(
             recipe=plan.recipe.name,
@@ -220,6 +225,29 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
 
 
+def _write_apps(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
+    """The programs for the client: the recipe's folder, what they use of ours, a list, what starts them."""
+    if not plan.programs:
+        return
+    for name, source in app_folders(plan.programs, located).items():
+        shutil.copytree(
+            source,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+            copy_function=shutil.copyfile,
+            dirs_exist_ok=True,
+        )
+    shutil.copyfile(_START_APPS, folder / apps.START)
+    listing = {
+        "format": apps.FORMAT,
+        "recipe": plan.recipe.name,
+        "release": plan.release_name,
+        "distribution": plan.recipe.distribution,
+        "programs": [p.model_dump(include={"name", "help", "module"}) for p in plan.programs],
+    }
+    (folder / apps.LISTING).write_text(json.dumps(listing, indent=1) + "\n", "utf-8", newline="\n")
+
+
 def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     """Write README.txt, the installer and the manifest of the bundle in `work`; returns it with its files.
 
@@ -229,7 +257,8 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     windows = not manifest.targets or any(
         entry.target.platform.startswith("win") for entry in manifest.targets
     )
-    (work / README).write_text(_readme(manifest), "utf-8", newline="\r\n" if windows else "\n")
+    readme = _readme(manifest, _programs(work))
+    (work / README).write_text(readme, "utf-8", newline="\r\n" if windows else "\n")
     write_installer(work)
     files = []
     for path in files_below(work):
@@ -240,7 +269,15 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     return sealed
 
 
-def _readme(manifest: Manifest) -> str:
+def _programs(work: Path) -> list[tuple[str, str]]:
+    """Name and help of the programs for the client in the bundle in `work`."""
+    listing = work / apps.FOLDER / apps.LISTING
+    if not listing.is_file():
+        return []
+    return [(one["name"], one["help"]) for one in json.loads(listing.read_text("utf-8"))["programs"]]
+
+
+def _readme(manifest: Manifest, programs: Iterable[tuple[str, str]]) -> str:
     if not manifest.targets:
         return _PROBE_README
     systems = sorted({entry.target.platform.startswith("win") for entry in manifest.targets})
@@ -258,7 +295,7 @@ def _readme(manifest: Manifest) -> str:
         "It says what it found on this machine and asks before it writes anything. --check only looks;",
         "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
         "",
-        *(line for windows in systems for line in _usage(".\\" if windows else "./")),
+        *(line for windows in systems for line in _usage(".\\" if windows else "./", list(programs))),
         "Or without the installer, in an environment of the right Python, one of",
         "",
     ]
@@ -287,9 +324,10 @@ def _readme(manifest: Manifest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _usage(here: str) -> list[str]:
+def _usage(here: str, programs: Iterable[tuple[str, str]]) -> list[str]:
     """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
     return [
+        *(f"    {here}wheelferry {name:<17} {about}" for name, about in programs),
         f"    {here}python script.py             run a script in the installed environment",
         f"    {here}wheelferry --verify train    prove it once more, with a short training run",
         f"    {here}wheelferry --rollback        go back to the environment before the last installation",

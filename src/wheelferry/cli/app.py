@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from wheelferry import __version__
-from wheelferry.cli import (
+from wheelferry.cli.commands import (
     audit,
     bundle,
     cache,

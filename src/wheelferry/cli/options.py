@@ -206,6 +206,14 @@ Asset = Annotated[
         "detectron2://…, a FILE, or NAME=FILE for a file that takes the place of the download; repeatable.",
     ),
 ]
+App = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A program of the recipe that clients start with DIR/wheelferry NAME, and what it requires; all "
+        "for every one. Repeatable.",
+    ),
+]
 Profile = Annotated[
     Path | None,
     typer.Option(
@@ -267,6 +275,7 @@ class Requirements:
     """What a bundle shall hold beside the project and what that requires, and what it shall not."""
 
     extra: With = None
+    app: App = None
     exclude: Exclude = None
     prefer: Prefer = None
     requirement: RequirementFile = None
@@ -285,6 +294,16 @@ class Making:
     jobs: Jobs = None
     verbose: Verbose = False
     quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trying:
+    """How the targets of a bundle are tried when it is verified."""
+
+    runner: RunnerOption = None
+    windows_python: WindowsPython = None
+    installer: InstallerOption = InstallerName.bundle
+    allow_connection: AllowConnection = None
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,16 +14,18 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
-from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice
+from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
-from wheelferry.models.alternatives import exclusions, warnings
 from wheelferry.models.connections import Allowed
-from wheelferry.models.plan import Plan, find_release, make_plan, obstacle
+from wheelferry.models.planning.alternatives import exclusions, warnings
+from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.plan import Plan
+from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.planning.supported import find_release, obstacle
 from wheelferry.models.profile import Profile, parse_profile
-from wheelferry.models.requirements import given_with
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -41,6 +43,7 @@ from wheelferry.system.texts import read_given_text
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
     from wheelferry.cache.tools import Tools
+    from wheelferry.verification.install import TrialSettings
 
 
 def open_tools(
@@ -106,10 +109,19 @@ def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iter
         yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs)
 
 
-def require_runner(windows_python: Path | None, runner: object) -> None:
-    """Raise InputError for a Windows Python that nothing would start."""
-    if windows_python is not None and runner is None:
+def read_trying(trying: Trying) -> "TrialSettings":
+    """How targets are tried; raises InputError for a Windows Python that nothing would start."""
+    from wheelferry.verification.install import Installer, TrialSettings
+    from wheelferry.verification.runner import Runner
+
+    if trying.windows_python is not None and trying.runner is None:
         raise InputError("--windows-python is given, but nothing runs it", hint="add --runner wine")
+    return TrialSettings(
+        runner=Runner(trying.runner.value) if trying.runner else None,
+        windows_python=trying.windows_python,
+        installer=Installer(trying.installer.value),
+        allowed=read_allowed(trying.allow_connection or []),
+    )
 
 
 def read_reasons(texts: Iterable[str], *, option: str, example: str) -> dict[str, str]:
@@ -186,6 +198,7 @@ def plan_from_options(
         cuda_architectures=choice.cuda_arch or (),
         assets=assets or (),
         without_ops=choice.without_ops,
+        apps=required.app or (),
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
@@ -334,6 +347,10 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
         "assets": [
             {"path": a.path, "origin": a.origin, "sha256": a.sha256, "licence": a.licence, "unpack": a.unpack}
             for a in plan.assets
+        ],
+        "programs": [
+            program.model_dump(include={"name", "help", "module", "uses", "requires"})
+            for program in plan.programs
         ],
     }
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from wheelferry.build.build import Built, stamped_architectures
 from wheelferry.build.cells import Outcome, each_cell
+from wheelferry.build.compile import Built, stamped_architectures
 from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Store
@@ -16,8 +16,7 @@ from wheelferry.distributed.cluster import Task, Worker
 from wheelferry.distributed.source_archive import SourceArchive, pack_source
 from wheelferry.distributed.worker import BuildResult, BuildTask, describe_builder, run_task
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.models.plan import Cell, Plan
-from wheelferry.models.targets import Target
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Progress
 from wheelferry.system.files import contained
 from wheelferry.system.interpreters import Interpreter, find_interpreter
@@ -85,18 +84,8 @@ def fan_out(
         lambda cell, _: (cell, find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)),
     )
     packed = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
-    under_way: dict[str, _Item] = {}
-    done: dict[Target, Built] = {}
-    failed = [*found.failed]
-
-    def begin(item: _Item) -> None:
-        under_way[item.name] = item
-        avoided = frozenset(made.worker for made in item.made)
-        cluster.start(
-            Task(name=item.name, function=work, arguments=(item.build_task, packed), avoided=avoided)
-        )
-
     held, beside = tools.store.keys("build"), _tasks_by_host(workers)
+    in_flight = _InFlight(cluster=cluster, work=work, source=packed, builders=builders)
     for cell, interpreter in found.done:
         build_task = BuildTask(
             plan=replace(plan, cells=(cell,), assets=()),
@@ -108,21 +97,11 @@ def fan_out(
             cuda_home=tools.cuda_home,
             compiler=tools.compiler,
         )
-        begin(_Item(build_task=build_task, interpreter=interpreter))
-    with tools.progress.task("build", total=len(under_way)) as task:
-        for finished, result in cluster.finished():
-            item = under_way.pop(finished.name)
-            try:
-                item = _receive(item, result, facts, tools)
-                if len(item.made) < builders:
-                    begin(item)
-                    continue
-                done[item.cell.target] = _accept(item, tools)
-            except WheelferryError as error:
-                failed.append((item.cell, error))
-            task.advance()
-    ordered = (done[cell.target] for cell in cells if cell.target in done)
-    return Outcome(done=tuple(ordered), failed=tuple(failed))
+        in_flight.begin(_Item(build_task=build_task, interpreter=interpreter))
+    finished = in_flight.finish(facts, tools)
+    by_target = {built.cell.target: built for built in finished.done}
+    ordered = (by_target[cell.target] for cell in cells if cell.target in by_target)
+    return Outcome(done=tuple(ordered), failed=(*found.failed, *finished.failed))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +121,52 @@ class _Item:
         """Unique to what is asked for: two who ask for the same have it done once."""
         digest = hashlib.sha256(repr((self.build_task, len(self.made))).encode()).hexdigest()
         return f"wheelferry-{self.cell.target.name}-{digest[:32]}"
+
+
+class _InFlight:
+    """The tasks that the cluster has, and the item that each belongs to."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Workers,
+        work: Callable[[BuildTask, SourceArchive], BuildResult | WheelferryError],
+        source: object,
+        builders: int,
+    ) -> None:
+        self._cluster, self._work, self._source, self._builders = cluster, work, source, builders
+        self._items: dict[str, _Item] = {}
+
+    def begin(self, item: _Item) -> None:
+        """Give the cluster one more task of the item, for a worker that has not made it yet."""
+        self._items[item.name] = item
+        avoided = frozenset(made.worker for made in item.made)
+        self._cluster.start(
+            Task(
+                name=item.name,
+                function=self._work,
+                arguments=(item.build_task, self._source),
+                avoided=avoided,
+            )
+        )
+
+    def finish(self, facts: Mapping[str, Mapping[str, str]], tools: Tools) -> Outcome[Built]:
+        """Wait for all tasks, and for those that they lead to; the wheels as they came, and what failed."""
+        done: list[Built] = []
+        failed: list[tuple[Cell, WheelferryError]] = []
+        with tools.progress.task("build", total=len(self._items)) as task:
+            for finished, result in self._cluster.finished():
+                item = self._items.pop(finished.name)
+                try:
+                    item = _receive(item, result, facts, tools)
+                    if len(item.made) < self._builders:
+                        self.begin(item)
+                        continue
+                    done.append(_accept(item, tools))
+                except WheelferryError as error:
+                    failed.append((item.cell, error))
+                task.advance()
+        return Outcome(done=tuple(done), failed=tuple(failed))
 
 
 def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Mapping[str, Mapping[str, str]]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry import __version__
-from wheelferry.build.build import CompiledAgainst, build_inputs, compile_wheel, prepare
+from wheelferry.build.compile import compile_wheel
+from wheelferry.build.prepare import CompiledAgainst, build_inputs, prepare
 from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import CompilerChoice, Tools, default_jobs, open_tools
 from wheelferry.distributed.cluster import own_address, own_host, while_wanted
 from wheelferry.distributed.source_archive import SourceArchive, unpack_source
 from wheelferry.errors import MissingError, WheelferryError, refused_by_machine
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Silent
 from wheelferry.system.process import Group, run
 from wheelferry.toolchains import linux, mingw

@@ -20,8 +20,8 @@ from wheelferry.progress import Progress
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
 from wheelferry.verification.checks import check_installation
-from wheelferry.wheels.archive import read_terms, read_wheel
 from wheelferry.wheels.licences import Licence, Terms, judge
+from wheelferry.wheels.read import read_terms, read_wheel
 from wheelferry.wheels.startup import StartupCode, startup_code
 
 # Reading a wheel is waiting for the disk, and a little of unzipping.

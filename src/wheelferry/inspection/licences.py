@@ -10,7 +10,7 @@ from wheelferry.inspection.inspect import READERS, Inspection, Package, require_
 from wheelferry.progress import Progress
 from wheelferry.system.files import check_folder, folder_aside
 from wheelferry.system.threads import in_threads
-from wheelferry.wheels.archive import read_members
+from wheelferry.wheels.read import read_members
 
 LIST = "licences.json"
 # The largest licence text in a wheel of today, torch's own collection, has half a megabyte.

@@ -8,7 +8,7 @@ from packaging.version import Version
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import PLATFORMS, Selection
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
-from wheelferry.models.plan import find_release, fitting_torch, obstacle
+from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
 

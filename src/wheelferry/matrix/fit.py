@@ -24,7 +24,7 @@ from wheelferry.models.cuda import (
     parse_version,
     version_of,
 )
-from wheelferry.models.plan import fitting_torch, obstacle
+from wheelferry.models.planning.supported import fitting_torch, obstacle
 from wheelferry.models.profile import Profile
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import (

@@ -11,7 +11,7 @@ from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, records
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.coverage import add_records
 from wheelferry.models.manifest import REPORT, Manifest, TargetEntry, is_untouched
-from wheelferry.models.plan import plan_digest
+from wheelferry.models.planning.build_key import plan_digest
 from wheelferry.models.records import LEVELS, Record, RecordedWheel, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.system.files import write_atomic

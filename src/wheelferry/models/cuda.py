@@ -34,6 +34,9 @@ _MSVC_RANGES = (
 # before that a cl before 19.40; both can be told to let it pass, which no later Visual Studio bears.
 _STUDIO_2022 = ((19, 40), (19, 50))
 
+# What source code compares the architecture with that it is compiled for: 750 for 7.5.
+_COMPARED = re.compile(r"(\d+)\s*[<>=!]=?\s*__CUDA_ARCH__|__CUDA_ARCH__\s*[<>=!]=?\s*(\d+)")
+
 _FATBIN_MAGIC = 0xBA55ED50
 _FATBIN_HEADER = struct.Struct("<IHHQ")  # magic, version, header size, size of the entries
 _FATBIN_ENTRY = struct.Struct(
@@ -128,6 +131,35 @@ def from_flags(flags: str) -> tuple[str, ...]:
     """Architectures from torch's own list: ``sm_75 sm_90a`` as 7.5 and 9.0a; its PTX is left out."""
     found = re.findall(r"\bsm_(\d+)(\d)([af]?)\b", flags)
     return tuple(dict.fromkeys(f"{major}.{minor}{variant}" for major, minor, variant in found))
+
+
+def from_oldest(architectures: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which of `architectures` to ask of torch, and what to tell nvcc so that all of them are compiled.
+
+    The code of the oldest is made once, as compute_75 for instance, and assembled for each newer one: to
+    nvcc a virtual architecture may be older than the real one (its manual, "GPU feature list"). Those with
+    code of their own, as ``9.0a``, and those that leave PTX behind, as ``12.0+PTX``, stay apart.
+    """
+    asked = tuple(architectures)
+    plain = sorted((name for name in asked if re.fullmatch(r"\d+\.\d", name)), key=_tenths)
+    if len(plain) < 2:
+        return asked, ()
+    oldest, newer = plain[0], plain[1:]
+    flags = tuple(f"-gencode=arch=compute_{_tenths(oldest)},code=sm_{_tenths(name)}" for name in newer)
+    return tuple(name for name in asked if name not in newer), flags
+
+
+def _tenths(name: str) -> int:
+    return int(name.replace(".", ""))
+
+
+def branches_above(text: str, architecture: str) -> bool:
+    """Whether source code asks for an architecture newer than `architecture` (``7.5``).
+
+    It does where it compares ``__CUDA_ARCH__`` with a greater number.
+    """
+    numbers = (int(before or after) for before, after in _COMPARED.findall(text))
+    return any(number > 10 * _tenths(architecture) for number in numbers)
 
 
 def images_of(architectures: Iterable[str]) -> tuple[str, ...]:

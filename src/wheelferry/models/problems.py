@@ -46,6 +46,7 @@ class Code(Enum):
     IMPORT = "a module cannot be imported"
     CONNECTION = "code of the bundle tried to reach another machine, and nothing allows it"
     ASSET = "weights or data are not where the project looks for them"
+    APP = "a program for the client is not whole, or does not start"
     CHECK = "a check of the smoke suite failed"
     CRASH = "the smoke suite ended without saying how"
 

@@ -5,88 +5,41 @@ publishes the JSON Schema that editors complete from. Parsing is validation: a `
 exists is consistent.
 """
 
-import json
-import tomllib
 from collections.abc import Iterable
-from functools import cache
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from wheelferry.errors import InputError
+from wheelferry.models.recipe_fields import (
+    Commit,
+    ProjectName,
+    Range,
+    RelativePath,
+    RequirementText,
+    RootName,
+    SchemePrefix,
+    SdistHash,
+    TreeHash,
+    Variable,
+    VersionText,
+    in_range,
+    name_of,
+    stay_inside,
+)
 from wheelferry.models.targets import Target
-
-
-def _specifier(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier as error:
-        raise ValueError(f"not a version range: {error}") from None
-    return text
-
-
-def _requirement(text: str) -> str:
-    try:
-        Requirement(text)
-    except InvalidRequirement as error:
-        raise ValueError(f"not a requirement: {error}") from None
-    return text
-
-
-def _version(text: str) -> str:
-    try:
-        return str(Version(text))
-    except InvalidVersion:
-        raise ValueError("not a version") from None
-
-
-def _inside(text: str) -> str:
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or "\\" in text:
-        raise ValueError("must be a relative path with forward slashes that stays inside")
-    return text
-
-
-Range = Annotated[str, AfterValidator(_specifier), Field(examples=[">=1.8"])]
-RequirementText = Annotated[str, AfterValidator(_requirement), Field(examples=["numpy>=1.24"])]
-VersionText = Annotated[str, AfterValidator(_version), Field(examples=["2.13.0"])]
-RelativePath = Annotated[str, AfterValidator(_inside)]
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="full SHA-1 of the commit")]
-TreeHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over a folder's files")]
-SdistHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source archive")]
-ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["cache"])]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["ZOO_CACHE"])]
-SchemePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://$", examples=["zoo://"])]
 
 # Files that the user adds by hand land in this root; no recipe can give it another meaning.
 FILES_ROOT = "files"
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """A table of a recipe file: frozen, and every key must be known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_M = TypeVar("_M", bound=_Model)
-
-
-@cache
-def in_range(specifier: str, version: str) -> bool:
-    """Whether `version` is in the range; a matrix asks the same few questions thousands of times."""
-    return SpecifierSet(specifier).contains(version, prereleases=True)
-
-
-@cache
-def _distribution(requirement: str) -> str:
-    return Requirement(requirement).name
-
-
-class Condition(_Model):
+class Condition(Model):
     """When an entry applies; an absent key means always."""
 
     releases: Annotated[tuple[str, ...], Field(description="release names; absent means all")] = ()
@@ -115,7 +68,7 @@ class ConditionalRequirement(Condition):
     @property
     def distribution(self) -> str:
         """The name of what is required."""
-        return _distribution(self.requires)
+        return name_of(self.requires)
 
 
 class Substitution(Condition):
@@ -130,7 +83,7 @@ class Substitution(Condition):
     ] = False
 
 
-class Torch(_Model):
+class Torch(Model):
     """A torch release: the Pythons that it has wheels for, the CUDA of its builds, its torchvision."""
 
     version: VersionText
@@ -149,7 +102,7 @@ class Torch(_Model):
     ] = None
 
 
-class GitSource(_Model):
+class GitSource(Model):
     """A git repository whose releases are tags or branches, each pinned to a commit."""
 
     kind: Literal["git"]
@@ -161,7 +114,7 @@ class GitSource(_Model):
         return self.url
 
 
-class FolderSource(_Model):
+class FolderSource(Model):
     """A folder beside the recipe, pinned by the hash of its files."""
 
     kind: Literal["folder"]
@@ -173,7 +126,7 @@ class FolderSource(_Model):
         return self.path
 
 
-class SdistSource(_Model):
+class SdistSource(Model):
     """A project's source archives on the package index, each release pinned by the hash of its archive."""
 
     kind: Literal["sdist"]
@@ -185,7 +138,7 @@ class SdistSource(_Model):
         return f"pkg:pypi/{canonicalize_name(self.name)}"
 
 
-class Release(_Model):
+class Release(Model):
     """One release: where it is, what it calls itself, what it can live with."""
 
     tag: Annotated[str | None, Field(description="git tag that must be the commit")] = None
@@ -208,27 +161,44 @@ class Release(_Model):
         return self.commit or self.tree or self.sdist or ""
 
 
-class Build(_Model):
+class Build(Model):
     """How the wheel is built in an environment that already holds torch."""
 
     requires: Annotated[tuple[ConditionalRequirement, ...], Field(description="build requirements")] = ()
     environment: Annotated[dict[str, str], Field(description="environment variables of the build")] = {}
+    cuda_environment: Annotated[
+        dict[str, str], Field(description="environment variables that a CUDA build has beside them")
+    ] = {}
     version_suffix_variable: Annotated[
         str | None, Field(description="variable the project appends to its version, if it has one")
     ] = None
     extensions: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="compiled modules and libraries of torch ops the wheel must hold"),
-    ]
+        Field(description="compiled modules and libraries of torch ops that every wheel must hold"),
+    ] = ()
+    cpu_extensions: Annotated[
+        tuple[str, ...], Field(description="those that only a wheel without CUDA must hold")
+    ] = ()
     cuda_extensions: Annotated[
         tuple[str, ...],
         Field(
             description="compiled modules that hold CUDA code in a CUDA build; absent means all extensions"
         ),
     ] = ()
+    cuda_host_extensions: Annotated[
+        tuple[str, ...],
+        Field(description="compiled modules that only a CUDA build has, and that hold no CUDA code"),
+    ] = ()
     cuda_kernels: Annotated[
         tuple[str, ...], Field(description="names of CUDA kernels that a CUDA build must hold")
     ] = ()
+    cuda_from_oldest: Annotated[
+        bool,
+        Field(
+            description="whether the GPU code of all architectures may come from that of the oldest, which "
+            "is compiled once: the kernels gain nothing from what newer cards can do"
+        ),
+    ] = False
     ops_features: Annotated[
         tuple[str, ...], Field(description="features that a build without compiled ops does not have")
     ] = ()
@@ -257,8 +227,19 @@ class Build(_Model):
         ),
     ] = False
 
+    @model_validator(mode="after")
+    def _every_wheel_has_modules(self) -> "Build":
+        if not self.extensions and not self.cpu_extensions:
+            raise ValueError("needs extensions or cpu_extensions")
+        return self
 
-class AssetScheme(_Model):
+    def modules(self, *, cuda: bool) -> tuple[str, ...]:
+        """The compiled modules that a wheel must hold, one with CUDA ops or one without."""
+        own = (*self.cuda_host_extensions, *self.cuda_extensions) if cuda else self.cpu_extensions
+        return tuple(dict.fromkeys((*self.extensions, *own)))
+
+
+class AssetScheme(Model):
     """What stands behind a prefix of addresses that the project knows, and where it looks for their files.
 
     A file is expected below the root at the path of its URL.
@@ -305,7 +286,7 @@ class AssetEntry(Condition):
         return "://" not in self.url
 
 
-class Connection(_Model):
+class Connection(Model):
     """An attempt to reach another machine that is no problem: of a module, to an address, or both."""
 
     module: Annotated[
@@ -324,7 +305,7 @@ class Connection(_Model):
         return self
 
 
-class Smoke(_Model):
+class Smoke(Model):
     """The suite that proves an installation; its folder travels in the bundle."""
 
     path: Annotated[RelativePath, Field(description="folder beside the recipe")]
@@ -337,7 +318,47 @@ class Smoke(_Model):
     ] = ()
 
 
-class Recipe(_Model):
+class Program(Model):
+    """A program that clients run in the installed environment: ``DIR/wheelferry NAME``."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="what --app and the client call it")]
+    help: Annotated[str, Field(pattern=r"^[^\n]+$", description="one line that says what it does")]
+    module: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="module in the folder; its main(arguments) does it and returns the exit status",
+        ),
+    ]
+    uses: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        Field(description="packages of wheelferry's own that travel beside the module", examples=[["page"]]),
+    ] = ()
+    requires: Annotated[
+        tuple[RequirementText, ...],
+        Field(
+            description="what it requires beside the project; with any, it travels only when --app names it"
+        ),
+    ] = ()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it travels only when it is asked for: what it requires would burden every other bundle."""
+        return bool(self.requires)
+
+
+# --app takes it for every program of the recipe.
+ALL_PROGRAMS = "all"
+
+
+class Apps(Model):
+    """Programs for the client; their folder travels in the bundle."""
+
+    path: Annotated[RelativePath, Field(description="folder beside the recipe")]
+    programs: Annotated[tuple[Program, ...], Field(min_length=1)]
+
+
+class Recipe(Model):
     """One project: source, releases, and everything a build of them needs to know."""
 
     format: Literal[1]
@@ -366,10 +387,16 @@ class Recipe(_Model):
     ] = {}
     assets: tuple[AssetEntry, ...] = ()
     smoke: Smoke
+    apps: Apps | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        problems = [*self._unknown_releases(), *self._unpinned_releases(), *self._impossible_assets()]
+        problems = [
+            *self._unknown_releases(),
+            *self._unpinned_releases(),
+            *self._impossible_assets(),
+            *self._impossible_programs(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -407,12 +434,20 @@ class Recipe(_Model):
                 yield f"{where}.root: no asset root {entry.root!r}"
             yield from (f"{where}.{problem}" for problem in self._impossible_source(entry))
 
+    def _impossible_programs(self) -> Iterable[str]:
+        names = [program.name for program in self.apps.programs] if self.apps else []
+        for number, name in enumerate(names):
+            if name == ALL_PROGRAMS:
+                yield f"apps.programs[{number}].name: {name!r} is what --app calls every program"
+            if name in names[:number]:
+                yield f"apps.programs[{number}].name: {name!r} is there twice"
+
     def _impossible_source(self, entry: AssetEntry) -> Iterable[str]:
         """What is wrong with where an asset comes from, as the key and what to say of it."""
         prefix = entry.url.partition("://")[0] + "://"
         if entry.is_local:
             try:
-                _inside(entry.url)
+                stay_inside(entry.url)
             except ValueError as error:
                 yield f"url: {error}"
             if entry.sha256 is None:
@@ -421,74 +456,3 @@ class Recipe(_Model):
             yield f"url: neither http(s) nor a prefix of asset_schemes: {prefix!r}"
         if entry.root is None and (entry.is_local or prefix not in self.asset_schemes):
             yield "root: missing, and the url has no prefix of asset_schemes that says it"
-
-
-class _TorchTable(_Model):
-    torch: Annotated[tuple[Torch, ...], Field(min_length=1)]
-
-
-def parse_recipe(text: str, *, file: str, torch: tuple[Torch, ...] = ()) -> Recipe:
-    """Read a recipe; `torch` is its table of torch releases unless it brings one.
-
-    Raises InputError that lists every problem as ``file: key.path: message``.
-    """
-    recipe = _validated(Recipe, text, file)
-    return recipe if recipe.torch else recipe.model_copy(update={"torch": torch})
-
-
-def parse_torch_table(text: str, *, file: str) -> tuple[Torch, ...]:
-    """Read a table of torch releases; errors as `parse_recipe`."""
-    return _validated(_TorchTable, text, file).torch
-
-
-def _validated(model: type[_M], text: str, file: str) -> _M:
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # thousands of digits or brackets are no TOMLDecodeError
-        raise InputError(f"{file}: not TOML: {error}") from None
-    unusable = [f"{file}: {_key_path(place)}has a NUL character" for place in _with_nul(data)]
-    if unusable:
-        raise InputError("\n".join(unusable), hint="no path, address or variable can have one")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problems = [f"{file}: {_key_path(p['loc'])}{' '.join(p['msg'].split())}" for p in error.errors()]
-        raise InputError(
-            "\n".join(problems),
-            hint="the keys are described by recipes/recipe.schema.json (wheelferry recipes --schema)",
-        ) from None
-
-
-def _with_nul(document: object) -> Iterable[tuple[int | str, ...]]:
-    """The places of texts that no file system and no process takes."""
-    waiting: list[tuple[tuple[int | str, ...], object]] = [((), document)]
-    while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, dict):
-            yield from ((*place, key) for key in value if "\0" in key)
-            waiting += [((*place, key), item) for key, item in value.items()]
-        elif isinstance(value, list):
-            waiting += [((*place, number), item) for number, item in enumerate(value)]
-        elif isinstance(value, str) and "\0" in value:
-            yield place
-
-
-def _key_path(location: Iterable[int | str]) -> str:
-    path = ""
-    for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part in ("git", "folder", "sdist") and path == "source":
-            continue  # the discriminator's own branch is not a key
-        else:
-            plain = part.replace("-", "").replace("_", "").isalnum() and "." not in part
-            path += ("." if path else "") + (part if plain else f'"{part}"')
-    return f"{path}: " if path else ""
-
-
-def schema() -> str:
-    """The JSON Schema of recipe files, as the text published beside them."""
-    document: dict[str, Any] = Recipe.model_json_schema()
-    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    document["title"] = "wheelferry recipe"
-    return json.dumps(document, indent=2) + "\n"

@@ -34,7 +34,7 @@ from wheelferry.system.files import (
 )
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import Intact, Part, join, open_intact, require_apart, require_room
-from wheelferry.wheels.archive import read_metadata, read_wheel
+from wheelferry.wheels.read import read_metadata, read_wheel
 
 # What the folder says of itself: the bundles it was made of, and every file that belongs to it.
 LISTING = "served.json"

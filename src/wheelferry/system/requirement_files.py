@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wheelferry.errors import InputError, raise_all
-from wheelferry.models.requirements import (
+from wheelferry.models.planning.requirements import (
     Include,
     UserRequirement,
     declared_encoding,

@@ -4,14 +4,10 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wheelferry.errors import MissingError
 from wheelferry.system.files import sha256_file
 from wheelferry.system.process import CommandRunner
-
-if TYPE_CHECKING:
-    pass
 
 _PORTABLE = Path(__file__).with_name("portable.c")
 _HOST_OPTIONS = ("-Wl,-rpath", "-L", "-I", "-march=", "-mtune=", "-mcpu=")

@@ -8,9 +8,10 @@ from wheelferry.bundle.pack import CREATED_BY, SEALED, check_output, requirement
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.assets import FOLDER as ASSETS
+from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import NAME, SIGNATURE, Asset, Manifest, TargetEntry
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import (
@@ -23,7 +24,8 @@ from wheelferry.system.files import (
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
 from wheelferry.verification import checks
-from wheelferry.wheels.archive import read_wheel, record_problems
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.record import record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.
 _SAME = ("recipe", "release", "distribution", "source", "commit")
@@ -80,7 +82,7 @@ def _merge_bundles(roots: Sequence[Path], out: Path, tools: Tools) -> Manifest:
             tools.progress.note(f"{one.root} is signed; what it is merged into is not until you sign it")
     _require_one_release(inputs)
     single = len({entry.target for item in inputs for entry in item.manifest.targets}) == 1
-    parts = join({item.root: _parts(item, single=single) for item in inputs}, _smoke_gaps(inputs))
+    parts = join({item.root: _parts(item, single=single) for item in inputs}, _gaps(inputs))
     manifest = Manifest(
         **{name: getattr(inputs[0].manifest, name) for name in _SAME},
         created_by=CREATED_BY,
@@ -125,9 +127,10 @@ def _parts(item: Intact, *, single: bool) -> dict[str, Part]:
     }
 
 
-def _smoke_gaps(inputs: Sequence[Intact]) -> Iterator[str]:
-    """Files of the smoke suite that one bundle has and another has not."""
-    suites = {item.root: {name for name in item.hashes if name.startswith(SMOKE)} for item in inputs}
+def _gaps(inputs: Sequence[Intact]) -> Iterator[str]:
+    """Files of the smoke suite, or of the programs, that one bundle has and another has not."""
+    parts = (SMOKE, f"{APPS}/")
+    suites = {item.root: {name for name in item.hashes if name.startswith(parts)} for item in inputs}
     for name in sorted(set().union(*suites.values())):
         having = [root for root, names in suites.items() if name in names]
         lacking = [root for root, names in suites.items() if name not in names]

@@ -7,8 +7,9 @@ from pathlib import Path
 from wheelferry.bundle.reader import hash_files, open_untouched
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models.assets import FOLDER as ASSETS
+from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.manifest import Manifest
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.system.files import require_space, same_file_system
 from wheelferry.verification import checks
 
@@ -68,9 +69,10 @@ def join(parts: Mapping[Path, Mapping[str, Part]], others: Iterable[str] = ()) -
 def _advice(conflicts: Iterable[str]) -> str:
     """What to do about conflicts, by the kind of the first file that differs."""
     name = min(conflicts).partition(": ")[0]
-    if name.startswith(SMOKE):
+    if name.startswith((SMOKE, f"{APPS}/")):
         return (
-            "the bundles were made by different versions of wheelferry or of the recipe; make them with one"
+            "the bundles were made by different versions of wheelferry or of the recipe, or with different "
+            "--app; make them alike"
         )
     if name.startswith(f"{ASSETS}/"):
         return "the bundles carry different files of one name; make one again with --asset NAME=FILE"

@@ -18,7 +18,7 @@ from wheelferry.binaries.pe import PeFacts
 from wheelferry.cache.tools import Tools
 from wheelferry.models import stable_abi
 from wheelferry.models.manifest import TargetEntry
-from wheelferry.models.plan import WINDOWS_RUNTIME
+from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo

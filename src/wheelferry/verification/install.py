@@ -15,15 +15,15 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.installer.distributions import distributions
-from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.system.process import Completed, Group
 from wheelferry.system.threads import side_by_side
 from wheelferry.verification.modules import TopModules, not_brought, remedy, top_modules
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.runner import Machine, Runner
 from wheelferry.verification.suite import spelled
 
 INSTALL_LOG = "install.log"
@@ -138,6 +138,25 @@ class Trial:
         """A problem of this target, with the end of what a command said."""
         tail = "\n".join(output.strip().splitlines()[-12:])
         return Problem(code=code, file=self.entry.target.name, message=f"{message}:\n{tail}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSettings:
+    """How the targets of a bundle are tried.
+
+    `runner` runs the targets that this machine cannot run by itself: Wine those for Windows, with
+    `windows_python` (an archive or a folder) if it is given. `installer` is what installs: the bundle's own,
+    beside which pip makes a dry run, or pip alone. `allowed` are attempts to reach another machine that are
+    no problem, beside those of the recipe.
+    """
+
+    runner: Runner | None = None
+    windows_python: Path | None = None
+    installer: Installer = Installer.BUNDLE
+    allowed: tuple[Allowed, ...] = ()
+
+
+DEFAULT_SETTINGS = TrialSettings()
 
 
 @dataclass(frozen=True, kw_only=True)

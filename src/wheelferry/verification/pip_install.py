@@ -9,9 +9,9 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.installer.assets import place_assets
-from wheelferry.models.assets import FOLDER as ASSETS
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
 from wheelferry.verification.install import Installed, Trial, look_for_assets
 

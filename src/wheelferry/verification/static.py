@@ -31,6 +31,7 @@ from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
 from wheelferry.verification import checks
+from wheelferry.verification.apps import check_apps
 from wheelferry.verification.binary_checks import (
     PeFiles,
     check_device_code,
@@ -44,7 +45,8 @@ from wheelferry.verification.checks import LongestPath
 from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_linux
 from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
-from wheelferry.wheels.archive import DIFFERS, check_contents, read_wheel, unpacked_size
+from wheelferry.wheels.read import read_wheel, unpacked_size
+from wheelferry.wheels.record import DIFFERS, check_contents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ def verify_static(
     found, differences, elf_files = read_files(root, tools)
     problems += checks.compare_files(manifest.files, found)
     problems += check_report(root)
+    problems += check_apps(root, found)
     hashes = {path: sha256 for path, (_, sha256) in found.items()}
     wheels, wheel_problems = _read_wheels(root, differences)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]

@@ -5,26 +5,34 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from wheelferry.bundle.reader import REPORT_FILES, select_targets
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.signature import Signers
 from wheelferry.errors import InputError, MissingError
-from wheelferry.models.connections import Allowed
 from wheelferry.models.manifest import REPORT, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
+from wheelferry.verification.apps import start_apps
 from wheelferry.verification.client_install import (
     CLIENT_LOG,
     carries_installer,
     install_as_client,
     prove_with_pip,
 )
-from wheelferry.verification.install import INSTALL_LOG, Installed, Installer, Trial, install
+from wheelferry.verification.install import (
+    DEFAULT_SETTINGS,
+    INSTALL_LOG,
+    Installed,
+    Installer,
+    Trial,
+    TrialSettings,
+    install,
+)
 from wheelferry.verification.page import render_page
 from wheelferry.verification.pip_install import install_with_pip, pip_check
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
@@ -43,26 +51,20 @@ def verify(
     command: str | None = None,
     prefix_length: int | None = None,
     signers: Signers | None = None,
-    runner: Runner | None = None,
-    windows_python: Path | None = None,
-    installer: Installer = Installer.BUNDLE,
-    allowed: Sequence[Allowed] = (),
+    settings: TrialSettings = DEFAULT_SETTINGS,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
     `command` is the command line to name in the report, `prefix_length` the length of the folder that
     Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
-    `verify_static`). `runner` runs the targets that this machine cannot
-    run by itself: Wine those for Windows, with `windows_python` (an archive or a folder) if it is given.
-    `installer` is what installs: the bundle's own, beside which pip makes a dry run, or pip alone. `allowed`
-    are attempts to reach another machine that are no problem, beside those of the recipe.
+    `verify_static`). `settings` say how targets are tried.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
     static level found problems or the target cannot run on this machine. Raises InputError when
-    `root` is no bundle, MissingError when `runner` is not on this machine.
+    `root` is no bundle, MissingError when the runner of `settings` is not on this machine.
     """
-    if runner is Runner.WINE and level > Level.STATIC:
+    if settings.runner is Runner.WINE and level > Level.STATIC:
         require_wine(tools)
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     for folder in (root, root / REPORT):
@@ -79,13 +81,12 @@ def verify(
     with tools.store.workspace("verify") as work:
         if opened is not None and level > Level.STATIC:
             selected = select_targets(opened.manifest, only)
-            if runner is Runner.WINE and windows_python is not None:
+            if settings.runner is Runner.WINE and settings.windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
-                check_windows_python(windows_python, [entry.target for entry in selected])
-            ways = _Ways(
-                runner=runner, windows_python=windows_python, installer=installer, allowed=tuple(allowed)
-            )
-            results += [_verify_target(root, entry, level, static, work, tools, ways) for entry in selected]
+                check_windows_python(settings.windows_python, [entry.target for entry in selected])
+            results += [
+                _verify_target(root, entry, level, static, work, tools, settings) for entry in selected
+            ]
         report = Report(
             bundle=root.resolve().name,
             digest=opened.manifest.digest if opened else None,
@@ -131,38 +132,30 @@ def _verify_target(
     static: LevelResult,
     work: Path,
     tools: Tools,
-    ways: "_Ways",
+    settings: TrialSettings,
 ) -> TargetResult:
     """The levels above static on one target, on the machine that runs it."""
     wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
-    reason = "the static level found problems" if static.problems else cannot_run(entry.target, ways.runner)
+    reason = (
+        "the static level found problems" if static.problems else cannot_run(entry.target, settings.runner)
+    )
     if reason is None:
         folder = work / entry.target.name
         try:
-            with open_machine(root, entry, folder, tools, windows_python=ways.windows_python) as machine:
+            with open_machine(root, entry, folder, tools, windows_python=settings.windows_python) as machine:
                 trial = Trial(
                     root=root,
                     entry=entry,
                     folder=folder,
                     machine=machine,
                     tools=tools,
-                    allowed=(*read_allowed(root), *ways.allowed),
+                    allowed=(*read_allowed(root), *settings.allowed),
                 )
-                return _run_levels(wanted, trial, ways.installer)
+                return _run_levels(wanted, trial, settings.installer)
         except MissingError as error:
             reason = str(error)
     results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
     return TargetResult(target=entry.target.name, levels=tuple(results))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Ways:
-    """How targets are tried: what runs those of another system, what installs, what may happen meanwhile."""
-
-    runner: Runner | None
-    windows_python: Path | None
-    installer: Installer
-    allowed: tuple[Allowed, ...] = ()
 
 
 def _run_levels(wanted: Iterable[Level], trial: Trial, installer: Installer) -> TargetResult:
@@ -198,9 +191,9 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
     carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
     require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
     if installer is Installer.BUNDLE and carries_installer(trial):
-        installed = install(trial, install_as_client, [prove_with_pip])
+        installed = install(trial, install_as_client, [prove_with_pip, start_apps])
     else:
-        installed = install(trial, install_with_pip, [pip_check])
+        installed = install(trial, install_with_pip, [pip_check, start_apps])
     problems = list(installed.problems)
     if trial.machine.sandbox.reaches_network:
         message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"

@@ -12,7 +12,8 @@ from packaging.utils import NormalizedName
 
 from wheelferry.binaries.pe import DLL_HOOK
 from wheelferry.models.wheel_info import WheelInfo, installed_path
-from wheelferry.wheels.archive import LARGEST_TEXT, read_members
+from wheelferry.wheels.archive import LARGEST_TEXT
+from wheelferry.wheels.read import read_members
 
 # On Windows the folder is Lib; which letters are large does not matter there.
 _IN_PACKAGES = re.compile(r"lib/(?:python[^/]*/)?site-packages/(.+)", re.IGNORECASE)

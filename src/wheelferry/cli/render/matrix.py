@@ -20,7 +20,7 @@ from wheelferry.matrix.coverage import (
     verdict_document,
 )
 from wheelferry.matrix.grid import LEGEND, make_grid
-from wheelferry.models.plan import find_release
+from wheelferry.models.planning.supported import find_release
 from wheelferry.models.records import Record
 from wheelferry.models.report import shown_command
 from wheelferry.models.targets import parse_backend, parse_platform, parse_python, parse_torch

@@ -3,7 +3,7 @@
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
 from wheelferry.models import stable_abi
-from wheelferry.models.plan import Cell, Plan
+from wheelferry.models.planning.plan import Cell, Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -34,6 +34,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"\n{asset.path}{' (unpacked there)' if asset.unpack else ''}")
         print_line(f"  from            {asset.file or asset.origin}")
         print_line(f"  licence         {asset.licence}")
+    for program in plan.programs:
+        print_line(f"\napp {program.name}: {program.help}")
+        if program.requires:
+            print_line(f"  requires        {', '.join(program.requires)}")
 
 
 def _served(cell: Cell) -> str:

@@ -35,3 +35,6 @@ def show_recipe(name: str, *, as_json: bool) -> None:
     if recipe.assets:
         assets = [[a.name, a.url, "--asset" if a.optional else "always", a.licence] for a in recipe.assets]
         print_table("weights and data", ["name", "from", "travels", "licence"], assets)
+    if recipe.apps:
+        apps = [[p.name, p.help, "--app" if p.is_optional else "always"] for p in recipe.apps.programs]
+        print_table("programs for clients", ["name", "what", "travels"], apps)

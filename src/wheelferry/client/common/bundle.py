@@ -123,7 +123,7 @@ class Bundle(object):
         if target.runtime:
             chosen.append(target.runtime["path"])
         chosen += [asset["path"] for asset in self.assets]
-        chosen += [name for name in self.files if name.startswith("smoke/")]
+        chosen += [name for name in self.files if name.startswith(("smoke/", "apps/"))]
         return list(dict.fromkeys(chosen))
 
     def _pins(self, entry):

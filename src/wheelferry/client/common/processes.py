@@ -102,6 +102,18 @@ def run(command, env, log, cwd=None, on_line=None, held=(), stdin=subprocess.DEV
         stream.close()
 
 
+def hand_over(command):
+    """Run `command` in our place: what it is told, and Ctrl-C, is its own matter; returns its exit status.
+
+    On POSIX systems it does not return: the process becomes the other program.
+    """
+    if os.name == "posix":
+        os.execv(command[0], command)  # noqa: S606 -- a list, and no shell
+    # Ctrl-C goes to all programs of a window; this one waits until the other has ended
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return subprocess.call(command)
+
+
 def must_run(command, step, env, log, **options):
     """As `run`, but an exit status other than 0 raises InstallFailed; returns the output."""
     status, output = run(command, env, log, **options)

@@ -28,6 +28,7 @@ from wheelferry.client.installer.packages import (
     is_withheld,
 )
 from wheelferry.client.installer.prefix import INSTALLER, environment_python, write_listing
+from wheelferry.client.installer.programs import APPS
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.installer.replaced import remove_files
 from wheelferry.client.installer.wheels import Layout, dist_info, files_of
@@ -161,7 +162,7 @@ def _build(request, session, before):
         taken = _take_over(request, session, before, folder)
         installer = fill(request, session, environment.python, lambda: _clear(request, folder, taken), taken)
         packages = list_packages(request, site_packages(folder, request.target.python))
-        copy_suite(request.bundle, os.path.join(folder, "smoke"))
+        copy_suite(request.bundle, folder)
         put_assets(request, session, folder, before)
         results = prove(environment.python, folder, request.levels, session)
         write_listing(folder)
@@ -293,11 +294,13 @@ def list_packages(request, site):
 
 
 def copy_suite(bundle, folder):
-    """Copy the smoke suite: the files that the manifest names and that were hashed, and no others."""
-    remove_tree(folder)
+    """Copy the smoke suite and the programs to `folder`: the files that the manifest names, and no others."""
+    parts = ("smoke", APPS)
+    for part in parts:
+        remove_tree(os.path.join(folder, part))
     for name in bundle.files:
-        if name.startswith("smoke/"):
-            destination = os.path.join(folder, *name.split("/")[1:])
+        if name.partition("/")[0] in parts:
+            destination = os.path.join(folder, *name.split("/"))
             os.makedirs(os.path.dirname(destination), exist_ok=True)
             shutil.copyfile(bundle.path(name), destination)
 

@@ -159,7 +159,7 @@ def _replace(request, existing, session, replaced):
     conflicts = _conflicts(installer, existing, session)
     for line in conflicts:
         session.console.warn(line)
-    copy_suite(request.bundle, os.path.join(folder, "smoke"))
+    copy_suite(request.bundle, folder)
     results = prove(existing.python, folder, request.levels, session)
     _write_listing(existing, own, assets)
     python = Python(existing.python, existing.version)

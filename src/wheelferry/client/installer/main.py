@@ -21,6 +21,7 @@ from wheelferry.client.installer.into import check_existing, install_into, open_
 from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.packages import UV
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
+from wheelferry.client.installer.programs import APPS, how_to_run, run_program, split_program
 from wheelferry.client.installer.uninstall import finished_by_launcher, uninstall, uninstall_from
 from wheelferry.client.preflight.examine import choose
 from wheelferry.client.preflight.findings import Needs, Request, problems
@@ -33,10 +34,17 @@ from wheelferry.client.smoke.suite import LEVELS
 _INTERRUPTED = "what was installed before is in use still; the same command starts over"
 
 
+_ENDED = "the same command starts it again"
+
+
 def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
     prepare_streams()
-    options = parse_options(arguments, prog)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    asked = split_program(given) if prog == PROGRAM else None
+    if asked:
+        return run_command(lambda: _run_program(*asked), Console(), False, "--prefix", _ENDED)
+    options = parse_options(given, prog, _programs_here(given))
     console = Console(unattended=options.yes or options.json, quiet=options.quiet)
     try:
         return run_command(lambda: _run(options, console), console, options.json, "--prefix", _INTERRUPTED)
@@ -45,6 +53,18 @@ def main(arguments=None, prog=PROGRAM):
         scratch = os.environ.get("WHEELFERRY_SCRATCH")
         if scratch and os.name == "posix":
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_program(root, name, arguments):
+    return {"exit_code": run_program(root, name, arguments)}
+
+
+def _programs_here(arguments):
+    """Lines for --help about the programs of the installation that a launcher names first."""
+    if len(arguments) < 2 or arguments[0] != "--prefix":
+        return []
+    environment = Prefix(arguments[1]).current()
+    return how_to_run("wheelferry", os.path.join(environment.folder, APPS)) if environment else []
 
 
 def _run(options, console):
@@ -69,7 +89,9 @@ def _run(options, console):
         return {"environment": environment.number, "suite": results}
     if folder is None:
         raise BadInput(
-            "there is no bundle here", hint="say --verify smoke, --rollback or --uninstall; or --bundle DIR"
+            "there is no bundle here",
+            hint="say --verify smoke, --rollback, --uninstall, or a program's name (--help lists them); "
+            "or --bundle DIR",
         )
     return _install(_open(folder, options, console), options, console)
 
@@ -187,6 +209,9 @@ def _install(bundle, options, console):
     if existing:
         receipt = install_into(wanted, existing, console)
         console.say("installed into %s; its receipt and log are in %s" % (root, receipt["prefix"]))
+        folder = os.path.join(receipt["prefix"], APPS)
+        for line in how_to_run("%s -I %s" % (existing.python, folder), folder):
+            console.say(line)
         return receipt
     return _installed(install(wanted, Prefix(root), console), Prefix(root), console)
 
@@ -273,6 +298,8 @@ def _installed(environment, prefix, console):
     for name in LAUNCHERS:
         if os.path.isfile(prefix.join(name)):
             console.say("  %s" % prefix.join(name))
+    for line in how_to_run(prefix.join(LAUNCHERS[1]), os.path.join(environment.folder, APPS)):
+        console.say(line)
     console.say("receipt and log: %s, %s" % (os.path.join(environment.folder, RECEIPT), prefix.log))
     return environment.receipt
 

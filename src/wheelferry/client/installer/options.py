@@ -22,12 +22,15 @@ Exit codes: 0 done; 1 the checks failed; 2 bad input; 3 something is missing on 
 """
 
 
-def make_parser(prog=PROGRAM):
-    """The options. As `wheelferry install` the bundle and the prefix can be given by position."""
+def make_parser(prog=PROGRAM, programs=()):
+    """The options. As `wheelferry install` the bundle and the prefix can be given by position.
+
+    `programs` are lines that say what can be run where this installer is at home.
+    """
     parser = argparse.ArgumentParser(
         prog=prog,
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog="\n".join([*programs, "", _EPILOG]) if programs else _EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -54,9 +57,9 @@ def make_parser(prog=PROGRAM):
     return parser
 
 
-def parse_options(arguments, prog):
+def parse_options(arguments, prog, programs=()):
     """The options given; what was given by position counts like its option."""
-    options = make_parser(prog).parse_args(arguments)
+    options = make_parser(prog, programs).parse_args(arguments)
     for name in ("bundle", "prefix"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(options, name + "_given", None))

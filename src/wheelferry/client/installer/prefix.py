@@ -9,6 +9,7 @@
     install.pyz install.log  the installer itself, and what it did
     .wheelferry.json .lock   whose folder this is, and who works in it
     .tmp-XXXX/               only while somebody does
+    accepted/                records that people made with the bundle's programs; never removed
     .uninstalled/            Windows: what the program that uninstalled was running from; its launcher
                              removes it, or the next run of the installer
 """
@@ -42,6 +43,8 @@ LOG = "install.log"
 LOCK = ".lock"
 _TMP = ".tmp-"
 UNINSTALLED = ".uninstalled"
+# What people accepted by their name, written by programs of the bundle: it outlives every environment.
+ACCEPTED = "accepted"
 _INCOMPLETE = "incomplete"
 _POINTER = "current" if os.name == "posix" else "current.txt"
 # What `write_atomic` and `switch` write aside in the prefix; nothing else of that ending is ours.
@@ -92,7 +95,7 @@ class Prefix(object):
             return
         if not os.path.isdir(self.root):
             raise BadInput("%s is not a folder" % self.root, hint="choose another --prefix")
-        ours = {LOCK, MARKER + ASIDE}
+        ours = {LOCK, MARKER + ASIDE, ACCEPTED}
         passing = (TRIAL, _TMP, UNINSTALLED)
         found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith(passing))
         if found:

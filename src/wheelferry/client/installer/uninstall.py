@@ -11,6 +11,7 @@ import stat
 from wheelferry.client.common.errors import NotPossibleHere
 from wheelferry.client.common.files import list_files, read_json, remove_tree
 from wheelferry.client.installer.prefix import (
+    ACCEPTED,
     FILES,
     INSTALLER,
     LAUNCHERS,
@@ -109,8 +110,12 @@ def uninstall_from(existing, console):
             console.warn("%s %s was there before and does not come back" % (name, version))
         for name in receipt["kept"]:
             console.say("%s stays: it was there before, in the same version" % name)
-    remove_tree(prefix.root)
-    return []
+    for name in os.listdir(prefix.root):
+        if name != ACCEPTED:
+            remove_tree(prefix.join(name))
+    with contextlib.suppress(OSError):
+        os.rmdir(prefix.root)
+    return [os.path.join(os.path.basename(prefix.root), name) for name in list_files(prefix.root)]
 
 
 def _read_listing(listing):

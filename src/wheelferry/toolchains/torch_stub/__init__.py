@@ -11,11 +11,14 @@ from pathlib import Path
 _TORCH = Path(__file__).with_name("torch")
 
 
-def place_torch_stub(folder: Path, version: str) -> Path:
-    """Write a package ``torch`` that calls itself `version` into the new `folder`, which goes on sys.path."""
+def place_torch_stub(folder: Path, version: str, *, cuda: str | None = None) -> Path:
+    """Write a package ``torch`` that calls itself `version` into the new `folder`, which goes on sys.path.
+
+    `cuda` is the CUDA version that it says it was built with (``13.0``).
+    """
     shutil.copytree(_TORCH, folder / "torch", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "torch" / "version.py").write_text(
-        f'__version__ = "{version}"\ncuda = None\nhip = None\n', "utf-8"
+        f"__version__ = {version!r}\ncuda = {cuda!r}\nhip = None\n", "utf-8"
     )
     return folder
 

@@ -2,6 +2,8 @@
 
 `WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles.
 `WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file.
+`WHEELFERRY_LIST_EXTENSIONS` names a file: each extension that setup.py describes, CUDA ones too, is written
+there, as a line of JSON.
 """
 
 import json
@@ -13,7 +15,8 @@ from typing import Any, NoReturn
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
-CUDA_HOME = None
+# a folder, as projects ask before they describe their CUDA extensions
+CUDA_HOME = str(Path(__file__).parent) if os.environ.get("FORCE_CUDA") == "1" else None
 ROCM_HOME = None
 
 
@@ -82,10 +85,30 @@ def CppExtension(name: str, sources: Any, **options: Any) -> Extension:
     return extension
 
 
-def CUDAExtension(*_arguments: Any, **_options: Any) -> NoReturn:
-    """Raise: CUDA code is compiled with torch itself."""
-    _refuse("CUDA ops cannot be compiled on torch's stable ABI, nor for another platform")
+def CUDAExtension(name: str, sources: Any, **options: Any) -> Extension:
+    """An extension in C++ and CUDA: it can be listed; to compile it takes torch itself."""
+    if _LISTED is None:
+        _refuse("CUDA ops cannot be compiled on torch's stable ABI, nor for another platform")
+    return CppExtension(name, sources, **options)
+
+
+def _write_down_extensions(file: str) -> None:
+    """Have every extension that is made from now on written to `file`, those of setuptools as well."""
+    make = Extension.__init__
+
+    def make_and_write(self: Any, name: str, sources: Any, *arguments: Any, **options: Any) -> None:
+        make(self, name, sources, *arguments, **options)
+        line = {"name": name, "sources": [str(source) for source in sources]}
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    Extension.__init__ = make_and_write
 
 
 def _refuse(reason: str) -> NoReturn:
     raise SystemExit(reason)
+
+
+_LISTED = os.environ.get("WHEELFERRY_LIST_EXTENSIONS")
+if _LISTED is not None:
+    _write_down_extensions(_LISTED)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wheelferry.cli.bundle import Out
+from wheelferry.cli.commands.bundle import Out
 from wheelferry.cli.options import Json, Quiet, Verbose
 
 

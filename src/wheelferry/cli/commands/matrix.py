@@ -1,12 +1,13 @@
 """The matrix command: what a recipe can serve, what was seen, and the CI pipelines that build it."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wheelferry.cli.options import Json
+from wheelferry.cli.options import Json, with_groups
 
 
 class StatusName(StrEnum):
@@ -58,43 +59,62 @@ Out = Annotated[
 ]
 
 
-def matrix(
-    references: References = None,
-    python: Pythons = None,
-    torch: Torches = None,
-    backend: Backends = None,
-    platform: Platforms = None,
-    status: Statuses = None,
-    json: Json = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Write the coverage page.")] = False,
+Command = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="With --record: the command that made reports which do not say it."),
+]
+Records = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Records to use. Default: records.json in the recipe's folder."),
+]
+TrustRecipe = Annotated[
+    bool,
+    typer.Option(
+        "--trust-recipe",
+        help="With --record: bundles that do not say so were made with the recipe as it is now.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellChoice:
+    """Which cells are shown, or built by a pipeline."""
+
+    python: Pythons = None
+    torch: Torches = None
+    backend: Backends = None
+    platform: Platforms = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What is made of the cells; the first four do not go together."""
+
+    json: Json = False
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write the coverage page.")] = False
     github: Annotated[
         bool, typer.Option("--github", help="Write a GitHub workflow: ci/github/RECIPE.yml.")
-    ] = False,
+    ] = False
     gitlab: Annotated[
         bool, typer.Option("--gitlab", help="Write a GitLab pipeline: ci/gitlab/RECIPE.yml.")
-    ] = False,
-    out: Out = None,
+    ] = False
+    out: Out = None
+
+
+@with_groups
+def matrix(
+    references: References = None,
+    *,
+    cells: CellChoice,
+    status: Statuses = None,
+    result: Result,
     record: Annotated[
         bool,
         typer.Option("--record", help="Add what the reports of the BUNDLEs say to their recipe's records."),
     ] = False,
-    command: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="With --record: the command that made reports which do not say it."
-        ),
-    ] = None,
-    records: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Records to use. Default: records.json in the recipe's folder."),
-    ] = None,
-    trust_recipe: Annotated[
-        bool,
-        typer.Option(
-            "--trust-recipe",
-            help="With --record: bundles that do not say so were made with the recipe as it is now.",
-        ),
-    ] = False,
+    command: Command = None,
+    records: Records = None,
+    trust_recipe: TrustRecipe = False,
 ) -> None:
     """Show what a recipe can serve, and what was proven.
 
@@ -116,37 +136,40 @@ def matrix(
       wheelferry matrix detectron2 --github --python 3.12 --backend cpu
     """
     from wheelferry.cli.render import matrix as matrices
-    from wheelferry.errors import InputError
 
-    kinds = [
-        name
-        for name, given in (
-            ("--json", json and not record),
-            ("--markdown", markdown),
-            ("--github", github),
-            ("--gitlab", gitlab),
-            ("--record", record),
-        )
-        if given
-    ]
-    if len(kinds) > 1:
-        raise InputError(f"{' and '.join(kinds)} do not go together", hint="run the command once for each")
+    _require_one_kind(result, record=record)
     named = references or []
     if record:
         matrices.record_reports(
-            named,
-            command=command,
-            file=records,
-            trust_recipe=trust_recipe,
-            as_json=json,
+            named, command=command, file=records, trust_recipe=trust_recipe, as_json=result.json
         )
         return
     asked = matrices.read_references(
-        named, python=python, torch=torch, backend=backend, platform=platform, records=records
+        named,
+        python=cells.python,
+        torch=cells.torch,
+        backend=cells.backend,
+        platform=cells.platform,
+        records=records,
     )
-    if markdown:
-        matrices.write_page(asked, out)
-    elif github or gitlab:
-        matrices.write_pipeline(asked, out, provider="github" if github else "gitlab")
+    if result.markdown:
+        matrices.write_page(asked, result.out)
+    elif result.github or result.gitlab:
+        matrices.write_pipeline(asked, result.out, provider="github" if result.github else "gitlab")
     else:
-        matrices.show(asked, [name.value for name in status or []], as_json=json)
+        matrices.show(asked, [name.value for name in status or []], as_json=result.json)
+
+
+def _require_one_kind(result: Result, *, record: bool) -> None:
+    from wheelferry.errors import InputError
+
+    given = {
+        "--json": result.json and not record,
+        "--markdown": result.markdown,
+        "--github": result.github,
+        "--gitlab": result.gitlab,
+        "--record": record,
+    }
+    kinds = [name for name, is_given in given.items() if is_given]
+    if len(kinds) > 1:
+        raise InputError(f"{' and '.join(kinds)} do not go together", hint="run the command once for each")

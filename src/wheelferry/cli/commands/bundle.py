@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wheelferry.cli.options import (
-    AllowConnection,
     Asset,
-    InstallerName,
-    InstallerOption,
     Jobs,
     Json,
     Making,
@@ -18,12 +15,11 @@ from wheelferry.cli.options import (
     Quiet,
     Reference,
     Requirements,
-    RunnerOption,
     Runtime,
     TargetChoice,
     Torch,
+    Trying,
     Verbose,
-    WindowsPython,
     with_groups,
 )
 
@@ -35,6 +31,7 @@ Out = Annotated[
 ]
 
 
+DEFAULT_TRYING = Trying()
 DEMO_TORCH = "2.13.0"
 # What this very command said of its steps; ci/bench/demo.py measures it beside pip and uv.
 DEMO_TAKES = """\
@@ -98,10 +95,8 @@ def bundle(
     runtime: Runtime = None,
     asset: Asset = None,
     level: Level = LevelName.train,
-    runner: RunnerOption = None,
-    windows_python: WindowsPython = None,
-    installer: InstallerOption = InstallerName.bundle,
-    allow_connection: AllowConnection = None,
+    *,
+    trying: Trying,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
     keep_going: Annotated[
         bool,
@@ -125,10 +120,7 @@ def bundle(
         runtime=runtime,
         asset=asset,
         level=None if no_verify else level,
-        runner=runner,
-        windows_python=windows_python,
-        installer=installer,
-        allow_connection=allow_connection,
+        trying=trying,
         keep_going=keep_going,
         json=json,
     )
@@ -161,10 +153,7 @@ def _make_bundle(
     runtime: Runtime = None,
     asset: Asset = None,
     level: LevelName | None,
-    runner: RunnerOption = None,
-    windows_python: WindowsPython = None,
-    installer: InstallerName = InstallerName.bundle,
-    allow_connection: AllowConnection = None,
+    trying: Trying = DEFAULT_TRYING,
     keep_going: bool = False,
     json: bool,
 ) -> None:
@@ -176,16 +165,12 @@ def _make_bundle(
         open_build_tools,
         open_builder,
         plan_from_options,
-        read_allowed,
-        require_runner,
+        read_trying,
         warn_of_client,
     )
     from wheelferry.pipeline import bundle as run_bundle
-    from wheelferry.verification.install import Installer
-    from wheelferry.verification.runner import Runner
 
-    require_runner(windows_python, runner)
-    allowed = read_allowed(allow_connection or [])
+    settings = read_trying(trying)
     located, chosen = plan_from_options(
         reference, targets, required, assets=asset, has_runtime=bool(runtime), quiet=making.quiet
     )
@@ -203,10 +188,7 @@ def _make_bundle(
             runtimes=runtime or (),
             wheels=making.wheel or (),
             command=command_line(),
-            runner=Runner(runner.value) if runner else None,
-            windows_python=windows_python,
-            installer=Installer(installer.value),
-            allowed=allowed,
+            settings=settings,
             build=build_wheels,
         )
     show_bundle(result, as_json=json)

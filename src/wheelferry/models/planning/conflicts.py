@@ -10,12 +10,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelferry.errors import InputError
+from wheelferry.models.planning.requirements import UserRequirement
 from wheelferry.models.recipe import Recipe
-from wheelferry.models.requirements import UserRequirement
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 if TYPE_CHECKING:  # the plan itself asks here
-    from wheelferry.models.plan import Cell
+    from wheelferry.models.planning.plan import Cell
 
 
 def find_conflicts(recipe: Recipe, cell: "Cell", required: Sequence[UserRequirement]) -> Iterator[InputError]:

@@ -1,0 +1,149 @@
+"""The environment variables of a build: the user's without what would leak in, and what makes it compile."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from wheelferry.build import compilers
+from wheelferry.build.prepare import Prepared, Stable
+from wheelferry.cache.tools import Tools, default_jobs
+from wheelferry.errors import InputError
+from wheelferry.models.cuda import Cuda
+from wheelferry.models.planning.plan import Cell
+from wheelferry.models.targets import Target
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native, zig
+from wheelferry.toolchains.cuda_toolkit import Toolkit
+from wheelferry.toolchains.native import Compiler
+from wheelferry.toolchains.object_cache import write_compiler
+
+# Variables that would decide what is built without being part of the build's key.
+_NOT_INHERITED = (
+    "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "CUDA_", "NVCC_", "TORCH_CUDA", "FORCE_CUDA",
+    "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED", "_CL_", "_LINK_",
+)  # fmt: skip
+# What one nvcc over torch's headers takes: its cicc was seen at 1.1 GB, the cc1plus beside it at 1.4 GB.
+NVCC_MEMORY = 4_000_000_000
+
+
+def build_variables(
+    compiler: Compiler | None, interpreter: Interpreter, work: Path, python: Path, epoch: int, tools: Tools
+) -> dict[str, str]:
+    """The whole environment of a build of ``work/source``: the user's, less what would leak in, plus ours.
+
+    `python` is that of the build environment, ``work/env``; `epoch` is the date of the source in seconds.
+    """
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    prefixes = {work / "source": "source", work / "env": "env"}
+    if compiler is not None:
+        configured = interpreter.compile
+        variables |= native.compile_environment(compiler, work, prefixes, configured, tools.run)
+        if compiler.toolchain is None:
+            variables["CXX"] = str(write_compiler(work / "compiler", compiler.path, tools.store))
+    return {
+        **variables,
+        "PATH": f"{python.parent}{os.pathsep}{variables.get('PATH', '')}",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "MAX_JOBS": str(tools.jobs),
+        "PYTHONHASHSEED": "0",
+        # a GPU in the building machine must not decide what is built
+        "CUDA_VISIBLE_DEVICES": "",
+        "FORCE_CUDA": "0",
+    }
+
+
+def build_modules_beside(work: Path, jobs: int) -> Path:
+    """A configuration by which setuptools builds that many modules at once; in turn is its default.
+
+    Not for CUDA: torch exchanges the compiler for nvcc, file by file, in what all modules share.
+    """
+    file = work / "distutils.cfg"
+    file.write_text(f"[build_ext]\nparallel = {jobs}\n", "utf-8")
+    return file
+
+
+def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: Tools) -> dict[str, str]:
+    """What makes the stand-in for torch compile with the facade."""
+    wheel = work / stable.torch.filename
+    tools.store.place(stable.torch.sha256, wheel)
+    torch = modules.unpack_torch(wheel, work / "headers")
+    target, python = prepared.cell.target, None
+    if not prepared.cell.on_limited_api:
+        python = prepared.interpreter.headers
+        if target.is_windows:
+            python = mingw.prepare_python_headers(python, work / "python")
+    settings = compiling.Settings(
+        compiler=_stable_compiler(target, stable.compiler, torch, work, tools),
+        headers=modules.Headers(python=python, torch=torch / "include"),
+        root=work / "source",
+        work=work / "objects",
+    )
+    file = work / "compile.json"
+    compiling.write_settings(settings, file)
+    return {
+        "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", compiling.__name__, str(file)]),
+        "WHEELFERRY_EXT_SUFFIX": _module_suffix(prepared.cell),
+    }
+
+
+def _stable_compiler(
+    target: Target, found: compilers.Found, torch: Path, work: Path, tools: Tools
+) -> compiling.ForWindows | compiling.ForLinux | compiling.ByZig:
+    """The compiler as the process that setup.py starts is told of it, with the store before it."""
+    major, minor = map(int, target.python.split("."))
+    folder = work / "compiler"
+    if isinstance(found, zig.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store, zig=found.sha256)
+        return compiling.ByZig(
+            toolchain=replace(found, caching=caching),
+            python=(major, minor),
+            zig_import_library=mingw.find_import_library(torch) if target.is_windows else None,
+        )
+    if isinstance(found, mingw.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store)
+        return compiling.ForWindows(
+            toolchain=replace(found, compiler=caching),
+            python=(major, minor),
+            import_library=mingw.find_import_library(torch),
+        )
+    options = linux.link_options(work, tools.run)
+    caching = write_compiler(folder, found.path, tools.store)
+    return compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+
+
+def _module_suffix(cell: Cell) -> str:
+    """How the file name of a compiled module ends, as CPython on the target looks for it."""
+    target = cell.target
+    if target.is_windows:
+        return ".pyd" if cell.on_limited_api else f".{target.interpreter}-win_amd64.pyd"
+    if cell.on_limited_api:
+        return ".abi3.so"
+    processor = target.platform.split("_", 3)[-1]
+    return f".cpython-{target.interpreter.removeprefix('cp')}-{processor}-linux-gnu.so"
+
+
+def cuda_variables(
+    cuda: Cuda,
+    toolkit: Toolkit,
+    compiler: Compiler | None,
+    variables: Mapping[str, str],
+    options: Sequence[str],
+    tools: Tools,
+) -> dict[str, str]:
+    """What makes torch's build extension compile for CUDA, on a machine without a GPU too.
+
+    `options` are further ones of nvcc.
+    """
+    if compiler is None:
+        raise InputError("CUDA ops are asked for, and no ops", hint="leave --without-ops or --backend away")
+    own = native.cuda_environment(compiler, toolkit, variables)
+    return {
+        **own,
+        "NVCC_APPEND_FLAGS": " ".join((own["NVCC_APPEND_FLAGS"], *options)).strip(),
+        "FORCE_CUDA": "1",
+        "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
+        "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),
+    }

@@ -1,0 +1,1 @@
+"""What starts a recipe's programs in the installed environment."""

@@ -1,0 +1,92 @@
+"""A plan: a release and the cells to make of it. The values that every stage is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import Cuda
+from wheelferry.models.planning.alternatives import Exclusion
+from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.planning.requirements import UserRequirement, allowed_hashes
+from wheelferry.models.recipe import Program, Recipe, Release, Substitution
+from wheelferry.models.targets import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One target with all that a build, a lock and a smoke test of it need to know.
+
+    `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
+    user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
+    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch, with
+    `on_limited_api` more than the target's Python.
+
+    `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
+    has a marker that is not true for the target.
+    `excluded` are packages that the lock leaves out, whoever requires them.
+    """
+
+    target: Target
+    torchvision: str | None
+    build_requires: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    substitutions: tuple[Substitution, ...]
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    wheel_version: str
+    torch_index: str | None = None
+    cuda: Cuda | None = None
+    ops: bool = True
+    on_stable_abi: bool = False
+    on_limited_api: bool = False
+    required: tuple[UserRequirement, ...] = ()
+    left_out: tuple[UserRequirement, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
+
+    @property
+    def tied_version(self) -> str:
+        """The version of a wheel that is tied to the target's torch alone."""
+        return self.wheel_version.removesuffix(f".{stable_abi.SUFFIX}")
+
+    @property
+    def user_constraints(self) -> tuple[str, ...]:
+        """The user's own limits: for what is shipped, not for what the wheel is built with."""
+        return tuple(str(one.requirement) for one in self.required if one.is_constraint)
+
+    @property
+    def hashes(self) -> Mapping[NormalizedName, frozenset[str]]:
+        """By project the SHA-256 that the file to be shipped must have one of, where the user gave any."""
+        return allowed_hashes(self.required)
+
+    @property
+    def torch_requirement(self) -> str:
+        """What the wheel demands: the torch it is compiled against, or all with the stable ABI."""
+        return stable_abi.REQUIREMENT if self.on_stable_abi else f"torch=={self.target.torch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A release, the cells to make of it, in the order asked for, and what travels beside them.
+
+    That is weights and data, and programs for the client.
+    """
+
+    recipe: Recipe
+    release_name: str
+    release: Release
+    cells: tuple[Cell, ...]
+    assets: tuple[PlannedAsset, ...] = ()
+    programs: tuple[Program, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """``sample@1.0``."""
+        return f"{self.recipe.name}@{self.release_name}"
+
+    def requirements_of_others(self, cell: Cell) -> tuple[str, ...]:
+        """What a cell requires beside the project itself, whose wheel no index has."""
+        own = canonicalize_name(self.recipe.distribution)
+        return tuple(text for text in cell.requirements if canonicalize_name(Requirement(text).name) != own)
