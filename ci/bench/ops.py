@@ -17,6 +17,9 @@ from pathlib import Path
 
 import uv as uv_package
 
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run
+
 WORK = Path(__file__).with_name("ops_work.py")
 BUILDS = {
     "ordinary": ["--no-stable-abi"],
@@ -58,7 +61,8 @@ def make(build: str, arguments: argparse.Namespace, folder: Path) -> Path:
 def make_environment(wheel: Path, arguments: argparse.Namespace, folder: Path) -> Path:
     """An environment with torch and all that the wheel requires; its Python."""
     uv, python = uv_package.find_uv_bin(), folder / "bin" / "python"
-    subprocess.run([uv, "venv", "-q", "--python", arguments.python, folder], check=True)
+    interpreter = find_interpreter(arguments.python, run, uv=Path(uv)).path
+    subprocess.run([uv, "venv", "-q", "--python", interpreter, folder], check=True)
     command = [uv, "pip", "install", "-q", "--python", str(python)]
     subprocess.run([*command, str(wheel), f"torch=={arguments.torch}", "torchvision"], check=True)
     return python

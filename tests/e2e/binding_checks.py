@@ -71,8 +71,9 @@ def values(ask: Answers) -> None:
     for value in ("a", "ü\0b", b"bytes", 1, None, "", "ab"):
         for kind in ("text", "c_text"):
             ask(kind, value)
-    for value in ("a", "z"):
+    for value in ("a", "\0", "ü", "ÿ", "ab", "üb", "", "\u20ac", "\U0001f600", 1):
         ask("letter", value)
+    print([probe.letters(number) for number in (0, 65, 228, 255)])
 
 
 def containers(ask: Answers) -> None:

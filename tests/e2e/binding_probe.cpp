@@ -95,6 +95,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("text", [](const std::string& v) { return v + "."; });
   m.def("c_text", [](const char* v) { return v ? std::string(v) : std::string("none"); });
   m.def("letter", [](char v) { return v; });
+  m.def("letters", [](int code) { return std::array<char, 2>{{static_cast<char>(code), 'x'}}; });
   m.def("floats", [](const std::vector<double>& v) { return v; });
   m.def("bools", [](const std::vector<bool>& v) { return v; });
   m.def("nested", [](const std::vector<std::vector<int>>& v) { return v; });

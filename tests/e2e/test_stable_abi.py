@@ -53,7 +53,7 @@ def wheel_of_zig(ferry: Ferry, tmp_path_factory: pytest.TempPathFactory) -> Path
     programs, out = tmp_path_factory.mktemp("programs"), ferry.cache.parent / "zig wheels"
     for folder in os.environ["PATH"].split(os.pathsep):
         for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            if not program.name.startswith(COMPILERS) and not (programs / program.name).exists():
+            if not program.name.startswith(COMPILERS) and not os.path.lexists(programs / program.name):
                 (programs / program.name).symlink_to(program)
     bare = Ferry(ferry.cache, emptied=ferry.emptied, path=programs)
     options = [word for python in dict.fromkeys([PYTHON, another_python()]) for word in ("--python", python)]

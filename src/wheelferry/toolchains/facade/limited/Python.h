@@ -145,6 +145,7 @@ WHEELFERRY_PYTHON PyObject* PyComplex_FromDoubles(double, double);
 WHEELFERRY_PYTHON double PyComplex_RealAsDouble(PyObject*);
 WHEELFERRY_PYTHON double PyComplex_ImagAsDouble(PyObject*);
 WHEELFERRY_PYTHON PyObject* PyUnicode_FromStringAndSize(const char*, Py_ssize_t);
+WHEELFERRY_PYTHON PyObject* PyUnicode_DecodeLatin1(const char*, Py_ssize_t, const char*);
 WHEELFERRY_PYTHON PyObject* PyUnicode_InternFromString(const char*);
 WHEELFERRY_PYTHON const char* PyUnicode_AsUTF8AndSize(PyObject*, Py_ssize_t*);
 WHEELFERRY_PYTHON PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t);

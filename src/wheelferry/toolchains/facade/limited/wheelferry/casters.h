@@ -280,14 +280,28 @@ class type_caster<char> {
       none_ = true;
       return convert;
     }
-    const bool is = read_text(source, kept_);
-    value = kept_.empty() ? '\0' : kept_[0];
-    return is;
+    return read_text(source, kept_);
   }
   char* pointer() {
     return none_ ? nullptr : kept_.data();
   }
+  // The one character of the text, as pybind11 has it: its code up to 255.
   char* present() {
+    if (none_) {
+      throw value_error("Cannot convert None to a character");
+    }
+    if (kept_.empty()) {
+      throw value_error("Cannot convert empty string to a character");
+    }
+    const auto first = static_cast<unsigned char>(kept_[0]);
+    const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (kept_.size() > length) {
+      throw value_error("Expected a character, but multi-character string found");
+    }
+    if (length > 2 || (length == 2 && first > 0xc3)) {
+      throw value_error("Character code point not in range(0x100)");
+    }
+    value = length == 1 ? kept_[0] : static_cast<char>((first << 6) | (kept_[1] & 0x3f));
     return &value;
   }
   static handle cast(const char* text, return_value_policy, handle) {
@@ -297,7 +311,7 @@ class type_caster<char> {
     return str(text).release();
   }
   static handle cast(char letter, return_value_policy, handle) {
-    return str(std::string_view(&letter, 1)).release();
+    return PyUnicode_DecodeLatin1(&letter, 1, nullptr);
   }
 
  private:
