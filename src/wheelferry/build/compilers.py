@@ -45,9 +45,10 @@ def find_stable_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> 
     try:
         found = fetch_zig(cell, interpreter, tools)
     except (MissingError, InputError) as error:
+        said = str(error).splitlines()[0].rstrip(":")
         raise MissingError(
             f"no C++ compiler for {cell.target.name}: {own}; and the one from the package index cannot be "
-            f"had: {str(error).splitlines()[0]}",
+            f"had: {said}",
             hint=f"{own.hint or 'install one'}; or see to it that pip's index has {zig.DISTRIBUTION}",
         ) from None
     tools.progress.note(

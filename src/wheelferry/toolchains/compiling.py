@@ -17,6 +17,12 @@ from wheelferry.system.process import run
 from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
 
+# Said where a source needs more than the facade has.
+_NOT_COVERED = (
+    "--no-stable-abi compiles for this machine's platform with all of torch and pybind11, for one torch and one "
+    "Python; for another platform a wheel from there can be given (--wheel)\n"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForWindows:
@@ -130,7 +136,8 @@ def main(arguments: list[str]) -> int:
             TypeAdapter(Settings).validate_json(settings), TypeAdapter(Request).validate_json(request)
         )
     except WheelferryError as error:
-        sys.stderr.write(f"{error}\n" + (f"{error.hint}\n" if error.hint else ""))
+        not_covered = _NOT_COVERED if "wheelferry's facade" in str(error) else ""
+        sys.stderr.write(f"{error}\n" + (f"{error.hint}\n" if error.hint else "") + not_covered)
         return 1
     return 0
 
