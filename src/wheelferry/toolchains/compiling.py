@@ -19,8 +19,8 @@ from wheelferry.toolchains.modules import Compilation, Headers, Module
 
 # Said where a source needs more than the facade has.
 _NOT_COVERED = (
-    "--no-stable-abi compiles for this machine's platform with all of torch and pybind11, for one torch and one "
-    "Python; for another platform a wheel from there can be given (--wheel)\n"
+    "--no-stable-abi compiles for this machine's platform with all of torch and pybind11, for one torch and "
+    "one Python; for another platform a wheel from there can be given (--wheel)\n"
 )
 
 
