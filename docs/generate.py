@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from wheelferry import errors
 from wheelferry.cli.app import app
+from wheelferry.client.data.kinds import KINDS, LEVELS
 from wheelferry.models import manifest, report
 from wheelferry.models.problems import Code
 from wheelferry.models.recipe_file import schema
@@ -25,7 +26,13 @@ ON_CLIENTS = ("install", "apply", "join")
 
 def write_reference(folder: Path) -> None:
     """Write the generated pages to `folder`, those that have changed."""
-    pages = {"commands": commands(), "recipe": recipe(), "codes": codes(), "formats": formats()}
+    pages = {
+        "commands": commands(),
+        "recipe": recipe(),
+        "codes": codes(),
+        "formats": formats(),
+        "data": data(),
+    }
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.is_file() or path.read_text("utf-8") != text:
@@ -113,6 +120,20 @@ def codes() -> str:
         "# Exit codes and problems\n\n## Exit codes\n\n"
         + _table(("code", "meaning"), ((str(code), text or "") for code, text in sorted(rows.items())))
         + f"\n## Problems that `verify` names\n\n{problems}"
+    )
+
+
+def data() -> str:
+    """Every kind of thing that an examination of a data set names."""
+    rows = sorted(KINDS.values(), key=lambda kind: LEVELS.index(kind.level))
+    table = _table(
+        ("kind", "level", "meaning", "on conversion"),
+        ((_code(kind.code), kind.level, kind.meaning, kind.done) for kind in rows),
+    )
+    return (
+        "# What is wrong with a data set\n\n`wheelferry data check` names these kinds: errors first, then "
+        "warnings, then notes. The last column is what `data convert` does about one; the data set itself is "
+        "never altered.\n\n" + table
     )
 
 

@@ -1,5 +1,6 @@
 """Finding recipes: those that ship with wheelferry, and the user's own files."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
 from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text
+
+# Folders of the user's own recipes, separated as in PATH.
+OWN_FOLDERS = "WHEELFERRY_RECIPES"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +39,24 @@ def shipped_folder() -> Path:
 def shipped_names() -> list[str]:
     """Names of the recipes that ship with wheelferry."""
     return sorted(path.stem for path in shipped_folder().glob("*.toml"))
+
+
+def own_folders() -> list[Path]:
+    """The user's folders of recipes, as `OWN_FOLDERS` names them; InputError for one that is not there."""
+    folders = [Path(text).expanduser() for text in os.environ.get(OWN_FOLDERS, "").split(os.pathsep) if text]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{OWN_FOLDERS}: {folder} is no folder", hint="it names folders of recipes")
+    return folders
+
+
+def recipe_files() -> dict[str, Path]:
+    """Every recipe by its name, the user's own first; they hide shipped ones of the same name."""
+    files: dict[str, Path] = {}
+    for folder in (*own_folders(), shipped_folder()):
+        for path in sorted(folder.glob("*.toml")):
+            files.setdefault(path.stem, path)
+    return files
 
 
 @cache
@@ -71,12 +93,14 @@ def load_recipe(reference: str) -> LocatedRecipe:
     if reference.endswith(".toml"):
         path = Path(reference).expanduser()
     else:
-        path = shipped_folder() / f"{reference}.toml"
-        if reference not in shipped_names():
+        files = recipe_files()
+        if reference not in files:
             raise InputError(
                 f"no recipe called {reference!r}",
-                hint=f"shipped are {', '.join(shipped_names())}; your own file: ./my.toml@RELEASE",
+                hint=f"there are {', '.join(sorted(files))}; your own file: ./my.toml@RELEASE, "
+                f"or a folder of them in {OWN_FOLDERS}",
             )
+        path = files[reference]
     text = read_given_text(path, kind="recipe ")
     return LocatedRecipe(
         recipe=parse_recipe(text, file=path.name, torch=shipped_torch()), folder=path.resolve().parent

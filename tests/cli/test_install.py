@@ -17,10 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 
 import clients
 from clients import HERE, PYTHON, one_python, pack_client_bundle
+from datasets import make_voc
 from effort import SEED, trials
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -159,6 +161,22 @@ def test_the_installed_script_runs_and_a_script_file_too(
     script.write_text("import sys, cargo; print(sys.argv[1:])", "utf-8")
     assert run([prefix / "python", script, "ä b"], client.environment, 0) == "['ä b']\n"
     assert run([prefix / "current" / "bin" / "cargo"], client.environment, 0) == "cargo 1.1\n"
+
+
+def test_data_sets_are_examined_beside_the_installation(
+    client: Client, stick: Path, prefix: Path, tmp_path: Path
+) -> None:
+    """With the environment's Python: here it has no Pillow, which is said, until there is one."""
+    make_voc(tmp_path / "set")
+    client.install(stick, "--prefix", prefix, "--yes")
+    assert "NOT EXAMINED" in client.manage(prefix, "data", "check", str(tmp_path / "set"))
+    convert = ["data", "convert", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    assert "needs Pillow" in client.manage(prefix, *convert, status=3)
+    site = Path(client.python(prefix, "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    for name in ("PIL", "pillow.libs"):
+        (site / name).symlink_to(Path(PIL.__file__).parents[1] / name)
+    assert "0 errors, 0 warnings, 0 notes" in client.manage(prefix, *convert)
+    assert (tmp_path / "out/val/annotations.json").is_file()
 
 
 def test_uv_and_pip_install_the_same(client: Client, stick: Path, prefix: Path, tmp_path: Path) -> None:

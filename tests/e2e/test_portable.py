@@ -30,6 +30,16 @@ extern "C" int work(int number) {
 }
 """
 
+# What each function of libm has a newer version of, at values that nobody knows while compiling.
+MATH = """
+#include <cmath>
+extern "C" double sum(double x) {
+    float f = float(x);
+    return std::exp(x) + std::exp2(x) + std::log(x) + std::log2(x) + std::pow(x, 1.5) + std::hypot(x, 3.0)
+        + std::hypot(f, 3.0f) + std::fmod(x, 0.7) + std::fmod(f, 0.7f);
+}
+"""
+
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
@@ -56,3 +66,24 @@ def test_a_module_asks_for_nothing_newer_than_manylinux_2_28(abi: int, standard:
     assert glibc <= 28
     work = ctypes.CDLL(str(module)).work
     assert (work(42), work(7)) == (142, 7)
+
+
+@pytest.mark.parametrize("optimised", ["-O0", "-O3"])
+def test_functions_of_libm_are_asked_for_by_their_first_versions(optimised: str, tmp_path: Path) -> None:
+    source, obj = tmp_path / "module.cpp", tmp_path / "portable.o"
+    source.write_text(MATH)
+    compiled = ["g++", "-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", str(PORTABLE), "-o", str(obj)]
+    subprocess.run(compiled, check=True, timeout=60)
+    modules = []
+    for name, objects in (("plain.so", []), ("portable.so", [obj])):
+        command = ["g++", optimised, "-fPIC", "-shared", *map(str, [source, *objects]), "-Wl,--gc-sections"]
+        subprocess.run([*command, "-o", str(tmp_path / name)], check=True, timeout=60)
+        modules.append(ctypes.CDLL(str(tmp_path / name)).sum)
+    for sum_of in modules:
+        sum_of.restype, sum_of.argtypes = ctypes.c_double, [ctypes.c_double]
+    values = [0.1 * number for number in range(1, 50)]
+    assert [modules[1](x) for x in values] == [modules[0](x) for x in values]
+    with (tmp_path / "portable.so").open("rb") as stream:
+        versions = elf.read_elf(stream).symbol_versions
+    assert {"exp", "pow", "hypot"} <= {name for names in versions.values() for name in names}
+    assert elf.policy_for(versions, "x86_64").glibc_minor == 5

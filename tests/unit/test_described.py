@@ -66,6 +66,7 @@ def running(tools: Tools) -> Tools:
 
 def check(recipe: Recipe, tree: Path, tools: Tools, *, cuda: bool) -> None:
     work = tree.parent / f"work-{cuda}"
+    work.mkdir()
     python, log = Path(sys.executable), tree.parent / "log"
     require_described(recipe, cell_of(recipe, cuda=cuda), tree, python, work, tools, log)
 
@@ -106,8 +107,8 @@ def test_a_setup_py_that_needs_the_real_torch_is_left_to_the_build(tree: Path, r
 
 
 def test_a_recipe_without_modules_is_refused() -> None:
-    with pytest.raises(InputError, match=r"tiny\.toml: build: .*needs extensions or cpu_extensions"):
-        recipe_with('cuda_extensions = ["tiny._C"]')
+    with pytest.raises(InputError, match=r"tiny\.toml: build: .*needs extensions, cpu_extensions or cuda"):
+        recipe_with('cuda_host_extensions = ["tiny._C"]')
 
 
 def test_kernels_that_ask_for_a_newer_card_are_compiled_for_each(tree: Path, tools: Tools) -> None:
@@ -134,3 +135,10 @@ def test_what_the_recipe_does_not_accept_is_kept_and_checked_anew(tmp_path: Path
     with _kept_on_failure(found, "key", tools):
         pass
     assert _compiled_before("key", again, tools) is None
+
+
+def test_a_project_for_gpus_alone_has_no_plan_without_cuda() -> None:
+    recipe = recipe_with('cuda_extensions = ["tiny._C"]')
+    assert cell_of(recipe, cuda=True).cuda is not None
+    with pytest.raises(InputError, match="compiled ops for CUDA alone"):
+        cell_of(recipe, cuda=False)

@@ -57,7 +57,7 @@ class TestScript:
         installed = re.findall(r'(?m)^"\$folder/env/bin/(?:pip|uv" pip)"? install -q (.*)$', text)
         assert installed
         for word in shlex.split(" ".join(installed).replace('--python "$folder/env/bin/python"', "")):
-            assert word == "--no-cache" or re.fullmatch(PINNED, word), word
+            assert word in ("--no-cache", "--no-deps") or re.fullmatch(PINNED, word), word
 
     def test_it_says_when_the_behaviour_has_changed(self, script: Path) -> None:
         text = script.read_text("utf-8")

@@ -54,6 +54,11 @@ def test_published_schema_is_current() -> None:
         ("[smoke]", APPS.replace("look", "all", 1) + "[smoke]", "apps.programs[0].name: 'all' is what --app"),
         (
             "[smoke]",
+            APPS.replace("look", "data", 1) + "[smoke]",
+            "apps.programs[0].name: 'data' is a command",
+        ),
+        (
+            "[smoke]",
             APPS + APPS[APPS.index("[[") :] + "[smoke]",
             "apps.programs[1].name: 'look' is there twice",
         ),

@@ -20,7 +20,7 @@ from wheelferry.build.compile import make_environment
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.build.prepare import Prepared
-from wheelferry.cache.source import Source, export, substitute
+from wheelferry.cache.source import Source, export, project_in, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
 from wheelferry.models.planning.plan import Plan
@@ -114,7 +114,7 @@ def _resolve(
 ) -> Closure:
     """The files that the lock will hold beside the project's wheel; none when its backend does not tell."""
     cell = prepared.cell
-    requires = _requirements(prepared, source, work, tools)
+    requires = _requirements(plan, prepared, source, work, tools)
     if requires is None:
         return Closure(choices=(), built={})
     torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
@@ -129,7 +129,9 @@ def _resolve(
     return resolve_closure(plan, cell, wanted, work, tools)
 
 
-def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) -> list[str] | None:
+def _requirements(
+    plan: Plan, prepared: Prepared, source: Source, work: Path, tools: Tools
+) -> list[str] | None:
     """What the project's metadata require; None when its backend does not tell before it builds.
 
     setup.py sees a stand-in for torch, which takes a moment instead of the seconds that torch takes.
@@ -137,6 +139,7 @@ def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) 
     tree, log = work / "source", tools.store.log_path("ahead")
     export(source, tree, tools.run)
     substitute(tree, prepared.cell.substitutions)
+    project = project_in(tree, plan.recipe.source.subdirectory)
     wheels = tuple(wheel for wheel in prepared.environment.wheels if wheel.name in _BACKEND)
     python = make_environment(work, wheels, prepared.interpreter, tools, log)
     variables: dict[str, Any] = {
@@ -147,7 +150,9 @@ def _requirements(prepared: Prepared, source: Source, work: Path, tools: Tools) 
     }
     out = work / "metadata"
     out.mkdir()
-    folder = with_backend(lambda builder: builder.prepare("wheel", out), tree, python, variables, tools, log)
+    folder = with_backend(
+        lambda builder: builder.prepare("wheel", out), project, python, variables, tools, log
+    )
     if folder is None:
         return None
     raw, _ = parse_email((Path(folder) / "METADATA").read_bytes())

@@ -17,7 +17,7 @@ from wheelferry.build.variables import (
     cuda_variables,
     stable_abi_variables,
 )
-from wheelferry.cache.source import Source, export, longest_path, substitute
+from wheelferry.cache.source import Source, export, longest_path, project_in, substitute
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError
@@ -32,6 +32,9 @@ from wheelferry.toolchains import native
 from wheelferry.toolchains.cuda_toolkit import assembled_toolkit
 from wheelferry.toolchains.torch_stub import place_torch_stub
 from wheelferry.wheels.read import read_wheel
+
+# Wheels of a build environment up to this size, in bytes, are there when setup.py is asked what it will make.
+_LIGHT = 40_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +98,9 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         tree = work / "source"
         export(source, tree, tools.run)
         substitute(tree, cell.substitutions)
+        project = project_in(tree, plan.recipe.source.subdirectory)
+        if prepared.compiler is not None:
+            _require_modules(plan, prepared, project, work / "described", tools, log)
         with tools.progress.task("make the build environment"):
             python = make_environment(work, environment, interpreter, tools, log)
         variables = build_variables(prepared.compiler, interpreter, work, python, source.epoch, tools)
@@ -110,16 +116,14 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         )
         if cuda:
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
-            asked, options = device_options(plan.recipe, tree, cuda.architectures, tools)
+            asked, options = device_options(plan.recipe, project, cuda.architectures, tools)
             compiled = replace(cuda, architectures=asked)
             variables |= cuda_variables(compiled, toolkit, prepared.compiler, variables, options, tools)
-        if prepared.compiler is not None:
-            require_described(plan.recipe, cell, tree, python, work, tools, log)
         raw = _compiled_before(prepared.compile_key, work, tools)
         if raw is None:
             step = f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}"
             with tools.progress.task(step) as task:
-                raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
+                raw = run_backend(project, work / "raw", python, variables, tools, log, task)
         with _kept_on_failure(raw, prepared.compile_key, tools):
             return repair_wheel(
                 raw,
@@ -132,6 +136,16 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
                 stamp=_stamp(plan, prepared, cuda, source),
                 log=log,
             )
+
+
+def _require_modules(
+    plan: Plan, prepared: Prepared, project: Path, work: Path, tools: Tools, log: Path
+) -> None:
+    """Raise InputError when setup.py will not make what the recipe names; asked without torch's gigabytes."""
+    work.mkdir()
+    light = tuple(w for w in prepared.environment.wheels if w.name != "torch" and w.size <= _LIGHT)
+    python = make_environment(work, light, prepared.interpreter, tools, log)
+    require_described(plan.recipe, prepared.cell, project, python, work, tools, log)
 
 
 def _compiled_before(key: str, work: Path, tools: Tools) -> Path | None:

@@ -13,7 +13,7 @@ from wheelferry.models.cuda import branches_above, from_oldest
 from wheelferry.models.planning.build_key import required_modules
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipe import Recipe
-from wheelferry.toolchains.torch_stub import place_torch_stub
+from wheelferry.toolchains.torch_stub import place_nvcc, place_torch_stub
 
 _DEVICE_SOURCES = (".cu", ".cuh", ".h", ".hpp")
 
@@ -25,6 +25,22 @@ class Described:
     name: str
     sources: tuple[str, ...]
 
+    @property
+    def has_kernels(self) -> bool:
+        """Whether code for GPUs goes into it."""
+        return any(source.endswith(".cu") for source in self.sources)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What setup.py tells before it builds: its extensions, and the folder of the metadata that it prepared.
+
+    The folder is None for a backend that prepares none.
+    """
+
+    extensions: tuple[Described, ...]
+    metadata: Path | None
+
 
 def require_described(
     recipe: Recipe, cell: Cell, tree: Path, python: Path, work: Path, tools: Tools, log: Path
@@ -34,7 +50,7 @@ def require_described(
     It runs in a copy of `tree`, by `python`, which has what it needs to build. Where it cannot run like that,
     or describes no extension, nothing is known before the build.
     """
-    described = _describe(cell, tree, python, work, tools, log)
+    described = _described(cell, tree, python, work, tools, log)
     if not described:
         tools.progress.note("which modules setup.py makes is known only when they are compiled")
         return
@@ -50,7 +66,7 @@ def require_described(
             f"it makes {', '.join(sorted(names))}",
             hint=f"correct them in the recipe: build.{keys}",
         )
-    without = [e.name for e in described if e.name in recipe.build.cuda_extensions and not _has_kernels(e)]
+    without = [e.name for e in described if e.name in recipe.build.cuda_extensions and not e.has_kernels]
     if cell.cuda and without:
         raise InputError(
             f"{recipe.name}: {', '.join(without)} will hold no CUDA code: setup.py gives it no .cu file",
@@ -58,44 +74,54 @@ def require_described(
         )
 
 
-def _has_kernels(extension: Described) -> bool:
-    return any(source.endswith(".cu") for source in extension.sources)
-
-
-def _describe(
+def _described(
     cell: Cell, tree: Path, python: Path, work: Path, tools: Tools, log: Path
 ) -> tuple[Described, ...]:
-    """The extensions that setup.py describes when it tells its metadata, with a stand-in for torch."""
-    folder = work / "described"
+    cuda, environment = cell.cuda.version if cell.cuda else None, dict(cell.environment)
+    stub = place_torch_stub(work / "described-torch", cell.target.torch, cuda=cuda)
+    try:
+        told = describe(tree, python, work / "described", stub, environment, tools, log, cuda=bool(cuda))
+    except BuildError:
+        return ()
+    return told.extensions
+
+
+def describe(
+    tree: Path,
+    python: Path,
+    folder: Path,
+    stub: Path,
+    environment: Mapping[str, str],
+    tools: Tools,
+    log: Path,
+    *,
+    cuda: bool,
+) -> Description:
+    """What setup.py of `tree` tells when it is asked for its metadata, with the stand-in for torch `stub`.
+
+    It runs in a copy of `tree` in the new `folder`, by `python`, and with `environment`. Raises BuildError
+    when it cannot run like that.
+    """
     copy, listed, out = folder / "source", folder / "extensions.jsonl", folder / "metadata"
     out.mkdir(parents=True)
     shutil.copytree(tree, copy, symlinks=True)
     listed.touch()
-    try:
-        with_backend(
-            lambda builder: builder.prepare("wheel", out),
-            copy,
-            python,
-            _variables(cell, folder / "stand-in", listed),
-            tools,
-            log,
-        )
-    except BuildError:
-        return ()
-    lines = [json.loads(line) for line in listed.read_text("utf-8").splitlines()]
-    return tuple(Described(name=line["name"], sources=tuple(line["sources"])) for line in lines)
-
-
-def _variables(cell: Cell, stub: Path, listed: Path) -> Mapping[str, str]:
-    version = cell.cuda.version if cell.cuda else None
-    return {
+    toolkit = str(place_nvcc(folder / "cuda"))
+    for_cuda = {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "9.0", "CUDA_HOME": toolkit}
+    variables = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(place_torch_stub(stub, cell.target.torch, cuda=version)),
+        "PYTHONPATH": str(stub),
         "CUDA_VISIBLE_DEVICES": "",
-        "FORCE_CUDA": "1" if cell.cuda else "0",
         "WHEELFERRY_LIST_EXTENSIONS": str(listed),
-        **dict(cell.environment),
+        **(for_cuda if cuda else {"FORCE_CUDA": "0"}),
+        **environment,
     }
+    metadata = with_backend(lambda b: b.prepare("wheel", out), copy, python, variables, tools, log)
+    lines = [json.loads(line) for line in listed.read_text("utf-8").splitlines()]
+    return Description(
+        extensions=tuple(Described(name=line["name"], sources=tuple(line["sources"])) for line in lines),
+        metadata=Path(metadata) if metadata else None,
+    )
 
 
 def device_options(

@@ -5,7 +5,7 @@ import os
 import posixpath
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -67,6 +67,59 @@ def clone_release(name: str, release: Release, url: str, store: Store, run: Comm
                 rename(work / "clone.git", clone)
     epoch = _git(run, clone, "show", "-s", "--format=%ct", commit, step=f"read the date of {commit}")
     return Source(location=clone, identity=commit, epoch=int(epoch), kind="git")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class References:
+    """What a repository offers: the commits of its tags and branches, and the branch that it shows first."""
+
+    tags: Mapping[str, str]
+    branches: Mapping[str, str]
+    branch: str
+
+
+def list_references(url: str, run: CommandRunner) -> References:
+    """The tags and branches of the repository at `url` (or path).
+
+    Raises InputError for a folder that is none, MissingError when it cannot be reached.
+    """
+    git_url = _git_url(url)
+    result = run(
+        [*_GIT, "ls-remote", "--symref", git_url],
+        step=f"look into {url}",
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        check=False,
+        hint="install git",
+    )
+    if result.returncode != 0:
+        raise _unreachable(url, git_url, result.output)
+    pairs = [line.split("\t") for line in result.output.splitlines() if "\t" in line]
+    found = {name: value for value, name in pairs if not value.startswith("ref:")}
+    heads = [value.removeprefix("ref: refs/heads/") for value, name in pairs if value.startswith("ref:")]
+    tags = {name.removeprefix("refs/tags/"): commit for name, commit in found.items() if "refs/tags/" in name}
+    # an annotated tag is an object of its own; what it stands for has ^{} behind the name
+    commits = {name: tags.get(f"{name}^{{}}", commit) for name, commit in tags.items() if "^" not in name}
+    branches = {
+        name.removeprefix("refs/heads/"): commit
+        for name, commit in found.items()
+        if name.startswith("refs/heads/")
+    }
+    return References(tags=commits, branches=branches, branch=heads[0] if heads else "")
+
+
+def remote_of(repository: str, run: CommandRunner) -> str:
+    """Where a local repository was cloned from; `repository` itself where it is a URL, or nobody knows."""
+    path = Path(repository).expanduser()
+    if "://" in repository or not path.exists():
+        return repository
+    result = run(
+        [*_GIT, "-C", path, "config", "--get", "remote.origin.url"],
+        step="ask where the repository came from",
+        env={**os.environ, **_GIT_ENVIRONMENT},
+        check=False,
+        hint="install git",
+    )
+    return result.output.strip() or path.resolve().as_uri()
 
 
 def folder_release(name: str, release: Release, folder: Path) -> Source:
@@ -217,6 +270,14 @@ def _export_commit(source: Source, destination: Path, run: CommandRunner) -> Non
     with tarfile.open(archive) as stream:
         stream.extractall(destination, filter="data")
     archive.unlink()
+
+
+def project_in(tree: Path, subdirectory: str | None) -> Path:
+    """The folder of an exported `tree` that has the project; InputError when it is not there."""
+    folder = tree / (subdirectory or "")
+    if not folder.is_dir():
+        raise InputError(f"the source has no folder {subdirectory}", hint="see source.subdirectory")
+    return folder
 
 
 def substitute(tree: Path, substitutions: tuple[Substitution, ...]) -> None:

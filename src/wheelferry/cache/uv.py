@@ -130,26 +130,29 @@ class Uv:
             raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
         return result.read_text("utf-8")
 
-    def locate_sdist(self, name: str, version: str, *, python: str, work: Path) -> str:
+    def locate_sdist(self, name: str, version: str | None, *, python: str, work: Path) -> str:
         """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.
+
+        Without `version` it is the newest.
 
         Raises InputError when the index does not have it for that Python, MissingError when the index
         cannot be reached.
         """
         work.mkdir(parents=True, exist_ok=True)
         wanted = work / "requirements.in"
-        wanted.write_text(f"{name}=={version}\n", "utf-8")
+        wanted.write_text(f"{name}=={version}\n" if version else f"{name}\n", "utf-8")
         result = work / "pylock.toml"
         # with --no-deps uv does not ask an sdist for its metadata, which would run its build
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--no-deps", "--no-binary", name]
         command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
         command += self.index.uv_arguments
         command += ["--python-version", python]
-        step = f"look up the sdist of {name} {version}"
+        title = f"{name} {version or ''}".rstrip()
+        step = f"look up the sdist of {title}"
         outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)
         if outcome.returncode != 0:
             hint = "give the archive itself with --source PATH"
-            raise _resolution_error(f"cannot find the sdist of {name} {version}", outcome.output, hint)
+            raise _resolution_error(f"cannot find the sdist of {title}", outcome.output, hint)
         return result.read_text("utf-8")
 
     def fetch_python(self, request: str, work: Path) -> Path:

@@ -12,6 +12,7 @@ from wheelferry.cli.commands import (
     audit,
     bundle,
     cache,
+    data,
     delta,
     doctor,
     index,
@@ -20,6 +21,7 @@ from wheelferry.cli.commands import (
     matrix,
     merge,
     probe,
+    recipe,
     recipes,
     sign,
     split,
@@ -88,6 +90,8 @@ for _on_client in (install.install, delta.apply, split.join):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     )(_on_client)
+app.add_typer(recipe.app, name="recipe")
+app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
 

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from wheelferry.build.capability import suits_stable_abi
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_alternatives, split_reference
+from wheelferry.catalog import (
+    LocatedRecipe,
+    load_recipe,
+    load_records,
+    shipped_alternatives,
+    shipped_torch,
+    split_reference,
+)
 from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
@@ -26,6 +34,7 @@ from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.requirements import given_with
 from wheelferry.models.planning.supported import find_release, obstacle
 from wheelferry.models.profile import Profile, parse_profile
+from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,
@@ -266,6 +275,23 @@ def _targets(choice: TargetChoice, located: LocatedRecipe, release_name: str) ->
                 records=lambda: load_records(located),
             ),
         )
+
+
+def own_target(python: str | None, torch: str | None) -> Target:
+    """This machine as a target, with a torch that it can have: the newest, if none is named.
+
+    Raises InputError for a Python that no torch has wheels for.
+    """
+    version = parse_python(python) if python else _running_python()
+    fitting = [entry.version for entry in shipped_torch() if in_range(entry.python, version)]
+    if not torch and not fitting:
+        raise InputError(f"no torch has wheels for Python {version}", hint="choose another with --python")
+    return Target(
+        python=version,
+        platform=parse_platform(default_platform(), host_glibc_minor=host_glibc_minor()),
+        torch=parse_torch(torch) if torch else max(fitting, key=Version),
+        backend=DEFAULT_BACKEND,
+    )
 
 
 def _on_stable_abi(target: Target, choice: TargetChoice, located: LocatedRecipe) -> bool:

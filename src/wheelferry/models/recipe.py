@@ -102,7 +102,16 @@ class Torch(Model):
     ] = None
 
 
-class GitSource(Model):
+class _Source(Model):
+    """What all kinds of sources can have."""
+
+    subdirectory: Annotated[
+        RelativePath | None,
+        Field(description="folder in the source that has the project's setup.py; absent: the top"),
+    ] = None
+
+
+class GitSource(_Source):
     """A git repository whose releases are tags or branches, each pinned to a commit."""
 
     kind: Literal["git"]
@@ -114,7 +123,7 @@ class GitSource(Model):
         return self.url
 
 
-class FolderSource(Model):
+class FolderSource(_Source):
     """A folder beside the recipe, pinned by the hash of its files."""
 
     kind: Literal["folder"]
@@ -126,7 +135,7 @@ class FolderSource(Model):
         return self.path
 
 
-class SdistSource(Model):
+class SdistSource(_Source):
     """A project's source archives on the package index, each release pinned by the hash of its archive."""
 
     kind: Literal["sdist"]
@@ -229,8 +238,8 @@ class Build(Model):
 
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
-        if not self.extensions and not self.cpu_extensions:
-            raise ValueError("needs extensions or cpu_extensions")
+        if not (self.extensions or self.cpu_extensions or self.cuda_extensions):
+            raise ValueError("needs extensions, cpu_extensions or cuda_extensions")
         return self
 
     def modules(self, *, cuda: bool) -> tuple[str, ...]:
@@ -349,6 +358,8 @@ class Program(Model):
 
 # --app takes it for every program of the recipe.
 ALL_PROGRAMS = "all"
+# What the installer does itself when it is asked for by that name.
+_OF_THE_INSTALLER = ("data",)
 
 
 class Apps(Model):
@@ -439,6 +450,8 @@ class Recipe(Model):
         for number, name in enumerate(names):
             if name == ALL_PROGRAMS:
                 yield f"apps.programs[{number}].name: {name!r} is what --app calls every program"
+            if name in _OF_THE_INSTALLER:
+                yield f"apps.programs[{number}].name: {name!r} is a command of every installation"
             if name in names[:number]:
                 yield f"apps.programs[{number}].name: {name!r} is there twice"
 

@@ -68,4 +68,6 @@ def link_options(work: Path, run: CommandRunner) -> tuple[str, ...]:
     obj = work / "portable.o"
     options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]
     run([find_compiler(), *options, _PORTABLE, "-o", obj], step="compile portable.c")
-    return (str(obj), "-Wl,--gc-sections", "-Wl,--build-id=none")
+    # what portable.c asks of libm by version has to be found, also where a project in C does not name it
+    libm = ("-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state")
+    return (str(obj), *libm, "-Wl,--gc-sections", "-Wl,--build-id=none")

@@ -44,6 +44,30 @@ __asm__(".symver older_dlsym, dlsym@GLIBC_2.2.5");
 HIDDEN void *dlsym(void *library, const char *name) { return older_dlsym(library, name); }
 #endif
 
+/* GLIBC_2.29, 2.35 and 2.38: the same functions without the wrapper that set errno and asked for a handler of
+ * errors. By the versions that libm began with on the processor; values are the same. */
+#if defined __x86_64__
+#define FIRST "GLIBC_2.2.5"
+#elif defined __aarch64__
+#define FIRST "GLIBC_2.17"
+#endif
+#ifdef FIRST
+#define MATH(type, name, parameters, arguments)               \
+    extern type older_##name parameters;                       \
+    __asm__(".symver older_" #name ", " #name "@" FIRST);     \
+    HIDDEN type name parameters { return older_##name arguments; }
+
+MATH(double, exp, (double x), (x))
+MATH(double, exp2, (double x), (x))
+MATH(double, log, (double x), (x))
+MATH(double, log2, (double x), (x))
+MATH(double, pow, (double x, double y), (x, y))
+MATH(double, hypot, (double x, double y), (x, y))
+MATH(float, hypotf, (float x, float y), (x, y))
+MATH(double, fmod, (double x, double y), (x, y))
+MATH(float, fmodf, (float x, float y), (x, y))
+#endif
+
 /* GLIBCXX_3.4.26: string streams made without arguments, in both ABIs of std::string, by the
  * constructors that take an open mode (out is 16, in is 8). */
 #define STREAM(without, with, mode)            \

@@ -74,7 +74,7 @@ def demo(
     from wheelferry.cli.session import watcher
 
     watcher(quiet=quiet).note(DEMO_TAKES)
-    _make_bundle(
+    make_bundle(
         "sample@1.0",
         out,
         TargetChoice(python=python, torch=torch or [DEMO_TORCH]),
@@ -111,7 +111,7 @@ def bundle(
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
-    _make_bundle(
+    make_bundle(
         reference,
         out,
         targets,
@@ -138,12 +138,12 @@ def pack(
     json: Json = False,
 ) -> None:
     """Make the bundle without verifying it (bundle --no-verify)."""
-    _make_bundle(
+    make_bundle(
         reference, out, targets, required, making, runtime=runtime, asset=asset, level=None, json=json
     )
 
 
-def _make_bundle(
+def make_bundle(
     reference: str,
     out: Path,
     targets: TargetChoice,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, shipped_names
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, recipe_files
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.errors import InputError
 from wheelferry.matrix.ci_jobs import choose_jobs
@@ -57,7 +57,7 @@ def read_references(
         platforms=tuple(parse_platform(name, host_glibc_minor=None) for name in platform or []),
     )
     releases: dict[str, list[str]] = {}
-    for reference in references or shipped_names():
+    for reference in references or sorted(recipe_files()):
         name, at, release = reference.rpartition("@")
         named = releases.setdefault(name if at else reference, [])
         if at:
@@ -222,7 +222,7 @@ def record_reports(
     from wheelferry.matrix.record import record, record_each
 
     first = names[0] if names else ""
-    recipe = first if first in shipped_names() or first.endswith(".toml") else None
+    recipe = first if first in recipe_files() or first.endswith(".toml") else None
     bundles = [Path(name) for name in (names[1:] if recipe else names)]
     if not bundles:
         raise InputError("--record was given no bundle", hint="wheelferry matrix --record BUNDLE...")

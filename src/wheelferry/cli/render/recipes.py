@@ -1,12 +1,12 @@
 """What recipes prints."""
 
-from wheelferry.catalog import load_recipe, shipped_names
+from wheelferry.catalog import load_recipe, recipe_files
 from wheelferry.cli.console import print_json, print_line, print_table
 
 
 def show_recipes(*, as_json: bool) -> None:
-    """The shipped recipes."""
-    found = [load_recipe(name).recipe for name in shipped_names()]
+    """The recipes there are: the user's own, and those that are shipped."""
+    found = [load_recipe(name).recipe for name in sorted(recipe_files())]
     if as_json:
         print_json(
             {"recipes": [{"name": r.name, "summary": r.summary, "releases": list(r.releases)} for r in found]}

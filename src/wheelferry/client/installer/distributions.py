@@ -92,7 +92,7 @@ def take_over(pins, receipt, old_env, new_env, python_version):
     ]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         whole = list(pool.map(lambda one: _is_whole(one, old_site, old_env), candidates))
-    taken = [distribution for distribution, good in zip(candidates, whole) if good]  # noqa: B905 -- strict came with 3.10
+    taken = [distribution for distribution, good in zip(candidates, whole) if good]
     for distribution in taken:
         _link(distribution, old_site, new_site, old_env, new_env)
     return {distribution.name for distribution in taken}

@@ -10,6 +10,7 @@ from wheelferry.client.common.command import prepare_streams, run_command
 from wheelferry.client.common.console import Console
 from wheelferry.client.common.errors import BadInput, Interrupted, NotPossibleHere
 from wheelferry.client.common.signature import read_signers
+from wheelferry.client.data.main import main as data
 from wheelferry.client.installer.install import (
     InstallRequest,
     completed_earlier,
@@ -32,15 +33,15 @@ from wheelferry.client.probe.profile import collect, to_text
 from wheelferry.client.smoke.suite import LEVELS
 
 _INTERRUPTED = "what was installed before is in use still; the same command starts over"
-
-
 _ENDED = "the same command starts it again"
 
 
 def main(arguments=None, prog=PROGRAM):
     """Run the command line and return its exit status; every error of ours ends here."""
-    prepare_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if prog == PROGRAM and _after_prefix(given)[:1] == ["data"]:
+        return data(_after_prefix(given)[1:])
+    prepare_streams()
     asked = split_program(given) if prog == PROGRAM else None
     if asked:
         return run_command(lambda: _run_program(*asked), Console(), False, "--prefix", _ENDED)
@@ -53,6 +54,11 @@ def main(arguments=None, prog=PROGRAM):
         scratch = os.environ.get("WHEELFERRY_SCRATCH")
         if scratch and os.name == "posix":
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _after_prefix(given):
+    """The arguments that a person gave to the launcher, which puts --prefix DIR before them."""
+    return given[2:] if given[:1] == ["--prefix"] else given
 
 
 def _run_program(root, name, arguments):

@@ -17,6 +17,8 @@ _VERIFY = "checks to run: smoke by default, train takes a minute more; without a
 _INTO = "change this existing environment (virtual or conda) in place: its folder, or its Python"
 _KEY = "public key or allowed_signers file, not of the bundle: refuse what none of these signed"
 _EPILOG = """\
+Once installed: DIR/wheelferry data check|convert PATH examines labelled pictures; see its --help.
+
 Exit codes: 0 done; 1 the checks failed; 2 bad input; 3 something is missing on this machine;
 4 files of the bundle are damaged, or its signature is wrong; 5 an installation failed; 130 interrupted.
 """

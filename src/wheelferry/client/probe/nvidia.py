@@ -96,7 +96,7 @@ def parse_devices(output, fields):
         values = [value.strip() for value in line.split(",")]
         if len(values) != len(fields):
             continue  # nvidia-smi warns on the same stream
-        pairs = zip(fields, values)  # noqa: B905 - Python 3.7; they are equally long
+        pairs = zip(fields, values)
         row = {field: None if value.startswith("[") else value for field, value in pairs}
         capability, memory = row.get("compute_cap"), row["memory.total"] or ""
         devices.append(

@@ -53,6 +53,8 @@ def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_op
         document["cuda_kernels"] = recipe.build.cuda_kernels
         if recipe.build.cuda_from_oldest:
             document["cuda_from_oldest"] = True
+    if recipe.source.subdirectory:
+        document["subdirectory"] = recipe.source.subdirectory
     return _digest(document)
 
 
@@ -82,7 +84,12 @@ def _built_for(cell: Cell) -> dict[str, Any]:
 def _what_is_compiled(
     plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str], toolchain: str
 ) -> dict[str, Any]:
-    from_oldest = {"cuda_from_oldest": True} if cell.cuda and plan.recipe.build.cuda_from_oldest else {}
+    # keys that came later are there only where they say something, so that older keys stay what they were
+    later: dict[str, Any] = {}
+    if cell.cuda and plan.recipe.build.cuda_from_oldest:
+        later["cuda_from_oldest"] = True
+    if plan.recipe.source.subdirectory:
+        later["subdirectory"] = plan.recipe.source.subdirectory
     return {
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
@@ -94,7 +101,7 @@ def _what_is_compiled(
         "cuda": asdict(cell.cuda) if cell.cuda else None,
         "inputs": inputs,
         "toolchain": toolchain,
-        **from_oldest,
+        **later,
     }
 
 

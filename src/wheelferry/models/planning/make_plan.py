@@ -179,6 +179,11 @@ def _plan_cell(
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
     cuda = None if choices.without_ops else _cuda(target, choices.architectures)
+    if not choices.without_ops and not recipe.build.modules(cuda=cuda is not None):
+        raise InputError(
+            f"{recipe.name} has compiled ops for CUDA alone, and {target.name} is without it",
+            hint="choose a build of torch with CUDA: --backend cu130",
+        )
     environment = {**recipe.build.environment, **(recipe.build.cuda_environment if cuda else {})}
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"

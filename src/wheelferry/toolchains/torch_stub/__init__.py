@@ -23,6 +23,16 @@ def place_torch_stub(folder: Path, version: str, *, cuda: str | None = None) -> 
     return folder
 
 
+def place_nvcc(folder: Path, version: str = "13.0") -> Path:
+    """Write a CUDA toolkit of that `version` into the new `folder`, whose nvcc only says which it is."""
+    program = folder / "bin" / "nvcc"
+    program.parent.mkdir(parents=True)
+    words = f"Cuda compilation tools, release {version}, V{version}.0"
+    program.write_text(f"#!/bin/sh\necho '{words}'\n", "utf-8")
+    program.chmod(0o755)
+    return folder
+
+
 def torch_stub_identity() -> str:
     """A hash over its files: part of the key of what is built with it."""
     digest = hashlib.sha256()

@@ -375,7 +375,6 @@ class class_ : public object {
   class_& def(const Made& made, const Extra&... extra) {
     auto function = detail::make_function("__init__", made.template function<T>(), true, extra...);
     function->is_constructor = true;
-    function->name = *detail::Known<T>::name;
     if (detail::Known<T>::constructor) {
       detail::append(*detail::Known<T>::constructor, std::move(function));
     } else {

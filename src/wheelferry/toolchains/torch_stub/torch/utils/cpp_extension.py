@@ -8,6 +8,7 @@ there, as a line of JSON.
 
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,8 +17,11 @@ from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
 # a folder, as projects ask before they describe their CUDA extensions
-CUDA_HOME = str(Path(__file__).parent) if os.environ.get("FORCE_CUDA") == "1" else None
-ROCM_HOME = None
+CUDA_HOME = os.environ.get("CUDA_HOME") if os.environ.get("FORCE_CUDA") == "1" else None
+CUDNN_HOME = ROCM_HOME = ROCM_VERSION = None
+IS_WINDOWS, IS_MACOS, IS_LINUX = (sys.platform.startswith(name) for name in ("win32", "darwin", "linux"))
+IS_HIP_EXTENSION = False
+COMMON_NVCC_FLAGS: list[str] = []
 
 
 class BuildExtension(build_ext):
@@ -90,6 +94,16 @@ def CUDAExtension(name: str, sources: Any, **options: Any) -> Extension:
     if _LISTED is None:
         _refuse("CUDA ops cannot be compiled on torch's stable ABI, nor for another platform")
     return CppExtension(name, sources, **options)
+
+
+def include_paths(*_arguments: Any, **_options: Any) -> list[str]:
+    """Folders with torch's headers; none here."""
+    return []
+
+
+def library_paths(*_arguments: Any, **_options: Any) -> list[str]:
+    """Folders with torch's libraries; none here."""
+    return []
 
 
 def _write_down_extensions(file: str) -> None:

@@ -1,0 +1,52 @@
+"""A draft for a project: found, looked at, written down."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.cache.source import export, project_in
+from wheelferry.cache.tools import Tools
+from wheelferry.drafting.draft import Draft, write_draft
+from wheelferry.drafting.examine import Examined, examine, find_project
+from wheelferry.drafting.origin import Origin, find_origin
+from wheelferry.errors import InputError
+from wheelferry.models.targets import Target
+from wheelferry.system.files import write_atomic
+from wheelferry.system.interpreters import find_interpreter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drafted:
+    """What was found, the draft, and the files that hold it."""
+
+    origin: Origin
+    examined: Examined
+    draft: Draft
+    recipe: Path
+    checks: Path
+
+
+def draft_recipe(
+    named: str, folder: Path, target: Target, tools: Tools, *, release: str | None, subdirectory: str | None
+) -> Drafted:
+    """Write ``NAME.toml`` and ``NAME/smoke/check_ops.py`` into `folder` for what `named` is (`find_origin`).
+
+    Its setup.py runs with the Python of `target`. Raises InputError when a file is there already, or for a
+    project that a recipe cannot build; BuildError when its setup.py does not run.
+    """
+    interpreter = find_interpreter(target.python, tools.run, uv=tools.uv.program)
+    origin = find_origin(named, release, target, folder, tools)
+    with tools.store.workspace("draft", plain_path=True) as work:
+        export(origin.source, work / "source", tools.run)
+        inside = subdirectory if subdirectory is not None else find_project(work / "source", named)
+        project_in(work / "source", inside)
+        with tools.progress.task("ask setup.py"):
+            examined = examine(work / "source", inside, target, interpreter, work, tools)
+    draft = write_draft(origin, examined, inside)
+    recipe, checks = folder / f"{draft.name}.toml", folder / draft.name / "smoke" / "check_ops.py"
+    for file in (recipe, checks):
+        if file.exists():
+            raise InputError(f"{file} is there already", hint="move it away, or choose another --out")
+    checks.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(checks, draft.checks)
+    write_atomic(recipe, draft.recipe)  # last: whoever sees it has all of it
+    return Drafted(origin=origin, examined=examined, draft=draft, recipe=recipe, checks=checks)
