@@ -77,7 +77,7 @@ def pack_client_bundle(
     made = out.with_name(f"{out.name}-made")
     version = f"1.{len(files or {})}"
     contents = {f"cargo/{name}": data for name, data in (files or {}).items()}
-    cargo = locked(write_wheel(made, "cargo", version, files=contents | _script(version)), tools.store)
+    cargo = locked(write_wheel(made, "cargo", version, files=_script(version) | contents), tools.store)
     if kit is None:
         kit = make_kit(made / "kit", tools.store, take_archive(runtime, tools) if runtime else None)
     more = [cargo]

@@ -222,9 +222,13 @@ def pack_bundle(
     installer_set: InstallerSet | None = None,
     more: Iterable[LockedWheel] = (),
     release: str = "1.0",
+    torch_files: Mapping[str, bytes] | None = None,
     apps: Iterable[str] = (),
 ) -> Path:
-    """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for."""
+    """Synthesise wheels in `made`; the real stage packs them to `out`, and `more`, which is asked for.
+
+    `torch_files` are in the wheel of torch.
+    """
     more = list(more)
     plan = make_plan(
         located.recipe,
@@ -235,7 +239,7 @@ def pack_bundle(
         required=[given_with(wheel.name) for wheel in more],
         apps=apps,
     )
-    cells = [_synthesise(cell, made, tools.store, more) for cell in plan.cells]
+    cells = [_synthesise(cell, made, tools.store, more, torch_files) for cell in plan.cells]
     installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)
     pack(plan, located, "0" * 64, cells, out, tools, installer_sets=installer_sets, assets=carried)
@@ -255,14 +259,21 @@ def _kit(made: Path, store: Store) -> InstallerSet:
 _MANYLINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 
-def _synthesise(cell: Cell, made: Path, store: Store, more: Iterable[LockedWheel]) -> Locked:
+def _synthesise(
+    cell: Cell,
+    made: Path,
+    store: Store,
+    more: Iterable[LockedWheel],
+    torch_files: Mapping[str, bytes] | None,
+) -> Locked:
     """Torch, a leaf, its twig, and the project built against that torch, for one target."""
     python = cell.target.interpreter
     number = python.removeprefix("cp")
     windows = cell.target.platform == "win_amd64"
     torch_platform, own_platform = ("win_amd64",) * 2 if windows else _MANYLINUX
     version = cell.target.torch
-    torch = locked(write_wheel(made, "torch", version, tag=f"{python}-{python}-{torch_platform}"), store)
+    tag = f"{python}-{python}-{torch_platform}"
+    torch = locked(write_wheel(made, "torch", version, tag=tag, files=torch_files or {}), store)
     stamp = json.dumps({"torch": {"version": version, "sha256": torch.sha256}}).encode()
     architectures = cell.cuda.architectures if cell.cuda else ()
     numbers = [int(name.replace(".", "")) for name in architectures]

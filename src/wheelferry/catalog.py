@@ -9,8 +9,10 @@ from pathlib import Path
 
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.apps import LISTING, START
+from wheelferry.models.companions import Companion, parse_companions
 from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.processors import KnownNeed, parse_processors
 from wheelferry.models.recipe import Program, Recipe, Torch
 from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
 from wheelferry.models.records import Record, parse_records
@@ -76,6 +78,18 @@ def shipped_alternatives() -> tuple[Alternatives, ...]:
 def shipped_system_libraries() -> SystemLibraries:
     """The table of libraries that a client's system may lack."""
     return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_companions() -> tuple[Companion, ...]:
+    """The table of packages that are compiled against torch without saying against which."""
+    return parse_companions(Path(__file__).with_name("torch_companions.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_processors() -> tuple[KnownNeed, ...]:
+    """The table of packages that need more than the plain processor of their platform."""
+    return parse_processors(Path(__file__).with_name("processors.toml").read_text("utf-8"))
 
 
 @cache

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import pty
 import random
 import shutil
@@ -10,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ import clients
 from clients import HERE, PYTHON, one_python, pack_client_bundle
 from datasets import make_voc
 from effort import SEED, trials
+from extensions import extension
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.system.files import sha256_file
@@ -881,3 +884,24 @@ def test_a_killed_uninstallation_is_completed_by_the_next(
         if prefix.exists():
             client.install(stick, "--prefix", prefix, "--uninstall", "--yes")
         assert not prefix.exists()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the instruction is that of x86-64")
+def test_a_package_that_this_processor_does_not_run(
+    client: Client, pack: Pack, prefix: Path, tmp_path: Path
+) -> None:
+    """UD2 is what no processor runs. What was in use before is in use still."""
+    client.install(pack("sound", files={"a.bin": b"1", "b.bin": b"2"}), "--prefix", prefix, "--yes")
+    before = (prefix / "current").readlink()
+    module = f"_u{sysconfig.get_config_var('EXT_SUFFIX')}"
+    files = {module: extension("_u", "ud2", tmp_path), "__init__.py": b"from cargo import _u\n", "c": b""}
+    bad = pack("bad", files=files)
+    said = client.install(bad, "--prefix", prefix, "--yes", status=1)
+    assert (
+        f"import cargo ({module} of cargo) ended Python with an illegal instruction; this processor is"
+        in said
+    )
+    assert "--verify none installs all the same" in said
+    assert (prefix / "current").readlink() == before
+    client.install(bad, "--prefix", prefix, "--yes", "--verify", "none")
+    assert "ended Python with an illegal instruction" in client.manage(prefix, "--verify", "smoke", status=1)

@@ -19,8 +19,9 @@ ORDER = (
 CLIENT_ORDER = ("installer", "data", "transfer", "smoke", "apps", "preflight", "probe", "common")
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
-    "errors", "progress", "client.common.paths", "client.common.sizes", "client.data.geometry",
-    "client.data.kinds", "client.data.rle", "client.data.values", "inspection.vulnerabilities",
+    "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
+    "client.data.geometry", "client.data.kinds", "client.data.rle", "client.data.values",
+    "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
     "transfer.differences", "transfer.volumes", "verification.ownership", "wheels.licences",
 }  # fmt: skip

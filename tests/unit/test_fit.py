@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from machines import FOLDER, GTX_1080, H100, interpreter, machine, nvidia, windows
+from machines import FOLDER, GTX_1080, H100, Bundle, interpreter, machine, nvidia, target, windows
 from wheelferry.catalog import load_recipe
 from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
@@ -282,3 +282,13 @@ def test_a_packed_bundle_is_held_against_the_disks(bundle: Path) -> None:
     assert "10 B free in /full" in message
     (message,) = preflight_problems(machine(pythons=[]), opened)
     assert "there is no Python at all" in message
+
+
+def test_a_gpu_that_torch_will_not_find_is_told_where_the_bundle_is_made() -> None:
+    """The bundle has torch of CUDA 13, the client a driver that serves 11."""
+    pins = {"nvidia-cuda-runtime": "13.0.96"}
+    chosen = target("3.11", backend="default", pins=pins)
+    found = preflight_problems(machine(nvidia=nvidia("470.82", H100)), Bundle(chosen))
+    (warning,) = found
+    assert "torch will find no GPU here, and everything runs on the CPU: the driver is 470.82" in warning
+    assert "update NVIDIA's driver to 580 or newer" in warning

@@ -161,12 +161,22 @@ V3 = V2 + " avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
 )
 def test_the_level_of_the_processor(flags: str, level: int) -> None:
     text = f"processor\t: 0\nmodel name\t: Some  CPU @ 2.00GHz\nflags\t\t: {flags}\nbugs\t\t: spectre_v1\n"
-    assert parse_cpuinfo(text) == ("Some  CPU @ 2.00GHz", level)
+    name, found, features = parse_cpuinfo(text)
+    assert (name, found) == ("Some  CPU @ 2.00GHz", level)
+    assert features is not None
+    assert set(features) == set(flags.split()) - {"fpu", "sse", "sse2"}
 
 
 def test_other_architectures_have_no_level() -> None:
     text = "processor\t: 0\nFeatures\t: fp asimd\n\nModel\t\t: Raspberry Pi 5\n"
-    assert parse_cpuinfo(text) == ("Raspberry Pi 5", None)
+    assert parse_cpuinfo(text) == ("Raspberry Pi 5", None, ["asimd"])
+
+
+def test_arms_processors_are_named_and_what_all_cores_have_counts() -> None:
+    big = "processor\t: 1\nFeatures\t: fp asimd atomics asimddp crc32\nCPU part\t: 0xd0b\n"
+    little = "processor\t: 0\nFeatures\t: fp asimd atomics\nCPU part\t: 0xd03\n"
+    assert parse_cpuinfo(little + big) == ("Cortex-A53", None, ["asimd", "atomics"])
+    assert parse_cpuinfo("processor\t: 0\n") == ("", None, None)
 
 
 MOUNTS = r"""

@@ -76,9 +76,12 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 """
 
 
-def write_sdist(folder: Path, *, fails: bool = False) -> Path:
+def write_sdist(folder: Path, *, fails: bool = False, ops: bool = False) -> Path:
+    """An sdist that declares torch for its build; with `ops` its setup.py compiles something with it."""
     project = '[build-system]\nrequires = ["torch>=2"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     files = {"pyproject.toml": project, "backend.py": BACKEND.format(fails=fails)}
+    if ops:
+        files["setup.py"] = "from torch.utils.cpp_extension import CppExtension\n"
     path = folder / HULL
     with tarfile.open(path, "w:gz") as archive:
         for name, text in files.items():
@@ -353,6 +356,7 @@ def test_for_another_platform_it_is_refused_before_the_project_is_compiled(
 ) -> None:
     monkeypatch.setattr(lock, "find_interpreter", lambda *_, **__: PYTHON)
     plan = a_plan(WINDOWS, "hull")
+    write_sdist(uv.sdist.parent, ops=True)
     with pytest.raises(
         InputError, match=r"(?s)no wheel for .*hull: its build needs torch.*win_amd64"
     ) as caught:
@@ -361,3 +365,21 @@ def test_for_another_platform_it_is_refused_before_the_project_is_compiled(
     assert "recipe" in (caught.value.hint or "")
     assert [list(asked["only_binary"]) for asked in uv.asked] == [[], ["hull"]]
     assert uv.environments == []
+
+
+def test_for_another_platform_what_compiles_nothing_is_built_without_torch(
+    uv: FakeUv, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "find_interpreter", lambda *_, **__: PYTHON)
+    plan = a_plan(WINDOWS, "hull")
+    cell, own = plan.cells[0], with_uv(tools, uv)
+    for _ in range(2):
+        lock.require_resolvable(plan, cell, own)
+    wanted = Wanted(requirements=["hull"], constraints=[], links=uv.folder / "links", interpreter=PYTHON)
+    wanted.links.mkdir()
+    closure = resolve_closure(plan, cell, wanted, uv.folder / "work", own)
+    (wheel,) = closure.built.values()
+    assert wheel.filename == "hull-1.0-py3-none-any.whl", "it is tied to no torch"
+    assert HULL in [choice.filename for choice in closure.choices]
+    assert [] in [list(asked["requirements"]) for asked in uv.asked], "torch is left out of what it declares"
+    assert len(uv.environments) == 1, "it is built once"

@@ -131,7 +131,7 @@ def test_a_module_that_calls_what_this_torch_does_not_have(
     holds(wheels, "tiny", MODULE, pe_file(module))
     (problem,) = verify_static(pack_windows(tmp_path / "other", tools, located, wheels), tools)[1]
     assert (problem.code, problem.file) == (Code.TORCH, f"wheelhouse/tiny-{TINY_VERSION}-{TAG}.whl")
-    assert "calls ?empty@at@@YA_OLD (and 1 more), which torch_cpu.dll of" in problem.message
+    assert problem.message.startswith(f"{MODULE} wants what torch 2.13.0 does not have: at::empty, at::sort.")
 
 
 def test_device_code() -> None:

@@ -7,9 +7,12 @@ pyelftools wants a file to seek in and the table of sections, which stripped fil
 import mmap
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from wheelferry.binaries.processor_notes import LARGEST, read_x86_level
+from wheelferry.binaries.symbols import TorchNames, read_torch_names
 
 MAGIC = b"\x7fELF"
 X86_64, AARCH64 = 62, 183
@@ -25,7 +28,7 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _ENTRY = struct.Struct("<qQ")
 _NEED = struct.Struct("<HHIII")  # Elf64_Verneed
 _NEEDED_VERSION = struct.Struct("<IHHII")  # Elf64_Vernaux
-_LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
+_LOAD, _DYNAMIC, _INTERPRETER, _PROPERTIES = 1, 2, 3, 0x6474E553
 _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME, _VERNEED, _VERNEED_COUNT = 1, 5, 10, 14, 0x6FFFFFFE, 0x6FFFFFFF
 _WEAK = 2  # the linker does without such a version where the library is there
 _LONGEST_NAME = 4096
@@ -48,8 +51,10 @@ class Dynamic:
 
     `machine` is a number of the ELF specification. `needed` are the libraries that are loaded with it,
     `versions` what it needs of each (``{"libc.so.6": ("GLIBC_2.28",)}``), without what it can do without.
-    `interpreter` is the dynamic linker that a program names. Of other machines than those of 64 bits and
-    little-endian bytes nothing but the machine is read.
+    `interpreter` is the dynamic linker that a program names. `torch_names` are the symbols of torch that it
+    leaves to others, or has. `x86_level` is the x86-64 level that it says it needs (3 for x86-64-v3), 0 where
+    it says nothing. Of other machines than those of 64 bits and little-endian bytes nothing but the machine
+    is read.
     """
 
     machine: int
@@ -57,6 +62,8 @@ class Dynamic:
     soname: str = ""
     interpreter: str = ""
     versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    torch_names: TorchNames = field(default_factory=TorchNames)
+    x86_level: int = 0
 
     @property
     def machine_name(self) -> str:
@@ -197,8 +204,9 @@ def _read(file: Bytes, machine: int) -> Dynamic:
     interpreter = next((_text(file, offset) for kind, offset, _, _ in segments if kind == _INTERPRETER), "")
     table = [entry for kind, *place in segments if kind == _DYNAMIC for entry in _entries(file, *place)]
     values = dict(table)
+    level = _x86_level(file, segments) if machine == X86_64 else 0
     if _STRINGS not in values:
-        return Dynamic(machine=machine, interpreter=interpreter)
+        return Dynamic(machine=machine, interpreter=interpreter, x86_level=level)
 
     def place(address: int) -> int:
         for kind, offset, first, size in segments:
@@ -216,7 +224,30 @@ def _read(file: Bytes, machine: int) -> Dynamic:
         soname=_text(file, strings + values[_SONAME]) if _SONAME in values else "",
         interpreter=interpreter,
         versions=versions,
+        torch_names=read_torch_names(file.read, values, place),
+        x86_level=level,
     )
+
+
+def x86_level_at_start(start: bytes) -> int:
+    """The x86-64 level that a file names in notes near its start; 0 where it names none there."""
+    if len(start) < _HEADER.size or not start.startswith(MAGIC) or not _is_read(start):
+        return 0
+    fields = _HEADER.unpack_from(start)
+    if fields[2] != X86_64:
+        return 0
+    try:
+        segments = list(_segments(start, start[fields[5] :]))
+    except struct.error:
+        return 0
+    places = [(offset, size) for kind, offset, _, size in segments if kind == _PROPERTIES]
+    return max((read_x86_level(start[offset : offset + size]) for offset, size in places), default=0)
+
+
+def _x86_level(file: Bytes, segments: Iterable[tuple[int, int, int, int]]) -> int:
+    """The level that the notes about properties name."""
+    places = [(offset, size) for kind, offset, _, size in segments if kind == _PROPERTIES]
+    return max((read_x86_level(file.read(offset, min(size, LARGEST))) for offset, size in places), default=0)
 
 
 def _entries(file: Bytes, offset: int, _address: int, size: int) -> Iterator[tuple[int, int]]:

@@ -2,29 +2,34 @@
 
 The lock comes after the compiler, because it is made of the built wheel; but what the wheel will say is
 known before, from the metadata that the project's backend prepares. What could not be fetched ahead the lock
-fetches, or explains; only what the user requires has to fit, before anything is compiled.
+fetches, or explains; but all of it has to fit together, before anything is compiled.
 """
 
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.metadata import parse_email
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from wheelferry.build.backend import with_backend
 from wheelferry.build.closure import Closure, Wanted, resolve_closure
 from wheelferry.build.compile import make_environment
+from wheelferry.build.environment import own_target, resolve_environment
 from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.build.prepare import Prepared
 from wheelferry.cache.source import Source, export, project_in, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError, WheelferryError
-from wheelferry.models.planning.plan import Plan
+from wheelferry.models.lock import LockedWheel
+from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Labelled, Stoppable
+from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.process import Group
 from wheelferry.toolchains.torch_stub import place_torch_stub
 
@@ -61,23 +66,51 @@ def fetching_ahead(plan: Plan, cells: Sequence[Prepared], source: Source, tools:
         thread.join()
 
 
-def require_closure(
-    plan: Plan, prepared: Prepared, source: Source, tools: Tools, *, given: Iterable[Path]
-) -> Prepared:
-    """The cell, once what the project's metadata require is known to fit with what the user requires.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What it takes to ask a project for its metadata before it is compiled for a cell.
+
+    `backend` are the wheels that its setup.py needs to tell them; `torch` is the version that will be
+    shipped, build and all, where that is known.
+    """
+
+    cell: Cell
+    interpreter: Interpreter
+    backend: tuple[LockedWheel, ...]
+    torch: str | None = None
+
+
+def as_prepared(prepared: Prepared) -> Asked:
+    """With the build environment of a cell that is ready to be compiled here."""
+    return Asked(
+        cell=prepared.cell,
+        interpreter=prepared.interpreter,
+        backend=tuple(wheel for wheel in prepared.environment.wheels if wheel.name in _BACKEND),
+        torch=prepared.torch.version if prepared.torch else None,
+    )
+
+
+def for_metadata(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools) -> Asked:
+    """For a cell that is compiled elsewhere: of its build environment no more than tells the metadata."""
+    wanted = [text for text in cell.build_requires if canonicalize_name(Requirement(text).name) in _BACKEND]
+    target = own_target(cell)
+    choices = resolve_environment(cell, target, tuple(wanted), interpreter, tools)
+    constraints = plan.recipe.build.sdist_constraints
+    wheels = populate(choices, target, interpreter, tools, sdist_constraints=constraints)
+    return Asked(cell=cell, interpreter=interpreter, backend=wheels)
+
+
+def require_closure(plan: Plan, asked: Asked, source: Source, tools: Tools, *, given: Iterable[Path]) -> None:
+    """Return when all that the project's metadata, the recipe and the user require is known to fit together.
 
     Raises InputError when it does not, and IntegrityError when no file has a hash that the user gave; what
-    keeps the question from being asked, the build or the lock will tell. Nothing is asked where the user
-    requires nothing, or where nothing has to be compiled.
+    keeps the question from being asked, the build or the lock will tell.
     """
-    if not prepared.cell.required or tools.store.recall("build", prepared.key) is not None:
-        return prepared
     with tools.store.workspace("ahead", plain_path=True) as work, tools.progress.task("resolve"):
         try:
-            _resolve(plan, prepared, source, work, tools, given=given)
+            _resolve(plan, asked, source, work, tools, given=given)
         except (BuildError, MissingError) as error:
             tools.progress.note(f"not resolved before it is built: {str(error).splitlines()[0]}")
-    return prepared
 
 
 def _fetch_each(
@@ -96,7 +129,7 @@ def _fetch_each(
 def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None:
     cell = prepared.cell
     with tools.store.workspace("ahead", plain_path=True) as work:
-        closure = _resolve(plan, prepared, source, work, tools, given=())
+        closure = _resolve(plan, as_prepared(prepared), source, work, tools, given=())
         warn_of_alternatives(closure.choices, cell, tools)  # before the compiler is done, it may take an hour
         populate(
             closure.choices,
@@ -110,43 +143,40 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
 
 
 def _resolve(
-    plan: Plan, prepared: Prepared, source: Source, work: Path, tools: Tools, *, given: Iterable[Path]
+    plan: Plan, asked: Asked, source: Source, work: Path, tools: Tools, *, given: Iterable[Path]
 ) -> Closure:
     """The files that the lock will hold beside the project's wheel; none when its backend does not tell."""
-    cell = prepared.cell
-    requires = _requirements(plan, prepared, source, work, tools)
+    cell = asked.cell
+    requires = _requirements(plan, asked, source, work, tools)
     if requires is None:
         return Closure(choices=(), built={})
-    torch = [f"torch=={prepared.torch.version}"] if prepared.torch else []
+    torch = [f"torch=={asked.torch}"] if asked.torch else []
     links = work / "given"
     fitting = place_given(given, links, cell)
     wanted = Wanted(
         requirements=[*requires, *plan.requirements_of_others(cell), f"torch=={cell.target.torch}"],
-        constraints=[*cell.constraints, *cell.user_constraints, *torch, *pins_of(fitting)],
+        constraints=[*cell.shipped_constraints, *torch, *pins_of(fitting)],
         links=links,
-        interpreter=prepared.interpreter,
+        interpreter=asked.interpreter,
     )
     return resolve_closure(plan, cell, wanted, work, tools)
 
 
-def _requirements(
-    plan: Plan, prepared: Prepared, source: Source, work: Path, tools: Tools
-) -> list[str] | None:
+def _requirements(plan: Plan, asked: Asked, source: Source, work: Path, tools: Tools) -> list[str] | None:
     """What the project's metadata require; None when its backend does not tell before it builds.
 
     setup.py sees a stand-in for torch, which takes a moment instead of the seconds that torch takes.
     """
     tree, log = work / "source", tools.store.log_path("ahead")
     export(source, tree, tools.run)
-    substitute(tree, prepared.cell.substitutions)
+    substitute(tree, asked.cell.substitutions)
     project = project_in(tree, plan.recipe.source.subdirectory)
-    wheels = tuple(wheel for wheel in prepared.environment.wheels if wheel.name in _BACKEND)
-    python = make_environment(work, wheels, prepared.interpreter, tools, log)
+    python = make_environment(work, asked.backend, asked.interpreter, tools, log)
     variables: dict[str, Any] = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(place_torch_stub(work / "stand-in", prepared.cell.target.torch)),
+        "PYTHONPATH": str(place_torch_stub(work / "stand-in", asked.cell.target.torch)),
         "CUDA_VISIBLE_DEVICES": "",
-        **dict(prepared.cell.environment),
+        **dict(asked.cell.environment),
     }
     out = work / "metadata"
     out.mkdir()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from wheelferry.build.ahead import fetching_ahead, require_closure
+from wheelferry.build.ahead import as_prepared, fetching_ahead, require_closure
 from wheelferry.build.compile import Built, compile_wheel
 from wheelferry.build.lock import lock, require_resolvable
 from wheelferry.build.prebuilt import take_prebuilt
@@ -71,7 +71,7 @@ def build_here(
     """The wheels of `cells`, made on this machine: environments in turn, wheels beside one another.
 
     With `ahead`, for whoever locks them afterwards, what the wheels will require is fetched meanwhile, and a
-    cell for which it does not fit what the user requires is not compiled.
+    cell for which it does not fit together is not compiled.
     """
     ready: Outcome[Prepared] = each_cell(
         [(cell, cell) for cell in cells],
@@ -80,7 +80,7 @@ def build_here(
     if ahead:
         resolvable: Outcome[Prepared] = each_cell(
             [(prepared.cell, prepared) for prepared in ready.done],
-            lambda _, prepared: require_closure(plan, prepared, source, tools, given=strategies.dependencies),
+            lambda _, prepared: _resolvable(plan, prepared, strategies, source, tools),
         )
         ready = replace(resolvable, failed=(*ready.failed, *resolvable.failed))
     tools.progress.stage(f"build {plan.title}")
@@ -88,6 +88,15 @@ def build_here(
     with meanwhile:
         built = _compile(plan, ready.done, source, tools)
     return Outcome(done=built.done, failed=(*ready.failed, *built.failed))
+
+
+def _resolvable(
+    plan: Plan, prepared: Prepared, strategies: BuildStrategies, source: Source, tools: Tools
+) -> Prepared:
+    """The cell, once all that it requires fits together; of what is built already the lock will tell it."""
+    if tools.store.recall("build", prepared.key) is None:
+        require_closure(plan, as_prepared(prepared), source, tools, given=strategies.dependencies)
+    return prepared
 
 
 def build_cells(

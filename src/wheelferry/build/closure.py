@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.build.populate import NeedsCompilerError, build_sdists
-from wheelferry.build.with_torch import build_with_torch, obstacle
+from wheelferry.build.with_torch import build_pure, build_with_torch, obstacle
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import OTHER_WAYS, NeedsTorchError
@@ -35,7 +35,7 @@ class Closure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _WithTorch:
-    """An sdist that was built with torch, and its wheel."""
+    """An sdist whose build needs torch, or says so, and its wheel."""
 
     sdist: Choice
     wheel: Entry
@@ -45,7 +45,8 @@ def resolve_closure(plan: Plan, cell: Cell, wanted: Wanted, work: Path, tools: T
     """Resolve what is wanted, and build what exists only as an sdist.
 
     What needs torch to be built is built with the torch that will be shipped, and resolved as a wheel from
-    then on; what cannot be built for the target must come as a wheel. Raises InputError when nothing fits,
+    then on; for another platform it is built where it compiles nothing. What cannot be built for the target
+    must come as a wheel. Raises InputError when nothing fits,
     and what building raises.
     """
     only_binary: dict[str, str] = {}
@@ -58,10 +59,12 @@ def resolve_closure(plan: Plan, cell: Cell, wanted: Wanted, work: Path, tools: T
             return _build(plan, cell, wanted, choices, with_torch, tools)
         except NeedsTorchError as error:
             reason = obstacle(cell)
-            if reason is None:
-                with_torch.append(_build_with_torch(plan, cell, wanted, error, with_torch, tools))
+            asked = (error.name, error.version, wanted.interpreter, tools)
+            built = build_with_torch(plan, cell, *asked) if reason is None else build_pure(cell, *asked)
+            if built is not None:
+                with_torch.append(_placed(*built, wanted, error, with_torch, tools))
                 continue
-            lacking: Mapping[str, str] = {error.name: reason}
+            lacking: Mapping[str, str] = {error.name: str(reason)}
             tools.progress.note(f"{error.name}: {reason}; looking for a release that has a wheel")
         except NeedsCompilerError as error:
             lacking = error.packages
@@ -126,16 +129,15 @@ def _build(
     )
 
 
-def _build_with_torch(
-    plan: Plan,
-    cell: Cell,
+def _placed(
+    sdist: Choice,
+    wheel: Entry,
     wanted: Wanted,
     needed: NeedsTorchError,
     made: Sequence[_WithTorch],
     tools: Tools,
 ) -> _WithTorch:
-    """Build it and put its wheel where it is resolved from; raises `needed` when it lies there already."""
-    sdist, wheel = build_with_torch(plan, cell, needed.name, needed.version, wanted.interpreter, tools)
+    """Put the wheel where it is resolved from; raises `needed` when it lies there already."""
     one = _WithTorch(sdist=sdist, wheel=wheel)
     if one in made:
         raise needed

@@ -45,22 +45,19 @@ def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) 
 
 
 def require_resolvable(plan: Plan, cell: Cell, tools: Tools, *, given: Iterable[Path] = ()) -> Cell:
-    """The cell, once what the user requires of it is known to fit together and with the recipe.
+    """The cell, once what the recipe and the user require of it is known to fit together.
 
     What the project itself requires is left out: its metadata are not known yet. What exists only as an
     sdist is built, as it will be needed. Raises InputError when nothing fits or cannot be built here, and
-    IntegrityError when no file has a hash that the user gave: before the project is compiled, not after it.
-    Nothing is asked where the user requires nothing.
+    IntegrityError when no file has a hash that the user gave: before anything is downloaded or compiled.
     """
-    if not cell.required:
-        return cell
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     with tools.store.workspace("resolve") as work:
         links = work / "given"
         fitting = place_given(given, links, cell)
         wanted = Wanted(
             requirements=plan.requirements_of_others(cell),
-            constraints=[*cell.constraints, *cell.user_constraints, *pins_of(fitting)],
+            constraints=[*cell.shipped_constraints, *pins_of(fitting)],
             links=links,
             interpreter=interpreter,
         )
@@ -121,7 +118,7 @@ def _lock_wheels(
 ) -> tuple[LockedWheel, ...]:
     cell = built.cell
     torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
-    pins = [*cell.constraints, *cell.user_constraints, *torch, *pins_of(given)]
+    pins = [*cell.shipped_constraints, *torch, *pins_of(given)]
     wanted = Wanted(
         requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
         constraints=pins,

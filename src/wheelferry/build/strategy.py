@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -59,7 +60,7 @@ def choose_strategies(plan: Plan, wheels: Sequence[Path] = ()) -> BuildStrategie
                 )
     dependencies = tuple(path for path, info in infos.items() if info.name != own)
     for path in dependencies:
-        _require_use(plan, path)
+        _require_use(plan, path, infos[path])
     require_compilable([cell for cell in plan.cells if cell.target not in prebuilt])
     return BuildStrategies(
         by_target={cell.target: _strategy(cell, prebuilt) for cell in plan.cells},
@@ -118,10 +119,28 @@ def _fits(path: Path, target: Target) -> bool:
     return not filename_parts(path.name)[2].isdisjoint(target.tags)
 
 
-def _require_use(plan: Plan, path: Path) -> None:
-    if not any(_fits(path, cell.target) for cell in plan.cells):
+def _require_use(plan: Plan, path: Path, info: WheelInfo) -> None:
+    """Raise InputError for a wheel that fits no target, or that none can have beside its torch."""
+    fitting = [cell for cell in plan.cells if _fits(path, cell.target)]
+    if not fitting:
         names = ", ".join(cell.target.name for cell in plan.cells)
         raise InputError(f"--wheel {path.name} serves no target: its tags fit none of {names}")
+    against = [_limit_against(cell, info) for cell in fitting]
+    if all(against):
+        raise InputError(
+            f"--wheel {path.name} serves no target: with torch {fitting[0].target.torch} goes {against[0]}",
+            hint="give the release that fits, leave the wheel away, or choose its torch with --torch",
+        )
+
+
+def _limit_against(cell: Cell, info: WheelInfo) -> str | None:
+    """What the recipe or torch itself allows of a package, where that is another version than the wheel's."""
+    for text in (*cell.constraints, *cell.companions):
+        limit = Requirement(text)
+        same = canonicalize_name(limit.name) == info.name
+        if same and not limit.specifier.contains(info.version, prereleases=True):
+            return text
+    return None
 
 
 def _strategy(cell: Cell, prebuilt: Mapping[Target, Path]) -> BuildStrategy:

@@ -6,11 +6,12 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from packaging.utils import NormalizedName
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry.build.backend import run_backend, with_backend
 from wheelferry.build.compile import make_environment
-from wheelferry.build.environment import resolve_environment
+from wheelferry.build.environment import own_target, resolve_environment
 from wheelferry.build.populate import fetch_files, populate
 from wheelferry.build.prepare import CompiledAgainst, require_headers
 from wheelferry.build.repair import repack_for_target
@@ -27,11 +28,14 @@ from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter, is_own_platform
 from wheelferry.toolchains import native
 from wheelferry.toolchains.native import Compiler
+from wheelferry.toolchains.torch_stub import place_torch_stub, torch_stub_identity
 from wheelferry.wheels.archive import unpack
 from wheelferry.wheels.rewrite import amend_metadata
 
 # Part of the key of every such wheel: raise it when the same inputs would give another one.
 _FORMAT = 1
+# What the setup.py of those that compile ops imports of torch.
+_EXTENSION = b"cpp_extension"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +112,63 @@ def build_with_torch(
                 raise BuildError(message, hint=error.hint or OTHER_WAYS) from None
             tools.store.remember("sdist", sdist.key, entry)
     return choice, entry
+
+
+def build_pure(
+    cell: Cell, name: str, version: str, interpreter: Interpreter, tools: Tools
+) -> tuple[Choice, Entry] | None:
+    """The sdist of a release of `name` that only says that it needs torch, and its wheel for every platform.
+
+    Its build sees a stand-in for torch. None for an sdist that compiles something, or whose build wants more
+    of torch than its name.
+    """
+    choice = _locate(cell, name, version, tools)
+    archive = fetch_files([choice], tools, allowed=cell.hashes)[choice.url]
+    source = read_sdist(name, tools.store.path(archive.sha256), archive.sha256, origin=choice.url)
+    key = _pure_key(source, cell, interpreter)
+    with tools.store.lock(f"sdist-{key}"):
+        entry = tools.store.recall("sdist", key)
+        if entry is None:
+            try:
+                entry = _build_pure(source, cell, name, interpreter, tools)
+            except (BuildError, InputError) as error:
+                tools.progress.note(f"{choice.filename}: {str(error).splitlines()[0]}")
+                return None
+            tools.store.remember("sdist", key, entry)
+    return choice, entry
+
+
+def _pure_key(source: Source, cell: Cell, interpreter: Interpreter) -> str:
+    document = [_FORMAT, "pure", source.identity, cell.target.torch, interpreter.version]
+    return hashlib.sha256(json.dumps([*document, torch_stub_identity()]).encode()).hexdigest()
+
+
+def _build_pure(source: Source, cell: Cell, name: str, interpreter: Interpreter, tools: Tools) -> Entry:
+    """Build it in an environment without torch; raises BuildError where it is not for every platform."""
+    log = tools.store.log_path(f"build-{name}")
+    with tools.store.workspace("pure", plain_path=True) as work:
+        tree = work / "source"
+        export(source, tree, tools.run)
+        if any(_EXTENSION in path.read_bytes() for path in tree.glob("*.py")):
+            raise BuildError("its build compiles ops with torch")
+        own = Path(sys.executable)
+        declared = with_backend(lambda builder: builder.build_system_requires, tree, own, {}, tools, log)
+        wanted = sorted(text for text in declared if canonicalize_name(Requirement(text).name) != "torch")
+        target = own_target(cell)
+        choices = resolve_environment(cell, target, tuple(wanted), interpreter, tools)
+        environment = populate(choices, target, interpreter, tools)
+        python = make_environment(work, environment, interpreter, tools, log)
+        variables = build_variables(None, interpreter, work, python, source.epoch, tools)
+        variables["PYTHONPATH"] = str(place_torch_stub(work / "stand-in", cell.target.torch))
+        with tools.progress.task(f"build {name} without torch") as task:
+            raw = run_backend(tree, work / "raw", python, variables, tools, log, task)
+        if any(tag.platform != "any" for tag in filename_parts(raw.name)[2]):
+            raise BuildError(f"it made {raw.name}, which is not for every platform")
+        unpack(raw, work / "tree")
+        packed = repack_for_target(
+            work / "tree", work / "packed", raw.name, cell.target, tools, epoch=source.epoch
+        )
+        return tools.store.add(packed)
 
 
 def _locate(cell: Cell, name: str, version: str, tools: Tools) -> Choice:

@@ -31,6 +31,7 @@ from wheelferry.system.files import (
     same_file_system,
     sha256_file,
 )
+from wheelferry.wheels.processor_needs import processor_needs
 from wheelferry.wheels.read import footprint
 
 README = "README.txt"
@@ -170,6 +171,9 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,
+        ),
+        processor=processor_needs(
+            [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels], cell.lock.target
         ),
         uv=f"tools/{installer_set.uv.filename}",
         pip=f"tools/{installer_set.pip.filename}",

@@ -3,8 +3,9 @@
 import ast
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -13,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3 import Retry
 
-from wheelferry.errors import InputError
+from wheelferry.errors import InputError, raise_all
 from wheelferry.system.process import CommandRunner
 
 # pip reads these sections for an install, the later ones winning.
@@ -100,7 +101,10 @@ def public_url(text: str) -> str:
 
 
 def read_pip_configuration(run: CommandRunner) -> IndexSettings:
-    """Ask pip what its configuration files and ``PIP_…`` variables say."""
+    """Ask pip what its configuration files and ``PIP_…`` variables say.
+
+    Raises InputError for what cannot be: see `check_settings`.
+    """
     result = run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
         step="read pip's configuration",
@@ -109,7 +113,76 @@ def read_pip_configuration(run: CommandRunner) -> IndexSettings:
         error=InputError,
         hint="correct pip's configuration (pip config debug shows its files)",
     )
-    return parse_pip_configuration(result.output)
+    settings = parse_pip_configuration(result.output)
+    check_settings(settings, os.environ)
+    return settings
+
+
+# What requests and uv are told beside pip, and read in its place or where it says nothing.
+_OTHER_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+_OTHER_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def check_settings(settings: IndexSettings, environ: Mapping[str, str]) -> None:
+    """Raise InputError for an index that is no address, and for certificates that are not there.
+
+    Both would be told late, as requirements that cannot be met, or not at all. The errors name the variable
+    or pip's option that says so.
+    """
+    raise_all(_wrong_indexes(settings, environ))
+    certificates = [(_place("cert", environ), settings.cert)]
+    certificates += [(_place("client-cert", environ), settings.client_cert)]
+    if not settings.cert:
+        certificates += [(name, environ.get(name)) for name in _OTHER_CERTIFICATES]
+    raise_all(
+        InputError(f"{place} names {path}, which does not exist", hint=f"correct {place}, or unset it")
+        for place, path in certificates
+        if path and not Path(path).expanduser().exists()
+    )
+
+
+def _wrong_indexes(settings: IndexSettings, environ: Mapping[str, str]) -> Iterator[InputError]:
+    stated = [(_place("index-url", environ), settings.index_url)]
+    stated += [(_place("extra-index-url", environ), url) for url in settings.extra_index_urls]
+    if not settings.index_url:
+        stated += [(name, environ.get(name)) for name in _OTHER_INDEXES]
+    for place, url in stated:
+        if url and not is_index(url):
+            yield InputError(
+                f"{place} is no address of a package index: {url.rpartition('@')[2]}",
+                hint="write it as in https://pypi.org/simple",
+            )
+
+
+def _place(option: str, environ: Mapping[str, str]) -> str:
+    """Where pip has an option from: the variable, which counts first, or its files."""
+    variable = f"PIP_{option.upper().replace('-', '_')}"
+    return variable if environ.get(variable) else f"{option} in pip's configuration"
+
+
+def is_index(text: str) -> bool:
+    """Whether a text can be where an index is: an address, or a folder of this machine."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    if parts.scheme in ("http", "https"):
+        return bool(parts.hostname)
+    return parts.scheme == "file" or Path(text).is_dir()
+
+
+def index_in_words(settings: IndexSettings, environ: Mapping[str, str]) -> str:
+    """Where packages are looked for, and what says so; for a sentence."""
+    if settings.no_index:
+        folders = " ".join(map(public_url, settings.find_links)) or "no folder"
+        return f"{folders} ({_place('no-index', environ)} leaves out all others)"
+    for place, url in [
+        (_place("index-url", environ), settings.index_url),
+        *((name, environ.get(name)) for name in _OTHER_INDEXES),
+    ]:
+        if url:
+            return f"{public_url(url)} ({place})"
+    return "https://pypi.org/simple (nothing names another)"
 
 
 def parse_pip_configuration(listing: str) -> IndexSettings:

@@ -4,21 +4,26 @@ import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import uv as uv_package
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from wheelferry.cache.pip_config import IndexSettings
+from wheelferry.cache.pip_config import IndexSettings, index_in_words
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter, program_in
 from wheelferry.system.process import CommandRunner
 
 _TORCH_INDEX = "torch-builds"
+# What is compiled against torch and comes, in a build for each of torch's, from where torch comes.
+_WITH_TORCH = ("torch", "torchvision", "torchaudio", "torchcodec", "torchtext")
 # uv's variables that would decide what is resolved without being asked for here. Those that say where from
 # and how (indexes, credentials, certificates, UV_EXCLUDE_NEWER as a rule of the house) are the user's own.
 _NOT_INHERITED = {
@@ -65,11 +70,12 @@ class NeedsTorchError(InputError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uv:
-    """Runs uv with the user's index settings."""
+    """Runs uv with the user's index settings; `warn` is told what it warns of."""
 
     program: Path
     run: CommandRunner
     index: IndexSettings
+    warn: Callable[[str], None] = lambda _: None
 
     def resolve(
         self,
@@ -86,17 +92,20 @@ class Uv:
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
 
-        torch and torchvision come from `torch_index` (URL or folder) and from nowhere else when it is given.
+        torch and what is compiled with it come from `torch_index` (URL or folder) and from nowhere else when
+        that is given; of a folder, as far as it has them.
         Of the packages in `only_binary` only releases with a wheel for the target count; those in `excluded`
         are left out, whoever requires them.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached, and
         NeedsTorchError for the first sdist that does not tell its metadata without torch.
         """
+        asked, constraints, excluded = list(requirements), list(constraints), list(excluded)
+        only_binary = list(only_binary)
         work.mkdir(parents=True, exist_ok=True)
         # named pyproject.toml because uv reads which index serves which package from there alone
         wanted = work / "pyproject.toml"
-        wanted.write_text(_project_text(target, requirements, torch_index), "utf-8")
+        wanted.write_text(_project_text(target, asked, torch_index), "utf-8")
         limits = work / "constraints.txt"
         limits.write_text("\n".join(constraints) + "\n", "utf-8")
         build_limits = work / "build-constraints.txt"
@@ -104,7 +113,8 @@ class Uv:
         result = work / "pylock.toml"
         command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
         command += ["--build-constraints", build_limits]
-        command += ["--format", "pylock.toml", "--output-file", result, "--no-header", "--quiet"]
+        # not quiet, for its warnings
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header"]
         if torch_index is None:  # uv would leave out torch's index too
             command += self.index.uv_arguments
         command += ["--python-version", target.python, "--python-platform", target.uv_platform]
@@ -127,8 +137,28 @@ class Uv:
             if failed and speaks_of_torch(outcome.output):
                 raise NeedsTorchError(failed["name"], failed["version"])
             hint = "choose another torch or Python, or change what is asked for with --with and -r"
-            raise _resolution_error(f"cannot resolve for {target.name}", outcome.output, hint)
-        return result.read_text("utf-8")
+            if failed:
+                hint = f"require another release of {failed['name']}, or another package; or {OTHER_WAYS}"
+            raise self._error(f"cannot resolve for {target.name}", outcome.output, hint)
+        for warning in dict.fromkeys(_WORTH_TELLING.findall(outcome.output)):
+            self.warn(warning.replace("`", ""))
+        resolution = result.read_text("utf-8")
+        elsewhere = _from_elsewhere(resolution, asked, torch_index)
+        if not elsewhere:
+            return resolution
+        # uv knows the index of what is asked for, not of what others require
+        result.unlink()
+        return self.resolve(
+            target,
+            requirements=[*asked, *elsewhere],
+            constraints=constraints,
+            find_links=find_links,
+            interpreter=interpreter,
+            work=work,
+            torch_index=torch_index,
+            only_binary=only_binary,
+            excluded=excluded,
+        )
 
     def locate_sdist(self, name: str, version: str | None, *, python: str, work: Path) -> str:
         """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.
@@ -152,7 +182,7 @@ class Uv:
         outcome = self.run(command, step=step, cwd=work, env=self._environment(), check=False)
         if outcome.returncode != 0:
             hint = "give the archive itself with --source PATH"
-            raise _resolution_error(f"cannot find the sdist of {title}", outcome.output, hint)
+            raise self._error(f"cannot find the sdist of {title}", outcome.output, hint)
         return result.read_text("utf-8")
 
     def fetch_python(self, request: str, work: Path) -> Path:
@@ -236,6 +266,13 @@ class Uv:
             raise BuildError(f"build {sdist.name}: made {len(wheels)} wheels instead of one; see {log}")
         return wheels[0]
 
+    def _error(self, failure: str, output: str, hint: str) -> WheelferryError:
+        """The error of a resolution that failed; where the index does not know a name, with its address."""
+        if _UNKNOWN_NAME.search(output):
+            hint = f"the index is {index_in_words(self.index, os.environ)}: if that is right, {hint}"
+        lines = [line for line in output.splitlines() if not line.startswith("warning: ")]
+        return _resolution_error(failure, "\n".join(lines), hint)
+
     def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         # a virtual environment that happens to be active must not leak into what is resolved
         inherited = {
@@ -261,12 +298,36 @@ def _project_text(target: Target, requirements: Iterable[str], torch_index: str 
         index: dict[str, Any] = {"name": _TORCH_INDEX, "url": torch_index, "explicit": True}
         if folder.is_dir():
             index |= {"url": str(folder.resolve()), "format": "flat"}
-        sources = {name: {"index": _TORCH_INDEX} for name in ("torch", "torchvision")}
+        sources = {name: {"index": _TORCH_INDEX} for name in _served_with_torch(torch_index)}
         document["tool"] = {"uv": {"index": [index], "sources": sources}}
     return tomli_w.dumps(document)
 
 
+def _served_with_torch(torch_index: str) -> tuple[str, ...]:
+    """The packages that an index of torch is asked for; a folder for those that it has, and for torch."""
+    folder = Path(torch_index)
+    if not folder.is_dir():
+        return _WITH_TORCH
+    files = [path.name.partition("-")[0] for path in folder.glob("*.whl")]
+    return tuple(name for name in _WITH_TORCH if name in files or name in ("torch", "torchvision"))
+
+
+def _from_elsewhere(resolution: str, asked: Iterable[str], torch_index: str | None) -> list[str]:
+    """What a resolution has that belongs to torch's index, and that was not asked for itself."""
+    if torch_index is None:
+        return []
+    direct = {canonicalize_name(Requirement(text).name) for text in asked}
+    found = {package["name"] for package in tomllib.loads(resolution).get("packages", ())}
+    return sorted(found & set(_served_with_torch(torch_index)) - direct)
+
+
 _NETWORK = ("Request failed", "error sending request", "Failed to fetch", "dns error", "Could not connect")
+
+
+_UNKNOWN_NAME = re.compile(r"was not found in the (package registry|provided package locations)")
+# Of uv's warnings those about what was asked for.
+_WORTH_TELLING = re.compile(r"^warning: (.* is yanked .*|.* does not have an extra named .*)$", re.MULTILINE)
+_OWN_CACHE = "Failed to initialize cache"
 
 
 def speaks_of_network(output: str) -> bool:
@@ -288,6 +349,8 @@ def speaks_of_torch(output: str) -> bool:
 
 def _resolution_error(failure: str, output: str, hint: str) -> WheelferryError:
     text = f"{failure}:\n{output.strip()}"
+    if _OWN_CACHE in output:
+        return MissingError(text, hint="set UV_CACHE_DIR to a folder that can be written, or unset it")
     if speaks_of_network(output):
         return MissingError(
             text, hint="check the network, the proxy and pip's index settings (pip config list)"

@@ -19,6 +19,7 @@ from wheelferry.catalog import (
     load_recipe,
     load_records,
     shipped_alternatives,
+    shipped_companions,
     shipped_torch,
     split_reference,
 )
@@ -115,7 +116,7 @@ def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iter
     from wheelferry.distributed.fan_out import fan_out
 
     with connect(making.scheduler, tools.progress) as cluster:
-        yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs)
+        yield partial(fan_out, cluster=cluster, builders=making.builders, jobs=making.jobs, ahead=ahead)
 
 
 def read_trying(trying: Trying) -> "TrialSettings":
@@ -209,6 +210,7 @@ def plan_from_options(
         without_ops=choice.without_ops,
         apps=required.app or (),
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
+        companions=shipped_companions(),
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
     return located, plan

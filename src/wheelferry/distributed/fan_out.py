@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from wheelferry.build.ahead import for_metadata, require_closure
 from wheelferry.build.cells import Outcome, each_cell
 from wheelferry.build.compile import Built, stamped_architectures
 from wheelferry.build.strategy import BuildStrategies
@@ -62,13 +63,15 @@ def fan_out(
     cluster: Workers,
     builders: int = 1,
     jobs: int | None = None,
+    ahead: bool = False,
     work: Callable[[BuildTask, SourceArchive], BuildResult | WheelferryError] = run_task,
 ) -> Outcome[Built]:
     """The wheels of `cells`, as `build.cells.build_here` makes them, each by a worker of the cluster.
 
     With more than one of `builders` so many workers make each wheel, and must agree. `jobs` is how many
     compilations a cell may run at once, None for what the worker's machine allows; `work` is what a worker
-    does. Raises MissingError when a worker cannot build for us, InputError for more builders than workers.
+    does. With `ahead` a cell for which what it requires does not fit together is given to none of them.
+    Raises MissingError when a worker cannot build for us, InputError for more builders than workers.
     """
     workers = cluster.workers()
     tools.progress.stage(f"build {plan.title} with {cluster.address}, workers: {len(workers)}")
@@ -83,6 +86,12 @@ def fan_out(
         [(cell, cell) for cell in cells],
         lambda cell, _: (cell, find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)),
     )
+    if ahead:
+        resolvable: Outcome[tuple[Cell, Interpreter]] = each_cell(
+            [(cell, (cell, interpreter)) for cell, interpreter in found.done],
+            lambda _, one: _resolvable(plan, one, strategies, source, tools),
+        )
+        found = replace(resolvable, failed=(*found.failed, *resolvable.failed))
     packed = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
     held, beside = tools.store.keys("build"), _tasks_by_host(workers)
     in_flight = _InFlight(cluster=cluster, work=work, source=packed, builders=builders)
@@ -102,6 +111,19 @@ def fan_out(
     by_target = {built.cell.target: built for built in finished.done}
     ordered = (by_target[cell.target] for cell in cells if cell.target in by_target)
     return Outcome(done=tuple(ordered), failed=(*found.failed, *finished.failed))
+
+
+def _resolvable(
+    plan: Plan,
+    one: tuple[Cell, Interpreter],
+    strategies: BuildStrategies,
+    source: Source,
+    tools: Tools,
+) -> tuple[Cell, Interpreter]:
+    """The cell and its Python, once all that it requires is known to fit together."""
+    asked = for_metadata(plan, *one, tools)
+    require_closure(plan, asked, source, tools, given=strategies.dependencies)
+    return one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from packaging.version import Version
 
 from wheelferry.client.preflight.examine import examine, needs
-from wheelferry.client.preflight.findings import Request, problems
+from wheelferry.client.preflight.findings import WARNING, Finding, Request, problems
 from wheelferry.client.preflight.gpu import driver_obstacle, image_for
 from wheelferry.client.preflight.pythons import usable_pythons
 from wheelferry.client.preflight.systems import numbers, platform_obstacle
@@ -324,24 +324,35 @@ def _refused(what: str, reason: str, hint: str) -> InputError:
     return InputError(f"{what} would not run on the client: {reason}", hint=hint)
 
 
+# Warnings of preflight that count when a bundle is made: of what another bundle would not have.
+_TOLD = ("gpu-torch", "cpu")
+
+
 def preflight_problems(profile: Profile, bundle: Any) -> list[str]:
     """What speaks against a packed bundle on the client: problems that preflight will find in every folder.
 
-    `bundle` is the client's own view of it, a `wheelferry.client.common.bundle.Bundle`.
+    Warnings of a GPU that torch will not find, and of the processor, come with them. `bundle` is the client's
+    own view of it, a `wheelferry.client.common.bundle.Bundle`.
     """
-    found = []
+    found: dict[str, None] = {}
     for target in bundle.targets:
         by_folder = [
-            _problems_in(path, profile, bundle, target)
+            _examined(path, profile, bundle, target)
             for path in [folder["path"] for folder in profile["folders"]] or ["/"]
         ]
-        if all(by_folder):
-            messages = dict.fromkeys(message for several in by_folder for message in several)
-            found += [f"{target.name}: {message}" for message in messages]
-    return found
+        blocked = [problems(own) for own in by_folder]
+        told = [finding for several in blocked for finding in several] if all(blocked) else []
+        told += [one for one in by_folder[0] if one.level == WARNING and one.code in _TOLD]
+        found |= dict.fromkeys(f"{target.name}: {_with_remedy(finding)}" for finding in told)
+    return list(found)
 
 
-def _problems_in(path: str, profile: Profile, bundle: Any, target: Any) -> list[str]:
+def _examined(path: str, profile: Profile, bundle: Any, target: Any) -> list[Finding]:
     request = Request(prefix=path)
     request = replace(request, needs=needs(bundle, target, request, profile))
-    return [finding.message for finding in problems(examine(profile, target, request))]
+    findings: list[Finding] = examine(profile, target, request)
+    return findings
+
+
+def _with_remedy(finding: Finding) -> str:
+    return f"{finding.message}; {finding.remedy}" if finding.code in _TOLD else finding.message

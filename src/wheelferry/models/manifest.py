@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from wheelferry.errors import InputError
+from wheelferry.models.processors import ProcessorNeed
 from wheelferry.models.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
 FORMAT = 1
@@ -75,7 +77,8 @@ class TargetEntry:
     `on_stable_abi` says that its ops serve more than this torch.
     `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
     for beside the project, `excluded` the packages that were left out although something requires them.
-    `footprint` is that of all its wheels, `uv` and `pip` are the bundle's paths of the installers' own
+    `footprint` is that of all its wheels; `processor` are those that not every processor of the platform
+    runs, None where nobody looked. `uv` and `pip` are the bundle's paths of the installers' own
     wheels. Older bundles lack some of these.
     """
 
@@ -90,6 +93,7 @@ class TargetEntry:
     requested: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     footprint: Footprint | None = None
+    processor: tuple[ProcessorNeed, ...] | None = None
     uv: str = ""
     pip: str = ""
     runtime: Runtime | None = None
@@ -115,6 +119,8 @@ class TargetEntry:
         for name in optional:
             if not document[name]:
                 del document[name]
+        if self.processor is None:
+            del document["processor"]
         return document
 
 
@@ -279,6 +285,7 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         requested=_read({"requested": [], **data}, "requested", _requirements),
         excluded=_read({"excluded": [], **data}, "excluded", _texts),
         footprint=_read(data, "footprint", _footprint) if "footprint" in data else None,
+        processor=_each(data, "processor", _processor_need) if "processor" in data else None,
         uv=_read(data, "uv", _inside) if "uv" in data else "",
         pip=_read(data, "pip", _inside) if "pip" in data else "",
         runtime=_read(data, "runtime", _runtime) if "runtime" in data else None,
@@ -298,6 +305,15 @@ def _target(data: Mapping[str, Any]) -> Target:
 
 def _footprint(data: Mapping[str, Any]) -> Footprint:
     return Footprint(**{name: _read(data, name, _whole) for name in ("bytes", "files", "longest_path")})
+
+
+def _processor_need(data: Mapping[str, Any]) -> ProcessorNeed:
+    return ProcessorNeed(
+        package=canonicalize_name(_read(data, "package", _text)),
+        version=_read(data, "version", _text),
+        needs=_read(data, "needs", _texts),
+        instead=_read({"instead": "", **data}, "instead", _text),
+    )
 
 
 def _runtime(data: Mapping[str, Any]) -> Runtime:

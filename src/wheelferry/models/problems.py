@@ -34,6 +34,7 @@ class Code(Enum):
     OPS = "a compiled module is missing"
     CUDA = "code for a GPU that the target promises is missing"
     BUILDS = "torch and torchvision are of different builds"
+    SYMBOLS = "a compiled module wants functions that the torch of the lock does not have"
     GLIBC = "a compiled module needs a newer glibc than the target has"
     LIBRARY = "a compiled module needs a library that nobody brings"
     MACHINE = "a compiled module is not for the target's system and processor"

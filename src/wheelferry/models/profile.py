@@ -19,6 +19,7 @@ class _Part(BaseModel):
 class _Cpu(_Part):
     model: str
     level: int | None
+    features: list[str] | None = None
 
 
 class _Python(_Part):

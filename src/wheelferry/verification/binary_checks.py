@@ -4,7 +4,7 @@ import mmap
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from packaging.utils import NormalizedName
 
 from wheelferry.binaries import elf, pe
 from wheelferry.binaries.pe import PeFacts
+from wheelferry.binaries.symbols import readable
 from wheelferry.cache.tools import Tools
 from wheelferry.models import stable_abi
 from wheelferry.models.manifest import TargetEntry
@@ -25,6 +26,7 @@ from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.system.files import CHUNK
 from wheelferry.system.threads import in_threads
 from wheelferry.verification import checks
+from wheelferry.verification.torch_symbols import TORCH, missing_text
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE
 
@@ -141,7 +143,7 @@ def check_pe(
     the driver's. Names are compared without regard to case. What this cannot know: whether a package adds
     the folder of its DLLs to those where Windows looks, whether the program lies where msvc-runtime's DLLs
     are (that of a virtual environment starts the one of the Python it was made from), whether a DLL exports
-    what is called (of the built wheel `check_functions` knows), and what is loaded by name
+    what is called (of torch's `check_functions` knows), and what is loaded by name
     while the program runs (ctypes, LoadLibrary).
     """
     own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
@@ -237,32 +239,75 @@ def _name_lacking(
 
 
 def check_functions(
-    root: Path, built: str, torch: str, files: Mapping[str, PeFiles], tools: Tools
+    root: Path,
+    built: str,
+    paths: Mapping[NormalizedName, str],
+    infos: Mapping[NormalizedName, WheelInfo],
+    files: Mapping[str, PeFiles],
+    tools: Tools,
 ) -> Iterator[Problem]:
-    """Whether torch's DLLs export every function that the compiled modules of the wheel `built` call.
+    """Whether torch's DLLs export every function that the modules of all other wheels call.
 
     C++ names hold the types of their arguments: a module that was compiled against another torch, or with
     another compiler, calls functions that this one does not have.
     """
+    torch = paths[TORCH]
     dlls = {member.rsplit("/", 1)[-1].lower(): member for member in _members(files, torch)}
-    modules = _members(files, built)
+    called: dict[NormalizedName, Mapping[str, Mapping[str, frozenset[str]]]] = {}
+    for name, path in sorted(paths.items()):
+        try:
+            called[name] = {} if path == torch else _functions_of(root / path, files.get(path), dlls)
+        except UNREADABLE as error:
+            yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
+    wanted = {dll for found in called.values() for functions in found.values() for dll in functions}
     try:
-        with zipfile.ZipFile(root / built) as archive:
-            called = {name: pe.read_functions(archive.read(name)) for name in modules}
-        wanted = {dll for functions in called.values() for dll in functions if dll in dlls}
-        with tools.store.workspace("exports") as work, zipfile.ZipFile(root / torch) as archive:
-            exported = {
-                dll: frozenset(read_member(archive, dlls[dll], work, pe.read_exports)) for dll in wanted
-            }
+        exported = _exports(root / torch, {dll: dlls[dll] for dll in wanted}, tools)
     except UNREADABLE as error:
-        yield Problem(code=Code.OPS, file=built, message=f"a compiled module is unreadable: {error}")
+        yield Problem(code=Code.OPS, file=torch, message=f"a DLL is unreadable: {error}")
         return
-    for module, functions in called.items():
-        for dll in sorted(wanted & set(functions)):
-            missing = sorted(functions[dll] - exported[dll])
-            if missing:
-                message = f"{module} calls {_list(missing)}, which {dll} of {torch} does not have"
-                yield Problem(code=Code.TORCH, file=built, message=message)
+    for name, found in called.items():
+        missing = {
+            module: sorted({one for dll, names in functions.items() for one in names - exported[dll]})
+            for module, functions in found.items()
+        }
+        lacking = {module: names for module, names in missing.items() if names}
+        if lacking:
+            message = missing_text(
+                list(lacking),
+                list(dict.fromkeys(readable(one) for names in lacking.values() for one in names)),
+                name=name,
+                torch=str(infos[TORCH].version),
+            )
+            code = Code.TORCH if paths[name] == built else Code.SYMBOLS
+            yield Problem(code=code, file=paths[name], message=message)
+
+
+def _functions_of(
+    wheel: Path, found: PeFiles | None, dlls: Container[str]
+) -> dict[str, dict[str, frozenset[str]]]:
+    """By module the functions that it calls of each of torch's `dlls`; without those that call none."""
+    calling = [
+        member
+        for member, facts in (found.facts if found else {}).items()
+        if facts.fits_amd64 and any(dll.lower() in dlls for dll in facts.imports)
+    ]
+    if not calling:
+        return {}
+    with zipfile.ZipFile(wheel) as archive:
+        functions = {member: pe.read_functions(archive.read(member)) for member in calling}
+    return {
+        member: {dll: names for dll, names in by_dll.items() if dll in dlls}
+        for member, by_dll in functions.items()
+    }
+
+
+def _exports(wheel: Path, members: Mapping[str, str], tools: Tools) -> dict[str, frozenset[str]]:
+    """What each of torch's DLLs exports; `members` are their paths in its wheel."""
+    with tools.store.workspace("exports") as work, zipfile.ZipFile(wheel) as archive:
+        return {
+            dll: frozenset(read_member(archive, member, work, pe.read_exports))
+            for dll, member in members.items()
+        }
 
 
 def check_stable(

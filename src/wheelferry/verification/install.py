@@ -1,6 +1,7 @@
 """What verification does first on a target's machine: install the bundle there, and see what came of it."""
 
 import json
+import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,7 +15,10 @@ import wheelferry.client.smoke
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
+from wheelferry.client.common.deaths import cause_of
 from wheelferry.client.installer.distributions import distributions
+from wheelferry.client.installer.imports import TELL_BINARIES, Compiled, explain_import
+from wheelferry.client.probe.machine import read_cpu
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
@@ -22,7 +26,13 @@ from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.system.process import Completed, Group
 from wheelferry.system.threads import side_by_side
-from wheelferry.verification.modules import TopModules, not_brought, remedy, top_modules
+from wheelferry.verification.modules import (
+    TopModules,
+    not_brought,
+    packages_folder,
+    remedy,
+    top_modules,
+)
 from wheelferry.verification.runner import Machine, Runner
 from wheelferry.verification.suite import spelled
 
@@ -59,7 +69,8 @@ answer({"connections": {"the start of Python": connections.take()}})
 # should it end the interpreter. It answers when the interpreter ends: what the modules do then, and their
 # threads that go on until then, is watched too.
 INSPECT = (
-    _WATCH
+    TELL_BINARIES
+    + _WATCH
     + """
 def binaries(error):
     while error is not None:
@@ -278,7 +289,19 @@ def _import(modules: list[str], trial: Trial, env: Path) -> _Imported:
     rest = [name for name in modules if name != died]
     others = _import(rest, trial, env) if rest else _Imported(failed={})
     message = f"ended the interpreter (exit status {ended.returncode}):\n{tail}"
+    if cause_of(ended.returncode) is not None:
+        message = f"{_explained(died, ended, trial, env)}:\n{tail}"
     return replace(others, failed={died: _Failure(died=message), **others.failed})
+
+
+def _explained(module: str, ended: Completed, trial: Trial, env: Path) -> str:
+    """What the client would be told of such a death, with this machine's processor."""
+    needs = trial.bundle.target(trial.entry.target.name).processor
+    compiled = Compiled(str(packages_folder(env)))
+    said: str = explain_import(
+        module, ended.returncode, ended.output, compiled, needs, read_cpu(), os.environ
+    )
+    return said
 
 
 def _judge_failures(
@@ -310,8 +333,7 @@ def _ask(trial: Trial, command: Sequence[str | Path]) -> tuple[dict[str, Any] | 
 
 def installed_versions(env: Path) -> dict[str, str]:
     """The packages in an environment and their versions, by normalised name."""
-    folders = [*env.glob("lib/python3*/site-packages"), env / "Lib" / "site-packages"]
-    found = distributions(str(folders[0]))
+    found = distributions(str(packages_folder(env)))
     return {name: found[name].version for name in sorted(found)}
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from wheelferry.binaries import elf
 from wheelferry.binaries.dynamic import (
@@ -27,6 +28,7 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor, parse_platform
 from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
 from wheelferry.verification.binary_checks import read_member
+from wheelferry.verification.torch_symbols import TORCH, check_torch_symbols, is_torchs
 from wheelferry.wheels.archive import UNREADABLE
 
 _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
@@ -129,35 +131,39 @@ def check_linux(
     paths: Mapping[NormalizedName, str],
     files: Mapping[str, ElfFiles],
 ) -> Iterator[Problem | Note]:
-    """Processor, glibc and needed libraries of every ELF file in the wheels that others built.
+    """Processor, glibc and needed libraries of every ELF file in the wheels that others built; and of all
+    wheels whether torch has what they want of it.
 
     A library is there if any wheel of the target has a file of its name, or if PEP 600 lists it. What this
     cannot know: whether the binary looks into the folder where the library lies (RPATH, and what a package
-    loads beforehand), whether the library has what is called, and what is loaded by name while the program
-    runs (dlopen, ctypes).
+    loads beforehand), whether a library other than torch's has what is called, and what is loaded by name
+    while the program runs (dlopen, ctypes).
     """
     own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
     brought = frozenset(name for found in own.values() for name in found.names)
+    run = {name: dict(_fitting(found.facts, entry.target)) for name, found in own.items()}
+    yield from check_torch_symbols(infos, paths, run)
     for name, found in own.items():
         if paths[name] == f"wheelhouse/{entry.built}":
             continue  # `check_elf` looks at it, and knows more of it
         for member, reason in found.unreadable.items():
             yield Note(file=paths[name], message=f"{member} cannot be read: {reason}")
-        wheel = _Wheel(name=name, path=paths[name], info=infos[name], target=entry.target)
-        fitting = dict(_fitting(found.facts, entry.target))
-        yield from _check_machines(wheel, found.facts, fitting)
-        yield from _check_versions(wheel, fitting, frozenset(found.names))
-        yield from _check_libraries(wheel, fitting, brought)
+        torch = infos[TORCH].version if TORCH in infos and name != TORCH else None
+        wheel = _Wheel(name=name, path=paths[name], info=infos[name], target=entry.target, torch=torch)
+        yield from _check_machines(wheel, found.facts, run[name])
+        yield from _check_versions(wheel, run[name], frozenset(found.names))
+        yield from _check_libraries(wheel, run[name], brought)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Wheel:
-    """One wheel of a target, whose binaries are looked at."""
+    """One wheel of a target, whose binaries are looked at, and the version of its torch, if it has one."""
 
     name: NormalizedName
     path: str
     info: WheelInfo
     target: Target
+    torch: Version | None = None
 
     @property
     def arch(self) -> str:
@@ -264,6 +270,8 @@ def _check_libraries(
             yield wheel.note(members, f"{library}: the driver of an NVIDIA GPU has it")
         elif _PYTHON.fullmatch(library):
             yield wheel.note(members, f"{library}: not every Python has its library beside it")
+        elif is_torchs(library) and wheel.torch is not None:
+            yield from _without_torchs(wheel, facts, library, members)
         elif any(map(wheel.is_at_the_top, members)) or (modules and set(modules) <= set(members)):
             yield wheel.problem(Code.LIBRARY, members, f"{library}, which no wheel brings")
         else:
@@ -271,6 +279,19 @@ def _check_libraries(
     if left:
         members = list(dict.fromkeys(member for found in left.values() for member in found))
         yield wheel.note(members, f"{_listed(left)}, which no wheel brings: what loads them fails")
+
+
+def _without_torchs(
+    wheel: _Wheel, facts: Mapping[str, Dynamic], library: str, members: list[str]
+) -> Iterator[Problem | Note]:
+    """A library that torch has in other builds of it: wrong where nothing of the wheel does without."""
+    text = f"{library}, which torch {wheel.torch} of this bundle does not have"
+    wanting = {member for member, found in facts.items() if any(map(is_torchs, found.needed))}
+    if wanting <= set(members):
+        text += ": it is for another build; take both from one place, with --backend or --torch-index"
+        yield wheel.problem(Code.LIBRARY, members, text)
+    else:
+        yield wheel.note(members, f"{text}: what loads them fails")
 
 
 @cache

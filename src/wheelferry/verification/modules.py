@@ -35,12 +35,16 @@ class TopModules:
     all: frozenset[str]
 
 
+def packages_folder(env: Path) -> Path:
+    """Where an environment has its packages."""
+    return [*env.glob("lib/python3*/site-packages"), env / "Lib" / "site-packages"][0]
+
+
 def top_modules(env: Path) -> TopModules:
     """Read the RECORDs of an environment's distributions."""
-    folders = [*env.glob("lib/python3*/site-packages"), env / "Lib" / "site-packages"]
     owners: dict[str, NormalizedName] = {}
     names: set[str] = set()
-    for name, distribution in sorted(distributions(str(folders[0])).items()):
+    for name, distribution in sorted(distributions(str(packages_folder(env))).items()):
         paths = [row[0] for row in distribution.rows()]
         names |= {path.split("/")[0].split(".")[0] for path in paths}
         for module in importable(paths):

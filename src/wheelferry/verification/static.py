@@ -13,6 +13,7 @@ from wheelferry.binaries import pe
 from wheelferry.bundle.reader import REPORT_FILES, _own_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.errors import Damaged, NotPossibleHere
+from wheelferry.client.common.processors import named
 from wheelferry.client.common.signature import Signers, check_signature, read_signature
 from wheelferry.client.preflight.paths import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
@@ -45,6 +46,7 @@ from wheelferry.verification.checks import LongestPath
 from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_linux
 from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
+from wheelferry.wheels.processor_needs import processor_needs
 from wheelferry.wheels.read import read_wheel, unpacked_size
 from wheelferry.wheels.record import DIFFERS, check_contents
 
@@ -295,6 +297,7 @@ def _check_target(
     yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
+    yield from _note_processor(opened.root, entry, paths)
     wheels = {paths[name]: info for name, info in infos.items()}
     yield from checks.check_installation(wheels, entry.target)
     yield from _check_built(opened, entry, infos, paths, pylock, tools)
@@ -305,6 +308,21 @@ def _check_target(
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)
     else:
         yield from check_linux(entry, infos, paths, opened.elf_files)
+
+
+def _note_processor(
+    root: Path, entry: TargetEntry, paths: Mapping[NormalizedName, str]
+) -> Iterator[Problem | Note]:
+    """What the client's processor must have, by what is known today: more, maybe, than when it was packed."""
+    try:
+        needs = processor_needs([root / path for path in paths.values()], entry.target)
+    except IntegrityError as error:
+        yield Problem(code=Code.WHEEL_UNREADABLE, file=entry.requirements, message=str(error))
+        return
+    for need in needs:
+        wanted = " and ".join(map(named, need.needs))
+        instead = f"; for another processor, {need.instead}" if need.instead else ""
+        yield Note(file=paths[need.package], message=f"needs a processor with {wanted}{instead}")
 
 
 def _check_built(
@@ -357,7 +375,7 @@ def _check_built(
             yield Problem(code=Code.LIBRARY, file=path, message=message)
         yield from check_device_code(opened.root / path, path, entry)
         if torch in infos:
-            yield from check_functions(opened.root, path, paths[torch], opened.binaries, tools)
+            yield from check_functions(opened.root, path, paths, infos, opened.binaries, tools)
     else:
         yield from check_elf(opened.root / path, path, entry, infos.values())
 

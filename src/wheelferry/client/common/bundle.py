@@ -28,11 +28,35 @@ class Pin(object):
         self.wheel = wheel
 
 
+class ProcessorNeed(object):
+    """A package that not every processor of its platform runs.
+
+    `needs` are its needs as `wheelferry.client.common.processors` has them; `instead` says what runs on other
+    processors, where that is known.
+    """
+
+    def __init__(self, package, version, needs, instead=""):
+        self.package = package
+        self.version = version
+        self.needs = tuple(needs)
+        self.instead = instead
+
+    def to_json(self):
+        """As the manifest has it."""
+        return {
+            "package": self.package,
+            "version": self.version,
+            "needs": list(self.needs),
+            "instead": self.instead,
+        }
+
+
 class Target(object):
     """One target of a bundle, from its entry in the manifest.
 
-    `pins` are the packages of its lock. `footprint` (bytes, files and longest path
-    once installed), `uv`, `pip` and `runtime` are None or empty in bundles of older versions.
+    `pins` are the packages of its lock. `processor` are packages that not every processor of the platform
+    runs, each with what it needs. `footprint` (bytes, files and longest path once installed), `uv`, `pip`,
+    `runtime` and `processor` are None or empty in bundles of older versions.
     """
 
     def __init__(self, entry, pins):
@@ -49,6 +73,8 @@ class Target(object):
         self.uv = entry.get("uv", "")
         self.pip = entry.get("pip", "")
         self.runtime = entry.get("runtime")
+        needs = entry.get("processor")
+        self.processor = None if needs is None else [ProcessorNeed(**need) for need in needs]
         self.pins = tuple(pins)
 
     @property

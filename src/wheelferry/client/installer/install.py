@@ -11,13 +11,14 @@ import shutil
 import tempfile
 import threading
 
-from wheelferry.client.common.bundle import find_damage
+from wheelferry.client.common.bundle import ProcessorNeed, find_damage
 from wheelferry.client.common.errors import Damaged, InstallFailed, NotPossibleHere, SmokeFailed
 from wheelferry.client.common.files import is_writable, remove_tree, replace
 from wheelferry.client.common.processes import clean_environment, must_run, run
 from wheelferry.client.common.sizes import human_size
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
+from wheelferry.client.installer.imports import prove_imports
 from wheelferry.client.installer.launchers import write_launchers
 from wheelferry.client.installer.packages import (
     PIP,
@@ -32,6 +33,7 @@ from wheelferry.client.installer.programs import APPS
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.installer.replaced import remove_files
 from wheelferry.client.installer.wheels import Layout, dist_info, files_of
+from wheelferry.client.probe.machine import read_cpu
 from wheelferry.client.smoke.suite import prove
 
 RECEIPT_FORMAT = 1
@@ -122,11 +124,22 @@ def _reuse(request, session):
         return None
     session.console.say("environment %d is complete already; proving it again" % ready.number)
     try:
-        prove(ready.python, ready.folder, request.levels, session)
+        site = site_packages(ready.folder, request.target.python)
+        prove_all(request, ready.python, ready.folder, site, session)
     except SmokeFailed as error:
         session.console.warn("environment %d fails now, so a new one is made: %s" % (ready.number, error))
         return None
     return ready
+
+
+def prove_all(request, python, folder, site, session):
+    """Import the compiled packages in `site`, then run the suite in `folder`; raises SmokeFailed.
+
+    Nothing is done where no level of the suite was asked for.
+    """
+    if request.levels:
+        prove_imports(python, site, request.target.processor, read_cpu(), session)
+    return prove(python, folder, request.levels, session)
 
 
 def _spare(prefix, environment, before):
@@ -164,7 +177,8 @@ def _build(request, session, before):
         packages = list_packages(request, site_packages(folder, request.target.python))
         copy_suite(request.bundle, folder)
         put_assets(request, session, folder, before)
-        results = prove(environment.python, folder, request.levels, session)
+        site = site_packages(folder, request.target.python)
+        results = prove_all(request, environment.python, folder, site, session)
         write_listing(folder)
         receipt = make_receipt(request, session, python, installer, packages, results)
         receipt.update(environment=environment.number, taken_over=sorted(taken))
@@ -335,6 +349,7 @@ def make_receipt(request, session, python, installer, packages, results):
         "seconds": session.seconds,
         "preflight": [finding.to_json() for finding in request.findings],
         "machine": request.profile,
+        "processor": [need.to_json() for need in request.target.processor or ()],
     }
 
 
@@ -387,8 +402,17 @@ def verify_installed(prefix, levels, console):
     if is_writable(environment.folder):
         with prefix.at_work(console) as lock:
             session = InstallSession(prefix, lock, console)
-            return environment, prove(environment.python, environment.folder, levels, session)
+            return environment, _prove_again(environment, levels, session)
     with tempfile.TemporaryDirectory(prefix="wheelferry-") as folder:
         prefix.tmp = folder
         session = InstallSession(prefix, None, console)
-        return environment, prove(environment.python, environment.folder, levels, session, out=folder)
+        return environment, _prove_again(environment, levels, session, out=folder)
+
+
+def _prove_again(environment, levels, session, out=None):
+    """As `prove_all`, of what is installed; receipts of older versions say nothing of processors."""
+    receipt = environment.receipt
+    python = ".".join(receipt["python"]["version"].split(".")[:2])
+    needs = [ProcessorNeed(**need) for need in receipt.get("processor", ())]
+    prove_imports(environment.python, site_packages(environment.folder, python), needs, read_cpu(), session)
+    return prove(environment.python, environment.folder, levels, session, out=out)

@@ -19,6 +19,7 @@ from wheelferry.client.installer.install import (
     fill,
     list_packages,
     make_receipt,
+    prove_all,
     put_assets,
 )
 from wheelferry.client.installer.packages import PIP
@@ -26,7 +27,6 @@ from wheelferry.client.installer.prefix import FILES, RECEIPT, Prefix
 from wheelferry.client.installer.pythons import Python
 from wheelferry.client.installer.replaced import Replaced
 from wheelferry.client.installer.wheels import Layout
-from wheelferry.client.smoke.suite import prove
 
 _ASK = """
 import json, os, platform, site, sys, sysconfig
@@ -160,7 +160,7 @@ def _replace(request, existing, session, replaced):
     for line in conflicts:
         session.console.warn(line)
     copy_suite(request.bundle, folder)
-    results = prove(existing.python, folder, request.levels, session)
+    results = prove_all(request, existing.python, folder, existing.site, session)
     _write_listing(existing, own, assets)
     python = Python(existing.python, existing.version)
     receipt = make_receipt(request, session, python, installer, packages, results)

@@ -69,7 +69,7 @@ def examine(profile, target, request):
     return [
         *platform,
         *examine_python(profile, target, request),
-        *examine_processor(profile),
+        *examine_processor(profile, target),
         *examine_gpu(profile, target, request),
         *examine_vc_runtime(profile, target),
         *examine_folders(profile, request),

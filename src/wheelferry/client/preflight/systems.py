@@ -2,10 +2,12 @@
 
 import re
 
+from wheelferry.client.common.processors import described, has, named
 from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, WARNING, Finding
 
 _VC_WHEEL = re.compile(r"(^|/)msvc_runtime-", re.IGNORECASE)
 _VC_NEEDED = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+_SMOKE = "let the smoke test say whether everything runs on it; it is part of an installation"
 _PLATFORMS = {"x86_64": ("linux-x86_64", "win-amd64"), "aarch64": ("linux-aarch64",)}
 
 
@@ -52,23 +54,45 @@ def examine_platform(profile, target):
     yield Finding(code, PROBLEM, message, remedy)
 
 
-def examine_processor(profile):
-    if profile["machine"] != "x86_64":
+def examine_processor(profile, target):
+    """Whether the processor runs what is in the bundle, and how well; of old bundles only how well."""
+    cpu = profile["cpu"]
+    known = cpu["level"] if profile["machine"] == "x86_64" else cpu.get("features")
+    needs = target.processor or ()
+    if known is None:
+        text = "what the processor (%s) can do is not known" % (cpu["model"] or "no name")
+        if needs:
+            text += "; the bundle needs " + ", ".join(
+                "%s (%s)" % (named(need), one.package) for one in needs for need in one.needs
+            )
+        yield Finding("cpu", NOTE, text)
         return
-    level, model = profile["cpu"]["level"], profile["cpu"]["model"]
-    if level is None:
-        yield Finding("cpu", NOTE, "what the processor (%s) can do is not known" % (model or "no name"))
-    elif level < 2:
+    lacking = [(one, need) for one in needs for need in one.needs if has(cpu, need) is False]
+    for one, need in lacking:
+        text = "%s %s needs a processor with %s; here is %s"
         yield Finding(
             "cpu",
-            WARNING,
-            "%s has not all of x86-64-v2 (SSE4.2); the newest numpy stops without it" % model,
-            "if the smoke test fails, ask for a bundle with an older numpy (--with 'numpy<2.4')",
+            PROBLEM,
+            text % (one.package, one.version, named(need), described(cpu)),
+            one.instead or "make the bundle with another release of %s, or without it" % one.package,
         )
-    elif level < 3:
-        yield Finding("cpu", NOTE, "%s has no AVX2: everything works, more slowly" % model)
-    else:
-        yield Finding("cpu", OK, "%s, x86-64-v%d" % (model, level))
+    if not lacking:
+        yield _processor_speed(cpu, target)
+
+
+def _processor_speed(cpu, target):
+    if cpu["level"] is None or cpu["level"] > 2:
+        return Finding("cpu", OK, described(cpu))
+    if cpu["level"] == 2:
+        return Finding("cpu", NOTE, "%s has no AVX2: everything works, more slowly" % cpu["model"])
+    if target.processor is not None:
+        return Finding("cpu", WARNING, "%s has not all of x86-64-v2 (SSE4.2)" % cpu["model"], _SMOKE)
+    return Finding(
+        "cpu",
+        WARNING,
+        "%s has not all of x86-64-v2 (SSE4.2); the newest numpy stops without it" % cpu["model"],
+        "if the smoke test fails, ask for a bundle with an older numpy (--with 'numpy<2.4')",
+    )
 
 
 def examine_vc_runtime(profile, target):

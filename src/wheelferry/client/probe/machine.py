@@ -6,6 +6,7 @@ import platform
 import re
 import sys
 
+from wheelferry.client.common.processors import ARM_FEATURES, X86_LEVELS, x86_level
 from wheelferry.client.probe.programs import PATIENCE, WINDOWS, read_text, registry
 
 # The DLLs of the Visual C++ runtime that compiled Python packages load.
@@ -56,36 +57,45 @@ def has_loader():
     return name is not None and os.path.exists(name)
 
 
-_LEVELS = (
-    (2, "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3"),
-    (3, "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"),
-    (4, "avx512f avx512bw avx512cd avx512dq avx512vl"),
-)
-
-
-def x86_level(flags):
-    """The x86-64 level (1 to 4, as in x86-64-v3) of a processor with these flags of /proc/cpuinfo."""
-    level = 1
-    for number, needed in _LEVELS:
-        if not set(needed.split()) <= set(flags):
-            return level
-        level = number
-    return level
+# Arm's processors do not tell their names. Source: arch/arm64/include/asm/cputype.h of Linux.
+_ARM_PARTS = {
+    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1", "0xd41": "Cortex-A78",
+    "0xd42": "Cortex-A78AE", "0xd49": "Neoverse-N2", "0xd4f": "Neoverse-V2",
+}  # fmt: skip
 
 
 def parse_cpuinfo(text):
-    """The model and the x86-64 level in /proc/cpuinfo; the level is None on other architectures."""
+    """The model, the x86-64 level and the features in /proc/cpuinfo.
+
+    The level is None on other architectures, the features where there are none of those that wheels make a
+    difference of. Where cores differ, what all of them have counts.
+    """
     model = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
-    return (model.group(1).strip() if model else ""), (x86_level(flags.group(1).split()) if flags else None)
+    part = re.search(r"^CPU part\s*:\s*(\w+)$", text, re.MULTILINE)
+    name = model.group(1).strip() if model else ""
+    if part and part.group(1).lower() in _ARM_PARTS:
+        core = _ARM_PARTS[part.group(1).lower()]
+        name = "%s (%s)" % (name, core) if name else core
+    lines = re.findall(r"^(flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    if not lines:
+        return name, None, None
+    common = set.intersection(*(set(found.split()) for _, found in lines))
+    if lines[0][0] == "flags":
+        known = [flag for _, flags in X86_LEVELS for flag in flags]
+        return name, x86_level(common), sorted(common & set(known))
+    return name, None, sorted(common & set(ARM_FEATURES))
 
 
 def read_cpu():
+    """The processor: its name, how many cores Python sees, and what it can do; None for what is not told."""
     if WINDOWS:
         model, level = _windows_cpu()
+        features = None
     else:
-        model, level = parse_cpuinfo(read_text("/proc/cpuinfo"))
-    return {"model": model, "cores": os.cpu_count() or 1, "level": level}
+        model, level, features = parse_cpuinfo(read_text("/proc/cpuinfo"))
+    return {"model": model, "cores": os.cpu_count() or 1, "level": level, "features": features}
 
 
 def _windows_cpu():

@@ -72,6 +72,8 @@ def summary(profile):
     """The profile in a few lines for a person."""
     cpu = profile["cpu"]
     level = ", x86-64-v%d" % cpu["level"] if cpu["level"] else ""
+    if not level and cpu["features"]:
+        level = ", with %s" % ", ".join(cpu["features"])
     libc = ", glibc %s" % profile["glibc"] if profile["glibc"] else ""
     lines = [
         "%s, %s%s" % (profile["os"], profile["machine"], libc),

@@ -29,6 +29,7 @@ def find_conflicts(recipe: Recipe, cell: "Cell", required: Sequence[UserRequirem
             yield from _torchvision_conflicts(recipe, cell, one, cell.torchvision)
         else:
             yield from _recipe_conflicts(recipe, cell, one)
+            yield from _companion_conflicts(cell, one)
     for first, second in combinations(required, 2):
         if first.name == second.name:
             yield from _mutual_conflicts(first, second)
@@ -117,6 +118,16 @@ def _torchvision_conflicts(
         f"{one.place}: torchvision {torchvision} is the one that goes with torch {cell.target.torch}",
         hint=f"leave torchvision out{other}",
     )
+
+
+def _companion_conflicts(cell: "Cell", one: UserRequirement) -> Iterator[InputError]:
+    for text in cell.companions:
+        limit = Requirement(text)
+        if canonicalize_name(limit.name) == one.name and _exclude(limit, one.requirement):
+            yield InputError(
+                f"{one.place}: compiled with another torch; with torch {cell.target.torch} goes {text}",
+                hint=f"require {one.name} without a version, or choose its torch with --torch",
+            )
 
 
 def _builds(version: str, cell: "Cell") -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from packaging.version import Version
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.apps import choose_programs, requirements_of
+from wheelferry.models.companions import Companion, limits
 from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
@@ -39,6 +40,7 @@ def make_plan(
     on_stable_abi: Container[Target] = (),
     excluded: Iterable[Exclusion] = (),
     apps: Iterable[str] = (),
+    companions: Iterable[Companion] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -48,6 +50,7 @@ def make_plan(
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
     in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
     `apps` are the names of programs for the client, beyond those that always travel (see `choose_programs`).
+    `companions` is the table of packages that are compiled against torch.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -59,6 +62,7 @@ def make_plan(
         without_ops=without_ops,
         on_stable_abi=on_stable_abi,
         excluded=tuple(excluded),
+        companions=tuple(companions),
     )
     _check_choices(choices, wanted)
     raise_all(find_unused(choices.required, wanted))
@@ -89,6 +93,7 @@ class _Choices:
     without_ops: bool
     on_stable_abi: Container[Target]
     excluded: tuple[Exclusion, ...] = ()
+    companions: tuple[Companion, ...] = ()
 
 
 def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
@@ -214,6 +219,7 @@ def _plan_cell(
         on_stable_abi=stable,
         on_limited_api=stable and recipe.build.limited_api and _same_sources(recipe, release_name, target),
         excluded=choices.excluded,
+        companions=limits(choices.companions, target.torch),
     )
 
 

@@ -26,7 +26,8 @@ class Cell:
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
-    `excluded` are packages that the lock leaves out, whoever requires them.
+    `excluded` are packages that the lock leaves out, whoever requires them. `companions` hold packages that
+    are compiled against torch to what goes with the target's.
     """
 
     target: Target
@@ -45,6 +46,7 @@ class Cell:
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
+    companions: tuple[str, ...] = ()
 
     @property
     def tied_version(self) -> str:
@@ -55,6 +57,11 @@ class Cell:
     def user_constraints(self) -> tuple[str, ...]:
         """The user's own limits: for what is shipped, not for what the wheel is built with."""
         return tuple(str(one.requirement) for one in self.required if one.is_constraint)
+
+    @property
+    def shipped_constraints(self) -> tuple[str, ...]:
+        """All limits of what is shipped."""
+        return (*self.constraints, *self.companions, *self.user_constraints)
 
     @property
     def hashes(self) -> Mapping[NormalizedName, frozenset[str]]:

@@ -1,0 +1,81 @@
+"""What processor the wheels of a target need, as far as that can be told.
+
+Three things tell it: notes in their Python modules, the file in which polars' wheels state the flags that
+they were compiled with, and the table of what was seen.
+"""
+
+import ast
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from wheelferry.binaries.dynamic import x86_level_at_start
+from wheelferry.catalog import shipped_processors
+from wheelferry.errors import IntegrityError
+from wheelferry.models.processors import ProcessorNeed, known_needs, level_of_flags
+from wheelferry.models.targets import Target
+from wheelferry.models.wheel_info import filename_parts
+from wheelferry.wheels.archive import UNREADABLE
+
+# Of a module as much as holds its header and, in every file that was seen, its notes.
+_START = 8192
+_MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
+# polars checks the processor by these before it loads its binary.
+_FLAGS_FILE = "build_feature_flags.py"
+_COMPATIBLE = NormalizedName("polars-runtime-compat")
+_INSTEAD_OF_POLARS = "make the bundle with --with 'polars[rtcompat]'"
+
+
+def processor_needs(wheels: Iterable[Path], target: Target) -> tuple[ProcessorNeed, ...]:
+    """The wheels that not every processor of the target's platform runs.
+
+    polars takes its compatible binary where there is one, so then its others need nothing. Raises
+    IntegrityError for a wheel that cannot be read.
+    """
+    paths = {filename_parts(path.name)[0]: path for path in wheels}
+    found: list[ProcessorNeed] = []
+    for name, path in sorted(paths.items()):
+        if name.startswith("polars-runtime-") and name != _COMPATIBLE and _COMPATIBLE in paths:
+            continue
+        found += _needs_of(name, filename_parts(path.name)[1], path, _machine(target))
+    return tuple(found)
+
+
+def _machine(target: Target) -> str:
+    return "x86_64" if target.is_windows else target.platform.split("_", 3)[-1]
+
+
+def _needs_of(name: NormalizedName, version: Version, path: Path, machine: str) -> Iterator[ProcessorNeed]:
+    needs = {row.needs: row.instead for row in known_needs(shipped_processors(), name, version, machine)}
+    if machine == "x86_64" and (level := _stated_level(path)) > 1:
+        instead = _INSTEAD_OF_POLARS if name.startswith("polars-runtime-") else ""
+        needs.setdefault(f"x86-64-v{level}", instead)
+    if needs:
+        instead = next(filter(None, needs.values()), "")
+        yield ProcessorNeed(package=name, version=str(version), needs=tuple(sorted(needs)), instead=instead)
+
+
+def _stated_level(wheel: Path) -> int:
+    """The highest x86-64 level that a wheel's own files state."""
+    level = 1
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.namelist():
+                if _MODULE.search(member):
+                    with archive.open(member) as stream:
+                        level = max(level, x86_level_at_start(stream.read(_START)))
+                elif member.endswith(f"/{_FLAGS_FILE}"):
+                    level = max(level, _level_in(archive.read(member).decode("utf-8", "replace")))
+    except UNREADABLE as error:
+        raise IntegrityError(f"{wheel.name}: not a readable wheel: {error}") from None
+    return level
+
+
+def _level_in(source: str) -> int:
+    """The level of the flags that a line such as ``BUILD_FEATURE_FLAGS = "+avx2,+fma"`` states."""
+    stated = re.search(r"^BUILD_FEATURE_FLAGS\s*=\s*(\"[^\"\n]*\"|'[^'\n]*')", source, re.MULTILINE)
+    return level_of_flags(str(ast.literal_eval(stated[1])).split(",")) if stated else 1
