@@ -134,24 +134,6 @@ def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> 
     assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "no ELF file"})
 
 
-@pytest.mark.parametrize("before", [0, (1 << 20) - 12])
-def test_what_torch_has_of_its_stable_abi_is_noted_meanwhile(
-    before: int, tmp_path: Path, tools: Tools
-) -> None:
-    """Names that are the end of longer ones count, and those that lie across two pieces."""
-    names = b"\0aoti_torch_call_dispatcher\0_ZN5torch4autoE\0torch_new_string_handle\0"
-    library = elf_file() + bytes(before) + names + bytes(1 << 20)
-    files = {"torch/lib/libtorch_cpu.so": library, "torch/lib/libother.so": elf_file() + b"\0torch_other\0"}
-    wheel = write_wheel(tmp_path, "torch", "2.13.0", tag=TAG, files=files)
-    watch = ElfWatch()
-    assert check_contents(wheel, watch=watch)[1] == []
-    assert watch.finish(wheel, tools).torch_functions == {
-        "aoti_torch_call_dispatcher",
-        "torch_call_dispatcher",
-        "torch_new_string_handle",
-    }
-
-
 NAME = "extra"
 
 

@@ -491,21 +491,6 @@ def test_a_call_beyond_the_stable_abi_is_named(
     assert [(problem.code.name, problem.message) for problem in problems] == [("TORCH", said)]
 
 
-def test_a_function_that_the_torch_of_the_target_does_not_have_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheel = write_wheel(tmp_path, "tiny", "1.0", tag="cp310-abi3-linux_x86_64", files={MODULE: EMPTY_ELF})
-    calls = ("PyLong_FromLong", "aoti_torch_check", "torch_new_in_2_17")
-    fact = replace(read_elf(BytesIO(EMPTY_ELF)), open_names=calls)
-    monkeypatch.setattr("wheelferry.binaries.elf.read_elf", lambda _: fact)
-    had = frozenset({"aoti_torch_check", "torch_call_dispatcher"})
-    (problem,) = check_stable(wheel, "tiny.whl", is_windows=False, torch_functions=had)
-    assert "calls torch_new_in_2_17, which the torch of the target does not have" in problem.message
-    both = had | {"torch_new_in_2_17"}
-    assert list(check_stable(wheel, "tiny.whl", is_windows=False, torch_functions=both)) == []
-    assert list(check_stable(wheel, "tiny.whl", is_windows=False)) == [], "nothing is known of that torch"
-
-
 def test_a_windows_module_is_held_to_the_stable_abi_too(tmp_path: Path) -> None:
     good = {
         "torch_cpu.dll": ["aoti_torch_check"],

@@ -43,11 +43,6 @@ def is_stable(stamp: bytes | None) -> bool:
         return False
 
 
-def calls_of_torch(names: Iterable[str]) -> set[str]:
-    """Those of the functions that a module leaves to others which are of torch's C interface."""
-    return {name for name in names if _OF_TORCH.fullmatch(name)}
-
-
 def unstable_calls(names: Iterable[str]) -> list[str]:
     """Those of the functions that a module leaves to torch and Python which are of neither's C interface."""
     return sorted(

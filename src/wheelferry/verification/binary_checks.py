@@ -310,19 +310,14 @@ def _exports(wheel: Path, members: Mapping[str, str], tools: Tools) -> dict[str,
         }
 
 
-def check_stable(
-    wheel: Path, path: str, *, is_windows: bool, torch_functions: frozenset[str] = frozenset()
-) -> Iterator[Problem]:
-    """Whether the modules of a wheel that says so call nothing of torch but its stable ABI.
-
-    With `torch_functions`, which the target's torch has, also whether it has all that they call.
-    """
+def check_stable(wheel: Path, path: str, *, is_windows: bool) -> Iterator[Problem]:
+    """Whether the modules of a wheel that says so call nothing of torch but its stable ABI."""
     from elftools.common.exceptions import ELFError
 
     is_binary, read = (pe.is_binary, _calls_to_torch) if is_windows else (elf.is_binary, _open_names)
     try:
         with zipfile.ZipFile(wheel) as archive:
-            calls = {name: tuple(read(archive.read(name))) for name in archive.namelist() if is_binary(name)}
+            calls = {name: read(archive.read(name)) for name in archive.namelist() if is_binary(name)}
     except (ELFError, *UNREADABLE) as error:
         yield Problem(code=Code.OPS, file=path, message=f"a compiled module is unreadable: {error}")
         return
@@ -330,10 +325,6 @@ def check_stable(
         foreign = stable_abi.unstable_calls(names)
         if foreign:
             message = f"{module} calls {_list(foreign)}, which is not of torch's stable ABI"
-            yield Problem(code=Code.TORCH, file=path, message=message)
-        gone = sorted(name for name in stable_abi.calls_of_torch(names) if name not in torch_functions)
-        if torch_functions and gone:
-            message = f"{module} calls {_list(gone)}, which the torch of the target does not have"
             yield Problem(code=Code.TORCH, file=path, message=message)
 
 

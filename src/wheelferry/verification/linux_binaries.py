@@ -37,19 +37,15 @@ _MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
 _DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
 _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
 _NAMED = 3
-_LONGEST_FUNCTION = 256
-# Linkers let a name be the end of another one: torch_call_dispatcher is part of aoti_torch_call_dispatcher.
-_FUNCTION = re.compile(rb"torch_\w{1,240}\0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElfFiles:
     """What the ELF files of one wheel say to the dynamic linker, by their paths in it; why some could not
-    be read; and the functions of torch's stable ABI, if it is torch."""
+    be read."""
 
     facts: Mapping[str, Dynamic]
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    torch_functions: frozenset[str] = frozenset()
 
     @property
     def names(self) -> Iterator[str]:
@@ -66,12 +62,9 @@ class ElfWatch:
         self._facts: dict[str, Dynamic] = {}
         self._unreadable: dict[str, str] = {}
         self._again: list[str] = []
-        self._torch_functions: set[str] = set()
 
     def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Pass on the pieces of the file `name`."""
-        if name.endswith("/libtorch_cpu.so"):
-            pieces = self._note_functions(pieces)
         first = next(pieces, b"")
         yield first
         if not first.startswith(MAGIC):
@@ -99,30 +92,11 @@ class ElfWatch:
                         self._keep(name, found)
             except UNREADABLE as error:
                 self._unreadable.update({name: str(error) for name in self._again})
-        functions = frozenset(self._torch_functions)
-        return ElfFiles(facts=self._facts, unreadable=self._unreadable, torch_functions=functions)
-
-    def _note_functions(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Note the names in the library that could be functions of torch's stable ABI: C names, not C++'s."""
-        end = b""
-        for piece in pieces:
-            seen = end + piece
-            if b"torch_" in seen:
-                self._torch_functions.update(_functions(seen))
-            end = piece[-_LONGEST_FUNCTION:]
-            yield piece
+        return ElfFiles(facts=self._facts, unreadable=self._unreadable)
 
     def _keep(self, name: str, facts: Dynamic | None) -> None:
         if facts is not None and facts.is_for_a_processor:
             self._facts[name] = facts
-
-
-def _functions(data: bytes) -> Iterator[str]:
-    for found in _FUNCTION.finditer(data):
-        name = found.group()[:-1].decode()
-        yield name
-        if data[max(0, found.start() - 5) : found.start()] == b"aoti_":
-            yield f"aoti_{name}"
 
 
 def check_linux(

@@ -362,10 +362,7 @@ def _check_built(
     for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if stable_abi.is_stable(info.stamp):
-        read = opened.elf_files.get(paths.get(torch, ""))
-        functions = read.torch_functions if read else frozenset()
-        is_windows = entry.target.is_windows
-        yield from check_stable(opened.root / path, path, is_windows=is_windows, torch_functions=functions)
+        yield from check_stable(opened.root / path, path, is_windows=entry.target.is_windows)
     if entry.target.is_windows:
         if pe.dll_hook_name(info.name) not in info.files:
             message = (
