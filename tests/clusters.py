@@ -98,3 +98,12 @@ def two_workers(folder: Path) -> Iterator[LocalCluster]:
         for name in ("a", "b"):
             cluster.add(name, variables={"WHEELFERRY_CACHE": str(folder / f"store-{name}")})
         yield cluster
+
+
+def is_running(number: int) -> bool:
+    """Whether there is a process of that number; the clusters of the tests run on POSIX."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -149,14 +149,16 @@ def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> Non
         if path is None or path.is_file():
             continue
         if asset.file is None:
-            raise MissingError(f"asset {asset.spec}: {path} is no file", hint="it belongs beside the recipe")
+            raise MissingError(
+                f"asset {asset.spec}: {path} is not a file", hint="it belongs beside the recipe"
+            )
         if asset.url is None:
             names = ", ".join(entry.name for entry in located.recipe.assets) or "none"
             raise InputError(
-                f"--asset {asset.spec}: {asset.spec} is no asset of the recipe, no address and no file",
+                f"--asset {asset.spec} is neither an asset of the recipe nor an address nor a file",
                 hint=f"the recipe's assets are {names}; an address has ://",
             )
-        raise InputError(f"--asset {asset.spec}: {path} is no file", hint="write NAME=FILE")
+        raise InputError(f"--asset {asset.spec}: {path} is not a file", hint="write NAME=FILE")
 
 
 def app_folders(programs: Iterable[Program], located: LocatedRecipe) -> dict[str, Path]:

@@ -76,7 +76,7 @@ class Interrupted(WheelferryError):
 
 
 def refused_by_machine(error: OSError) -> MissingError | None:
-    """What a user is told when the machine refuses a file; None for an error of another kind."""
+    """The error for a file that the machine refuses; None for an error of another kind."""
     if error.errno not in _OF_THE_MACHINE:
         return None
     return MissingError(

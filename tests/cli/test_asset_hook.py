@@ -103,7 +103,9 @@ def verify(bundle: Bundle, env: Path, tools: Tools) -> tuple[dict[str, str], dic
     (home / "tmp").mkdir(parents=True)
     sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=home, run=run)
     machine = Machine(runner="this machine", sandbox=sandbox, base=Path(sys.executable))
-    trial = Trial(root=Path(bundle.root), entry=ENTRY, folder=env.parent, machine=machine, tools=tools)
+    trial = Trial(
+        root=Path(bundle.root), entry=ENTRY, pins={}, folder=env.parent, machine=machine, tools=tools
+    )
     problems, facts = place_and_look(trial, env)
     assert {problem.code for problem in problems} <= {Code.ASSET}
     return {problem.file: problem.message for problem in problems}, facts

@@ -55,7 +55,9 @@ def test_ending_a_group_ends_what_runs_and_refuses_what_comes() -> None:
 
 
 def test_no_failure_raises_nothing() -> None:
-    Outcome(done=("a",)).raise_failures()
+    outcome = Outcome(done=("a",))
+    outcome.raise_failures()
+    assert outcome.failed == ()
 
 
 def test_the_only_cell_fails_with_its_own_error() -> None:

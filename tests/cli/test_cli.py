@@ -69,7 +69,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["audit", ".", "--database", "x", "--save", "y"], 2, "does not go with --save"),
         (["audit", ".", "--ignore", "CVE-1"], 2, "gives no reason"),
         (["audit", "--save", "."], 2, ". is a folder"),
-        (["audit", ".", "--from", "all.zip"], 2, "is no address"),
+        (["audit", ".", "--from", "all.zip"], 2, "is not an address"),
         (["verify", ".", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (["bundle", "sample@1.0", "--out", "x", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (
@@ -111,7 +111,7 @@ def test_an_output_folder_that_holds_something_else_is_left_alone(tmp_path: Path
     (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
     done = wheelferry("bundle", "sample@1.0", "--python", "3.11", "--out", tmp_path)
     assert done.returncode == 2
-    assert "holds something else than a bundle" in done.stderr
+    assert "holds something other than a bundle" in done.stderr
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "years of work"
 
 
@@ -191,6 +191,28 @@ def test_help_imports_nothing_heavy() -> None:
     ).stdout.split()
     assert (
         set(loaded) & {"rich", "pydantic", "requests", "jinja2", "packaging", "elftools", "build", "uv"}
+        == set()
+    )
+
+
+def test_plan_imports_nothing_that_builds_or_verifies() -> None:
+    code = """
+import sys
+from wheelferry.cli.app import main
+sys.argv = ["wheelferry", "plan", "sample@1.0"]
+try:
+    main()
+finally:
+    print("loaded:", *sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.partition("loaded:")[2].split())
+    assert "wheelferry.models.planning.make_plan" in loaded
+    ours = {name.split(".")[1] for name in loaded if name.count(".") > 1 and name.startswith("wheelferry.")}
+    assert ours <= {"cli", "client", "models", "matrix", "build", "system"}
+    late = ("system.process", "matrix.fit", "build.compile", "build.prepare", "client.common.bundle")
+    assert (
+        loaded & {"requests", "jinja2", "elftools", "ctypes", *(f"wheelferry.{name}" for name in late)}
         == set()
     )
 

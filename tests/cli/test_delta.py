@@ -124,7 +124,7 @@ def test_the_same_delta_is_made_again_and_an_earlier_one_replaced(
     make_delta(*pair, delta, tools)
     assert contents(delta) == first
     (delta / "thesis.txt").write_text("years of work", "utf-8")
-    with pytest.raises(InputError, match=r"something else than a delta: thesis\.txt"):
+    with pytest.raises(InputError, match=r"something other than a delta: thesis\.txt"):
         make_delta(*pair, delta, tools)
     assert (delta / "thesis.txt").read_text("utf-8") == "years of work"
 
@@ -192,8 +192,8 @@ def test_the_wrong_old_bundle_is_refused(
     assert "tiny@1.0" in said
     said = ferry("apply", delta, pair[1], "--out", tmp_path / "out", status=2)
     assert "is the new bundle already" in said
-    assert "is no bundle" in ferry("apply", delta, tmp_path, "--out", tmp_path / "out", status=2)
-    assert "is no delta" in ferry("apply", pair[0], pair[0], "--out", tmp_path / "out", status=2)
+    assert "is not a bundle" in ferry("apply", delta, tmp_path, "--out", tmp_path / "out", status=2)
+    assert "is not a delta" in ferry("apply", pair[0], pair[0], "--out", tmp_path / "out", status=2)
     assert not list(tmp_path.glob("*out*"))
 
 

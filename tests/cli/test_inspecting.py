@@ -88,7 +88,7 @@ def test_weights_and_a_wheel_with_other_problems(
     )
     shown = wheelferry("inspect", out).stdout
     assert "assets/files/weights.bin: 10 B" in shown
-    assert "licence unclear: mine 1 says only 'Mine', which is no one licence" in shown
+    assert "licence unclear: mine 1 says only 'Mine', which names more than one licence" in shown
     assert "a local file" in shown
 
 
@@ -163,7 +163,7 @@ def test_what_is_ignored_needs_a_reason_and_is_told(bundle: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "ignored: CVE-2026-1 of torch 2.13.0: no tensors leave" in done.stdout
     assert "ignored: X-3 of tiny 1.0+pt2.13.0cpu: is = small" in done.stdout
-    assert "--ignore X-7: nothing here has it" in done.stderr
+    assert "--ignore X-7: no package here has this vulnerability" in done.stderr
 
 
 def test_a_package_that_the_database_does_not_cover_is_not_called_clean(

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 import cluster_work
-from clusters import LocalCluster, two_workers, until
+from clusters import LocalCluster, is_running, two_workers, until
 from conftest import wheelferry
 from wheelferry.distributed.cluster import Cluster, Task, connect
 from wheelferry.distributed.worker import describe_builder
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.progress import Silent
-from wheelferry.system.process import is_running
 
 
 @pytest.fixture

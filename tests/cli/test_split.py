@@ -83,7 +83,7 @@ def test_the_same_volumes_are_made_again_and_earlier_ones_replaced(
     split(bundle, 10**9, out, tools)
     assert [path.name for path in out.iterdir()] == ["1-of-1"]
     (out / "1-of-1" / "thesis.txt").write_text("years of work", "utf-8")
-    with pytest.raises(InputError, match=r"something else than volumes: 1-of-1/thesis\.txt"):
+    with pytest.raises(InputError, match=r"something other than volumes: 1-of-1/thesis\.txt"):
         split(bundle, LIMIT, out, tools)
     assert (out / "1-of-1" / "thesis.txt").exists()
 
@@ -251,7 +251,7 @@ def test_arguments_that_cannot_be(media: list[Path], bundle: Path, tmp_path: Pat
     assert "is not there" in ferry("join", tmp_path / "nowhere", "--out", out, status=2)
     assert "is empty" in ferry("join", "", "--out", out, status=2)
     assert "--out" in ferry("join", *media, status=2)
-    assert "is no size" in ferry("split", bundle, "--size", "big", "--out", out, status=2)
+    assert "is not a size" in ferry("split", bundle, "--size", "big", "--out", out, status=2)
     assert "too small" in ferry("split", bundle, "--size", "1kB", "--out", out, status=2)
     assert "is not a bundle" in ferry("split", media[0], "--out", out, status=2)
     assert "is, holds or lies in" in ferry("split", bundle, "--out", bundle / "x", status=2)
@@ -259,7 +259,7 @@ def test_arguments_that_cannot_be(media: list[Path], bundle: Path, tmp_path: Pat
     assert "is, holds or lies in" in ferry("join", *media, "--out", media[0] / "x", status=2)
     assert contents(media[0].parent) == before
     out.write_text("mine", "utf-8")
-    assert "is no folder" in ferry("join", *media, "--out", out, status=2)
+    assert "is not a folder" in ferry("join", *media, "--out", out, status=2)
     assert out.read_text("utf-8") == "mine"
 
 
@@ -282,7 +282,7 @@ def test_a_bundle_that_is_not_whole_is_not_split(bundle: Path, tmp_path: Path, t
         (lambda files: files[-1].update(size=10**15), "beyond the end"),
         (lambda files: files[1].update(begins=files[0]["begins"]), "two files in one place"),
         (lambda files: files[0].update(begins=-1), "no number of bytes"),
-        (lambda files: files[0].pop("begins"), "is no index of volumes"),
+        (lambda files: files[0].pop("begins"), "is not an index of volumes"),
     ],
 )
 def test_an_index_that_was_made_to_deceive(

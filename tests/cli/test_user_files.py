@@ -59,7 +59,7 @@ def test_a_file_of_powershell_is_planned(tmp_path: Path) -> None:
         (b"numpy\ntorch==2.5.0\n", "my.txt:2: the torch of"),
         (b"torchvision==0.20.0\n", "my.txt:1: torchvision 0.28.0 is the one"),
         (b"skiff==0.5\n", "my.txt:1: the bundle is of skiff 1.0"),
-        (b"numpy\n-r my.txt\n", "my.txt:2: the file leads to itself"),
+        (b"numpy\n-r my.txt\n", "my.txt:2: the file includes itself"),
         (b"--index-url https://index.example\n", "my.txt:1: --index-url is not for a bundle"),
     ],
 )

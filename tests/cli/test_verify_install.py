@@ -17,6 +17,7 @@ import pytest
 from clients import PYTHON
 from conftest import reseal, write_wheel
 from wheelferry.cache.tools import Tools
+from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.problems import Code
 from wheelferry.system.process import Completed, run
@@ -190,7 +191,8 @@ def trial(yard: Yard, tools: Tools, tmp_path: Path) -> Trial:
     (entry,) = parse_manifest((root / "bundle.json").read_text("utf-8")).targets
     sandbox = Sandbox(prefix=(), kind="none", isolated=False, evidence={}, home=tmp_path, run=run)
     machine = Machine(runner="this machine", sandbox=sandbox, base=Path("python"))
-    return Trial(root=root, entry=entry, folder=tmp_path, machine=machine, tools=tools)
+    pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
+    return Trial(root=root, entry=entry, pins=pins, folder=tmp_path, machine=machine, tools=tools)
 
 
 def test_what_pip_check_says_is_a_problem_for_each_line(trial: Trial) -> None:

@@ -12,8 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from browser import require_browser
 from ferry import Ferry
+from pages import DRIVER, SANDBOX_ENTRY, check_page
 from runtimes import make_runtime
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +47,8 @@ def stick(ferry: Ferry, place: Path) -> Path:
     out = place / "st ück"
     ferry(
         "bundle", "sample@1.0", "--python", PYTHON, "--torch", TORCH, "--runtime", runtime, "--no-verify",
-        "--no-stable-abi", "--platform", f"manylinux_{GLIBC}_{platform.machine()}", "--out", out,
+        "--app", "app", "--no-stable-abi", "--platform", f"manylinux_{GLIBC}_{platform.machine()}",
+        "--out", out,
     )  # fmt: skip
     return out
 
@@ -69,6 +73,11 @@ class Bare:
                 if not re.match(r"python|pip|uv|conda", program.name) and not link.is_symlink():
                     link.symlink_to(program)
         self.prefix = self.home / PREFIX
+        self.account = {
+            "PATH": str(self.programs),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+        }
         self.isolate = self._isolation()
 
     def _isolation(self) -> Sequence[str]:
@@ -92,12 +101,7 @@ class Bare:
             text=True,
             check=False,
             cwd=self.home,
-            env={
-                "PATH": str(self.programs),
-                "HOME": str(self.home),
-                "TMPDIR": str(self.temporary),
-                **environ,
-            },
+            env={**self.account, **environ},
         )
         assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}"
         return done.stdout
@@ -145,6 +149,29 @@ def test_who_may_only_read_it_can_prove_it_too(bare: Bare) -> None:
         shutil.rmtree(bare.home / ".cache", ignore_errors=True)
     finally:
         bare("chmod", "-R", "u+w", bare.prefix)
+
+
+def test_the_page_shows_in_a_browser_what_the_model_finds(bare: Bare, tmp_path: Path) -> None:
+    """The program as the client starts it, with a browser beside it that nothing but the program answers."""
+    require_browser()
+    account = [f"{name}={value}" for name, value in bare.account.items()]
+    start = ["env", "-i", *account, *bare.isolate[bare.isolate.index("--") + 1 :], bare.prefix / "wheelferry"]
+    namespace = [*bare.isolate[: bare.isolate.index("--")], "--", sys.executable, SANDBOX_ENTRY]
+    done = subprocess.run(
+        [str(part) for part in (*namespace, sys.executable, DRIVER, tmp_path / "seen", *start, "app")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = check_page(json.loads(done.stdout), bare.prefix / "accepted")
+    assert record["facts"][0] == ["Weights", "detector.npz"]
+    images = os.environ.get("WHEELFERRY_DOCS_IMAGES")
+    if images:
+        with Image.open(tmp_path / "seen" / "wide-light.png") as screen:
+            screen.convert("RGB").save(Path(images) / "app.jpg", quality=88)
+    # the program was killed, and kept what was accepted
+    shutil.rmtree(bare.prefix / "accepted")
+    for left in bare.temporary.iterdir():
+        shutil.rmtree(left)
 
 
 def test_too_little_space_is_refused_before_anything_is_written(bare: Bare, stick: Path) -> None:

@@ -269,7 +269,7 @@ def test_a_damaged_wheel_and_a_folder_that_cannot_be_are_refused(
     for prefix, text in (
         ("C:\\" + "x" * 200, "the longest path would have"),
         ("Q:\\no such drive", "cannot be written to"),
-        ("C:\\a?b", "is no name for a folder on Windows"),
+        ("C:\\a?b", "is not a name for a folder on Windows"),
     ):
         said = windows.batch(
             sticks.new, "install.cmd", "--prefix", prefix, "--yes", status=3, environ=with_python

@@ -13,14 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from browser import require_browser
 from conftest import TARGET
 from ferry import Ferry
+from pages import DRIVER, check_page
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
-from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.manifest import TargetEntry, parse_manifest
 from wheelferry.system.files import tree_hash
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.process import run
+from wheelferry.verification.client_install import install_as_client
+from wheelferry.verification.install import Trial
 from wheelferry.verification.runner import open_machine
 from wheelferry.verification.wine import find_compiler, find_wine
 
@@ -48,7 +52,7 @@ def wine() -> None:
 def bundle(ferry: Ferry) -> Path:
     """A packed bundle for Windows, its ops compiled here; its name has a space and a letter beyond ASCII."""
     out = ferry.cache.parent / "w ü"
-    ferry("bundle", "sample@1.0", *TARGET_OPTIONS, "--no-verify", "--out", out)
+    ferry("bundle", "sample@1.0", *TARGET_OPTIONS, "--app", "app", "--no-verify", "--out", out)
     return out
 
 
@@ -66,6 +70,7 @@ def test_all_levels_pass_under_a_windows_python_without_a_network(ferry: Ferry, 
     facts = levels["install"]["facts"]
     assert facts["python"].startswith(f"{PYTHON}.")
     assert facts["python_origin"].startswith("assembled")
+    assert facts["programs"] == ["app"]
     assert {"msvc-runtime", "msvc_runtime"} & set(facts["installed"])  # as pip spells it, then and now
     smoke = {check["name"]: check["status"] for check in levels["smoke"]["checks"]}
     ops = {name: status for name, status in smoke.items() if name.startswith("check_ops.")}
@@ -78,6 +83,46 @@ def test_all_levels_pass_under_a_windows_python_without_a_network(ferry: Ferry, 
         seen = isolation["evidence"]["connections"]
         assert {name for name in seen if name.startswith("Windows")} != set()
         assert "connected" not in seen.values()
+
+
+def test_the_page_is_served_by_a_windows_python(
+    ferry: Ferry, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed as on the client, and seen by the same browser as the page of Linux."""
+    require_browser()
+    monkeypatch.setenv("WHEELFERRY_CACHE", str(ferry.cache))
+    tools = open_tools(quiet=True)
+    (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
+    with open_machine(bundle, entry, tmp_path / "work", tools) as machine:
+        trial = Trial(
+            root=bundle, entry=entry, pins={}, folder=tmp_path / "work", machine=machine, tools=tools
+        )
+        installed = install_as_client(trial)
+        assert installed.complete, installed.problems
+        # Wine's server makes the sockets of its programs, in the namespace that it was started in
+        run([find_wine(run).server, "-k"], step="end Wine", env=machine.sandbox.environment, check=False)
+        prefix = installed.env.parent.parent
+        account = [f"{name}={value}" for name, value in machine.sandbox.environment.items()]
+        program: list[str | Path] = [
+            machine.python(installed.env),
+            "-I",
+            prefix / "install.pyz",
+            "--prefix",
+            prefix,
+            "app",
+        ]
+        start = [part if isinstance(part, str) else machine.sandbox.spell(part) for part in program]
+        done = subprocess.run(
+            [
+                *machine.sandbox.prefix, sys.executable, DRIVER, tmp_path / "seen",
+                "env", "-i", *account, *machine.sandbox.loader, *start,
+            ],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        seen = json.loads(done.stdout)
+        check_page(seen, prefix / "accepted")
+        assert any("Windows" in fact for fact in seen["facts"] if fact.startswith("System"))
 
 
 def test_without_a_runner_the_target_is_read_but_not_run(ferry: Ferry, bundle: Path) -> None:

@@ -90,7 +90,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _in_threads(function: Callable[[], Any], threads: int = 8, times: int = 100) -> Any:
-    """How many of the calls from several threads come to something else than one alone."""
+    """How many of the calls from several threads come to something other than one alone."""
     alone = function()
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(function) for _ in range(threads * times)]

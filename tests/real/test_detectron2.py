@@ -52,7 +52,7 @@ def test_the_substitutions_of_a_release_fit_its_source(release: str, tmp_path: P
 )
 def test_a_release_passes_all_four_levels(release: str, python: str, torch: str, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    command = ["bundle", f"detectron2@{release}", "--python", python, "--torch", torch]
+    command = ["bundle", f"detectron2@{release}", "--python", python, "--torch", torch, "--app", "all"]
     done = subprocess.run(
         [sys.executable, "-m", "wheelferry", *command, "--source", str(SOURCE), "--out", out, "--json"],
         capture_output=True,
@@ -63,5 +63,7 @@ def test_a_release_passes_all_four_levels(release: str, python: str, torch: str,
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)["report"]
     assert report["passed"]
-    train = report["targets"][0]["levels"][-1]["checks"][0]
+    levels = report["targets"][0]["levels"]
+    assert levels[0]["facts"]["programs"] == ["train", "app"]
+    train = levels[-1]["checks"][0]
     assert train["values"]["bbox/AP50"] >= 50

@@ -19,6 +19,7 @@ from effort import DEEP
 from wheelferry.cache.tools import Tools
 from wheelferry.cli.session import open_tools
 from wheelferry.errors import MissingError
+from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry, parse_manifest
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.process import run
@@ -121,7 +122,8 @@ def run_under_wine(root: Path, inputs: Path, outputs: Path, work: Path, tools: T
     """Install the bundle's target in Wine's Windows and write there what its operators compute."""
     entry = only_target(root)
     with open_machine(root, entry, work, tools) as machine:
-        trial = Trial(root=root, entry=entry, folder=work, machine=machine, tools=tools)
+        pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
+        trial = Trial(root=root, entry=entry, pins=pins, folder=work, machine=machine, tools=tools)
         installed = install(trial, install_as_client, [])
         assert (installed.problems, installed.not_tried) == ((), ()), installed.facts
         done = machine.sandbox(

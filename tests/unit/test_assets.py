@@ -13,8 +13,7 @@ from wheelferry.catalog import LocatedRecipe, require_files
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.planning.assets import PlannedAsset, plan_assets
-from wheelferry.models.planning.build_key import plan_digest
-from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.make_plan import make_plan, plan_digest
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.transfer.merge import merge
@@ -177,13 +176,15 @@ def test_assets_change_neither_what_was_verified_nor_what_was_built(recipe: Reci
 
 def test_files_are_looked_for_before_any_work(carrying: LocatedRecipe) -> None:
     require_files(planned(carrying.recipe).values(), carrying)
-    with pytest.raises(InputError, match="typo is no asset of the recipe, no address and no file") as caught:
+    with pytest.raises(
+        InputError, match="--asset typo is neither an asset of the recipe nor an address nor a file"
+    ) as caught:
         require_files(planned(carrying.recipe, "typo").values(), carrying)
     assert "own, R-50, shapes" in str(caught.value.hint)
-    with pytest.raises(InputError, match=r"--asset R-50: .*gone\.pkl is no file"):
+    with pytest.raises(InputError, match=r"--asset R-50: .*gone\.pkl is not a file"):
         require_files(planned(carrying.recipe, "R-50=gone.pkl").values(), carrying)
     (carrying.folder / "tiny" / "weights.npz").unlink()
-    with pytest.raises(MissingError, match=r"asset own: .*weights\.npz is no file"):
+    with pytest.raises(MissingError, match=r"asset own: .*weights\.npz is not a file"):
         require_files(planned(carrying.recipe).values(), carrying)
 
 

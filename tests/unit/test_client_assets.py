@@ -77,7 +77,7 @@ def test_bytes_that_change_after_they_were_verified_do_not_land(bundle: Bundle, 
 
 
 def test_a_folder_that_is_no_environment(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(InstallFailed, match="is no Python environment"):
+    with pytest.raises(InstallFailed, match="is not a Python environment"):
         place_assets(bundle, str(tmp_path / "empty"), None, quiet)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import pack_bundle
+from conftest import TARGET, pack_bundle
 from machines import target as make_target
 from machines import windows
 from wheelferry.cache.tools import Tools
@@ -19,6 +19,7 @@ from wheelferry.client.installer import prefix as places
 from wheelferry.client.preflight.examine import examine
 from wheelferry.client.preflight.findings import PROBLEM, Needs, Request
 from wheelferry.client.probe.pythons import windows_candidates
+from wheelferry.models.manifest import parse_manifest
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,25 @@ def test_what_a_windows_reads_has_its_line_ends(tmp_path: Path, tools: Tools, lo
     assert b"    .\\install.cmd " in text
     assert b"    .\\wheelferry --rollback " in text
     assert b"sh install.sh" not in text
+    assert b"Linux:" not in text
+
+
+def test_the_readme_has_what_both_systems_need(tmp_path: Path, tools: Tools, located: LocatedRecipe) -> None:
+    from clients import WINDOWS, windows_recipe
+
+    located = windows_recipe(located)
+    out = pack_bundle(tmp_path / "out", tmp_path / "made", tools, located, targets=[TARGET, WINDOWS])
+    text = (out / "README.txt").read_text("utf-8")
+    assert text.isascii()
+    assert max(len(line) for line in text.splitlines() if not line.startswith("    ")) <= 110
+    assert text.index("sh install.sh ") < text.index(".\\install.cmd ")
+    for said in (
+        "./wheelferry --uninstall",
+        ".\\wheelferry --uninstall",
+        "If it does not work",
+        "install.log",
+    ):
+        assert said in text
+    for entry in parse_manifest((out / "bundle.json").read_text("utf-8")).targets:
+        assert f"-r {entry.requirements}" in text
+        assert f"uv pip sync {entry.pylock}" in text

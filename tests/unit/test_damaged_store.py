@@ -1,5 +1,6 @@
 """A store, or what a killed process left, in any state of decay: nothing wrong is used, and it heals."""
 
+import errno
 import os
 import random
 import subprocess
@@ -140,13 +141,6 @@ def test_an_object_that_another_process_has_healed_is_left_alone(
     assert store.path(entry.sha256).read_bytes() == DATA
 
 
-def dead_process() -> int:
-    """The number of a process that is no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
 def test_what_was_written_aside_goes_when_it_is_old(source: Path, store: Store) -> None:
     entry = store.add(source)
     store.remember("build", "key", entry)
@@ -162,32 +156,82 @@ def test_what_was_written_aside_goes_when_it_is_old(source: Path, store: Store) 
     assert store.recall("build", "key") == entry
 
 
-def leave(final: Path, process: int, end: str, text: str) -> Path:
+def leave(final: Path, end: str, text: str) -> Path:
     """What `folder_aside` of a process leaves when it is killed."""
-    folder = final.with_name(f".{final.name}.{process}-abcd1234.part{end}")
+    folder = final.with_name(f".{final.name}.abcd1234.part{end}")
     folder.mkdir()
     (folder / "file").write_text(text, "utf-8")
+    final.with_name(f".{final.name}.abcd1234.part.lock").touch()
     return folder
+
+
+ASIDE = """
+import sys
+from pathlib import Path
+from wheelferry.system.files import folder_aside
+with folder_aside(Path(sys.argv[1])) as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.mark.parametrize("name", ["out", "b ü (1).d"])
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path, name: str) -> None:
     final = tmp_path / name
-    dead, living = leave(final, dead_process(), "", "half"), leave(final, os.getppid(), "", "half")
-    other = leave(tmp_path / "another", dead_process(), "", "half")
+    other = leave(tmp_path / "another", "", "half")
+    command = [sys.executable, "-X", "utf8", "-c", ASIDE, str(final)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().decode().strip())
+        clear_leftovers(final)
+        assert folder.is_dir()
+        process.kill()
+    assert folder.is_dir()
     with folder_aside(final) as work:
         (work / "file").write_text("new", "utf-8")
-    assert not dead.exists()
-    assert living.exists()
+    assert not folder.exists()
     assert other.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [name, other.name, f"{other.name}.lock"]
+    )
     assert (final / "file").read_text("utf-8") == "new"
+
+
+def test_leftovers_of_earlier_versions_go(tmp_path: Path) -> None:
+    """They had the number of the process in their name, and no lock."""
+    (tmp_path / ".out.4194303-abcd_123.part").mkdir()
+    clear_leftovers(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_without_a_folder_stays_while_its_folder_may_be_about_to_be_made(tmp_path: Path) -> None:
+    young, old = tmp_path / ".out.aaaaaaaa.part.lock", tmp_path / ".out.bbbbbbbb.part.lock"
+    for file in (young, old):
+        file.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    clear_leftovers(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [young]
+
+
+def test_where_there_are_no_locks_nothing_counts_as_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("wheelferry.system.leftovers.FileLock.acquire", refuse)
+    folder = leave(tmp_path / "out", "", "half")
+    with folder_aside(tmp_path / "out") as work:
+        (work / "file").write_text("new", "utf-8")
+    assert folder.exists()
+    assert (tmp_path / "out" / "file").read_text("utf-8") == "new"
 
 
 def test_a_folder_that_was_moved_away_comes_back(tmp_path: Path) -> None:
     """Killed between two renamings: the new folder is not there yet, the old one no more."""
-    final, process = tmp_path / "out", dead_process()
-    leave(final, process, "", "new")
-    leave(final, process, ".old", "old")
+    final = tmp_path / "out"
+    leave(final, "", "new")
+    leave(final, ".old", "old")
     clear_leftovers(final)
     assert (final / "file").read_text("utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -197,7 +241,7 @@ def test_a_folder_that_was_replaced_does_not_come_back(tmp_path: Path) -> None:
     """Killed after the second renaming, before the old folder was removed."""
     final = tmp_path / "out"
     final.mkdir()
-    leave(final, dead_process(), ".old", "old")
+    leave(final, ".old", "old")
     clear_leftovers(final)
     assert list(final.iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -208,9 +252,9 @@ def test_what_a_killed_verification_left_is_not_held_against_the_bundle(bundle: 
     from wheelferry.models.report import Level
     from wheelferry.verification.verify import verify
 
-    leave(bundle / "report", dead_process(), "", "half a report")
+    leave(bundle / "report", "", "half a report")
     check_output(bundle)
-    leave(bundle / "report", dead_process(), "", "half a report")
+    leave(bundle / "report", "", "half a report")
     assert verify(bundle, Level.STATIC, tools).problems == ()
     assert [path.name for path in bundle.iterdir() if path.name.startswith(".")] == []
 

@@ -102,8 +102,11 @@ def test_a_module_that_is_not_made_is_refused(
 
 
 def test_a_setup_py_that_needs_the_real_torch_is_left_to_the_build(tree: Path, running: Tools) -> None:
+    wrong = recipe_with(MODULES.replace("tiny._", "other._"))
+    with pytest.raises(InputError):
+        check(wrong, tree, running, cuda=False)
     (tree / "setup.py").write_text("import torch\ntorch.zeros(1)\n", "utf-8")
-    check(recipe_with(MODULES.replace("tiny._", "other._")), tree, running, cuda=True)
+    check(wrong, tree, running, cuda=True)
 
 
 def test_a_recipe_without_modules_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from wheelferry.catalog import load_recipe, shipped_names
 from wheelferry.cli.app import app
 from wheelferry.models.recipe_file import parse_recipe
 
@@ -27,6 +28,13 @@ def commands() -> Mapping[str, Any]:
     return group.commands
 
 
+@cache
+def programs() -> set[str]:
+    """What clients start in an installation, of all shipped recipes."""
+    shipped = [load_recipe(name).recipe.apps for name in shipped_names()]
+    return {program.name for apps in shipped if apps for program in apps.programs}
+
+
 def examples(page: Path) -> Iterator[str]:
     """The lines of code blocks that start the program, without the explanation beside them."""
     for block in re.findall(r"(?ms)^ *```(?:sh)?\n(.*?)^ *```", page.read_text("utf-8")):
@@ -39,11 +47,11 @@ def examples(page: Path) -> Iterator[str]:
 def unknown(example: str) -> list[str]:
     """What of the example's command and options the program does not have."""
     words = shlex.split(example)
+    if words[0] in ON_CLIENTS | programs():
+        return []
     command = commands().get(words[0])
     if command is None:
         return words[:1]
-    if words[0] in ON_CLIENTS:
-        return []
     if isinstance(command, TyperGroup):
         command = command.commands.get(words[1])
         if command is None:

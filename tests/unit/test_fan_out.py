@@ -307,7 +307,7 @@ def test_workers_that_differ_are_told(tools: Tools, bench: Bench) -> None:
     ring = Ring({A: own, B: {**own, "compiler": "g++ 99"}}, threads=4)
     assert len(spread(replace(tools, progress=progress), bench, ring).done) == 3
     assert f"g++ 99 ({B})" in progress.warnings[0]
-    assert ["builds 4 cells at once" in warning for warning in progress.warnings] == [False, True, True]
+    assert ["builds 4 targets at once" in warning for warning in progress.warnings] == [False, True, True]
 
 
 def test_more_builders_than_workers(tools: Tools, bench: Bench) -> None:

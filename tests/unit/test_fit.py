@@ -160,7 +160,11 @@ def test_what_was_asked_for_and_runs_there(
         (machine(pythons=[]), {}, "the client has no Python for tiny@1.0"),
         (machine(pythons=[interpreter("3.7.1")]), {}, "the client has no Python for tiny@1.0 (it has 3.7)"),
         (machine(pythons=[interpreter("3.9.1")]), {"torch": "2.15.0"}, "no Python for tiny@1.0 (it has 3.9)"),
-        (machine(), {"backend": "cu130"}, "--backend cu130 would not run on the client: there is no GPU"),
+        (
+            machine(),
+            {"backend": "cu130"},
+            "--backend cu130 would not run on the client: there is no NVIDIA GPU",
+        ),
         (machine(nvidia=nvidia("535.1", H100)), {"backend": "cpu cu130"}, "CUDA 13.0 needs 580 or newer"),
         (machine(nvidia=nvidia("580.1", GTX_1080)), {"backend": "cu130"}, "compiles for 7.5 to 12.1"),
         (machine(nvidia=nvidia("580.1", H100)), {"cuda_arch": "7.5"}, "the client has NVIDIA H100"),
@@ -246,10 +250,10 @@ def without(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "p.json is no profile: it is not JSON"),
-        ("[1, 2]", "p.json is no profile: it does not say its format"),
-        ("{}", "p.json is no profile: it does not say its format"),
-        ("[" * 100_000, "p.json is no profile"),
+        ("", "p.json is not a profile: it is not JSON"),
+        ("[1, 2]", "p.json is not a profile: it does not say its format"),
+        ("{}", "p.json is not a profile: it does not say its format"),
+        ("[" * 100_000, "p.json is not a profile"),
         (json.dumps(machine(format=2)), "p.json has format 2, this wheelferry reads 1"),
         (json.dumps(without("pythons")), "p.json: pythons: Field required"),
         (json.dumps(machine(glibc="new")), "p.json: glibc: String should match pattern"),

@@ -41,14 +41,14 @@ def test_a_clear_licence_is_an_spdx_expression(terms: Terms, expression: str) ->
         (Terms(), "says nothing of its licence"),
         (Terms(classifiers=("Programming Language :: Python",)), "says nothing of its licence"),
         (Terms(text="UNKNOWN"), "says nothing of its licence"),
-        (Terms(text="BSD"), "says only 'BSD', which is no one licence"),
+        (Terms(text="BSD"), "says only 'BSD', which names more than one licence"),
         (Terms(text="Permission is granted\nto all"), "gives a text instead of a name"),
         (
             Terms(text="MIT", classifiers=("License :: OSI Approved :: ISC License (ISCL)",)),
             "names ISC and MIT, and not whether all or one of them",
         ),
         (Terms(text="MIT", classifiers=("License :: Other/Proprietary License",)), "is proprietary"),
-        (Terms(expression="MIT OR nonesuch"), "is no SPDX expression"),
+        (Terms(expression="MIT OR nonesuch"), "is not a SPDX expression"),
     ],
 )
 def test_a_doubt_is_told_and_nothing_is_guessed(terms: Terms, doubt: str) -> None:

@@ -81,7 +81,7 @@ def test_what_was_not_kept_is_said_and_read_from_the_whole_file(tmp_path: Path) 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", EMPTY_ELF[:60], b"MZ".ljust(100)])
 def test_bytes_that_are_no_elf_file(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no ELF file"):
+    with pytest.raises(ValueError, match="not an ELF file"):
         read(data)
 
 
@@ -131,7 +131,7 @@ def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> 
         MODULE: ("liba.so",),
         "leaf/big.so": ("libfar.so",),
     }
-    assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "no ELF file"})
+    assert found == ElfFiles(facts=found.facts, unreadable={"leaf/bad.so": "not an ELF file"})
 
 
 NAME = "extra"
@@ -189,7 +189,10 @@ def test_a_newer_libstdcxx_that_the_wheel_brings(judge: Judge) -> None:
 
 def test_a_tag_that_promises_less_than_the_files_need_but_the_target_enough(judge: Judge) -> None:
     files = {MODULE: elf_file(["libc.so.6"], {"libc.so.6": ["GLIBC_2.28"]})}
-    assert judge(files) == ([], [f"{MODULE} needs GLIBC_2.28: its tag promises less, the target enough"])
+    assert judge(files) == (
+        [],
+        [f"{MODULE} needs GLIBC_2.28: newer than its tag says, but every such target has it"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_what_the_driver_and_python_have_is_noted(judge: Judge) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_noted(judge: Judge) -> None:
-    assert judge({"extra/x.so": b"\x7fELF"}) == ([], ["extra/x.so cannot be read: no ELF file"])
+    assert judge({"extra/x.so": b"\x7fELF"}) == ([], ["extra/x.so cannot be read: not an ELF file"])
 
 
 def test_the_table_of_system_libraries() -> None:

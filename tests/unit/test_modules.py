@@ -118,7 +118,9 @@ class Importer:
             runner="here", sandbox=sandbox, base=Path(sys.executable), python=lambda _: Path(sys.executable)
         )
         (entry,) = parse_manifest((self.bundle / "bundle.json").read_text("utf-8")).targets
-        trial = Trial(root=self.bundle, entry=entry, folder=self.folder, machine=machine, tools=self.tools)
+        trial = Trial(
+            root=self.bundle, entry=entry, pins={}, folder=self.folder, machine=machine, tools=self.tools
+        )
         problems, not_tried = import_modules(trial, env)
         return {problem.file: problem.message for problem in problems}, not_tried
 

@@ -116,7 +116,7 @@ def test_a_module_for_another_processor_is_named(tmp_path: Path, tools: Tools) -
 def test_a_module_for_another_system_is_named(tmp_path: Path, tools: Tools) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "_C.pyd").write_bytes(b"\x7fELF" + bytes(100))
-    with pytest.raises(BuildError, match=r"_C\.pyd is no module for Windows"):
+    with pytest.raises(BuildError, match=r"_C\.pyd is not a module for Windows"):
         repack_for_target(tmp_path / "tree", tmp_path / "out", "tiny.whl", TARGET, tools, epoch=0)
 
 

@@ -1,7 +1,6 @@
 """What Windows asks of code that runs on Linux as well; these tests run on both, and under Wine."""
 
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.system import files, interpreters
 from wheelferry.system.files import contained, remove_tree, rename
 from wheelferry.system.interpreters import inspect_interpreter, program_in
-from wheelferry.system.process import Completed, is_running, run
+from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import clean_environment
 from wheelferry.system.threads import result_of
 
@@ -136,15 +135,6 @@ def test_no_room_at_all_says_what_to_do(tmp_path: Path) -> None:
 
 
 # ---- processes ----
-
-
-def test_asking_for_a_process_leaves_it_alone() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        assert is_running(process.pid)
-        assert is_running(process.pid)
-        process.communicate(b"\n")
-    assert process.returncode == 0
-    assert not is_running(process.pid)
 
 
 def test_what_is_no_program_is_a_missing_one(tmp_path: Path) -> None:

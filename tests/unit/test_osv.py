@@ -167,5 +167,5 @@ def test_only_a_database_is_written_over(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("a.jpg", b"")
     for name in ("thesis.zip", "photos.zip", ".", "thesis.zip/x"):
-        with pytest.raises(InputError, match=r"something else than a database|is a folder|is not a folder"):
+        with pytest.raises(InputError, match=r"something other than a database|is a folder|is not a folder"):
             check_database_file(tmp_path / name)

@@ -45,7 +45,7 @@ def test_a_name_that_every_system_can_have(name: str) -> None:
         ("a.", "dot or a blank"),
         ("a /b", "dot or a blank"),
         ("ü" * 128, "too long"),
-        ("\udcff", "no Unicode"),
+        ("\udcff", "not Unicode"),
     ],
 )
 def test_a_name_that_is_refused(name: str, said: str) -> None:

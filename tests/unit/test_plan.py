@@ -7,8 +7,8 @@ import pytest
 from conftest import RECIPE, TARGET
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import Cuda
-from wheelferry.models.planning.build_key import build_key, plan_digest
-from wheelferry.models.planning.make_plan import make_plan
+from wheelferry.models.planning.build_key import build_key
+from wheelferry.models.planning.make_plan import make_plan, plan_digest
 from wheelferry.models.planning.requirements import given_with
 from wheelferry.models.planning.supported import default_torch, find_release
 from wheelferry.models.recipe import Recipe
@@ -153,6 +153,19 @@ def test_the_plan_digest_changes_with_what_the_recipe_says_for_the_target() -> N
     assert digest != plan_digest(parse_recipe(RECIPE + here, file="t"), "1.0", TARGET)
     moved = RECIPE.replace("0" * 64, "1" * 64)
     assert digest != plan_digest(parse_recipe(moved, file="t"), "1.0", TARGET)
+
+
+def test_a_cell_has_the_digest_of_the_recipe_whatever_the_user_adds() -> None:
+    (cell,) = make_plan(TINY, "1.0", [TARGET], required=[given_with("scipy")], on_stable_abi={TARGET}).cells
+    assert cell.plan_digest == plan_digest(TINY, "1.0", TARGET)
+
+
+def test_a_torch_that_only_the_given_index_has_is_planned_with_its_digest() -> None:
+    target = Target(python="3.9", platform=TARGET.platform, torch="2.13.0", backend="cpu")
+    with pytest.raises(InputError, match=r"has no wheels for Python 3\.9"):
+        plan_digest(TINY, "1.0", target)
+    (cell,) = make_plan(TINY, "1.0", [target], torch_index="https://mirror/whl").cells
+    assert len(cell.plan_digest) == 64
 
 
 def test_the_build_key_changes_with_every_input() -> None:

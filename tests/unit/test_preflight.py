@@ -192,7 +192,7 @@ def test_the_driver_that_a_cuda_needs(cuda: tuple[int, int], system: str, driver
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
-        (None, "there is no GPU of NVIDIA"),
+        (None, "there is no NVIDIA GPU"),
         (nvidia(None, error="NVIDIA-SMI has failed"), "no working driver (NVIDIA-SMI has failed)"),
         (nvidia("535.183.01", H100), "the driver is 535.183.01; CUDA 13.0 needs 580 or newer"),
         (nvidia("525.60.11", H100), "525.60.11"),

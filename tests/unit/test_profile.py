@@ -405,7 +405,7 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = look_at_folder(str(tmp_path / "file" / "sub"), run_program)
     assert found["existing"] == str(tmp_path / "file")
-    assert (found["writable"], found["reason"]) == (False, "it is no folder")
+    assert (found["writable"], found["reason"]) == (False, "it is not a folder")
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:

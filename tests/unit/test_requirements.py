@@ -128,18 +128,18 @@ def test_a_file_of_no_known_encoding_is_told_with_its_line(tmp_path: Path) -> No
         ("python>=3.9", "python does not come from a package index", "--python X.Y"),
         ("pytorch==2.5.0", "pytorch does not come", "--torch VERSION"),
         ("numpy==${NOT_SET}", "the environment variable NOT_SET is not set", "set NOT_SET"),
-        ("numpy --hash=md5:00", "'md5:00' is no hash", "sha256:DIGEST"),
-        ("numpy --hash=sha256:00", "'sha256:00' is no hash", "sha256:DIGEST"),
+        ("numpy --hash=md5:00", "'md5:00' is not a hash", "sha256:DIGEST"),
+        ("numpy --hash=sha256:00", "'sha256:00' is not a hash", "sha256:DIGEST"),
         (f"numpy --hash=sha512:{ONE}{TWO}", "there is no SHA-256", "sha256:DIGEST"),
         (f"--hash=sha256:{ONE}", "it requires nothing", "scipy>=1.14"),
-        ("numpy -r more.txt", "-r stands behind a requirement", "a line of its own"),
+        ("numpy -r more.txt", "-r follows a requirement on the same line", "a line of its own"),
         ("-r my more.txt", "'more.txt' is one word too many", "quotation marks"),
         ("-r 'more.txt", "No closing quotation", "close the quotation"),
         ("-r", "it requires nothing", "-r FILE"),
-        ("-r https://files.example/more.txt", "names an address", "download"),
-        ("-r nowhere.txt", "there is no .*nowhere.txt", "counts from the folder"),
-        ("-r my.txt", "leads to itself: .*my.txt → .*my.txt", "take out"),
-        ("-r back.txt", "leads to itself: .*my.txt → .*back.txt → .*my.txt", "take out"),
+        ("-r https://files.example/more.txt", "is given by an address", "download"),
+        ("-r nowhere.txt", "there is no .*nowhere.txt", "is relative to the folder"),
+        ("-r my.txt", "includes itself: .*my.txt → .*my.txt", "take out"),
+        ("-r back.txt", "includes itself: .*my.txt → .*back.txt → .*my.txt", "take out"),
         ("-c extras.txt", "a constraint cannot have extras", "-r or --with"),
     ],
 )
@@ -316,5 +316,5 @@ def test_the_file_of_another_tool_is_told_as_such(tmp_path: Path, name: str) -> 
     (tmp_path / name).write_text("dependencies:\n  - numpy=1.26\n", "utf-8")
     with pytest.raises(InputError) as caught:
         read_requirement_files([tmp_path / name])
-    assert str(caught.value) == f"{tmp_path / name} is no file of requirements"
+    assert str(caught.value) == f"{tmp_path / name} is not a requirements file"
     assert "have one written: `" in str(caught.value.hint)

@@ -22,6 +22,7 @@ from wheelferry.verification import runner as machine_stage
 from wheelferry.verification import verify as verify_stage
 from wheelferry.verification.install import Installed, Installer, Trial, TrialSettings
 from wheelferry.verification.runner import Machine, Runner
+from wheelferry.verification.static import Opened
 from wheelferry.verification.wine import Wine
 
 LOST = Path("/env/Lib/site-packages/films/films.pyd")
@@ -58,7 +59,7 @@ def test_only_an_import_that_ends_at_such_a_binary_is_not_tried(
     trace = "Traceback\nImportError: DLL load failed"
     answer = {"failed": {"tiny": [trace, [str(LOST)]]}, "watched": True, "connections": {}}
     one = machine(tmp_path, {"import": f"\n@@{json.dumps(answer)}\n"}, unloadable)
-    trial = Trial(root=bundle, entry=entry, folder=tmp_path, machine=one, tools=tools)
+    trial = Trial(root=bundle, entry=entry, pins={}, folder=tmp_path, machine=one, tools=tools)
     found, beyond = stage.import_modules(trial, Path("/env"))
     assert [problem.message for problem in found] == problems
     assert beyond == not_tried
@@ -125,7 +126,7 @@ def test_what_is_missing_for_a_level_leaves_those_before_it_in_the_report(
     (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
     wanted = [Level.INSTALL, Level.SMOKE, Level.TRAIN]
     one = machine(tmp_path, {}, {})
-    trial = Trial(root=bundle, entry=entry, folder=tmp_path, machine=one, tools=tools)
+    trial = Trial(root=bundle, entry=entry, pins={}, folder=tmp_path, machine=one, tools=tools)
     result = verify_stage._run_levels(wanted, trial, Installer.BUNDLE)
     assert [level.passed for level in result.levels] == [True, False, False]
     assert [level.not_run for level in result.levels][:2] == [None, "no room for the suite"]
@@ -140,7 +141,7 @@ def test_a_target_for_windows_is_only_read_without_a_runner(
     (entry,) = manifest.targets
     windows = replace(entry, target=replace(TARGET, platform="win_amd64"))
     result = verify_stage._verify_target(
-        bundle,
+        Opened(root=bundle, manifest=manifest, hashes={}, wheels={}),
         windows,
         Level.SMOKE,
         LevelResult(level=Level.STATIC, seconds=0),

@@ -129,7 +129,7 @@ def test_public_keys_and_allowed_signers_are_read(
             ":2: the byte 0xe9 cannot be read as UTF-8",
         ),
         (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key"),
-        (b"#" * (1 << 20) + b"\n", "is no key"),
+        (b"#" * (1 << 20) + b"\n", "is not a key"),
     ],
 )
 def test_what_is_no_file_of_keys_is_named(tmp_path: Path, data: bytes, message: str) -> None:

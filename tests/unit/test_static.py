@@ -276,7 +276,7 @@ def leaf(folder: Path, **changes: object) -> Path:
         (
             {"files": {"leaf-1.5.dist-info/entry_points.txt": b"[console_scripts]\nleaf leaf:main"}},
             "METADATA",
-            "neither pip nor uv installs it, because of its entry_points.txt: 'leaf leaf:main' is no entry",
+            "neither pip nor uv installs it, because of its entry_points.txt: 'leaf leaf:main' is not an ",
         ),
         ({"compression": zipfile.ZIP_BZIP2}, "COMPRESSION", " and 3 more files are compressed with bzip2"),
         ({"compression": zipfile.ZIP_LZMA}, "COMPRESSION", " and 3 more files are compressed with LZMA"),
@@ -602,7 +602,7 @@ def test_an_earlier_bundle_may_be_replaced_but_nothing_else(bundle: Path, tmp_pa
         check_output(bundle)
     with pytest.raises(InputError, match="is not a folder"):
         check_output(bundle / "notes.txt")
-    with pytest.raises(InputError, match="something else than a bundle"):
+    with pytest.raises(InputError, match="something other than a bundle"):
         check_output(bundle / "wheelhouse")
 
 

@@ -75,11 +75,25 @@ def test_prune_keeps_what_a_bundle_shares(tmp_path: Path) -> None:
 def test_prune_removes_leftovers_but_not_those_of_a_living_process(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     work = store.root / "work"
-    for name in (f"build-{os.getpid()}-abc", "build-4194303-abc"):
+    for name in ("build-0123abcd", "build-4194303-abc"):  # of a killed process, and of an earlier version
         (work / name).mkdir(parents=True)
-        os.utime(work / name, (time.time() - 60,) * 2)
-    store.prune()
-    assert [path.name for path in work.iterdir()] == [f"build-{os.getpid()}-abc"]
+    (store.root / "locks").mkdir()
+    (store.root / "locks" / "build-0123abcd.lock").touch()
+    with store.workspace("build") as alive:
+        store.prune()
+        assert list(work.iterdir()) == [alive]
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_prune_leaves_logs_that_may_still_be_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    new, old = store.log_path("new"), store.log_path("old")
+    store.logs.mkdir()
+    for log in (new, old):
+        log.write_text("x", "utf-8")
+    os.utime(old, (time.time() - 7200,) * 2)
+    assert store.prune() == 1
+    assert [new.exists(), old.exists()] == [True, False]
 
 
 def test_a_workspace_is_gone_after_a_failure(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError, IntegrityError
 from wheelferry.models.lock import Choice
-from wheelferry.models.planning.build_key import plan_digest, required_modules
-from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME, make_plan
+from wheelferry.models.planning.build_key import required_modules
+from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME, make_plan, plan_digest
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.recipe_file import parse_recipe
@@ -306,7 +306,7 @@ def test_a_cell_on_the_stable_abi_differs_where_it_should() -> None:
 @pytest.mark.parametrize(
     ("target", "more", "said"),
     [
-        (replace(TARGET, torch="2.9.1"), {}, "torch 2.9.1 has no stable ABI that suffices"),
+        (replace(TARGET, torch="2.9.1"), {}, "torch 2.9.1 has no stable ABI for compiled ops"),
         (replace(TARGET, backend="cu130"), {}, "CUDA ops cannot be compiled on torch's stable ABI"),
         (TARGET, {"without_ops": True}, "--without-ops leaves them out"),
     ],

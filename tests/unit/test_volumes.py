@@ -30,7 +30,7 @@ def test_a_size(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-4GB", "4 gigabytes", "4GX", "4,7GB", "1e9", "inf"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(InputError, match="is no size"):
+    with pytest.raises(InputError, match="is not a size"):
         parse_size(text)
 
 
@@ -61,7 +61,7 @@ def test_the_smallest_volume_that_can_be() -> None:
     assert cut(1, least, lambda _: 90_000) == [(0, 1)]
     with pytest.raises(InputError, match="too small") as caught:
         cut(1, least - 1, lambda _: 90_000)
-    assert caught.value.hint == f"say at least {least}B"
+    assert caught.value.hint == f"give at least {least}B"
 
 
 def test_names_sort_as_they_are_numbered() -> None:

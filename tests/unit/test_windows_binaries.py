@@ -141,7 +141,7 @@ def test_device_code() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"MZ", EMPTY_ELF, pe_file()[:100]])
 def test_what_is_no_pe_file(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no PE file"):
+    with pytest.raises(ValueError, match="not a PE file"):
         read_pe(data)
 
 
@@ -388,7 +388,7 @@ Fault = Callable[[Wheels], object]
         ),
         pytest.param(
             lambda w: holds(w, "tiny", MODULE, EMPTY_ELF),
-            f"{TINY}: {MODULE} cannot be read: no PE file: DOS Header magic not found. [MACHINE]",
+            f"{TINY}: {MODULE} cannot be read: not a PE file: DOS Header magic not found. [MACHINE]",
             id="a module of Linux with a Windows name",
         ),
         pytest.param(

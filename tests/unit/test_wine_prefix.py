@@ -119,7 +119,7 @@ def test_without_wine_the_command_that_installs_it_is_named(programs: Path) -> N
 def test_what_only_looks_like_wine_is_refused(programs: Path) -> None:
     for name in ("wine64", "wineserver"):
         program(programs, name)
-    with pytest.raises(MissingError, match="no Wine: it says 'hello'"):
+    with pytest.raises(MissingError, match="not Wine: it says 'hello'"):
         find_wine(Recorded({"wine64": "hello\n"}))
 
 

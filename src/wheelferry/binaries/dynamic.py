@@ -156,7 +156,7 @@ def read_dynamic(file: Bytes) -> Dynamic | None:
     """
     start = file.read(0, _HEADER.size)
     if len(start) < _HEADER.size or not start.startswith(MAGIC):
-        raise ValueError("no ELF file")
+        raise ValueError("not an ELF file")
     kind, machine = struct.unpack_from(">HH" if start[5] == 2 else "<HH", start, 16)
     if kind not in (2, 3):  # ET_EXEC, ET_DYN
         return None

@@ -148,7 +148,7 @@ def _open(data: bytes | mmap.mmap) -> "pefile.PE":
     try:
         return pefile.PE(data=data, fast_load=True)
     except pefile.PEFormatError as error:
-        raise ValueError(f"no PE file: {error.value}") from None
+        raise ValueError(f"not a PE file: {error.value}") from None
 
 
 def _address_of(pe: "pefile.PE", directory: int) -> int:

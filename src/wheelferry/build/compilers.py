@@ -12,7 +12,8 @@ from wheelferry.cache.tools import CompilerChoice, Tools
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.targets import Target
-from wheelferry.system.interpreters import Interpreter, is_own_platform
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.this_machine import is_own_platform
 from wheelferry.toolchains import mingw, native, zig
 from wheelferry.toolchains.native import Compiler
 

@@ -22,7 +22,8 @@ from wheelferry.models.lock import (
 )
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.targets import DEFAULT_BACKEND, Target, parse_platform
-from wheelferry.system.interpreters import Interpreter, default_platform, host_glibc_minor
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.this_machine import default_platform, host_glibc_minor
 from wheelferry.toolchains.cuda_toolkit import Toolkit
 from wheelferry.wheels.read import torch_cuda
 
@@ -110,7 +111,7 @@ def _key(
     interpreter: Interpreter,
     tools: Tools,
 ) -> str:
-    """The identity of a cell's build environment: what is asked for, for whom, and from which index."""
+    """The identity of a cell's build environment: its requirements, its target and its index."""
     document = [
         target.name,
         interpreter.version,

@@ -93,7 +93,7 @@ def _left_out(cell: Cell, wheels: Iterable[LockedWheel], tools: Tools) -> tuple[
     for exclusion in cell.excluded:
         if exclusion.instead is None and exclusion.name not in required:
             raise InputError(
-                f"--exclude {exclusion.name}: nothing requires it on {cell.target.name}", hint="leave it away"
+                f"--exclude {exclusion.name}: nothing requires it on {cell.target.name}", hint="leave it out"
             )
         if exclusion.instead is not None and exclusion.instead not in locked:
             raise InputError(
@@ -153,7 +153,7 @@ def _require_given(given: Iterable[Path], choices: Iterable[Choice], cell: Cell,
             raise InputError(
                 f"--wheel {path.name} is given, but the index's {choice.filename} would be taken: its "
                 f"tags are as good for {cell.target.name} or better",
-                hint=f"give the wheel a version of its own, such as {version.public}+here, or leave it away",
+                hint=f"give the wheel a version of its own, such as {version.public}+here, or leave it out",
             )
 
 

@@ -13,7 +13,8 @@ from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import AllowedHashes, Choice, LockedWheel, require_allowed
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
-from wheelferry.system.interpreters import Interpreter, is_own_platform
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.this_machine import is_own_platform
 from wheelferry.wheels.archive import unpack
 
 # Part of every sdist's key: raise it when the same sdist would give another wheel.

@@ -35,7 +35,7 @@ def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
     or for one of ours that does not run on a GPU that was asked for, IntegrityError for a stamp of another
     source.
     """
-    tools.progress.note(f"{path.name} is taken for {cell.target.name}")
+    tools.progress.note(f"{path.name} is used for {cell.target.name}")
     info = read_wheel(path)
     asked = cell.cuda.architectures if cell.cuda else ()
     missing = list(missing_extensions(info, required_modules(plan.recipe, cell), cell.target))
@@ -76,7 +76,7 @@ def take_prebuilt(plan: Plan, cell: Cell, path: Path, tools: Tools) -> Built:
 
 
 def _read_stamp(plan: Plan, path: Path, stamp: bytes) -> Mapping[str, Any]:
-    """What a wheel of ours says about its making; IntegrityError when that was another source."""
+    """What a wheel that wheelferry built says about its making; IntegrityError for another source."""
     try:
         document: dict[str, Any] = json.loads(stamp)
         source, against = document["source"], document["torch"]

@@ -103,7 +103,7 @@ def _require_amd64(binaries: Iterable[Path], name: str) -> None:
         try:
             facts = pe.read_pe(binary.read_bytes())
         except ValueError as error:
-            raise BuildError(f"{name}: {binary.name} is no module for Windows: {error}") from None
+            raise BuildError(f"{name}: {binary.name} is not a module for Windows: {error}") from None
         if not facts.fits_amd64:
             raise BuildError(
                 f"{name}: {binary.name} is for {facts.machine_name}, not for amd64",

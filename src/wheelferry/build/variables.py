@@ -138,7 +138,9 @@ def cuda_variables(
     `options` are further ones of nvcc.
     """
     if compiler is None:
-        raise InputError("CUDA ops are asked for, and no ops", hint="leave --without-ops or --backend away")
+        raise InputError(
+            "CUDA ops are asked for together with --without-ops", hint="leave --without-ops or --backend out"
+        )
     own = native.cuda_environment(compiler, toolkit, variables)
     return {
         **own,

@@ -25,7 +25,8 @@ from wheelferry.models.lock import Choice, LockedWheel, by_name, choose_files
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import require_space
-from wheelferry.system.interpreters import Interpreter, is_own_platform
+from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.this_machine import is_own_platform
 from wheelferry.toolchains import native
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.torch_stub import place_torch_stub, torch_stub_identity

@@ -12,6 +12,7 @@ from wheelferry import __version__
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import CarriedAsset, asset_variables
 from wheelferry.bundle.installers import InstallerSet
+from wheelferry.bundle.readme import README, readme
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, app_folders
@@ -19,7 +20,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import apps
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
-from wheelferry.models.planning.build_key import device_code, plan_digest, required_modules
+from wheelferry.models.planning.build_key import device_code, required_modules
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
@@ -34,17 +35,8 @@ from wheelferry.system.files import (
 from wheelferry.wheels.processor_needs import processor_needs
 from wheelferry.wheels.read import footprint
 
-README = "README.txt"
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
 SEALED = (README, PYZ, *SCRIPTS)
-_PROBE_README = """\
-This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
-
-    sh install.sh --probe profile.json          on Linux
-    .\\install.cmd --probe profile.json          on Windows
-
-Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
-"""
 CREATED_BY = f"wheelferry {__version__}"
 _CLIENT = Path(__file__).parents[1] / "client"
 _HARNESS = _CLIENT / "smoke" / "harness.py"
@@ -64,7 +56,7 @@ def check_output(out: Path) -> None:
     if not names:
         return
     if NAME not in names:
-        raise InputError(f"{out} holds something else than a bundle", hint="choose another --out")
+        raise InputError(f"{out} holds something other than a bundle", hint="choose another --out")
     manifest = parse_manifest((out / NAME).read_text("utf-8", errors="replace"), file=str(out / NAME))
     foreign = names - {NAME, SIGNATURE} - {file.path for file in manifest.files}
     foreign = {name for name in foreign if not name.startswith(f"{REPORT}/")}
@@ -163,9 +155,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         extensions=required_modules(plan.recipe, cell.built.cell),
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
         on_stable_abi=cell.built.on_stable_abi,
-        plan=plan_digest(
-            plan.recipe, plan.release_name, cell.lock.target, without_ops=not cell.built.cell.ops
-        ),
+        plan=cell.built.cell.plan_digest,
         requested=_requested(cell.built.cell.requirements),
         excluded=cell.lock.excluded,
         footprint=footprint(
@@ -230,7 +220,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
 
 
 def _write_apps(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
-    """The programs for the client: the recipe's folder, what they use of ours, a list, what starts them."""
+    """Write the programs for the client: the recipe's folder, shared code, their list, what starts them."""
     if not plan.programs:
         return
     for name, source in app_folders(plan.programs, located).items():
@@ -261,8 +251,8 @@ def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:
     windows = not manifest.targets or any(
         entry.target.platform.startswith("win") for entry in manifest.targets
     )
-    readme = _readme(manifest, _programs(work))
-    (work / README).write_text(readme, "utf-8", newline="\r\n" if windows else "\n")
+    text = readme(manifest, _programs(work))
+    (work / README).write_text(text, "utf-8", newline="\r\n" if windows else "\n")
     write_installer(work)
     files = []
     for path in files_below(work):
@@ -279,62 +269,3 @@ def _programs(work: Path) -> list[tuple[str, str]]:
     if not listing.is_file():
         return []
     return [(one["name"], one["help"]) for one in json.loads(listing.read_text("utf-8"))["programs"]]
-
-
-def _readme(manifest: Manifest, programs: Iterable[tuple[str, str]]) -> str:
-    if not manifest.targets:
-        return _PROBE_README
-    systems = sorted({entry.target.platform.startswith("win") for entry in manifest.targets})
-    install = {
-        True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
-        False: "    sh install.sh          on Linux",
-    }
-    lines = [
-        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.",
-        "",
-        "Install it, from this folder:",
-        "",
-        *(install[windows] for windows in systems),
-        "",
-        "It says what it found on this machine and asks before it writes anything. --check only looks;",
-        "--prefix DIR --yes asks nothing; --help shows the rest. Then, in the folder that was chosen:",
-        "",
-        *(line for windows in systems for line in _usage(".\\" if windows else "./", list(programs))),
-        "Or without the installer, in an environment of the right Python, one of",
-        "",
-    ]
-    for entry in manifest.targets:
-        options = (
-            f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
-        )
-        lines += [
-            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
-            f"{'' if entry.has_ops else ', without compiled ops'}:",
-            f"    pip install {options} -r {entry.requirements}",
-            f"    uv pip install {options} -r {entry.requirements}",
-            f"    uv pip sync {entry.pylock}",
-            "",
-        ]
-    lines += [
-        "and prove it with its Python:",
-        "",
-        "    python smoke/harness.py --level smoke --out smoke-report",
-        "    python smoke/harness.py --level train --out smoke-report",
-        "",
-        "bundle.json lists every file with its size and SHA-256. `wheelferry verify .` checks all of it.",
-        "bundle.json.sig, where there is one, is its signature. The installer and verify check it with --key",
-        "FILE: a public key that you got by another way than this folder.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _usage(here: str, programs: Iterable[tuple[str, str]]) -> list[str]:
-    """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
-    return [
-        *(f"    {here}wheelferry {name:<17} {about}" for name, about in programs),
-        f"    {here}python script.py             run a script in the installed environment",
-        f"    {here}wheelferry --verify train    prove it once more, with a short training run",
-        f"    {here}wheelferry --rollback        go back to the environment before the last installation",
-        f"    {here}wheelferry --uninstall       remove what was installed, and nothing else",
-        "",
-    ]

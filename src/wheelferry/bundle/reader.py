@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
@@ -63,18 +64,28 @@ def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
     return [entry for entry in manifest.targets if only in (None, entry.target.name)]
 
 
-def hash_files(root: Path, tools: Tools) -> dict[str, tuple[int, str]]:
+class HashedFile(NamedTuple):
+    """A file of a bundle as it is on the disk."""
+
+    size: int
+    sha256: str
+
+
+def hash_files(root: Path, tools: Tools) -> dict[str, HashedFile]:
     """Size and SHA-256 of every file but manifest, signature and report, by path with forward slashes."""
-    paths = list(_own_files(root))
+    paths = list(own_files(root))
     with tools.progress.task("hash files", unit="bytes") as task:
         task.total(sum(path.stat().st_size for _, path in paths))
         hashes = in_threads(
             lambda item: sha256_file(item[1], on_bytes=task.advance), paths, workers=tools.jobs
         )
-        return {name: (path.stat().st_size, sha) for (name, path), sha in zip(paths, hashes, strict=True)}
+        return {
+            name: HashedFile(path.stat().st_size, sha256)
+            for (name, path), sha256 in zip(paths, hashes, strict=True)
+        }
 
 
-def _own_files(root: Path) -> Iterator[tuple[str, Path]]:
+def own_files(root: Path) -> Iterator[tuple[str, Path]]:
     """Every file but manifest, signature and report: its path in the bundle, and where it is."""
     for path in files_below(root):
         name = path.relative_to(root).as_posix()

@@ -83,18 +83,19 @@ def take_archive(archive: Path, tools: Tools) -> Carried:
         unpack_archive(str(archive), str(tree))
         if program.endswith(".exe"):
             _require_windows_names(tree, archive)
-            version, system, glibc = _windows_version(tree), "win_amd64", 0
+            python = _Python(version=_windows_version(tree), system="win_amd64", glibc=0)
         else:
-            version, system, glibc = _linux_python(tree, program, tools)
-        copy = work / f"cpython-{version}-{system}{'.zip' if program.endswith('.exe') else '.tar.gz'}"
+            python = _linux_python(tree, program, tools)
+        ending = ".zip" if program.endswith(".exe") else ".tar.gz"
+        copy = work / f"cpython-{python.version}-{python.system}{ending}"
         if program.endswith(".exe") and archive.name.endswith(_TAR):
             _zip(tree, copy)
         else:
             shutil.copyfile(archive, copy)
         runtime = Runtime(
-            path=f"runtime/{copy.name}", program=program, version=version, footprint=_footprint(tree)
+            path=f"runtime/{copy.name}", program=program, version=python.version, footprint=_footprint(tree)
         )
-        return Carried(entry=tools.store.add(copy), runtime=runtime, system=system, glibc=glibc)
+        return Carried(entry=tools.store.add(copy), runtime=runtime, system=python.system, glibc=python.glibc)
 
 
 def require_servant(carried: Carried, given: str, targets: Iterable[Target]) -> None:
@@ -191,8 +192,17 @@ def _windows_version(tree: Path) -> str:
     raise InputError("the archive has python.exe, but no python3NN.dll", hint="give a CPython for Windows")
 
 
-def _linux_python(tree: Path, program: str, tools: Tools) -> tuple[str, str, int]:
-    """(version, system, glibc) of a Python that is started where it lies: it must be whole and movable."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Python:
+    """A Python for clients: its version, its system as `Carried` has it, the minor number of its glibc."""
+
+    version: str
+    system: str
+    glibc: int
+
+
+def _linux_python(tree: Path, program: str, tools: Tools) -> _Python:
+    """What a Python says of itself when it is started where it lies; InputError unless whole and movable."""
     done = tools.run([tree / program, "-I", "-c", _ASK], step=f"ask {program}", env={}, check=False)
     if done.returncode != 0:
         raise InputError(
@@ -210,7 +220,7 @@ def _linux_python(tree: Path, program: str, tools: Tools) -> tuple[str, str, int
             + "\n".join(f"  {library}, for {', '.join(users)}" for library, users in sorted(missing.items())),
             hint="put them into the archive; python-build-standalone needs none but glibc",
         )
-    return version, f"linux_{machine}", needed_glibc(facts)
+    return _Python(version=version, system=f"linux_{machine}", glibc=needed_glibc(facts))
 
 
 def _read_binaries(tree: Path) -> dict[str, ElfFacts]:

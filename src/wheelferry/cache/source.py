@@ -356,7 +356,7 @@ def _fetch_commit(name: str, release: Release, url: str, clone: Path, run: Comma
 
 
 def _unreachable(name: str, url: str, output: str) -> WheelferryError:
-    """A folder that is no repository is the user's mistake; anything else is the host's."""
+    """A folder that is not a repository is the user's mistake; anything else is the host's."""
     if url.startswith("file:") and "not appear to be a git repository" in output:
         return InputError(f"{name}: {url} is not a git repository", hint="give a repository or a checkout")
     return MissingError(f"{name}: cannot fetch from {url}:\n{output.strip()}", hint=_HOST_HINT)

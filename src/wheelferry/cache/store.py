@@ -6,7 +6,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
     partial/abcd….part   downloads under way, continued after an interruption
     keys/<kind>/<key>    which object a build key or an sdist gave, as JSON below its own SHA-256
     sources/             git clones, and folders that another machine sent
-    machines/            what a Windows is played with: a Python for it, Wine's drive C
+    machines/            what runs Windows targets here: a Python for Windows, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
 
@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from wheelferry.errors import IntegrityError, MissingError
 from wheelferry.system.files import copy_aside, link_or_copy, remove_tree, rename, sha256_file, write_atomic
-from wheelferry.system.process import is_running
+from wheelferry.system.leftovers import hold, is_leftover, new_token
 
 # Seconds after which a file that is written aside and renamed at once is that of a killed process.
 _FORGOTTEN = 3600.0
@@ -159,9 +159,9 @@ class Store:
     @contextlib.contextmanager
     def lock(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes away from `name` for the length of the context."""
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock")
+        file = self._lock_file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
         try:
             lock.acquire(timeout=0.2)
         except Timeout:
@@ -173,6 +173,9 @@ class Store:
         finally:
             lock.release()
 
+    def _lock_file(self, name: str) -> Path:
+        return self.root / "locks" / f"{name}.lock"
+
     @contextlib.contextmanager
     def workspace(self, purpose: str, *, plain_path: bool = False, room: int | None = None) -> Iterator[Path]:
         """A scratch folder on the store's file system, removed at the end whatever happens.
@@ -182,11 +185,13 @@ class Store:
         With `room` its path has at most so many characters, at the top of the drive if need be; raises
         MissingError where no such folder can be made.
         """
-        folder = _scratch(self.root / "work", purpose, plain_path=plain_path, room=room)
-        try:
-            yield folder
-        finally:
-            remove_tree(folder, ignore_errors=True)
+        token = new_token()
+        with hold(self._lock_file(f"{purpose}-{token}")):
+            folder = _scratch(self.root / "work", purpose, token, plain_path=plain_path, room=room)
+            try:
+                yield folder
+            finally:
+                remove_tree(folder, ignore_errors=True)
 
     def log_path(self, name: str) -> Path:
         """A new log file, named for its purpose and the time."""
@@ -222,27 +227,26 @@ class Store:
     def prune(self, *, older_than: float = 0.0) -> int:
         """Remove objects that no bundle links to and that are older than so many seconds; bytes freed.
 
-        Scratch folders of dead processes and interrupted downloads of that age go too.
+        Interrupted downloads of that age go too, the logs, and the scratch folders of killed processes.
         """
         freed = 0
-        limit = time.time() - older_than
+        now = time.time()
+        limit = now - older_than
         for path in list(self._object_files()):
             status = path.stat()
             if status.st_nlink == 1 and status.st_mtime <= limit:
                 freed += status.st_size
                 path.unlink()
-        for folder in (
-            self.partial,
-            self.root / "work",
-            self.logs,
-            self.machines,
-            self._keys / "environment",
-        ):
-            for path in list(folder.iterdir()) if folder.is_dir() else ():
-                if path.stat().st_mtime <= limit and not _belongs_to_live_process(path):
-                    freed += _size_below(path)
-                    remove_tree(path) if path.is_dir() else path.unlink()
-        return freed + self._prune_written_aside(min(limit, time.time() - _FORGOTTEN))
+        for folder in (self.partial, self.machines, self._keys / "environment"):
+            freed += _remove_old(folder, limit)
+        # somebody may be writing the newest, and the folder of a running build must stay
+        freed += _remove_old(self.logs, min(limit, now - _FORGOTTEN))
+        for path in _children(self.root / "work"):
+            lock_file = self._lock_file(path.name)
+            if path.stat().st_mtime <= limit and is_leftover(lock_file, exists=True):
+                freed += _remove(path)
+                lock_file.unlink(missing_ok=True)
+        return freed + self._prune_written_aside(min(limit, now - _FORGOTTEN))
 
     def _prune_written_aside(self, limit: float) -> int:
         freed = 0
@@ -297,23 +301,21 @@ def _protect(path: Path) -> None:
         path.chmod(0o444)
 
 
-def _scratch(work: Path, purpose: str, *, plain_path: bool, room: int | None) -> Path:
+def _scratch(work: Path, purpose: str, token: str, *, plain_path: bool, room: int | None) -> Path:
     """A new folder in `work`, or elsewhere if its path would not do."""
     candidates = [work, Path(tempfile.gettempdir()), Path(work.anchor)]
-    name = f"{purpose}-{os.getpid()}-"
     for parent in candidates:
-        # mkdtemp adds eight characters
-        fits = room is None or len(str(parent / name)) + 8 <= room
-        if parent.parent == parent:
-            name = "wf-"  # beside other people's folders, and as short as can be
-            fits = room is None or len(str(parent / name)) + 8 <= room
-        if not fits or (plain_path and not _is_plain(parent)):
+        is_top = parent.parent == parent
+        # at the top of a drive beside other people's folders, and as short as can be
+        folder = parent / f"{'wf' if is_top else purpose}-{token}"
+        if (room is not None and len(str(folder)) > room) or (plain_path and not _is_plain(parent)):
             continue
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=name, dir=parent))
+            folder.mkdir(mode=0o700)
         except PermissionError:
             continue
+        return folder
     raise MissingError(
         f"no folder for the build: its path may have {room} characters, without spaces and in ASCII",
         hint="set WHEELFERRY_CACHE to a folder with a short and plain name (on Windows, C:\\wf for example)",
@@ -340,7 +342,16 @@ def _size_below(path: Path) -> int:
     return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_dir()) if path.is_dir() else 0
 
 
-def _belongs_to_live_process(path: Path) -> bool:
-    """Whether the process whose number is in a scratch folder's or log's name still runs."""
-    numbers = [int(part) for part in path.name.split("-") if part.isdigit() and len(part) < 8]
-    return any(map(is_running, numbers))
+def _children(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _remove_old(folder: Path, limit: float) -> int:
+    """Remove what lies in `folder` and was last changed before `limit`, in seconds; the bytes freed."""
+    return sum(_remove(path) for path in _children(folder) if path.stat().st_mtime <= limit)
+
+
+def _remove(path: Path) -> int:
+    size = _size_below(path)
+    remove_tree(path) if path.is_dir() else path.unlink()
+    return size

@@ -37,9 +37,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Carry compiled Python stacks such as Detectron2 to machines that have no network.\n\n"
-        "On a connected machine, make a bundle and prove it:\n\n"
-        "  wheelferry bundle detectron2@v0.6 --python 3.12 --torch 2.13.0 --out d2-bundle\n\n"
-        "New here? `wheelferry demo` does all of it with a small project of our own."
+        "On a connected machine, make a bundle and verify it:\n\n"
+        "  wheelferry bundle detectron2@v0.6 --python 3.12 --out d2-bundle\n\n"
+        "On the isolated machine, run install.sh or install.cmd in the bundle.\n\n"
+        "New here? `wheelferry demo` does all of it with a small sample project."
     ),
     epilog=(
         "Exit codes: 0 done; 1 verification found problems; 2 bad input; 3 something is missing on this "
@@ -104,7 +105,7 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; every error of ours ends here with its own exit code."""
+    """Run the command line; every error that is foreseen ends here with its own exit code."""
     for stream in (sys.stdout, sys.stderr):
         # into a pipe on Windows goes the code page, which lacks some of what we print
         if isinstance(stream, io.TextIOWrapper):

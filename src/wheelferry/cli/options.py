@@ -54,8 +54,8 @@ Backend = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Build of torch and of the ops: cpu, cu130 (CUDA 13.0) …; default: the torch of your index, "
-        "ops for the CPU. Repeatable.",
+        help="Which build of torch, and what the ops are compiled for: cpu, cu130 (CUDA 13.0) and so on. "
+        "Default: torch as your index has it, ops for the CPU. Repeatable.",
     ),
 ]
 TorchIndex = Annotated[
@@ -100,16 +100,16 @@ WithoutOps = Annotated[
     bool,
     typer.Option(
         "--without-ops",
-        help="Leave the compiled ops out, where the release is of use without: no compiler is needed.",
+        help="Leave out the compiled ops, for releases that are useful without them. No compiler is needed.",
     ),
 ]
 StableAbi = Annotated[
     bool | None,
     typer.Option(
         "--stable-abi/--no-stable-abi",
-        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and all later "
-        "ones, or against the target's torch alone. Default: on Linux the first, where torch and the recipe "
-        "allow it. For Windows it is the only way on Linux.",
+        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and later; with "
+        "--no-stable-abi, against the target's torch alone. Default: on Linux the stable ABI, where torch "
+        "and the recipe allow it. A Linux machine can compile for Windows on the stable ABI only.",
         show_default=False,
     ),
 ]
@@ -117,14 +117,16 @@ Wheel = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="A wheel that was built elsewhere, of the project or of a dependency; repeatable.",
+        help="A wheel of the project or of a dependency, to be taken as it is instead of built or "
+        "downloaded; repeatable.",
     ),
 ]
 RunnerOption = Annotated[
     RunnerName | None,
     typer.Option(
         "--runner",
-        help="What runs the targets for Windows on Linux: wine. Without it they are only read.",
+        help="What runs targets for Windows on Linux: wine. Without it their files are checked, and nothing "
+        "of them is run.",
         show_default=False,
     ),
 ]
@@ -132,8 +134,8 @@ InstallerOption = Annotated[
     InstallerName,
     typer.Option(
         "--installer",
-        help="What installs it: bundle, the bundle's own installer as on the client, with a dry run of plain "
-        "pip beside it; or pip, plain pip for all of it.",
+        help="What installs the bundle while it is verified: its own installer as on the client, with a dry "
+        "run of plain pip beside it (bundle); or plain pip alone (pip).",
     ),
 ]
 AllowConnection = Annotated[
@@ -141,8 +143,8 @@ AllowConnection = Annotated[
     typer.Option(
         "--allow-connection",
         metavar="HOST[:PORT]=REASON",
-        help="An address that code of the bundle may try to reach while it is verified, and why that does no "
-        "harm; repeatable. Other attempts are a problem.",
+        help="An address that code in the bundle may try to reach while it is verified, and the reason why "
+        "that does no harm; repeatable. Any other attempt is a problem.",
     ),
 ]
 WindowsPython = Annotated[
@@ -150,8 +152,8 @@ WindowsPython = Annotated[
     typer.Option(
         "--windows-python",
         metavar="DIR|FILE",
-        help="The Windows CPython to run them with: a folder or an archive. Default: the one that the bundle "
-        "carries, else one made of packages.",
+        help="The CPython for Windows that --runner wine uses: a folder or an archive. Default: the one that "
+        "the bundle carries, else one that is put together from packages of the index.",
     ),
 ]
 Source = Annotated[
@@ -162,7 +164,11 @@ Source = Annotated[
 ]
 With = Annotated[
     list[str] | None,
-    typer.Option("--with", metavar="REQ", help="One more requirement for the bundle; repeatable."),
+    typer.Option(
+        "--with",
+        metavar="REQ",
+        help="One more requirement for the bundle, as in scipy or 'pandas>=2'; repeatable.",
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
@@ -175,8 +181,8 @@ Prefer = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Of packages that install the same module, as opencv-python and opencv-python-headless do, take "
-        "this one and exclude the others; repeatable.",
+        help="Of packages that install the same module, such as opencv-python and opencv-python-headless, "
+        "take this one and leave out the others; repeatable.",
     ),
 ]
 RequirementFile = Annotated[
@@ -185,7 +191,7 @@ RequirementFile = Annotated[
         "--requirement",
         "-r",
         metavar="FILE",
-        help="A file of requirements for the bundle, as pip reads it, with hashes, -r and -c; repeatable.",
+        help="A requirements file for the bundle, as pip reads it, hashes, -r and -c included; repeatable.",
     ),
 ]
 Runtime = Annotated[
@@ -193,8 +199,8 @@ Runtime = Annotated[
     typer.Option(
         "--runtime",
         metavar="standalone|FILE",
-        help="Carry a Python for clients that have none: python-build-standalone as uv knows it, or an "
-        "archive (.tar.gz for Linux, .zip or .nupkg for Windows); repeatable.",
+        help="Carry a Python for clients that have none: standalone takes the python-build-standalone that "
+        "uv knows; FILE is an archive (.tar.gz for Linux, .zip or .nupkg for Windows). Repeatable.",
     ),
 ]
 Asset = Annotated[
@@ -219,15 +225,16 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         metavar="FILE",
-        help="A client's profile (see probe): build for that machine, refuse what would not run there.",
+        help="A client's profile, as `wheelferry probe` writes it: choose what fits that machine, and refuse "
+        "what would not run there.",
     ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Dask scheduler (tcp://HOST:8786) whose workers build the wheels, one cell a task; see "
-        "docs/scheduler.md. Default: build them here.",
+        help="Dask scheduler (tcp://HOST:8786) whose workers build the wheels, each that of one target at a "
+        "time; see docs/scheduler.md. Default: build them on this machine.",
         show_default=False,
     ),
 ]
@@ -283,7 +290,7 @@ class Requirements:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Making:
-    """What wheels are made of, by how many, and how much of it is told."""
+    """What wheels are made of, by how many workers, and how much of it is shown."""
 
     wheel: Wheel = None
     cuda_home: CudaHome = None

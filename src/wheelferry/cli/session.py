@@ -24,17 +24,14 @@ from wheelferry.catalog import (
     split_reference,
 )
 from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
-from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
-from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.planning.requirements import given_with
+from wheelferry.models.planning.requirements import UserRequirement, given_with
 from wheelferry.models.planning.supported import find_release, obstacle
-from wheelferry.models.profile import Profile, parse_profile
 from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
@@ -45,14 +42,14 @@ from wheelferry.models.targets import (
     parse_torch,
 )
 from wheelferry.progress import Progress, Silent
-from wheelferry.system.interpreters import default_platform, host_glibc_minor
-from wheelferry.system.process import Completed, run
-from wheelferry.system.requirement_files import read_requirement_files
 from wheelferry.system.texts import read_given_text
+from wheelferry.system.this_machine import default_platform, host_glibc_minor
 
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
     from wheelferry.cache.tools import Tools
+    from wheelferry.models.profile import Profile
+    from wheelferry.system.process import Completed
     from wheelferry.verification.install import TrialSettings
 
 
@@ -67,6 +64,7 @@ def open_tools(
     """Everything the stages need, with the user's own pip configuration."""
     from wheelferry.cache.tools import CompilerChoice
     from wheelferry.cache.tools import open_tools as open_stage_tools
+    from wheelferry.system.process import run
 
     return open_stage_tools(
         _talkative if verbose else run,
@@ -158,8 +156,10 @@ def command_line() -> str:
     return shown_command(sys.argv[1:])
 
 
-def _talkative(command: Sequence[str | Path], **options: Any) -> Completed:
+def _talkative(command: Sequence[str | Path], **options: Any) -> "Completed":
     """A runner that also shows commands and their output on stderr."""
+    from wheelferry.system.process import run
+
     sys.stderr.write(f"$ {' '.join(map(str, command))}\n")
     listener = options.pop("on_line", None)
 
@@ -200,10 +200,7 @@ def plan_from_options(
         located.recipe,
         release_name,
         dict.fromkeys(targets),
-        required=[
-            *map(given_with, required.extra or []),
-            *read_requirement_files(map(Path, required.requirement or [])),
-        ],
+        required=_user_requirements(required),
         torch_index=choice.torch_index,
         cuda_architectures=choice.cuda_arch or (),
         assets=assets or (),
@@ -216,6 +213,15 @@ def plan_from_options(
     return located, plan
 
 
+def _user_requirements(required: Requirements) -> list[UserRequirement]:
+    given = [given_with(text) for text in required.extra or []]
+    if required.requirement:
+        from wheelferry.system.requirement_files import read_requirement_files
+
+        given += read_requirement_files(map(Path, required.requirement))
+    return given
+
+
 def _fitted(
     choice: TargetChoice,
     profile: Path,
@@ -225,7 +231,9 @@ def _fitted(
     has_runtime: bool,
     quiet: bool,
 ) -> TargetChoice:
-    """The choice completed for the client of the profile, whose notes are told."""
+    """The choice completed for the client of the profile; remarks about it are shown."""
+    from wheelferry.matrix.fit import TargetOptions, fit_options
+
     given = TargetOptions(
         python=tuple(choice.python or ()),
         platform=tuple(choice.platform or ()),
@@ -303,8 +311,10 @@ def _on_stable_abi(target: Target, choice: TargetChoice, located: LocatedRecipe)
     return not choice.without_ops and suits_stable_abi(target, located.recipe)
 
 
-def read_profile(path: Path) -> Profile:
+def read_profile(path: Path) -> "Profile":
     """The client's profile in the file `path`; raises InputError when there is none."""
+    from wheelferry.models.profile import parse_profile
+
     again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
     return parse_profile(read_given_text(path, hint=again), file=str(path))
 
@@ -333,6 +343,9 @@ def _say_notes(notes: Iterable[str]) -> None:
 
 def warn_of_client(profile: Path, bundle: Path, progress: Progress) -> None:
     """Warn of what will keep a packed bundle from being installed on the client."""
+    from wheelferry.client.common.bundle import open_bundle
+    from wheelferry.matrix.fit import preflight_problems
+
     for message in preflight_problems(read_profile(profile), open_bundle(str(bundle))):
         progress.warn(f"on the client: {message}")
 

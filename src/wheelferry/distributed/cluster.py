@@ -91,7 +91,7 @@ class Cluster:
         return answers
 
     def share(self, value: object, *, name: str) -> object:
-        """Something that many tasks need: a worker fetches it once. A lost one is made anew."""
+        """Something that many tasks need, fetched once by each worker; sent again when it is lost."""
         return self._client.submit(_same, value, key=name, retries=RETRIES)
 
     def start(self, task: Task) -> None:
@@ -198,7 +198,7 @@ class Cluster:
             return self._lost()
         except KilledWorker as error:
             return BuildError(
-                f"{error.allowed_failures + 1} workers ended while they were at it, the last one "
+                f"{error.allowed_failures + 1} workers ended during this build, the last one "
                 f"{error.last_worker.address}",
                 hint="look into the workers' logs; a worker that the system ends for want of memory needs "
                 "fewer --jobs, or a larger machine",
@@ -211,8 +211,8 @@ def connect(address: str, progress: Progress, *, patience: float = DESERTED_SECO
 
     It may be without any worker for `patience` seconds before its tasks count as failed.
 
-    Raises InputError for what is no address or no TLS configuration, MissingError without Dask, a scheduler
-    that answers, or any worker.
+    Raises InputError for what is not an address and without a TLS configuration for tls://; MissingError
+    without Dask, a scheduler that answers, or any worker.
     """
     try:
         from distributed import Client

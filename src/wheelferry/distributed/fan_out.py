@@ -192,7 +192,7 @@ class _InFlight:
 
 
 def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Mapping[str, Mapping[str, str]]:
-    """What decides which wheels each worker makes; a worker that is no help to this machine is an error."""
+    """What decides which wheels each worker makes; a worker that cannot help this machine is an error."""
     answers = cluster.ask(describe_builder)
     own = describe_builder()
     problems = []
@@ -216,7 +216,9 @@ def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Map
         progress.warn(f"the workers differ, so their wheels may have other keys; {line}")
     for worker in workers:
         if worker.threads > 1 and not worker.declared:
-            progress.warn(f"{worker.address} builds {worker.threads} cells at once; with --nthreads 1 one")
+            progress.warn(
+                f"{worker.address} builds {worker.threads} targets at once; --nthreads 1 for one at a time"
+            )
     return facts
 
 
@@ -239,7 +241,7 @@ def _tasks_by_host(workers: Iterable[Worker]) -> Mapping[str, int]:
 
 
 def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]], tools: Tools) -> _Item:
-    """The item with one more result, which must agree with those before it; the next one is built anew."""
+    """The item with one more result, which must agree with the earlier ones; the next one is a new build."""
     if isinstance(result, WheelferryError):
         raise result
     if not isinstance(result, BuildResult):
@@ -260,7 +262,9 @@ def _receive(item: _Item, result: object, facts: Mapping[str, Mapping[str, str]]
     for earlier in item.made:
         _require_same(item.cell, earlier, made, facts)
         if earlier.worker == made.worker:
-            tools.progress.warn(f"{item.cell.target.name}: {made.worker} was left alone and built it twice")
+            tools.progress.warn(
+                f"{item.cell.target.name}: {made.worker} was the only worker left, and built it twice"
+            )
     return replace(item, made=(*item.made, made), build_task=replace(item.build_task, anew=True))
 
 
@@ -286,7 +290,7 @@ def _require_same(
         raise MissingError(
             f"{cell.target.name}: {one.worker} and {other.worker} cannot be compared, they build with "
             "different things:\n" + "\n".join(differing(who)),
-            hint="give all workers the same system image and index, or leave --builders away",
+            hint="give all workers the same system image and index, or leave --builders out",
         )
     if one.wheel is None or other.wheel is None or one.wheel.sha256 == other.wheel.sha256:
         return
@@ -301,7 +305,7 @@ def _require_same(
 
 
 def _identity(made: BuildResult) -> Mapping[str, str]:
-    """What a build key is of, as far as builders can differ: each tool and each wheel by its name."""
+    """The inputs of a build key in which two builders can differ: tools and wheels by their names."""
     tools = {f"tool {number}": part for number, part in enumerate(made.toolchain.split("; "), 1)}
     return {**tools, **made.inputs}
 

@@ -123,7 +123,7 @@ def save_export(url: str, file: Path, tools: Tools) -> Database:
 
 
 def _download(url: str, tools: Tools) -> Path:
-    """An export in the store, fetched anew: what it holds changes every day."""
+    """An export in the store, downloaded each time: what it holds changes every day."""
     entry = download_all(
         [Download(url=url, filename=public_url(url).rpartition("/")[2], sha256=None)],
         tools.store,
@@ -174,5 +174,5 @@ def _judge(
             reason = ignored[names[0]] if names else ""
             findings.append(Finding(vulnerability=vulnerability, targets=subject.targets, ignored=reason))
     for name in sorted(set(ignored) - used):
-        tools.progress.warn(f"--ignore {name}: nothing here has it")
+        tools.progress.warn(f"--ignore {name}: no package here has this vulnerability")
     return tuple(sorted(findings, key=lambda f: (bool(f.ignored), -f.vulnerability.severity)))

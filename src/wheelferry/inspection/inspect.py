@@ -128,8 +128,8 @@ class Inspection:
 def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspection:
     """Read the bundle in `root`, all targets or `only`.
 
-    Raises InputError for what is no bundle or has no such target, IntegrityError for an altered manifest or
-    lock, and for files that are missing or have another size.
+    Raises InputError for what is not a bundle or has no such target, IntegrityError for an altered
+    manifest or lock, and for files that are missing or have another size.
     """
     manifest = open_untouched(root)
     _require_files(root, manifest)

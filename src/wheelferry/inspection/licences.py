@@ -80,7 +80,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _listed(path: Path) -> set[str]:
-    """The files that an earlier list names; nothing when it is none of ours."""
+    """The files that an earlier list names; nothing when wheelferry did not write it."""
     try:
         return {str(item["file"]) for item in json.loads(path.read_text("utf-8"))["packages"]}
     except (ValueError, KeyError, TypeError):

@@ -253,7 +253,7 @@ def check_database_file(path: Path) -> None:
     except _UNREADABLE:
         ours = False
     if not ours:
-        raise InputError(f"{path} is something else than a database", hint="name another file for --save")
+        raise InputError(f"{path} is something other than a database", hint="name another file for --save")
 
 
 def write_database(path: Path, database: Database) -> None:

@@ -100,7 +100,7 @@ def identifier_of(document: Mapping[str, Any]) -> str:
 
 
 def packages_of(document: Mapping[str, Any]) -> frozenset[NormalizedName]:
-    """The packages of PyPI that a record is about; ValueError for what is no record."""
+    """The packages of PyPI that a record is about; ValueError for what is not a record."""
     try:
         found = [item["package"] for item in document.get("affected") or [] if item.get("package")]
         return frozenset(canonicalize_name(p["name"]) for p in found if _of_pypi(p["ecosystem"]))
@@ -111,7 +111,7 @@ def packages_of(document: Mapping[str, Any]) -> frozenset[NormalizedName]:
 
 
 def parse_record(document: Mapping[str, Any]) -> Record:
-    """Read a record, of which only what concerns PyPI counts; ValueError for what is no record."""
+    """Read a record, of which only what concerns PyPI counts; ValueError for what is not a record."""
     try:
         affected = [
             item

@@ -11,7 +11,7 @@ from typing import Any
 
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, parse_version
-from wheelferry.models.planning.build_key import plan_digest
+from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.planning.supported import default_torch, find_release, obstacle, torch_range
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.records import Record, order, version

@@ -79,7 +79,7 @@ def _once(marks: str) -> str:
 
 
 def general_reason(verdict: Verdict) -> str:
-    """The reason without what row and column already name, so that equal reasons are told once."""
+    """The reason without what row and column already name, so that equal reasons are written once."""
     text = verdict.reason.replace(f"Python {verdict.target.python}", "this Python")
     text = text.replace(f"torch {verdict.target.torch}", "this torch")
     text = re.sub(r"^torchvision \S+, which goes with this torch,", "the torchvision of this torch", text)

@@ -11,7 +11,7 @@ from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, records
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.coverage import add_records
 from wheelferry.models.manifest import REPORT, Manifest, TargetEntry, is_untouched
-from wheelferry.models.planning.build_key import plan_digest
+from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.records import LEVELS, Record, RecordedWheel, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.system.files import write_atomic
@@ -169,7 +169,7 @@ def read_report(root: Path, manifest: Manifest) -> dict[str, Any]:
         )
     report = json.loads(path.read_text("utf-8"))
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise InputError(f"{path} is no report of the format that this wheelferry reads ({FORMAT})")
+        raise InputError(f"{path} is not a report of the format that this wheelferry reads ({FORMAT})")
     if report.get("digest") != manifest.digest:
         raise IntegrityError(
             f"{root}: its report is about another bundle ({str(report.get('digest'))[:16]}, "
@@ -227,7 +227,7 @@ def _plain(command: str | None) -> str | None:
 
 
 def _machine(host: Mapping[str, Any], runner: str | None) -> str:
-    """What the machine is, without its name, and what played another one on it."""
+    """What the machine is, without its name, and what ran targets of another system on it."""
     played = runner if runner not in (None, OWN_MACHINE) else ""
     words = [played, host.get("machine", ""), f"glibc {host['glibc']}" if host.get("glibc") else ""]
     return ", ".join(word for word in words if word)

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import tomli_w
@@ -214,9 +215,24 @@ def pylock_text(lock: Lock, *, created_by: str) -> str:
     return tomli_w.dumps(dict(pylock.to_dict()))
 
 
-def parse_requirements(text: str) -> dict[NormalizedName, tuple[Version, str]]:
-    """Read back what `requirements_text` wrote: version and SHA-256 by name; ValueError for anything else."""
-    found: dict[NormalizedName, tuple[Version, str]] = {}
+class Pin(NamedTuple):
+    """What a requirements file says of a package: its version, and the SHA-256 of its wheel."""
+
+    version: Version
+    sha256: str
+
+
+class PinnedFile(NamedTuple):
+    """What a pylock file says of a package: its version, its wheel's path in the bundle and SHA-256."""
+
+    version: Version
+    path: str
+    sha256: str
+
+
+def parse_requirements(text: str) -> dict[NormalizedName, Pin]:
+    """Read back what `requirements_text` wrote, by name; ValueError for anything else."""
+    found: dict[NormalizedName, Pin] = {}
     for line in text.replace("\\\n", " ").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
@@ -226,28 +242,30 @@ def parse_requirements(text: str) -> dict[NormalizedName, tuple[Version, str]]:
             raise ValueError(f"not a pin with a hash: {line.strip()[:80]}")
         if canonicalize_name(name) in found:
             raise ValueError(
-                f"{name} has two versions: {found[canonicalize_name(name)][0]} and {version.strip()}"
+                f"{name} has two versions: {found[canonicalize_name(name)].version} and {version.strip()}"
             )
-        found[canonicalize_name(name)] = (Version(version), digest.strip())
+        found[canonicalize_name(name)] = Pin(Version(version), digest.strip())
     return found
 
 
-def parse_pylock(text: str) -> dict[NormalizedName, tuple[Version, str, str]]:
-    """Read back what `pylock_text` wrote: version, path and SHA-256 by name; ValueError for anything else."""
+def parse_pylock(text: str) -> dict[NormalizedName, PinnedFile]:
+    """Read back what `pylock_text` wrote, by name; ValueError for anything else."""
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
     except PylockValidationError as error:
         raise ValueError(str(error)) from None
-    found: dict[NormalizedName, tuple[Version, str, str]] = {}
+    found: dict[NormalizedName, PinnedFile] = {}
     for package in pylock.packages:
         wheels = package.wheels or ()
         if len(wheels) != 1 or wheels[0].path is None or package.version is None:
             raise ValueError(f"{package.name}: expected one wheel with a path")
         if package.name in found:
             raise ValueError(
-                f"{package.name} has two versions: {found[package.name][0]} and {package.version}"
+                f"{package.name} has two versions: {found[package.name].version} and {package.version}"
             )
-        found[package.name] = (package.version, wheels[0].path, wheels[0].hashes.get("sha256", ""))
+        found[package.name] = PinnedFile(
+            version=package.version, path=wheels[0].path, sha256=wheels[0].hashes.get("sha256", "")
+        )
     return found
 
 

@@ -111,7 +111,7 @@ class TargetEntry:
         return tuple(path for path in paths if path)
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as plain values; what it does not have is no key either."""
+        """The entry as plain values; what it does not have is not a key either."""
         document = asdict(self)
         optional = (
             "cuda", "on_stable_abi", "plan", "requested", "excluded", "footprint", "uv", "pip", "runtime",
@@ -219,7 +219,9 @@ def parse_manifest(text: str, *, file: str = NAME) -> Manifest:
     except (ValueError, RecursionError) as error:  # json's own, which name line and column
         reason = str(error)
     reason = " ".join(reason.split())[:300]
-    raise InputError(f"{file} is not a bundle's manifest: {reason}", hint="get the bundle anew")
+    raise InputError(
+        f"{file} is not a bundle's manifest: {reason}", hint="copy the bundle again from where it was made"
+    )
 
 
 @contextlib.contextmanager
@@ -297,9 +299,9 @@ def _target(data: Mapping[str, Any]) -> Target:
     parse_python(target.python)
     parse_backend(target.backend)
     if parse_torch(target.torch) != target.torch:
-        raise ValueError(f"{target.torch} is no torch version as it is written here")
+        raise ValueError(f"{target.torch} is not a torch version as it is written here")
     if parse_platform(target.platform, host_glibc_minor=None) != target.platform:
-        raise ValueError(f"{target.platform} is no platform tag")
+        raise ValueError(f"{target.platform} is not a platform tag")
     return target
 
 

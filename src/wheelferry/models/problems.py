@@ -66,7 +66,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
-    """What is all right on some clients or in most uses only: the file concerned, and why."""
+    """A remark that is no problem: the file concerned, and on which clients or in which uses it matters."""
 
     file: str
     message: str

@@ -13,7 +13,8 @@ Profile = Mapping[str, Any]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    # a command that reads none of these must not wait for their validators
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class _Cpu(_Part):
@@ -94,10 +95,10 @@ def parse_profile(text: str, *, file: str) -> Profile:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no profile: it is not JSON ({error})", hint=again) from None
+        raise InputError(f"{file} is not a profile: it is not JSON ({error})", hint=again) from None
     made_for = document.get("format") if isinstance(document, dict) else None
     if made_for is None:
-        raise InputError(f"{file} is no profile: it does not say its format", hint=again)
+        raise InputError(f"{file} is not a profile: it does not say its format", hint=again)
     if made_for != PROFILE_FORMAT:
         raise InputError(
             f"{file} has format {made_for}, this wheelferry reads {PROFILE_FORMAT}",

@@ -36,7 +36,8 @@ FILES_ROOT = "files"
 class Model(BaseModel):
     """A table of a recipe file: frozen, and every key must be known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # a command that reads none of these must not wait for their validators
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Condition(Model):

@@ -34,7 +34,8 @@ def _real(target: Target) -> Target:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # a command that reads none of these must not wait for their validators
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class RecordedWheel(_Model):

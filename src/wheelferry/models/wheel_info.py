@@ -72,7 +72,7 @@ def entry_point_scripts(entry_points: str) -> dict[str, str]:
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1].strip()
         elif not section or not equals:
-            raise ValueError(f"{line[:80]!r} is no entry point")
+            raise ValueError(f"{line[:80]!r} is not an entry point")
         elif section in ("console_scripts", "gui_scripts"):
             found[name.strip()] = "".join(start.partition("[")[0].split())
     return found

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 
 from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import InputError, IntegrityError, MissingError
-from wheelferry.system.process import is_running
+from wheelferry.system.leftovers import hold, is_leftover, new_token
 
 CHUNK = 1 << 20
 _ON_WINDOWS = os.name == "nt"
@@ -88,6 +88,9 @@ def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
     """Remove a folder with all in it; read-only files too, such as git's, which Windows does not delete."""
     try:
         shutil.rmtree(folder)
+    except FileNotFoundError:
+        if not ignore_errors:
+            raise
     except OSError:
         for path in files_below(folder):
             if not path.is_symlink() and not path.stat().st_mode & stat.S_IWUSR:
@@ -121,15 +124,20 @@ def folder_aside(final: Path) -> Iterator[Path]:
     """A new folder beside `final`; renamed to `final` (replacing it) on success, removed on failure."""
     final.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(final)
-    prefix = f".{final.name}.{os.getpid()}-"
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=final.parent))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-        _swap(temporary, final)
-    except BaseException:
-        remove_tree(temporary, ignore_errors=True)
-        raise
+    temporary = final.with_name(f".{final.name}.{new_token()}.part")
+    with hold(_lock_beside(temporary)):
+        temporary.mkdir()
+        temporary.chmod(0o755)
+        try:
+            yield temporary
+            _swap(temporary, final)
+        except BaseException:
+            remove_tree(temporary, ignore_errors=True)
+            raise
+
+
+def _lock_beside(temporary: Path) -> Path:
+    return temporary.with_name(f"{temporary.name}.lock")
 
 
 def _swap(new: Path, final: Path) -> None:
@@ -149,16 +157,20 @@ def _swap(new: Path, final: Path) -> None:
 
 def clear_leftovers(final: Path) -> None:
     """Remove what killed processes left beside `final`; what they had moved away for it comes back."""
-    ours = re.compile(rf"\.{re.escape(final.name)}\.(?P<process>\d+)-\w+\.part(?P<old>\.old)?", re.ASCII)
-    for path in sorted(final.parent.iterdir()) if final.parent.is_dir() else ():
-        name = ours.fullmatch(path.name)
-        if name is None or is_running(int(name["process"])):
+    # earlier versions had the number of their process in the name, and no lock
+    ours = re.compile(rf"(\.{re.escape(final.name)}\.(?:\d+-)?\w+\.part)(?:\.old|\.lock)?", re.ASCII)
+    names = [path.name for path in final.parent.iterdir()] if final.parent.is_dir() else []
+    for name in sorted({match[1] for match in map(ours.fullmatch, names) if match}):
+        new, old = final.with_name(name), final.with_name(f"{name}.old")
+        lock_file = _lock_beside(new)
+        if not is_leftover(lock_file, exists=new.exists() or old.exists()):
             continue
         with contextlib.suppress(FileNotFoundError):  # somebody else clears, too
-            if name["old"] and not final.exists():
-                rename(path, final)
-            else:
-                remove_tree(path, ignore_errors=True)
+            if old.exists() and not final.exists():
+                rename(old, final)
+        for path in (new, old):
+            remove_tree(path, ignore_errors=True)
+        lock_file.unlink(missing_ok=True)
 
 
 def contained(root: Path, relative: str) -> Path:
@@ -192,7 +204,7 @@ def check_folder(folder: Path, *, option: str) -> None:
     if not existing.is_dir():
         raise InputError(f"{existing} is not a folder", hint=f"choose another place for {option}")
     if not os.access(existing, os.W_OK):
-        raise InputError(f"{existing} may not be written", hint=f"choose another place for {option}")
+        raise InputError(f"{existing} is not writable", hint=f"choose another place for {option}")
 
 
 def same_file_system(one: Path, other: Path) -> bool:

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.client.probe.pythons import windows_candidates
 from wheelferry.errors import MissingError
-from wheelferry.models.targets import Target
 from wheelferry.system.process import CommandRunner
 
 _ASK = """
@@ -112,18 +110,6 @@ def _candidates(python: str, run: CommandRunner, uv: Path | None) -> Iterator[Pa
             yield Path(result.output.strip().splitlines()[-1])
 
 
-def is_own_platform(target: Target) -> bool:
-    """Whether this machine's compiler makes wheels for the target."""
-    if sys.platform == "win32":
-        return target.is_windows
-    return sys.platform == "linux" and not target.is_windows and target.platform.endswith(platform.machine())
-
-
-def default_platform() -> str:
-    """What this machine runs, as --platform takes it."""
-    return "win_amd64" if sys.platform == "win32" else f"linux_{platform.machine()}"
-
-
 def _on_path_and_pyenv(python: str) -> Iterator[Path]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         program = shutil.which(f"python{python}", path=folder)
@@ -137,6 +123,7 @@ def _on_path_and_pyenv(python: str) -> Iterator[Path]:
 
 def _on_windows(run: CommandRunner) -> Iterator[Path]:
     """Every python.exe in the usual places: its name does not say which Python it is."""
+    from wheelferry.client.probe.pythons import windows_candidates
 
     def ask(command: list[str], _seconds: float) -> tuple[int, str]:
         try:
@@ -146,9 +133,3 @@ def _on_windows(run: CommandRunner) -> Iterator[Path]:
         return done.returncode, done.output
 
     yield from map(Path, windows_candidates(ask, os.environ))
-
-
-def host_glibc_minor() -> int | None:
-    """The minor number of this machine's glibc (36 for 2.36), None where there is no glibc."""
-    name, version = platform.libc_ver()
-    return int(version.split(".")[1]) if name == "glibc" else None

@@ -120,42 +120,6 @@ def run_at_terminal(
         raise error(f"{step} failed (exit status {process.returncode}): see above", hint=hint)
 
 
-def is_running(number: int) -> bool:
-    """Whether there is a process of that number, whoever it belongs to."""
-    if sys.platform == "win32":
-        # os.kill is no way to ask: signal 0 is Ctrl-C there, and any other ends the process
-        return _is_running_on_windows(number)
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_running_on_windows(number: int) -> bool:
-    if sys.platform != "win32":
-        return False
-    import ctypes
-    from ctypes import wintypes
-
-    query_limited_information, still_active, access_denied = 0x1000, 259, 5  # winnt.h, winerror.h
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-    kernel.OpenProcess.restype = wintypes.HANDLE
-    kernel.OpenProcess.argtypes = (wintypes.DWORD, wintypes.BOOL, wintypes.DWORD)
-    kernel.GetExitCodeProcess.argtypes = (wintypes.HANDLE, wintypes.LPDWORD)
-    kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
-    handle = kernel.OpenProcess(query_limited_information, False, number)
-    if not handle:
-        return ctypes.get_last_error() == access_denied
-    try:
-        status = wintypes.DWORD()
-        return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(status))) and status.value == still_active
-    finally:
-        kernel.CloseHandle(handle)
-
-
 class Group:
     """Runs processes from several threads, and can end all of them together.
 

@@ -49,7 +49,7 @@ def _read(file: Path, *, is_constraint: bool, above: tuple[Path, ...]) -> _Read:
     """What the lines of `file` give, or why a line cannot be taken; `above` are the files that led here."""
     other = _OTHERS.get(file.suffix.lower())
     if other is not None:
-        yield InputError(f"{file} is no file of requirements", hint=f"have one written: {other}")
+        yield InputError(f"{file} is not a requirements file", hint=f"have one written: {other}")
         return
     try:
         text = read_given_text(file, encoding_of=declared_encoding, remedy=_REMEDY)
@@ -69,11 +69,13 @@ def _read(file: Path, *, is_constraint: bool, above: tuple[Path, ...]) -> _Read:
 
 
 def _read_included(item: Include, file: Path, place: str, *, above: tuple[Path, ...]) -> _Read:
-    """What the file that `place` names gives; its path counts from the folder of `file`, which names it."""
+    """What the file that `place` names gives; its path is relative to the folder of `file`."""
     named = file.parent / item.file
     if not named.exists():
-        raise InputError(f"{place}: there is no {named}", hint=f"its path counts from the folder of {file}")
+        raise InputError(
+            f"{place}: there is no {named}", hint=f"its path is relative to the folder of {file}"
+        )
     if named.resolve() in [one.resolve() for one in above]:
         way = " → ".join(map(str, (*above, named)))
-        raise InputError(f"{place}: the file leads to itself: {way}", hint="take out one of these lines")
+        raise InputError(f"{place}: the file includes itself: {way}", hint="take out one of these lines")
     yield from _read(named, is_constraint=item.is_constraint, above=above)

@@ -79,7 +79,7 @@ def find_import_library(torch: Path) -> Path:
     library = torch / "lib" / "torch_cpu.lib"
     if not library.is_file():
         raise InputError(
-            "the torch to compile against has no torch/lib/torch_cpu.lib: it is none for Windows"
+            "the torch to compile against has no torch/lib/torch_cpu.lib: it is not a torch for Windows"
         )
     return library
 
@@ -164,6 +164,6 @@ def check_imports(module: Path, python: str) -> None:
     ]
     if foreign:
         raise BuildError(
-            f"{module.name} imports {', '.join(foreign)}, which a Windows with torch need not have",
+            f"{module.name} imports {', '.join(foreign)}, which Windows may lack even with torch installed",
             hint="mingw-w64's static runtime is missing, or the sources use a library of their own",
         )

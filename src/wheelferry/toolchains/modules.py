@@ -69,7 +69,7 @@ def unpack_torch(wheel: Path, folder: Path) -> Path:
     """
     name, version, _ = filename_parts(wheel.name)
     if name != "torch":
-        raise InputError(f"{wheel.name} is no torch wheel")
+        raise InputError(f"{wheel.name} is not a torch wheel")
     require_torch(version)
     with zipfile.ZipFile(wheel) as archive:
         members = [member for member in archive.namelist() if member.startswith(_TORCH_PARTS)]
@@ -95,7 +95,7 @@ def require_torch(version: Version) -> None:
     """Raise InputError for a torch whose stable ABI does not suffice."""
     if not stable_abi.serves(version):
         raise InputError(
-            f"torch {version} has no stable ABI that suffices for compiled ops",
+            f"torch {version} has no stable ABI for compiled ops",
             hint=f"choose torch {stable_abi.FIRST_TORCH} or newer",
         )
 

@@ -76,7 +76,7 @@ def require_replaceable(out: Path, ours: set[str], kind: str) -> None:
     foreign = sorted(set(list_files(str(out))) - ours)
     if foreign:
         raise InputError(
-            f"{out} holds something else than {kind}: {', '.join(foreign[:5])}",
+            f"{out} holds something other than {kind}: {', '.join(foreign[:5])}",
             hint="move these files away, or choose another --out",
         )
 

@@ -19,7 +19,7 @@ def parse_size(text: str) -> int:
     """A number of bytes from ``4GB`` (10^9) or ``4GiB`` (2^30); raises InputError for anything else."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise InputError(f"{text!r} is no size", hint="say it as in 4GB, 4GiB or 650MB")
+        raise InputError(f"{text!r} is not a size", hint="write it as in 4GB, 4GiB or 650MB")
     base = 1024 if match["binary"] else 1000
     return int(float(match["number"]) * base ** _POWERS[match["unit"]])
 
@@ -65,7 +65,7 @@ def cut(total: int, limit: int, beside: Callable[[int], int]) -> list[tuple[int,
         room = limit - 1 - beside(count)
         if room < _LEAST:
             least = beside(count) + _LEAST + 1
-            raise InputError(f"volumes of {limit} bytes are too small", hint=f"say at least {least}B")
+            raise InputError(f"volumes of {limit} bytes are too small", hint=f"give at least {least}B")
         needed = max(1, -(-total // room))
         if needed <= count:
             break

@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import NormalizedName
 from packaging.version import InvalidVersion, Version
 
 import wheelferry.client.smoke
@@ -20,7 +21,7 @@ from wheelferry.client.installer.distributions import distributions
 from wheelferry.client.installer.imports import TELL_BINARIES, Compiled, explain_import
 from wheelferry.client.probe.machine import read_cpu
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
-from wheelferry.models.lock import parse_requirements
+from wheelferry.models.lock import Pin
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Note, Problem
@@ -124,11 +125,12 @@ class Installer(StrEnum):
 class Trial:
     """One target of a bundle on the machine that runs it; everything is kept below `folder`.
 
-    `allowed` are attempts to reach another machine that are no problem.
+    `pins` are the target's lock. `allowed` are attempts to reach another machine that are no problem.
     """
 
     root: Path
     entry: TargetEntry
+    pins: Mapping[NormalizedName, Pin]
     folder: Path
     machine: Machine
     tools: Tools
@@ -139,9 +141,9 @@ class Trial:
         """Where the commands of the installation and what they said go, for the report."""
         return self.folder / "report" / INSTALL_LOG
 
-    @property
+    @cached_property
     def bundle(self) -> Bundle:
-        """The bundle as its client reads it."""
+        """The bundle as its client reads it, once."""
         bundle: Bundle = open_bundle(str(self.root.resolve()))
         return bundle
 
@@ -261,7 +263,7 @@ class _Failure:
 
     @property
     def message(self) -> str:
-        """What is told of it: the end of the traceback."""
+        """The part of it that is shown: the end of the traceback."""
         return self.died or (self.trace.strip().splitlines() or [""])[-1]
 
 
@@ -341,14 +343,13 @@ def compare_with_lock(trial: Trial, env: Path) -> tuple[list[Problem], dict[str,
     """What of the lock is not installed as it says; and everything that is."""
     requirements = trial.entry.requirements
     versions = installed_versions(env)
-    pins = parse_requirements((trial.root / requirements).read_text("utf-8"))
     problems = [
         Problem(
             code=Code.INSTALL,
             file=requirements,
             message=f"{name} {version} is locked, {versions.get(name, 'nothing')} is installed",
         )
-        for name, (version, _) in pins.items()
+        for name, (version, _sha256) in trial.pins.items()
         if not same_version(versions.get(name), version)
     ]
     return problems, versions

@@ -213,7 +213,7 @@ def _check_versions(
         text = f"{version}, which {wheel.target.platform} does not promise"
         yield wheel.problem(Code.GLIBC, members, text)
     elif promised is not None and promised < minor:
-        yield wheel.note(members, f"{version}: its tag promises less, the target enough")
+        yield wheel.note(members, f"{version}: newer than its tag says, but every such target has it")
 
 
 def _promised(wheel: _Wheel) -> int | None:

@@ -104,7 +104,7 @@ def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Pr
 def _shared(
     wheels: Mapping[str, WheelInfo], target: Target
 ) -> tuple[list[Sequence[Placed]], list[tuple[Placed, str]]]:
-    """Those who install to each path that several install to; files whose path is a folder, and of whom.
+    """The owners of each path that several wheels install to; files whose path is a folder of another wheel.
 
     A large wheel has 100 000 files: what is shared is looked at closely afterwards.
     """

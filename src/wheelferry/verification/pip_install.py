@@ -1,4 +1,4 @@
-"""Installing with plain pip alone, as somebody does who trusts no installer of ours."""
+"""Installing with plain pip alone, as somebody does who does not use the bundle's installer."""
 
 import re
 import time
@@ -9,7 +9,6 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.installer.assets import place_assets
-from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
@@ -32,8 +31,7 @@ def install_with_pip(trial: Trial) -> Installed:
             return Installed(env=env, complete=False, problems=(problem,))
         said = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output
     started = time.perf_counter()
-    pins = parse_requirements(requirements.read_text("utf-8"))
-    with trial.tools.progress.task("pip install --no-index", total=len(pins)) as task:
+    with trial.tools.progress.task("pip install --no-index", total=len(trial.pins)) as task:
 
         def listen(line: str) -> None:
             if line.startswith("Processing "):

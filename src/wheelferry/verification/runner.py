@@ -17,8 +17,9 @@ from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.report import OWN_MACHINE
 from wheelferry.models.targets import Target, glibc_minor, platform_tags
 from wheelferry.system.files import files_below, folder_aside
-from wheelferry.system.interpreters import find_interpreter, host_glibc_minor, is_own_platform, program_in
+from wheelferry.system.interpreters import find_interpreter, program_in
 from wheelferry.system.sandbox import Sandbox, open_sandbox
+from wheelferry.system.this_machine import host_glibc_minor, is_own_platform
 from wheelferry.verification.windows_python import bring_python
 from wheelferry.verification.wine import (
     SETUP,

@@ -7,10 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import Version
 
 from wheelferry.binaries import pe
-from wheelferry.bundle.reader import REPORT_FILES, _own_files, parse_bytes, read_manifest
+from wheelferry.bundle.reader import REPORT_FILES, HashedFile, own_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.errors import Damaged, NotPossibleHere
 from wheelferry.client.common.processors import named
@@ -18,7 +17,7 @@ from wheelferry.client.common.signature import Signers, check_signature, read_si
 from wheelferry.client.preflight.paths import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
-from wheelferry.models.lock import LockedWheel, parse_pylock, parse_requirements
+from wheelferry.models.lock import LockedWheel, Pin, PinnedFile, parse_pylock, parse_requirements
 from wheelferry.models.manifest import (
     NAME,
     REPORT,
@@ -55,6 +54,7 @@ from wheelferry.wheels.record import DIFFERS, check_contents
 class Opened:
     """A bundle whose files were hashed: manifest, hash by path, and wheels read by path.
 
+    `locks` are the lock files of each target by the target's name.
     `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
     `elf_files` are the Linux binaries of the wheels by the wheel's path. For Windows targets, `binaries` are
     the DLLs in the same way, `longest_paths` one of each target. `notes` are what works on some clients only.
@@ -63,14 +63,33 @@ class Opened:
 
     root: Path
     manifest: Manifest
-    hashes: dict[str, str]
-    wheels: dict[str, WheelInfo]
+    hashes: Mapping[str, str]
+    wheels: Mapping[str, WheelInfo]
+    locks: Mapping[str, "TargetLocks"] = field(default_factory=dict)
     published_so: tuple[str, ...] = ()
     binaries: Mapping[str, PeFiles] = field(default_factory=dict)
     elf_files: Mapping[str, ElfFiles] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
     signed_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetLocks:
+    """The two lock files of one target, each None if it cannot be read; and why it cannot."""
+
+    pins: Mapping[NormalizedName, Pin] | None
+    files: Mapping[NormalizedName, PinnedFile] | None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadFiles:
+    """The files of a bundle by path; of its wheels, how they differ from their RECORD, and the ELF files."""
+
+    files: Mapping[str, HashedFile]
+    differences: Mapping[str, list[str]]
+    elf_files: Mapping[str, ElfFiles]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,34 +121,30 @@ def verify_static(
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
-    found, differences, elf_files = read_files(root, tools)
-    problems += checks.compare_files(manifest.files, found)
+    read = read_files(root, tools)
+    problems += checks.compare_files(manifest.files, read.files)
     problems += check_report(root)
-    problems += check_apps(root, found)
-    hashes = {path: sha256 for path, (_, sha256) in found.items()}
-    wheels, wheel_problems = _read_wheels(root, differences)
+    problems += check_apps(root, read.files)
+    wheels, wheel_problems = _read_wheels(root, read.differences)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
     problems += [p for p in wheel_problems if p not in published]
     opened = Opened(
         root=root,
         manifest=manifest,
-        hashes=hashes,
+        hashes={path: file.sha256 for path, file in read.files.items()},
         wheels=wheels,
+        locks={entry.target.name: _read_locks(root, entry) for entry in manifest.targets},
         published_so=tuple(f"{p.file}: {p.message}" for p in published),
         binaries=_read_binaries(root, manifest, wheels, tools),
-        elf_files=elf_files,
+        elf_files=read.elf_files,
     )
-    locked: set[str] = set()
     usual = len(usual_windows_prefix(manifest.recipe))
     limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
     findings = [
-        finding
-        for entry in manifest.targets
-        for finding in _check_target(opened, entry, locked, limits, tools)
+        finding for entry in manifest.targets for finding in _check_target(opened, entry, limits, tools)
     ]
     problems += [finding for finding in findings if isinstance(finding, Problem)]
-    for path in sorted({p for p in hashes if p.startswith("wheelhouse/")} - locked):
-        problems.append(Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock"))
+    problems += _unlocked(opened)
     opened = replace(
         opened,
         notes=(
@@ -165,32 +180,40 @@ def _is_wheel(path: str) -> bool:
     return path.endswith(".whl") and path.startswith("wheelhouse/")
 
 
-def read_files(
-    root: Path, tools: Tools
-) -> tuple[dict[str, tuple[int, str]], dict[str, list[str]], dict[str, ElfFiles]]:
-    """As `hash_files`; for each wheel, how it differs from its RECORD; and its ELF files.
+def read_files(root: Path, tools: Tools) -> ReadFiles:
+    """Hash all files as `hash_files` does, and in the same pass look into the wheels.
 
-    Wheels are read only once for all of this. Several at a time, the largest first.
+    Several at a time, the largest first.
     """
-    paths = dict(_own_files(root))
+    paths = dict(own_files(root))
     sizes = {name: path.stat().st_size for name, path in paths.items()}
     ordered = sorted(paths, key=lambda name: sizes[name], reverse=True)
     with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
         task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
 
-        elf_files: dict[str, ElfFiles] = {}
-
-        def read(name: str) -> tuple[str, list[str]]:
-            if _is_wheel(name):
-                watch = ElfWatch()
-                seen = check_contents(paths[name], on_bytes=task.advance, watch=watch)
-                elf_files[name] = watch.finish(paths[name], tools)
-                return seen
-            return sha256_file(paths[name], on_bytes=task.advance), []
+        def read(name: str) -> _Read:
+            if not _is_wheel(name):
+                return _Read(sha256=sha256_file(paths[name], on_bytes=task.advance))
+            watch = ElfWatch()
+            sha256, differences = check_contents(paths[name], on_bytes=task.advance, watch=watch)
+            return _Read(sha256=sha256, differences=differences, elf_files=watch.finish(paths[name], tools))
 
         seen = dict(zip(ordered, in_threads(read, ordered, workers=tools.jobs), strict=True))
-    found = {name: (sizes[name], seen[name][0]) for name in paths}
-    return found, {name: seen[name][1] for name in paths if _is_wheel(name)}, elf_files
+    wheels = {name: seen[name] for name in paths if _is_wheel(name)}
+    return ReadFiles(
+        files={name: HashedFile(sizes[name], seen[name].sha256) for name in paths},
+        differences={name: wheel.differences for name, wheel in wheels.items()},
+        elf_files={name: wheel.elf_files for name, wheel in wheels.items() if wheel.elf_files is not None},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """One file that was read; the last two of a wheel only."""
+
+    sha256: str
+    differences: list[str] = field(default_factory=list)
+    elf_files: ElfFiles | None = None
 
 
 def check_report(root: Path) -> Iterator[Problem]:
@@ -239,7 +262,7 @@ def _read_binaries(
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
-    """Whether a problem is how the index has the file, so that it is told but not held against the bundle.
+    """Whether the file has the problem on the index too, so that it is reported but does not fail the bundle.
 
     torch 1.7 to 1.12 were published with METADATA edited after RECORD was written, torch 1.9.1 with a
     libtorch_cpu.so that was. Damage on the way does not hide behind it: the hash of the whole file was
@@ -251,27 +274,43 @@ def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
     return published and problem.code is Code.RECORD and problem.message.endswith(DIFFERS)
 
 
+def _read_locks(root: Path, entry: TargetEntry) -> TargetLocks:
+    problems = []
+    pins = files = None
+    try:
+        pins = parse_requirements((root / entry.requirements).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        problems.append(Problem(code=Code.LOCK_UNREADABLE, file=entry.requirements, message=str(error)))
+    try:
+        files = parse_pylock((root / entry.pylock).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        problems.append(Problem(code=Code.LOCK_UNREADABLE, file=entry.pylock, message=str(error)))
+    return TargetLocks(pins=pins, files=files, problems=tuple(problems))
+
+
+def _unlocked(opened: Opened) -> Iterator[Problem]:
+    """What lies in the wheelhouse and is in no lock; a lock that cannot be read may name any wheel."""
+    locked: set[str] = set()
+    for locks in opened.locks.values():
+        locked |= set(opened.wheels) if locks.files is None else {file.path for file in locks.files.values()}
+    for path in sorted({p for p in opened.hashes if p.startswith("wheelhouse/")} - locked):
+        yield Problem(code=Code.WHEEL_UNLOCKED, file=path, message="is in no lock")
+
+
 def _check_target(
-    opened: Opened, entry: TargetEntry, locked: set[str], limits: _Limits, tools: Tools
+    opened: Opened, entry: TargetEntry, limits: _Limits, tools: Tools
 ) -> Iterator[Problem | Note | LongestPath]:
     """All that concerns one target: its lock files, its wheels' fit, its closure, its compiled modules."""
-    try:
-        pins = parse_requirements((opened.root / entry.requirements).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.requirements, message=str(error))
-        pins = None
-    try:
-        pylock = parse_pylock((opened.root / entry.pylock).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        yield Problem(code=Code.LOCK_UNREADABLE, file=entry.pylock, message=str(error))
-        locked.update(opened.wheels)  # which wheels it names cannot be known
+    locks = opened.locks[entry.target.name]
+    yield from locks.problems
+    pylock = locks.files
+    if pylock is None:
         return
-    locked.update(path for _, path, _ in pylock.values())
-    if pins is not None:
-        yield from checks.compare_locks(entry, pins, pylock, opened.hashes)
+    if locks.pins is not None:
+        yield from checks.compare_locks(entry, locks.pins, pylock, opened.hashes)
     infos: dict[NormalizedName, WheelInfo] = {}
     paths: dict[NormalizedName, str] = {}
-    for name, (version, path, _) in pylock.items():
+    for name, (version, path, _sha256) in pylock.items():
         info = opened.wheels.get(path)
         if info is None:
             continue
@@ -330,7 +369,7 @@ def _check_built(
     entry: TargetEntry,
     infos: dict[NormalizedName, WheelInfo],
     paths: dict[NormalizedName, str],
-    pylock: Mapping[NormalizedName, tuple[Version, str, str]],
+    pylock: Mapping[NormalizedName, PinnedFile],
     tools: Tools,
 ) -> Iterator[Problem]:
     """The wheel built here: tied to the lock's torch, compiled modules there, able to run on the target."""
@@ -350,7 +389,7 @@ def _check_built(
             name=torch,
             version=infos[torch].version,
             filename=paths[torch].rsplit("/", 1)[-1],
-            sha256=pylock[torch][2],
+            sha256=pylock[torch].sha256,
             size=0,
             origin="",
         )

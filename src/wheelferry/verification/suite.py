@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.cache.tools import Tools
@@ -21,6 +22,15 @@ def spelled(unloadable: Mapping[Path, str], machine: Machine) -> dict[str, str]:
     return {machine.sandbox.spell(path).lower(): reason for path, reason in unloadable.items()}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteRun:
+    """What one level of the suite found, what the machine cannot try, and every check."""
+
+    findings: tuple[Problem | Note, ...]
+    not_tried: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+
 def run_suite(
     root: Path,
     level: Level,
@@ -29,11 +39,10 @@ def run_suite(
     machine: Machine,
     tools: Tools,
     allowed: Iterable[Allowed] = (),
-) -> tuple[list[Problem | Note], list[str], tuple[Check, ...]]:
+) -> SuiteRun:
     """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
 
-    `allowed` are attempts to reach another machine that are no problem. Returns what was found, what the
-    machine cannot try, and every check.
+    `allowed` are attempts to reach another machine that are no problem.
     """
     name = level.name.lower()
     out.mkdir(parents=True, exist_ok=True)
@@ -69,7 +78,11 @@ def run_suite(
         findings += judge(where, [attempt], allowed)
     beyond = [check for check in checks if check.status == "skipped" and check.reason in unloadable.values()]
     not_tried = [f"{check.title}: {check.reason}" for check in beyond]
-    return findings, [*not_tried, *([] if watched else [UNWATCHED])], checks
+    return SuiteRun(
+        findings=tuple(findings),
+        not_tried=(*not_tried, *(() if watched else (UNWATCHED,))),
+        checks=checks,
+    )
 
 
 def read_results(

@@ -62,7 +62,7 @@ def verify(
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
     static level found problems or the target cannot run on this machine. Raises InputError when
-    `root` is no bundle, MissingError when the runner of `settings` is not on this machine.
+    `root` is not a bundle, MissingError when the runner of `settings` is not on this machine.
     """
     if settings.runner is Runner.WINE and level > Level.STATIC:
         require_wine(tools)
@@ -85,7 +85,7 @@ def verify(
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_windows_python(settings.windows_python, [entry.target for entry in selected])
             results += [
-                _verify_target(root, entry, level, static, work, tools, settings) for entry in selected
+                _verify_target(opened, entry, level, static, work, tools, settings) for entry in selected
             ]
         report = Report(
             bundle=root.resolve().name,
@@ -107,7 +107,7 @@ def check_report_folder(folder: Path) -> None:
     if folder.exists() and not (
         folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.json").is_file())
     ):
-        raise InputError(f"{folder} holds something else than a report", hint="choose another --report")
+        raise InputError(f"{folder} holds something other than a report", hint="choose another --report")
 
 
 def _static_facts(opened: Opened | None) -> dict[str, object]:
@@ -126,7 +126,7 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
 
 
 def _verify_target(
-    root: Path,
+    opened: Opened,
     entry: TargetEntry,
     level: Level,
     static: LevelResult,
@@ -142,14 +142,17 @@ def _verify_target(
     if reason is None:
         folder = work / entry.target.name
         try:
-            with open_machine(root, entry, folder, tools, windows_python=settings.windows_python) as machine:
+            with open_machine(
+                opened.root, entry, folder, tools, windows_python=settings.windows_python
+            ) as machine:
                 trial = Trial(
-                    root=root,
+                    root=opened.root,
                     entry=entry,
+                    pins=opened.locks[entry.target.name].pins or {},
                     folder=folder,
                     machine=machine,
                     tools=tools,
-                    allowed=(*read_allowed(root), *settings.allowed),
+                    allowed=(*read_allowed(opened.root), *settings.allowed),
                 )
                 return _run_levels(wanted, trial, settings.installer)
         except MissingError as error:
@@ -211,16 +214,14 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
 def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     started = time.perf_counter()
     out = trial.folder / REPORT / level.name.lower()
-    findings, not_tried, checks = run_suite(
-        trial.root, level, env, out, trial.machine, trial.tools, trial.allowed
-    )
+    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed)
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
-        problems=tuple(one for one in findings if isinstance(one, Problem)),
-        checks=checks,
-        facts={"notes": [str(one) for one in findings if isinstance(one, Note)]},
-        not_tried=tuple(not_tried),
+        problems=tuple(one for one in done.findings if isinstance(one, Problem)),
+        checks=done.checks,
+        facts={"notes": [str(one) for one in done.findings if isinstance(one, Note)]},
+        not_tried=done.not_tried,
     )
 
 

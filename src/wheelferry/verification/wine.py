@@ -79,7 +79,7 @@ def find_wine(run: CommandRunner) -> Wine:
     said = run([loader, "--version"], step="ask Wine for its version", error=MissingError).output
     match = _VERSION.search(said)
     if match is None:
-        raise MissingError(f"{loader} is no Wine: it says {said.strip()!r}", hint=f"for example: {SETUP}")
+        raise MissingError(f"{loader} is not Wine: it says {said.strip()!r}", hint=f"for example: {SETUP}")
     return Wine(loader=Path(loader), server=Path(server), version=match[1])
 
 

@@ -139,7 +139,7 @@ def judge(terms: Terms) -> Licence:
     if named:
         doubt = f"names {' and '.join(sorted(named))}, and not whether all or one of them"
     elif said:
-        doubt = f"says only {stated!r}, which is no one licence"
+        doubt = f"says only {stated!r}, which names more than one licence"
     elif written:
         doubt = "gives a text instead of a name"
     else:
@@ -152,7 +152,7 @@ def _judge_expression(text: str) -> Licence:
         expression = canonicalize_license_expression(text)
     except InvalidLicenseExpression as error:
         return Licence(
-            expression="", stated=text, doubt=f"its License-Expression is no SPDX expression ({error})"
+            expression="", stated=text, doubt=f"its License-Expression is not a SPDX expression ({error})"
         )
     own = sorted(set(re.findall(r"LicenseRef-[A-Za-z0-9.-]+", expression)))
     doubt = f"has terms of its own ({', '.join(own)})" if own else ""

@@ -3,10 +3,10 @@
 import re
 import zipfile
 from collections.abc import Iterable
-from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
+from packaging.metadata import parse_email
 from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
@@ -26,17 +26,18 @@ def read_wheel(path: Path) -> WheelInfo:
             names = archive.namelist()
             info = find_dist_info(path, names)
             text = read_text(archive, f"{info}/METADATA")
-            metadata = HeaderParser().parsestr(text)
-            wheel = _headers(archive, f"{info}/WHEEL")
+            metadata, _ = parse_email(text)
+            # packaging reads METADATA, not WHEEL
+            wheel = HeaderParser().parsestr(read_text(archive, f"{info}/WHEEL"))
             stamp = read_text(archive, f"{info}/{STAMP}").encode() if f"{info}/{STAMP}" in names else None
             points = f"{info}/entry_points.txt"
             return WheelInfo(
-                name=canonicalize_name(metadata["Name"] or ""),
-                version=Version(metadata["Version"] or ""),
+                name=canonicalize_name(metadata.get("name", "")),
+                version=Version(metadata.get("version", "")),
                 tags=frozenset(tag for text in wheel.get_all("Tag", []) for tag in parse_tag(text)),
-                requires=tuple(Requirement(text) for text in metadata.get_all("Requires-Dist", [])),
-                requires_python=metadata["Requires-Python"] or "",
-                extras=tuple(metadata.get_all("Provides-Extra", [])),
+                requires=tuple(Requirement(text) for text in metadata.get("requires_dist", [])),
+                requires_python=metadata.get("requires_python", ""),
+                extras=tuple(metadata.get("provides_extra", [])),
                 files={
                     entry.filename: Member(entry.file_size, entry.CRC, entry.compress_type)
                     for entry in archive.infolist()
@@ -65,14 +66,14 @@ def read_terms(path: Path) -> Terms:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             info = find_dist_info(path, names)
-            metadata = _headers(archive, f"{info}/METADATA")
+            metadata, _ = parse_email(read_text(archive, f"{info}/METADATA"))
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
     return Terms(
-        expression=metadata["License-Expression"] or "",
-        text=metadata["License"] or "",
-        classifiers=tuple(metadata.get_all("Classifier", [])),
-        files=licence_files(names, info, metadata.get_all("License-File", [])),
+        expression=metadata.get("license_expression", ""),
+        text=metadata.get("license", ""),
+        classifiers=tuple(metadata.get("classifiers", [])),
+        files=licence_files(names, info, metadata.get("license_files", [])),
     )
 
 
@@ -129,7 +130,3 @@ def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:
         files += len(entries)
         longest = max([longest, *(path_length(entry.filename, windows=windows) for entry in entries)])
     return Footprint(bytes=size, files=files, longest_path=longest)
-
-
-def _headers(archive: zipfile.ZipFile, name: str) -> "Message[str, str]":
-    return HeaderParser().parsestr(read_text(archive, name))

@@ -48,7 +48,7 @@ def set_tag(folder: Path, tag: str) -> None:
 
 
 def pack(folder: Path, out: Path, run: CommandRunner, *, epoch: int) -> Path:
-    """Pack an unpacked wheel with pypa's ``wheel``: RECORD made anew, file order and dates fixed."""
+    """Pack an unpacked wheel with pypa's ``wheel``: RECORD is written again, file order and dates fixed."""
     for path in folder.rglob("*"):
         # the builder's umask must not reach the archive
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -34,12 +34,12 @@ Database = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Judge by this file, without a network: what --save wrote, or OSV's own export of PyPI.",
+        help="Use this file instead of the network: one that --save wrote, or OSV's own export of PyPI.",
     ),
 ]
 Save = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Keep what was learnt in this file, for --database elsewhere."),
+    typer.Option(metavar="FILE", help="Write the answers to this file, for --database on another machine."),
 ]
 Place = Annotated[
     str | None,
@@ -47,7 +47,7 @@ Place = Annotated[
         "--from",
         metavar="URL",
         envvar="WHEELFERRY_OSV",
-        help="OSV service to ask, or a zip as it exports them. Default: osv.dev's own.",
+        help="Address of the OSV service to ask, or of a zip that it exports. Default: osv.dev.",
         show_envvar=True,
     ),
 ]
@@ -56,14 +56,14 @@ Threshold = Annotated[
     typer.Option(
         "--fail-on",
         metavar="none|any|low|medium|high|critical",
-        help="Exit with 1 from this severity on. What nobody has rated counts as the worst.",
+        help="The lowest severity that counts. A vulnerability that nobody has rated counts as critical.",
     ),
 ]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
         metavar="ID=REASON",
-        help="A vulnerability that does not count, by any of its names, and why; repeatable.",
+        help="A vulnerability that does not count, by any of its identifiers, and the reason; repeatable.",
     ),
 ]
 
@@ -82,18 +82,20 @@ def audit(
 ) -> None:
     """List the known vulnerabilities of a bundle's packages.
 
-    Exit 1 if any counts. By default OSV is asked about every package of the locks and about the
-    installers' own, by name; which versions a record is about is decided here, in the same way for a
-    service and for a file. What was built here, or has a local version (2.13.0+cpu), is judged as the
-    public version. Packages that a database does not cover are named, and the exit code is then 3. A
-    Python that travels is not judged.
+    By default osv.dev is asked, by name, about every package in the locks and about uv and pip, which install
+    them. Whether a vulnerability concerns the version in the bundle is decided on this machine. A wheel that
+    wheelferry built, or one with a local version (2.13.0+cpu), is judged as the public version. A Python in
+    the bundle is not judged.
+
+    The exit code is 1 if a vulnerability counts, and 3 if the database does not cover a package, which is
+    then named.
 
     \b
     on the connected machine
       wheelferry audit d2-bundle --save osv.zip
-    behind the air gap, with a file that is brought there now and then
+    without a network, with a file that is brought over now and then
       wheelferry audit d2-bundle --database osv.zip --fail-on high
-    a database of all of PyPI
+    download the database of all of PyPI
       wheelferry audit --save osv.zip
     """
     from wheelferry.cli.render.inspect import end_of_audit, show_audit, show_database
@@ -133,7 +135,7 @@ def _check_sources(database: Path | None, save: Path | None, place: str | None) 
             "--database does not go with --save or --from", hint="the file is all that is looked at then"
         )
     if place is not None and "://" not in place:
-        raise InputError(f"--from {place!r} is no address", hint="for a file there is --database")
+        raise InputError(f"--from {place!r} is not an address", hint="for a file there is --database")
 
 
 def _severity(threshold: FailOn) -> "Severity | None":

@@ -17,7 +17,6 @@ from wheelferry.cli.options import (
     Requirements,
     Runtime,
     TargetChoice,
-    Torch,
     Trying,
     Verbose,
     with_groups,
@@ -55,21 +54,31 @@ Level = Annotated[
 ]
 
 
+DemoTorch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--torch",
+        metavar="VERSION",
+        help=f"torch to build against and ship; repeatable. Default: {DEMO_TORCH}, which our own tests use.",
+    ),
+]
+
+
 def demo(
     out: Out = Path("wheelferry-demo"),
     python: Python = None,
-    torch: Torch = None,
+    torch: DemoTorch = None,
     level: Level = LevelName.train,
     jobs: Jobs = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do the whole job with the embedded sample project.
+    """Do the whole job with a small sample project.
 
-    Builds a small detector with C++ ops against torch, locks and packs it, installs the bundle with
-    no network, and trains it for some seconds. Needs a C++ compiler and a package index, no git host.
-    Without --torch it takes the release that our own tests use.
+    The project comes with wheelferry. This compiles its small detector with C++ ops against torch, locks
+    and packs it, installs the bundle without a network, and trains it for some seconds. It needs a C++
+    compiler and a package index, no git host.
     """
     from wheelferry.cli.session import watcher
 
@@ -97,16 +106,20 @@ def bundle(
     level: Level = LevelName.train,
     *,
     trying: Trying,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Pack without proving.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not verify the bundle.")] = False,
     keep_going: Annotated[
         bool,
-        typer.Option("--keep-going", help="When some targets fail, pack the others; still exit non-zero."),
+        typer.Option(
+            "--keep-going",
+            help="When some targets fail, pack the others. The exit code is that of the failure.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make a bundle and prove it: the main job.
+    """Make a bundle and verify it: the main job.
 
-    Its stages are fetch, build, lock, populate, pack and verify.
+    It fetches the source and compiles its wheels, resolves and locks everything that they require,
+    downloads that, packs the folder, installs it without a network and runs the recipe's checks.
 
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
@@ -137,7 +150,7 @@ def pack(
     asset: Asset = None,
     json: Json = False,
 ) -> None:
-    """Make the bundle without verifying it (bundle --no-verify)."""
+    """Make the bundle without verifying it, as bundle --no-verify does."""
     make_bundle(
         reference, out, targets, required, making, runtime=runtime, asset=asset, level=None, json=json
     )

@@ -8,7 +8,7 @@ import typer
 from wheelferry.cli.options import Json
 
 app = typer.Typer(
-    help="Look after the cache: all that was fetched and built.",
+    help="Look after the cache of what was downloaded and built.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -36,7 +36,7 @@ def info(json: Json = False) -> None:
 def verify(json: Json = False) -> None:
     """Re-hash every file in the cache.
 
-    A damaged one is removed, and the exit status is 4.
+    Damaged files are removed, and the exit code is then 4.
     """
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line
@@ -59,13 +59,14 @@ def verify(json: Json = False) -> None:
 @app.command()
 def prune(
     days: Annotated[
-        float, typer.Option(min=0, metavar="N", help="Keep what is younger than so many days.")
+        float, typer.Option(min=0, metavar="N", help="Keep what was used or written in the last N days.")
     ] = 0,
     json: Json = False,
 ) -> None:
     """Remove cached files that no bundle shares.
 
-    That is, none on the same disk; and what interrupted runs left behind.
+    A bundle on the same disk shares its files with the cache, and these stay. What interrupted commands left
+    behind is removed too.
     """
     from wheelferry.cache.store import Store, default_root
     from wheelferry.cli.console import print_json, print_line

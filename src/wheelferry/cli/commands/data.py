@@ -12,7 +12,7 @@ from wheelferry.cli.options import Json, Quiet
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Examine labelled pictures before they are trained on, and write them as COCO JSON.",
+    help="Examine labelled pictures, and convert them to COCO JSON.",
 )
 
 

@@ -20,9 +20,9 @@ New = Annotated[
 def diff(old: Old, new: New, json: Json = False) -> None:
     """Say how two bundles differ.
 
-    In their targets, packages, torch, Python, assets, files and bytes. A target whose torch, Python or
-    backend is another one now counts as changed, not as removed and added. Only the manifests and the
-    locks are read; `verify` says whether the files are what they say.
+    It compares targets, packages, torch, Python, assets, files and bytes. A target whose torch, Python or
+    backend differs counts as changed, not as removed and added. Only the manifests and the locks are read;
+    `verify` says whether the files are as these say.
     """
     from wheelferry.cli.render.transfer import show_difference
     from wheelferry.transfer.diff import diff as run_diff
@@ -33,9 +33,9 @@ def diff(old: Old, new: New, json: Json = False) -> None:
 def delta(
     old: Old, new: New, out: Out, json: Json = False, verbose: Verbose = False, quiet: Quiet = False
 ) -> None:
-    """Write what a client that has OLD lacks of NEW.
+    """Write the files of NEW that a client with OLD lacks.
 
-    A file whose bytes OLD has, under whatever name, is not brought again. Of OLD only bundle.json is
+    A file that OLD has under any name is left out. Of OLD only bundle.json is
     needed here. The folder carries apply.sh and apply.cmd, which make NEW of OLD, byte for byte,
     signature and report included, with any Python from 3.7 on.
     """

@@ -32,8 +32,9 @@ def inspect(
 ) -> None:
     """Show what a bundle holds, and where it comes from.
 
-    The manifest and the locks are checked, wheels are read but not hashed: `verify` proves them. A licence
-    counts as clear when the wheel's metadata name one SPDX expression; the others are listed with the reason.
+    The manifest and the locks are checked. Wheels are read but not hashed; `verify` does that. A licence
+    counts as clear when the wheel's metadata name one SPDX expression; the others are listed with the
+    reason.
 
     \b
     what travels, and from where

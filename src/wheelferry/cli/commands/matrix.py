@@ -61,7 +61,10 @@ Out = Annotated[
 
 Command = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="With --record: the command that made reports which do not say it."),
+    typer.Option(
+        metavar="TEXT",
+        help="With --record: the command that made the reports, if they do not say it themselves.",
+    ),
 ]
 Records = Annotated[
     Path | None,
@@ -71,7 +74,8 @@ TrustRecipe = Annotated[
     bool,
     typer.Option(
         "--trust-recipe",
-        help="With --record: bundles that do not say so were made with the recipe as it is now.",
+        help="With --record: take it that bundles of older versions, which do not say what the recipe said, "
+        "were made with the recipe as it is now.",
     ),
 ]
 
@@ -116,20 +120,20 @@ def matrix(
     records: Records = None,
     trust_recipe: TrustRecipe = False,
 ) -> None:
-    """Show what a recipe can serve, and what was proven.
+    """Show what a recipe supports, and what was verified.
 
-    That is every release, torch, Python, backend and platform. A cell is verified (a recorded report says
-    that it installed with no network, passed its checks and trained), builds, is unsupported (with the
-    reason), or was not tried. Few cells are listed one by one, many as a grid.
+    A cell is one combination of release, torch, Python, backend and platform. It is verified (a recorded
+    report says that it installed without a network, passed its checks and trained), builds, is unsupported
+    (with the reason), or was not tried. A few cells are listed one by one, many as a grid.
 
     \b
     the whole grid
       wheelferry matrix detectron2
-    may I have this? why not, and what is nearest?
+    is this supported? if not, why, and what is nearest?
       wheelferry matrix detectron2@v0.6 --python 3.14 --torch 2.5.1
-    what was seen, with date, hash and command
+    what was verified, with date, hash and command
       wheelferry matrix detectron2 --status verified
-    keep what verify saw, then write the page
+    add the reports of bundles to the records, then write the coverage page
       wheelferry matrix --record BUNDLE...
       wheelferry matrix --markdown --out docs/coverage.md
     a workflow that builds cells, merges, verifies and publishes them

@@ -20,9 +20,9 @@ def merge(
 ) -> None:
     """Make one bundle of the bundles of several machines.
 
-    They must be of one release and its source; each file is hashed again, and one name with two
-    contents is an error. Given folders of wheels instead, as `build --out` writes them, it makes one
-    folder of wheels.
+    They must hold the same release, built from the same source. Each file is hashed again, and one name
+    with two contents is an error. Given folders of wheels instead, as `build --out` writes them, it makes
+    one folder of wheels.
     """
     from wheelferry.cli.render.bundle import show_bundle, show_wheels
     from wheelferry.cli.session import open_tools

@@ -17,7 +17,7 @@ def probe(
         typer.Option(
             "--script",
             metavar="FILE",
-            help="Write the probe itself there, as probe.pyz, to carry it to the client.",
+            help="Write the probe itself there, as in probe.pyz, to carry it to the client.",
         ),
     ] = None,
     folder: Annotated[
@@ -25,7 +25,7 @@ def probe(
         typer.Option(
             "--folder",
             metavar="DIR",
-            help="Folder that the installation shall go to; repeatable. Default: home and temp.",
+            help="Folder that shall be installed to; repeatable. Default: the home and temporary folders.",
         ),
     ] = None,
     kit: Annotated[
@@ -33,7 +33,7 @@ def probe(
         typer.Option(
             "--kit",
             metavar="DIR",
-            help="Write a folder to carry to a client, with a Python if it has none.",
+            help="Write a folder that looks at a client without a Python; see --runtime.",
         ),
     ] = None,
     runtime: Runtime = None,
@@ -41,7 +41,7 @@ def probe(
 ) -> None:
     """Write down what a machine is, for bundle --profile.
 
-    The profile has all that an installation depends on. With --script, write the same as one file that
+    The profile has everything that an installation depends on. With --script, write the same as one file that
     runs on the client with any Python from 3.7 on. With --kit and --runtime, write a folder whose
     install.sh --probe FILE does it where there is none, as that of a bundle does.
     """

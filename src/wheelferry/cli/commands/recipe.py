@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wheelferry.models.recipe import Recipe
 
 app = typer.Typer(
-    help="Write a recipe for another project: new drafts it, check says what it lacks, try builds it.",
+    help="Write a recipe for another project: new, check and try.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

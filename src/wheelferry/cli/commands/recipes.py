@@ -9,7 +9,7 @@ from wheelferry.cli.options import Json
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show one recipe's releases and what they live with.")
+        str | None, typer.Argument(help="Show the releases of this recipe, and what they support.")
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipe files.")] = False,
     json: Json = False,

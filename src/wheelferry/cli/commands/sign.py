@@ -13,7 +13,7 @@ def sign(
     key: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="OpenSSH private key; or a public one whose other half ssh-agent holds."
+            metavar="FILE", help="OpenSSH private key; or a public key whose private one is in ssh-agent."
         ),
     ],
     json: Json = False,
@@ -22,10 +22,10 @@ def sign(
 ) -> None:
     """Sign a bundle with an OpenSSH key.
 
-    Then others can see from whom it is. Every file is hashed first; then ssh-keygen signs bundle.json,
-    which holds all the hashes, for the namespace "wheelferry". The signature is bundle.json.sig beside
-    it. Whoever has the public key checks it with `verify --key`, `install --key`, or ssh-keygen alone. No
-    key yet? ssh-keygen -t ed25519 -f KEY
+    Others can then check who it is from. Every file is hashed first; then ssh-keygen signs bundle.json,
+    which holds all the hashes, for the namespace "wheelferry". The signature is bundle.json.sig beside it.
+    Whoever has the public key checks it with `verify --key`, `install --key`, or ssh-keygen alone. No key
+    yet? ssh-keygen -t ed25519 -f KEY
     """
     from wheelferry.cli.render.transfer import show_signed
     from wheelferry.cli.session import open_tools

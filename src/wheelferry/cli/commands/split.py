@@ -28,9 +28,9 @@ def split(
 ) -> None:
     """Write a bundle as volumes for sticks or DVDs.
 
-    There is one folder for each medium. Each has its own hash in an index that lies beside every one of
-    them, and so do join.sh and join.cmd, which make the bundle again with any Python from 3.7 on. Without
-    a Python, the volumes in order are one tar archive.
+    Each medium gets a folder of its own. It holds one volume; an index with the hash of every volume; and
+    join.sh and join.cmd, which make the bundle again with any Python from 3.7 on. Without a Python: the
+    volumes in order are one tar archive.
     """
     from wheelferry.cli.render.transfer import show_volumes
     from wheelferry.cli.session import open_tools

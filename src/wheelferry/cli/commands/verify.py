@@ -13,15 +13,16 @@ Key = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Public key, or allowed_signers file as ssh-keygen reads it: one of these must have "
-        "signed the bundle (see sign). Not one that lies in the bundle.",
+        help="Public key, or allowed_signers file as ssh-keygen reads it: one of its keys must have signed "
+        "the bundle (see sign). The file must not come from the bundle.",
     ),
 ]
 OneTarget = Annotated[str | None, typer.Option(metavar="NAME", help="Only this target of the bundle.")]
 ReportFolder = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder for the report, for a bundle that is read-only. Default: in it."
+        metavar="DIR",
+        help="Folder for the report, if the bundle is read-only. Default: report in the bundle.",
     ),
 ]
 PrefixLength = Annotated[
@@ -29,9 +30,9 @@ PrefixLength = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Length of the folder that Windows clients install to: no path may get too long below it. "
-        "Default: that of the installer's own choice, with a user name of 20 characters. "
-        "0: do not check, for clients with long paths switched on.",
+        help="Number of characters in the name of the folder that Windows clients install to. Paths below "
+        "it must stay within the limit of Windows. Default: the folder that the installer chooses for a user "
+        "name of 20 characters. 0: do not check, for clients with long paths switched on.",
     ),
 ]
 
@@ -50,12 +51,14 @@ def verify(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove a bundle, level by level.
+    """Verify a bundle, level by level.
 
-    Exit 1 if anything is wrong with it, 4 if it is not signed as it should be. static reads every byte;
-    install installs with the bundle's own installer and no network, as the client will, and lets plain
-    pip say that it would do the same; smoke runs the recipe's checks; train runs a short training.
-    Targets for Windows are run with --runner wine. The report is left in the bundle's report folder.
+    static reads every byte. install installs the bundle without a network, with its own installer as the
+    client will, and asks plain pip whether it would install the same. smoke runs the recipe's checks.
+    train runs a short training. Targets for Windows are run with --runner wine.
+
+    The report is written to the folder report in the bundle. The exit code is 1 if anything is wrong with
+    the bundle, and 4 if it is not signed by the --key.
     """
     from wheelferry.cli.render.bundle import end_of_verification, show_report
     from wheelferry.cli.session import command_line, open_tools, read_trying

@@ -11,19 +11,20 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(plan_document(plan))
         return
-    print_line(f"{plan.title}, commit {plan.release.pin}")
+    pinned_by = "commit" if plan.release.commit else "SHA-256"
+    print_line(f"{plan.title}, {pinned_by} {plan.release.pin}")
     for cell in plan.cells:
         print_line(f"\n{cell.target.name}")
         print_line(f"  wheel           {plan.recipe.distribution} {cell.wheel_version}")
         if cell.on_stable_abi:
             print_line(f"  serves          {_served(cell)}")
-        print_line(f"  built with      {', '.join(cell.build_requires)}")
-        print_line(f"  shipped with    {', '.join(cell.requirements)}")
-        print_line(f"  held to         {', '.join((*cell.constraints, *cell.user_constraints))}")
+        print_line(f"  to build        {', '.join(cell.build_requires)}")
+        print_line(f"  to run          {', '.join(cell.requirements)}")
+        print_line(f"  constraints     {', '.join((*cell.constraints, *cell.user_constraints))}")
         if cell.excluded:
             print_line(f"  excluded        {', '.join(exclusion.name for exclusion in cell.excluded)}")
         if cell.hashes:
-            print_line(f"  held to hashes  {', '.join(cell.hashes)}")
+            print_line(f"  with hashes     {', '.join(cell.hashes)}")
         for one in cell.left_out:
             print_line(f"  left out        {one.requirement}  ({one.place})")
         for item in cell.substitutions:

@@ -30,7 +30,14 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         [t.version, t.torchvision or "", t.python, t.windows or "—", t.cuda or "", " ".join(t.other_cuda)]
         for t in recipe.torch
     ]
-    columns = ["torch", "torchvision", "Python (Linux)", "Python (Windows)", "CUDA", "CUDA elsewhere"]
+    columns = [
+        "torch",
+        "torchvision",
+        "Python (Linux)",
+        "Python (Windows)",
+        "CUDA on PyPI",
+        "CUDA on PyTorch's index",
+    ]
     print_table("torch", columns, pairs)
     if recipe.assets:
         assets = [[a.name, a.url, "--asset" if a.optional else "always", a.licence] for a in recipe.assets]

@@ -118,7 +118,7 @@ def unpack_archive(path, folder, on_bytes=None):
     Returns what was written, files and links, as paths relative to `folder` with forward slashes.
     Executable files stay executable, symbolic links stay links; owners, special bits and times of zip
     files do not count. Raises Damaged for an archive that cannot be read, and for one with an entry that
-    would land or lead outside of `folder`, that is there already, or that is no file, folder or link, and
+    would land or lead outside of `folder`, that is there already, or that is not a file, folder or link, and
     for one that grows beyond measure. After an error a part of it is there. `on_bytes` hears of each piece
     that is written.
     """
@@ -260,7 +260,7 @@ def _link(entry, destination, folder, written, path):
     parts = _parts(entry.target, path)
     source = os.path.join(folder, *parts)
     if written.get("/".join(parts)) not in ("file", "hardlink"):
-        raise _refused(path, entry.name, "is a link to %s, which is no file before it" % entry.target)
+        raise _refused(path, entry.name, "is a link to %s, which is not a file before it" % entry.target)
     try:
         os.link(source, destination)
     except FileExistsError:

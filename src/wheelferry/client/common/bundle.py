@@ -202,7 +202,7 @@ def _read_manifest(root):
         return read_limited(os.path.join(root, NAME), "manifest", _COPY)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
-            "%s is no bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
+            "%s is not a bundle: it has no %s" % (root, NAME), hint="give the folder that was shipped"
         ) from None
 
 

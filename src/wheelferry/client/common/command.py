@@ -25,7 +25,7 @@ def prepare_streams():
 
 
 def run_command(action, console, as_json, place, interrupted):
-    """Call `action` and return the exit status; every error of ours ends here.
+    """Call `action` and return the exit status; every error that is foreseen ends here.
 
     What it returns are plain values: the document of --json. `place` is the option that names the folder
     which is written to, `interrupted` what to tell whoever presses Ctrl-C.
@@ -51,14 +51,14 @@ def run_command(action, console, as_json, place, interrupted):
 
 
 def _of_the_system(error, console, place):
-    """What the system refused, as an error of ours; where it was goes to the log."""
+    """The error for what the system refused; the traceback goes to the log."""
     console.log.write(traceback.format_exc())
     told = "%s: %s" % (error.strerror or error, error.filename or "while writing")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NotPossibleHere(told, hint="free some space, or choose another %s" % place)
     if error.errno in _OF_THE_MACHINE:
         return NotPossibleHere(told, hint="see whose folder it is; %s names another" % place)
-    return InstallFailed(told, hint="is the disk or the stick sound? the same command starts over")
+    return InstallFailed(told, hint="check the disk or the stick; the same command starts again")
 
 
 def _end(error, console, as_json):

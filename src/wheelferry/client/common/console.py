@@ -39,7 +39,7 @@ class Console(object):
         if self.unattended or sys.stdin is None or not sys.stdin.isatty():
             raise BadInput(
                 "there is nobody to ask: %s" % question,
-                hint="say --prefix DIR and --yes for an unattended installation",
+                hint="give --prefix DIR and --yes for an unattended installation",
             )
         sys.stderr.write("%s [%s] " % (question, default))
         sys.stderr.flush()

@@ -21,7 +21,7 @@ def try_lock(descriptor):
             if error.errno not in _WITHOUT_LOCKS:
                 raise
             raise NotPossibleHere(
-                "this file system has no locks, so two of us at once could not be kept apart",
+                "this file system has no locks, so two installations at once could damage each other",
                 hint="choose a folder on a local disk",
             ) from None
         return True

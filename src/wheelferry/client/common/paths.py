@@ -37,7 +37,7 @@ def _fault(name):
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        return "is no Unicode text"
+        return "is not Unicode text"
     for part in name.split("/"):
         if part in ("", ".", ".."):
             return "leads out of the folder"

@@ -103,7 +103,7 @@ def run(command, env, log, cwd=None, on_line=None, held=(), stdin=subprocess.DEV
 
 
 def hand_over(command):
-    """Run `command` in our place: what it is told, and Ctrl-C, is its own matter; returns its exit status.
+    """Run `command` instead of this program, with its input and Ctrl-C; returns its exit status.
 
     On POSIX systems it does not return: the process becomes the other program.
     """

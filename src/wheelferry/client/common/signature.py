@@ -18,7 +18,7 @@ from wheelferry.client.common.texts import NotText, decode_text
 NAME = "bundle.json.sig"  # as in wheelferry.models.manifest
 # What a signature is for: one that was made for git or for a letter is none for a bundle.
 NAMESPACE = "wheelferry"
-# Whoever a file of keys names: each of its keys may sign, so they are all handed on under one name.
+# The name under which all keys of a file are given to ssh-keygen: each of them may sign.
 SIGNER = "wheelferry"
 # The same check without anything of ours, from the bundle's folder; allowed_signers is the person's own.
 CHECK_COMMAND = "ssh-keygen -Y verify -f allowed_signers -I %s -n %s -s %s < bundle.json" % (
@@ -99,7 +99,9 @@ def read_signers(path, bundle):
             "cannot read the key %s: %s" % (path, error.strerror), hint="name a public key, as in key.pub"
         ) from None
     except ValueError as error:
-        raise BadInput("%s is no key: %s" % (path, error), hint="name a public key, as in key.pub") from None
+        raise BadInput(
+            "%s is not a key: %s" % (path, error), hint="name a public key, as in key.pub"
+        ) from None
     try:
         text = decode_text(data)
     except NotText as error:
@@ -246,7 +248,7 @@ def ssh_keygen(bundle):
 
 @functools.lru_cache(maxsize=None)
 def _knows_signatures(program):
-    """Whether it complains that there is nothing to check; an older one, that there is no such option."""
+    """Whether ssh-keygen complains of a missing signature or, if it is too old, of an unknown option."""
     status, output = run([program, "-Y", "check-novalidate"], undisturbed(), Log())
     return status != 127 and not _TOO_OLD.search(output)
 

@@ -25,7 +25,7 @@ def place_assets(bundle, env, previous_env, on_bytes):
     from there, else it is copied. Every byte is hashed on its way. Returns what was written, as paths
     relative to `env` with forward slashes; nothing is written for a bundle without assets. `on_bytes` hears
     of the bytes of each asset. Raises Damaged when a file is not as it was packed, InstallFailed when `env`
-    is no environment.
+    is not an environment.
     """
     if not bundle.assets:
         return []
@@ -137,4 +137,4 @@ def _site_packages(env):
     for place in ("Lib", os.path.join("lib", "python3.*")):  # an environment of Windows, or another
         for found in glob.glob(os.path.join(glob.escape(env), place, "site-packages")):
             return os.path.relpath(found, env).replace(os.sep, "/")
-    raise InstallFailed("%s is no Python environment: it has no site-packages" % env)
+    raise InstallFailed("%s is not a Python environment: it has no site-packages" % env)

@@ -79,7 +79,7 @@ def open_existing(place, console):
             if status == 0:
                 return Existing(os.path.abspath(program), json.loads(output.splitlines()[-1]))
     raise BadInput(
-        "%s is no environment: no Python there answers" % place, hint="give its folder or its Python"
+        "%s is not an environment: no Python there answers" % place, hint="give its folder or its Python"
     )
 
 

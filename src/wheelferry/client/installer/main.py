@@ -37,7 +37,7 @@ _ENDED = "the same command starts it again"
 
 
 def main(arguments=None, prog=PROGRAM):
-    """Run the command line and return its exit status; every error of ours ends here."""
+    """Run the command line and return its exit status; every error that is foreseen ends here."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if prog == PROGRAM and _after_prefix(given)[:1] == ["data"]:
         return data(_after_prefix(given)[1:])
@@ -96,7 +96,7 @@ def _run(options, console):
     if folder is None:
         raise BadInput(
             "there is no bundle here",
-            hint="say --verify smoke, --rollback, --uninstall, or a program's name (--help lists them); "
+            hint="give --verify smoke, --rollback, --uninstall, or a program's name (--help lists them); "
             "or --bundle DIR",
         )
     return _install(_open(folder, options, console), options, console)

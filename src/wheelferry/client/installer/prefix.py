@@ -8,7 +8,7 @@
     runtime/NAME/            a Python that came with a bundle
     install.pyz install.log  the installer itself, and what it did
     .wheelferry.json .lock   whose folder this is, and who works in it
-    .tmp-XXXX/               only while somebody does
+    .tmp-XXXX/               only while somebody installs
     accepted/                records that people made with the bundle's programs; never removed
     .uninstalled/            Windows: what the program that uninstalled was running from; its launcher
                              removes it, or the next run of the installer
@@ -100,7 +100,7 @@ class Prefix(object):
         found = sorted(n for n in set(os.listdir(self.root)) - ours if not n.startswith(passing))
         if found:
             raise BadInput(
-                "%s holds something else than an installation: %s" % (self.root, ", ".join(found[:5])),
+                "%s holds something other than an installation: %s" % (self.root, ", ".join(found[:5])),
                 hint="choose an empty or a new folder with --prefix",
             )
 
@@ -243,7 +243,7 @@ class Prefix(object):
                 yield environment.folder
 
     def _sweep(self, console):
-        """Remove what an installer that was killed left; what cannot be removed is told and stays."""
+        """Remove what a killed installer left; a message names what cannot be removed."""
         for folder in self._leftovers():
             _remove_or_tell(folder, console)
         for path in [self.join(name) for name in _WRITTEN_ASIDE] + [
@@ -284,7 +284,7 @@ class Prefix(object):
 
 
 def _remove_or_tell(folder, console):
-    """Remove a folder with all in it; what belongs to somebody else stays, which is told."""
+    """Remove a folder with everything in it; files of other owners stay, and a message names them."""
     try:
         remove_tree(folder)
     except OSError as error:

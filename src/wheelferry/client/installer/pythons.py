@@ -71,7 +71,7 @@ def use_python(program, target, env, log):
     answer = inspect_python(program, env, log)
     if answer is None:
         raise NotPossibleHere(
-            "%s is no Python that can make environments" % program,
+            "%s is not a Python that can make environments" % program,
             hint="choose another with --python, or leave it out",
         )
     if answer["implementation"] != "CPython" or not answer["version"].startswith(target.python + "."):

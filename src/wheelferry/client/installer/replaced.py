@@ -62,7 +62,7 @@ class Replaced(object):
         return True
 
     def clear(self):
-        """Remove what was installed so far, so that another installer can begin anew."""
+        """Remove what was installed so far, so that another installer can start again."""
         document = read_json(self.journal)
         if document is not None:
             self._remove_new(document)

@@ -74,7 +74,7 @@ def finished_by_launcher():
 
 
 def _refuse_busy(busy, option, root):
-    """Raise NotPossibleHere when files of ours are in use; their list stays too, for the next attempt."""
+    """Raise NotPossibleHere when installed files are in use; their list stays, for the next attempt."""
     if busy:
         raise NotPossibleHere(
             "%d files are in use by another program and stay:\n%s"

@@ -13,6 +13,7 @@ def folder_of(profile, path):
 
 
 def examine_folders(profile, request):
+    """Whether the prefix can be written, and what its file system lacks; nothing without a profile of it."""
     folder = folder_of(profile, request.prefix)
     if folder is None:
         return
@@ -46,6 +47,7 @@ def examine_folders(profile, request):
 
 
 def examine_space(profile, request):
+    """Whether the file systems of prefix and temporary folder have the room (bytes, inodes)."""
     wanted = request.needs
     if wanted is None:
         return

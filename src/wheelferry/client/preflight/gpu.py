@@ -36,7 +36,7 @@ def driver_obstacle(profile, cuda):
     """Why programs of CUDA `cuda` get no GPU on the machine; None when the driver serves them."""
     nvidia = profile["nvidia"]
     if nvidia is None:
-        return "there is no GPU of NVIDIA"
+        return "there is no NVIDIA GPU"
     if not nvidia["driver"]:
         why = " (%s)" % nvidia["error"] if nvidia["error"] else ""
         return "the GPU has no working driver%s" % why
@@ -73,6 +73,7 @@ def image_for(capability, images):
 
 
 def examine_gpu(profile, target, request):
+    """Whether GPU and driver fit the CUDA of the target; for a CPU target, what the GPU could do."""
     if target.cuda is None:
         if profile["nvidia"] is not None and not request.without_gpu:
             yield from _gpu_of_torch(profile, target)

@@ -36,6 +36,7 @@ def windows_room(taken):
 
 
 def examine_paths(profile, request):
+    """Whether all paths below the prefix stay within what the system and its scripts can hold."""
     longest = request.needs.longest_path if request.needs else 0
     if profile["system"] == "Windows":
         yield from _windows_paths(profile, request.prefix, longest)
@@ -48,7 +49,7 @@ def _windows_paths(profile, prefix, longest):
     over = longest - windows_room(given)
     length = WINDOWS_LIMIT - 1 + over
     if not _WINDOWS_NAME.match(prefix) or any(map(is_device, ntpath.splitdrive(prefix)[1].split("\\"))):
-        text = "%s is no name for a folder on Windows" % prefix
+        text = "%s is not a name for a folder on Windows" % prefix
         yield Finding(
             "path-length", PROBLEM, text, 'choose another --prefix, without any of <>:"|?* and device names'
         )

@@ -53,6 +53,7 @@ def carries_runtime(profile, target, request):
 
 
 def examine_python(profile, target, request):
+    """Which Python the target would be installed with: the bundle's, or one of the machine's."""
     if carries_runtime(profile, target, request):
         yield Finding("python", OK, "Python %s comes with the bundle" % target.runtime["version"])
         return

@@ -42,6 +42,7 @@ def platform_obstacle(profile, tag):
 
 
 def examine_platform(profile, target):
+    """Whether the target's platform tag fits the system, its processor and its glibc."""
     obstacle = platform_obstacle(profile, target.platform)
     if obstacle is None:
         libc = ", glibc %s" % profile["glibc"] if profile["glibc"] else ""
@@ -96,6 +97,7 @@ def _processor_speed(cpu, target):
 
 
 def examine_vc_runtime(profile, target):
+    """Whether Windows has the DLLs of Visual C++ that torch loads, or the bundle brings them."""
     if profile["system"] != "Windows":
         return
     missing = [name for name in _VC_NEEDED if name not in (profile["vc_runtime"] or ())]

@@ -4,6 +4,7 @@ from wheelferry.client.preflight.findings import NOTE, Finding
 
 
 def examine_variables(profile):
+    """Variables and configuration files that would mislead an installer."""
     for variable in profile["environment"]:
         # conda and virtual environments set a handful of these each time they are activated
         if not variable["name"].upper().startswith(("CONDA", "_CONDA")):

@@ -112,7 +112,7 @@ def _try_folder(existing, run):
         "executable": None,
     }
     if not os.path.isdir(existing):
-        return dict(found, reason="it is no folder")
+        return dict(found, reason="it is not a folder")
     with contextlib.suppress(OSError):
         _sweep(existing)
     try:

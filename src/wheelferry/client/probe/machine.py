@@ -20,6 +20,7 @@ def normalised_machine(name):
 
 
 def machine_name(environ):
+    """The processor's architecture as the system spells it, not that of a 32-bit Python."""
     if WINDOWS:
         # a 32-bit Python sees the real one in the first; platform.machine() asks WMI, which may hang
         return environ.get("PROCESSOR_ARCHITEW6432") or environ.get("PROCESSOR_ARCHITECTURE", "")
@@ -27,6 +28,7 @@ def machine_name(environ):
 
 
 def os_text():
+    """The system and its version as a person would say them."""
     if sys.platform == "win32":
         version = sys.getwindowsversion()
         return "Windows %d.%d.%d" % (version.major, version.minor, version.build)

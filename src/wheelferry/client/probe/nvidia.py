@@ -121,6 +121,7 @@ def ask_cuda_library(run):
 
 
 def find_nvidia_smi(environ):
+    """The path of nvidia-smi: on PATH, or where drivers for Windows put it; None if there is none."""
     found = shutil.which("nvidia-smi", path=environ.get("PATH"))
     if found:
         return found

@@ -61,7 +61,7 @@ def open_delta(root):
         return Delta(root, read_sealed(path, FORMAT, "delta's document", _COPY))
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
-            "%s is no delta: it has no %s" % (root, NAME), hint="give the folder that delta --out made"
+            "%s is not a delta: it has no %s" % (root, NAME), hint="give the folder that delta --out made"
         ) from None
 
 

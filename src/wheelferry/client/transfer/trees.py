@@ -1,4 +1,4 @@
-"""Folders that grow from files with known hashes: aside, continued after a kill, in place by one rename."""
+"""Folders of files with known hashes: written aside, continued after a kill, put in place by one rename."""
 
 import contextlib
 import hashlib
@@ -63,7 +63,7 @@ def parse_files(items, document):
 def check_size(value):
     """A number of bytes; ValueError for anything else."""
     if type(value) is not int or value < 0:
-        raise ValueError("%r is no number of bytes" % (value,))
+        raise ValueError("%r is not a number of bytes" % (value,))
     return value
 
 
@@ -105,7 +105,7 @@ class PartialTree(object):
         self.making = making
         name = os.path.basename(self.out)
         if not name:
-            raise BadInput("%s is no folder that can be made" % out, hint="choose another --out")
+            raise BadInput("%s is not a folder that can be made" % out, hint="choose another --out")
         self.folder = unlimited(os.path.join(os.path.dirname(self.out), ".%s.part" % name))
         self.tree = os.path.join(self.folder, _TREE)
         self.state = {}  # type: dict[str, Any]
@@ -116,7 +116,7 @@ class PartialTree(object):
         if not os.path.lexists(self.out):
             return False
         if not os.path.isdir(self.out) or os.path.islink(self.out):
-            raise BadInput("%s is there and is no folder" % self.out, hint="choose another --out")
+            raise BadInput("%s is there and is not a folder" % self.out, hint="choose another --out")
         names = list_files(unlimited(self.out))
         if not names:
             return False
@@ -190,7 +190,7 @@ class PartialTree(object):
             os.close(descriptor)
 
     def _check_ours(self):
-        """Raise BadInput when the folder's name is taken by something that no run of ours has left."""
+        """Raise BadInput when the folder's name is taken by something that no earlier run left."""
         if not os.path.lexists(self.folder):
             return
         if (

@@ -49,7 +49,7 @@ class Index(object):
                 for item in document["files"]
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise Damaged("%s is no index of volumes: %s" % (path, error)) from None
+            raise Damaged("%s is not an index of volumes: %s" % (path, error)) from None
         self.begins = {name: begin for begin, _, name in places}
         # those that have bytes, in the order of the archive
         self._names = [name for _, size, name in places if size]
@@ -161,7 +161,7 @@ def find_volumes(given, beside=()):
 
 
 def _folders(path):
-    """A folder and those in it; nothing for what is no folder."""
+    """A folder and those in it; nothing for what is not a folder."""
     if not os.path.isdir(path):
         if not os.path.isfile(path):
             raise BadInput("%s is not there" % path, hint="is the medium in its drive, and mounted?")

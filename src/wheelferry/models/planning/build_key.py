@@ -9,10 +9,8 @@ from typing import Any
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of
 from wheelferry.models.manifest import DeviceCode
-from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell, Plan
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.targets import Target
+from wheelferry.models.recipe import Recipe, Release
 
 # Part of every build key: raise it when the same inputs would give another wheel.
 BUILD_FORMAT = 5
@@ -33,13 +31,11 @@ def device_code(recipe: Recipe, architectures: Iterable[str]) -> DeviceCode:
     )
 
 
-def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_ops: bool = False) -> str:
-    """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way."""
-    (cell,) = make_plan(recipe, release_name, [target], without_ops=without_ops).cells
-    release = recipe.releases[release_name]
+def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
+    """SHA-256 over what decides a cell's build; see `make_plan.plan_digest`."""
     document: dict[str, Any] = {
         "source": release.pin,
-        "target": asdict(target),
+        "target": asdict(cell.target),
         "version": cell.wheel_version,
         "build_requires": cell.build_requires,
         "environment": cell.environment,

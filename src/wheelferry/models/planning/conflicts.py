@@ -87,7 +87,7 @@ def _project_conflicts(recipe: Recipe, cell: "Cell", one: UserRequirement) -> It
         )
     if one.hashes:
         yield InputError(
-            f"{one.place}: the wheel of {one.name} is built for the bundle, so its hash is not known before",
+            f"{one.place}: the wheel of {one.name} is built here, so its hash is not known beforehand",
             hint="leave the hash out",
         )
 

@@ -13,11 +13,12 @@ from wheelferry.models.companions import Companion, limits
 from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
+from wheelferry.models.planning.build_key import digest_of
 from wheelferry.models.planning.conflicts import find_conflicts, find_unused
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.planning.requirements import UserRequirement
 from wheelferry.models.planning.supported import find_release, obstacle, torch_range
-from wheelferry.models.recipe import ConditionalRequirement, Recipe, Release, Torch
+from wheelferry.models.recipe import ConditionalRequirement, Recipe, Torch
 from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
@@ -69,29 +70,49 @@ def make_plan(
     _require_excludable(recipe, choices)
     if without_ops:
         _require_optional_ops(recipe, release_name)
-    cells = tuple(
-        _require(recipe, _plan_cell(recipe, release_name, release, target, choices), choices.required)
-        for target in wanted
-    )
+    cells = []
+    for target in wanted:
+        _require_possible(recipe, release_name, target, choices)
+        cell = _plan_cell(recipe, release_name, target, choices)
+        digest = _digest(recipe, release_name, target, without_ops=without_ops)
+        cells.append(_require(recipe, replace(cell, plan_digest=digest), choices.required))
     return Plan(
         recipe=recipe,
         release_name=release_name,
         release=release,
-        cells=cells,
+        cells=tuple(cells),
         assets=plan_assets(recipe, release_name, wanted, assets),
         programs=programs,
     )
+
+
+def plan_digest(recipe: Recipe, release_name: str, target: Target, *, without_ops: bool = False) -> str:
+    """SHA-256 over what `recipe` says for `target`: same digest, same source, built the same way.
+
+    Nothing of what the user chose beside the target counts. Raises InputError as `make_plan`.
+    """
+    find_release(recipe, release_name)
+    choices = _Choices(without_ops=without_ops)
+    if without_ops:
+        _require_optional_ops(recipe, release_name)
+    _require_possible(recipe, release_name, target, choices)
+    return _digest(recipe, release_name, target, without_ops=without_ops)
+
+
+def _digest(recipe: Recipe, release_name: str, target: Target, *, without_ops: bool) -> str:
+    cell = _plan_cell(recipe, release_name, target, _Choices(without_ops=without_ops))
+    return digest_of(recipe, recipe.releases[release_name], cell)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Choices:
     """What the user chose beside the targets."""
 
-    required: tuple[UserRequirement, ...]
-    torch_index: str | None
-    architectures: tuple[str, ...]
-    without_ops: bool
-    on_stable_abi: Container[Target]
+    required: tuple[UserRequirement, ...] = ()
+    torch_index: str | None = None
+    architectures: tuple[str, ...] = ()
+    without_ops: bool = False
+    on_stable_abi: Container[Target] = ()
     excluded: tuple[Exclusion, ...] = ()
     companions: tuple[Companion, ...] = ()
 
@@ -105,7 +126,7 @@ def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
         if exclusion.name in asked:
             by = f"--prefer {exclusion.instead}" if exclusion.instead else f"--exclude {exclusion.name}"
             raise InputError(
-                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of both"
+                f"{exclusion.name} is asked for, and left out with {by}", hint="give one of the two"
             )
 
 
@@ -115,7 +136,7 @@ def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
     able = [name for name, release in recipe.releases.items() if release.ops == "optional"]
     raise InputError(
         f"{recipe.name}@{release_name} is of no use without its compiled ops",
-        hint=f"of {recipe.name}, {', '.join(able) or 'no release'} can be had with --without-ops",
+        hint=f"of {recipe.name}, {', '.join(able) or 'no release'} can be built with --without-ops",
     )
 
 
@@ -161,10 +182,8 @@ def _cuda(target: Target, architectures: Iterable[str]) -> Cuda | None:
     return Cuda(version=version, architectures=parse_architectures(architectures, version))
 
 
-def _plan_cell(
-    recipe: Recipe, release_name: str, release: Release, target: Target, choices: _Choices
-) -> Cell:
-    _require_possible(recipe, release_name, target, choices)
+def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choices) -> Cell:
+    release = recipe.releases[release_name]
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
 
     def applying(entries: Iterable[ConditionalRequirement]) -> tuple[str, ...]:
@@ -262,11 +281,11 @@ def _require_stable_abi(target: Target, choices: _Choices) -> None:
         raise InputError("--stable-abi is about compiled ops, --without-ops leaves them out")
     if not stable_abi.serves(Version(target.torch)):
         raise InputError(
-            f"{target.name}: torch {target.torch} has no stable ABI that suffices",
-            hint=f"it does from torch {stable_abi.FIRST_TORCH} on",
+            f"{target.name}: torch {target.torch} has no stable ABI for compiled ops",
+            hint=f"torch {stable_abi.FIRST_TORCH} and later have one",
         )
     if version_of(target.backend):
         raise InputError(
             f"{target.name}: CUDA ops cannot be compiled on torch's stable ABI",
-            hint="leave --stable-abi or --backend away",
+            hint="leave --stable-abi or --backend out",
         )

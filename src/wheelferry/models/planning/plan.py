@@ -27,7 +27,8 @@ class Cell:
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
     `excluded` are packages that the lock leaves out, whoever requires them. `companions` hold packages that
-    are compiled against torch to what goes with the target's.
+    are compiled against torch to what goes with the target's. `plan_digest` is over what the recipe says for
+    the target, whatever else the user chose.
     """
 
     target: Target
@@ -47,6 +48,7 @@ class Cell:
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
     companions: tuple[str, ...] = ()
+    plan_digest: str = ""
 
     @property
     def tied_version(self) -> str:

@@ -120,7 +120,7 @@ def expand_variables(line: str, place: str, environ: Mapping[str, str]) -> str:
 def parse_line(
     line: str, place: str, *, is_constraint: bool = False, must_apply: bool = False
 ) -> UserRequirement | Include:
-    """What one line says; raises InputError, with `place`, for what is no requirement or has no place in one.
+    """What one line says; raises InputError, with `place`, for anything that a bundle cannot use.
 
     Of the options, ``--hash`` behind a requirement and ``-r`` and ``-c`` count.
     """
@@ -152,7 +152,7 @@ def _without_options(line: str, place: str) -> tuple[str, list[tuple[str, str]]]
         if not word.startswith("-"):
             raise InputError(
                 f"{place}: {word!r} is one word too many",
-                hint="write one option a line, and a name with blanks in quotation marks",
+                hint="write each option on a line of its own, and a name with blanks in quotation marks",
             )
         name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
         if name in _REFUSED or name not in ("-r", "-c", "--requirement", "--constraint", "--hash"):
@@ -200,7 +200,9 @@ def _include(options: list[tuple[str, str]], place: str) -> Include:
         )
     ((name, file),) = options
     if "://" in file:
-        raise InputError(f"{place}: {name} names an address", hint="download the file, and name the copy")
+        raise InputError(
+            f"{place}: {name} is given by an address", hint="download the file, and name the copy"
+        )
     return Include(file=file, is_constraint=name in ("-c", "--constraint"))
 
 
@@ -210,12 +212,14 @@ def _hashes(options: list[tuple[str, str]], place: str) -> frozenset[str]:
     for name, value in options:
         algorithm, _, digest = value.partition(":")
         if name != "--hash":
-            raise InputError(f"{place}: {name} stands behind a requirement", hint="give it a line of its own")
+            raise InputError(
+                f"{place}: {name} follows a requirement on the same line", hint="give it a line of its own"
+            )
         if algorithm == "sha256" and re.fullmatch(r"[0-9a-fA-F]{64}", digest):
             found.add(digest.lower())
         elif algorithm not in ("sha384", "sha512"):
             raise InputError(
-                f"{place}: {value[:80]!r} is no hash that can be compared",
+                f"{place}: {value[:80]!r} is not a hash that can be compared",
                 hint="write --hash=sha256:DIGEST, as `pip hash FILE` says it",
             )
     if options and not found:

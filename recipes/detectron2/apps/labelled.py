@@ -1,0 +1,88 @@
+"""A data set as COCO JSON: its two parts, its classes, and what its objects have."""
+
+import hashlib
+import json
+import os
+
+from page.unfit import Unfit
+
+_HELD_BACK = 5  # of so many pictures one is kept to measure with, where no others are given
+_CONVERT = "wheelferry data convert DIR --to coco --out OTHER makes one"
+
+
+class Labelled(object):
+    """A data set: `classes` are names in the order of their ids; each part is a COCO document's file.
+
+    `train` and `val` are pairs of the annotation file and the folder of its pictures. `has_outlines` is
+    whether all objects have a segmentation, `has_bitmaps` whether any is given as run lengths.
+    """
+
+    def __init__(self, train, val, documents):
+        self.train = train
+        self.val = val
+        self.pictures, self.measured = (len(document["images"]) for document in documents)
+        categories = sorted(documents[0]["categories"], key=lambda one: one["id"])
+        self.classes = [str(one["name"]) for one in categories]
+        objects = [one for document in documents for one in document["annotations"]]
+        self.has_outlines = all(one.get("segmentation") for one in objects)
+        self.has_bitmaps = any(isinstance(one.get("segmentation"), dict) for one in objects)
+
+
+def open_labelled(folder, out):
+    """The data set in `folder`; where it has one part only, two are made in `out`. Raises Unfit."""
+    if not os.path.isdir(folder):
+        raise Unfit("--data %s is no folder" % folder)
+    parts = [os.path.join(folder, name) for name in ("train", "val")]
+    if all(os.path.isfile(os.path.join(part, "annotations.json")) for part in parts):
+        pairs = [(os.path.join(part, "annotations.json"), os.path.join(part, "images")) for part in parts]
+        return Labelled(pairs[0], pairs[1], [_read(*pair) for pair in pairs])
+    path = os.path.join(folder, "annotations.json")
+    if not os.path.isfile(path):
+        raise Unfit("%s is no data set to train with: it has no annotations.json" % folder, hint=_CONVERT)
+    images = os.path.join(folder, "images")
+    documents = _divide(_read(path, images))
+    pairs = [(os.path.join(out, "data_%s.json" % name), images) for name in ("train", "val")]
+    for (place, _), document in zip(pairs, documents):
+        with open(place, "w", encoding="utf-8") as stream:
+            json.dump(document, stream)
+    return Labelled(pairs[0], pairs[1], documents)
+
+
+def _read(path, images):
+    """The COCO document in a file; raises Unfit for what no training can begin with."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            document = json.load(stream)
+        names = [image["file_name"] for image in document["images"]]
+        if not document["categories"] or not document["annotations"]:
+            raise Unfit("%s has no labelled objects" % path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unfit("%s is no COCO JSON that can be read: %s" % (path, error), hint=_CONVERT) from None
+    missing = [name for name in names if not os.path.isfile(os.path.join(images, name))]
+    if missing:
+        raise Unfit(
+            "%d of %d pictures are not in %s, as %s" % (len(missing), len(names), images, missing[0]),
+            hint="wheelferry data check DIR names all of them",
+        )
+    return document
+
+
+def _divide(document):
+    """Two documents of one: by the pictures' names, so that the same pictures are always kept back."""
+    images = document["images"]
+    kept = {one["id"] for one in images if _number(one["file_name"]) % _HELD_BACK == 0}
+    if not kept or len(kept) == len(images):
+        kept = {one["id"] for one in images[: max(1, len(images) // _HELD_BACK)]}
+    if len(images) == 1:
+        return [document, document]
+    return [_part(document, lambda one: one not in kept), _part(document, lambda one: one in kept)]
+
+
+def _number(name):
+    return int(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16)
+
+
+def _part(document, takes):
+    images = [one for one in document["images"] if takes(one["id"])]
+    objects = [one for one in document["annotations"] if takes(one["image_id"])]
+    return dict(document, images=images, annotations=objects)

@@ -1,0 +1,71 @@
+"""Trains a Detectron2 model on labelled pictures, on this machine."""
+
+import argparse
+import sys
+
+_DESCRIPTION = """\
+Train a model on your own labelled pictures, from weights that were trained before.
+
+    wheelferry data convert parts --to coco --out parts-coco
+    wheelferry train --data parts-coco --out run
+
+DIR has annotations.json and the folder images, or the folders train and val with both, as `data convert`
+makes them. RUN gets the weights, the configuration and the names of the classes, so that afterwards
+
+    wheelferry app --weights run/model_final.pth
+
+shows what the model finds. The same command goes on with a training that was stopped.
+"""
+
+
+def main(arguments):
+    """Train as the options say; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", metavar="DIR", required=True, help="the data set, as COCO JSON")
+    add("--out", metavar="RUN", required=True, help="folder for what comes of it")
+    add(
+        "--weights",
+        metavar="NAME|FILE",
+        help="what to start from: R-50 and the like where the bundle has them (--asset R-50), a file, or "
+        "none (default: what the bundle has for the configuration)",
+    )
+    add(
+        "--config",
+        metavar="NAME|FILE",
+        help="a name of the model zoo or a YAML file (default: Mask R-CNN where all objects have outlines, "
+        "else Faster R-CNN)",
+    )
+    add(
+        "--iterations",
+        type=_positive,
+        metavar="N",
+        help="steps (default: 30 times through the data)",
+    )
+    add("--batch", type=_positive, default=2, metavar="N", help="pictures in a step (default: 2)")
+    add("--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: cuda where there is one)")
+    add("settings", metavar="KEY VALUE", nargs="*", help="of the configuration, as in SOLVER.BASE_LR 0.001")
+    options = parser.parse_args(arguments)
+    # here, so that --help does not wait for torch
+    from page.unfit import Unfit
+    from training import train
+
+    try:
+        return train(options)
+    except Unfit as error:
+        sys.stderr.write("error: %s\n" % error)
+        if error.hint:
+            sys.stderr.write("  -> %s\n" % error.hint)
+        return 2
+
+
+def _positive(text):
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError("%r is no number of 1 or more" % text)
+    return number

@@ -1,0 +1,134 @@
+"""README.txt of a bundle: all that whoever holds the folder needs, without a network and without a manual."""
+
+from collections.abc import Sequence
+
+from wheelferry.models.manifest import Manifest, TargetEntry
+
+README = "README.txt"
+
+_PROBE = """\
+This looks at a machine, so that a bundle can be made for it. It changes nothing there. From this folder:
+
+    sh install.sh --probe profile.json          on Linux
+    .\\install.cmd --probe profile.json          on Windows
+
+Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
+"""
+_OPEN = {
+    True: "   Windows: open the folder in Explorer, click into the address bar, type cmd and press Enter.",
+    False: '   Linux: open the folder in the file manager, right-click into it, choose "Open in Terminal".',
+}
+_INSTALL = {
+    True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
+    False: "    sh install.sh          on Linux",
+}
+_CHECK = {True: ".\\install.cmd --check", False: "sh install.sh --check"}
+_NEXT = """\
+   It looks at the machine and says what it found. What cannot work is refused here, with the reason, and
+   nothing has been changed then. Otherwise it asks for a folder, checks every file that it needs, installs,
+   and tries the result. No administrator is needed, and no network.
+"""
+_TROUBLE = """\
+If it does not work
+
+  Files are damaged or missing
+    Copy the bundle again. If it repeats, the stick, the disk or the reader is broken.
+  There is no Python, or none that fits
+    Name one with --python PROGRAM, or ask for a bundle that brings its own (made with --runtime).
+  Not enough space, a path that is too long, or a folder that cannot be written
+    Choose another folder with --prefix FOLDER.
+  The GPU or its driver does not fit
+    Ask whoever looks after the machine for the driver that is named, or accept the CPU with --without-gpu.
+  The checks failed
+    Nothing has been put into use. Send install.log, from the folder that was chosen, to whoever made the
+    bundle.
+  It was interrupted, or the power failed
+    Start the same command again: it completes. What was installed before stays in use until then.
+  A program does not find its packages, or finds other versions of them
+    Start it with the python of the installation's folder, as in step 3, and not with another Python.
+"""
+_END = """\
+bundle.json lists every file with its size and SHA-256. Where wheelferry is installed, `wheelferry verify .`
+checks all of it. bundle.json.sig, where there is one, is its signature: the installer and verify check it
+with --key FILE, a public key that you got by another way than this folder. report/report.html, where there
+is one, says what was verified before the bundle was shipped.
+"""
+
+
+def readme(manifest: Manifest, programs: Sequence[tuple[str, str]] = ()) -> str:
+    """The text; of a bundle without targets, which only looks at machines, how to do that.
+
+    `programs` are the names of the programs that travel for the client, each with its help.
+    """
+    if not manifest.targets:
+        return _PROBE
+    # Linux first
+    systems = sorted({entry.target.is_windows for entry in manifest.targets})
+    parts = [
+        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.\n",
+        _steps(systems, programs),
+        _TROUBLE,
+        _without_installer(manifest.targets),
+        _END,
+    ]
+    return "\n".join(parts)
+
+
+def _steps(systems: Sequence[bool], programs: Sequence[tuple[str, str]]) -> str:
+    """The way to an installation; `systems` are those of the targets, True for Windows."""
+    return "\n".join(
+        [
+            "1. Open a terminal in this folder",
+            "",
+            *(_OPEN[windows] for windows in systems),
+            "",
+            "2. Start the installer",
+            "",
+            *(_INSTALL[windows] for windows in systems),
+            "",
+            _NEXT,
+            f"   To look and change nothing: {' or '.join(_CHECK[windows] for windows in systems)}",
+            "   To be asked nothing: add --prefix FOLDER --yes. All options: --help",
+            "",
+            "3. Use it, in the folder that was chosen",
+            "",
+            *("\n".join(_usage(".\\" if windows else "./", programs)) for windows in systems),
+        ]
+    )
+
+
+def _usage(here: str, programs: Sequence[tuple[str, str]]) -> list[str]:
+    """What can be done in the installation's folder; `here` is how its system calls a program in a folder."""
+    return [
+        *(f"    {here}wheelferry {name:<17} {about}" for name, about in programs),
+        f"    {here}python script.py             run a script in the installed environment",
+        f"    {here}wheelferry --verify train    check it once more, with a short training run",
+        f"    {here}wheelferry --rollback        go back to the environment before the last installation",
+        f"    {here}wheelferry --uninstall       remove what was installed, and nothing else",
+        "",
+    ]
+
+
+def _without_installer(entries: Sequence[TargetEntry]) -> str:
+    """How pip and uv install the bundle by themselves."""
+    lines = ["Without the installer: in an environment of the right Python, one of these", ""]
+    for entry in entries:
+        options = (
+            f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
+        )
+        lines += [
+            f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
+            f"{'' if entry.has_ops else ', without compiled ops'}:",
+            f"    pip install {options} -r {entry.requirements}",
+            f"    uv pip install {options} -r {entry.requirements}",
+            f"    uv pip sync {entry.pylock}",
+            "",
+        ]
+    lines += [
+        "and then the checks, with its Python:",
+        "",
+        "    python smoke/harness.py --level smoke --out smoke-report",
+        "    python smoke/harness.py --level train --out smoke-report",
+        "",
+    ]
+    return "\n".join(lines)
