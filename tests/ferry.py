@@ -11,14 +11,16 @@ from pathlib import Path
 class Ferry:
     """Runs the program with a cache of its own, and with some variables of the environment emptied."""
 
-    def __init__(self, cache: Path, *, emptied: Collection[str] = ()) -> None:
-        self.cache, self.emptied = cache, emptied
+    def __init__(self, cache: Path, *, emptied: Collection[str] = (), path: Path | None = None) -> None:
+        """With `path` nothing is on PATH but what is in that folder."""
+        self.cache, self.emptied, self.path = cache, emptied, path
 
     @property
     def environment(self) -> dict[str, str]:
         # an empty variable also overrides what a configuration file says
         emptied = dict.fromkeys(self.emptied, "")
-        return {**os.environ, **emptied, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
+        path = {"PATH": str(self.path)} if self.path else {}
+        return {**os.environ, **emptied, **path, "WHEELFERRY_CACHE": str(self.cache), "NO_COLOR": "1"}
 
     def twin(self, folder: Path, *, without: Collection[str] = ()) -> "Ferry":
         """The program with a cache of its own in `folder`, in which all is that is in this one.

@@ -1,9 +1,9 @@
-"""Compiled ops, the ordinary build beside the one on torch's stable ABI: seconds a call, in one run.
+"""Compiled ops, the ordinary build beside those on torch's stable ABI, of g++ and of zig: seconds a call.
 
     python ci/bench/ops.py [--recipe sample@1.0] [--torch 2.13.0] [--python 3.11] [--source PATH] [--runs 5]
 
-Both wheels are built, and installed with the same torch into environments of their own. A run is a process
-for each of them, in turn, with one thread; of its calls the fastest counts, of the runs the median.
+The wheels are built, and installed side by side above one environment with torch. A run is a process for
+each of them, in turn, with one thread; of its calls the fastest counts, of the runs the median.
 """
 
 import argparse
@@ -17,8 +17,15 @@ from pathlib import Path
 
 import uv as uv_package
 
+from wheelferry.system.interpreters import find_interpreter
+from wheelferry.system.process import run
+
 WORK = Path(__file__).with_name("ops_work.py")
-BUILDS = {"ordinary": ["--no-stable-abi"], "stable ABI": ["--stable-abi"]}
+BUILDS = {
+    "ordinary": ["--no-stable-abi"],
+    "g++": ["--stable-abi", "--compiler", "g++"],
+    "zig": ["--stable-abi", "--compiler", "zig"],
+}
 
 
 def main() -> None:
@@ -31,31 +38,47 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
-        pythons = {build: install(build, arguments, Path(name) / build) for build in BUILDS}
+        wheels = {build: make(build, arguments, Path(name) / build) for build in BUILDS}
+        python = make_environment(wheels["ordinary"], arguments, Path(name) / "env")
+        folders = {build: install(python, wheel, Path(name) / build) for build, wheel in wheels.items()}
         seen: dict[str, list[dict[str, float]]] = {build: [] for build in BUILDS}
         for _ in range(arguments.runs):
-            for build, python in pythons.items():
-                seen[build].append(measure(python))
+            for build, folder in folders.items():
+                seen[build].append(measure(python, folder))
     show(arguments, {build: medians(runs) for build, runs in seen.items()})
 
 
-def install(build: str, arguments: argparse.Namespace, folder: Path) -> Path:
-    """Build the project's wheel and install it with its torch; the environment's Python."""
+def make(build: str, arguments: argparse.Namespace, folder: Path) -> Path:
+    """Build the project's wheel."""
     command = [sys.executable, "-m", "wheelferry", "build", arguments.recipe, "-q", *BUILDS[build]]
     command += ["--python", arguments.python, "--torch", arguments.torch, "--out", str(folder / "wheel")]
     command += ["--source", arguments.source] if arguments.source else []
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = (folder / "wheel").glob("*.whl")
-    uv, python = uv_package.find_uv_bin(), folder / "env" / "bin" / "python"
-    subprocess.run([uv, "venv", "-q", "--python", arguments.python, folder / "env"], check=True)
+    return wheel
+
+
+def make_environment(wheel: Path, arguments: argparse.Namespace, folder: Path) -> Path:
+    """An environment with torch and all that the wheel requires; its Python."""
+    uv, python = uv_package.find_uv_bin(), folder / "bin" / "python"
+    interpreter = find_interpreter(arguments.python, run, uv=Path(uv)).path
+    subprocess.run([uv, "venv", "-q", "--python", interpreter, folder], check=True)
     command = [uv, "pip", "install", "-q", "--python", str(python)]
     subprocess.run([*command, str(wheel), f"torch=={arguments.torch}", "torchvision"], check=True)
     return python
 
 
-def measure(python: Path) -> dict[str, float]:
-    """Seconds a call of each operator, in a process of its own."""
-    done = subprocess.run([python, WORK], check=True, stdout=subprocess.PIPE, text=True)
+def install(python: Path, wheel: Path, folder: Path) -> Path:
+    """Install the wheel alone into a folder of its own, which comes before the environment's packages."""
+    command = [uv_package.find_uv_bin(), "pip", "install", "-q", "--python", str(python), "--no-deps"]
+    subprocess.run([*command, "--target", str(folder / "packages"), str(wheel)], check=True)
+    return folder / "packages"
+
+
+def measure(python: Path, folder: Path) -> dict[str, float]:
+    """Seconds a call of each operator, in a process of its own, with the packages in `folder`."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run([python, WORK], check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -67,14 +90,15 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def show(arguments: argparse.Namespace, seen: dict[str, dict[str, float]]) -> None:
     """Print milliseconds and ratios."""
-    ordinary, stable = seen.values()
+    ordinary, *others = seen.values()
     print(
         f"\n{arguments.recipe}, Python {arguments.python}, torch {arguments.torch}, {arguments.runs} runs\n"
     )
-    print("| call | ordinary, ms | stable ABI, ms | ratio |\n|---|---|---|---|")
+    print("| call | ordinary, ms | g++, ms | zig, ms | ratios |\n|---|---|---|---|---|")
     for name, seconds in ordinary.items():
-        ratio = stable[name] / seconds
-        print(f"| {name} | {seconds * 1e3:.3f} | {stable[name] * 1e3:.3f} | {ratio:.2f} |")
+        times = " | ".join(f"{one[name] * 1e3:.3f}" for one in seen.values())
+        ratios = ", ".join(f"{other[name] / seconds:.2f}" for other in others)
+        print(f"| {name} | {times} | {ratios} |")
 
 
 if __name__ == "__main__":

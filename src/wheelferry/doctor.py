@@ -1,6 +1,7 @@
 """Doctor: can this machine build and prove bundles? Looks, never changes anything."""
 
 import os
+import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from wheelferry.models.cuda import Cuda
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.sandbox import open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor
-from wheelferry.toolchains import mingw, native
+from wheelferry.toolchains import mingw, native, zig
 from wheelferry.toolchains.cuda_toolkit import toolkit_version
 from wheelferry.verification.runner import SETUP, require_wine
 
@@ -51,7 +52,8 @@ def examine(tools: Tools) -> list[Finding]:
         _disk,
         _sandbox,
     )
-    here = [_long_paths()] if native.ON_WINDOWS else [_compiler_for_windows(tools), _wine(tools)]
+    elsewhere = (_compiler_from_index, _compiler_for_windows, _wine)
+    here = [_long_paths()] if native.ON_WINDOWS else [look(tools) for look in elsewhere]
     return [*(look(tools) for look in looks), *here]
 
 
@@ -61,12 +63,35 @@ def _compiler(tools: Tools) -> Finding:
         # the hash of what every build is linked with says nothing about the machine
         seen = "; ".join(part for part in identity.split("; ") if not part.startswith("portable.c "))
     except MissingError as error:
+        advice = error.hint or ""
+        if not native.ON_WINDOWS:
+            advice = f"only for CUDA ops, torch before {stable_abi.FIRST_TORCH} and sdists in C: {advice}"
         return Finding(
-            subject="C++ compiler", good=False, blocking=True, seen=str(error), advice=error.hint or ""
+            subject="C++ compiler", good=False, blocking=native.ON_WINDOWS, seen=str(error), advice=advice
         )
     if not native.ON_WINDOWS:
         seen += f"; glibc 2.{host_glibc_minor()}"
     return Finding(subject="C++ compiler", good=True, blocking=False, seen=seen)
+
+
+def _compiler_from_index(tools: Tools) -> Finding:
+    """What compiles CPU ops on torch's stable ABI where no compiler is installed, for every platform."""
+    release = zig.locked(platform.machine())
+    if release is None:
+        seen = f"{zig.DISTRIBUTION} has no wheel for {platform.machine()}"
+        return Finding(subject="zig", good=False, blocking=False, seen=seen)
+    name = f"{zig.DISTRIBUTION} {release.version}"
+    what = f"compiles CPU ops for every platform, torch {stable_abi.FIRST_TORCH} and later"
+    if tools.store.has(release.sha256):
+        return Finding(subject="zig", good=True, blocking=False, seen=f"{name} is in the cache: {what}")
+    good, seen = _ask_index(tools, zig.DISTRIBUTION)
+    return Finding(
+        subject="zig",
+        good=good,
+        blocking=False,
+        seen=f"{name} from the package index {what}" if good else f"the package index: {seen}",
+        advice="" if good else f"ask for {zig.DISTRIBUTION} where the index is kept, or install a compiler",
+    )
 
 
 def _cuda(tools: Tools) -> Finding:
@@ -113,18 +138,19 @@ def _pythons(tools: Tools) -> Finding:
         (found if interpreter.can_compile else bare).append(interpreter.version)
     seen = f"with headers: {', '.join(found) or 'none'}"
     if bare:
-        seen += f"; without headers (cannot build): {', '.join(bare)}"
+        seen += f"; without headers (only ops on the stable ABI): {', '.join(bare)}"
     return Finding(
         subject="Pythons",
-        good=bool(found),
-        blocking=not found,
+        good=bool(found or bare),
+        blocking=not (found or bare),
         seen=seen,
-        advice="" if found else "install one with headers, for example: uv python install 3.12",
+        advice="" if found or bare else "install one, for example: uv python install 3.12",
     )
 
 
-def _index(tools: Tools) -> Finding:
-    url = (tools.index.index_url or "https://pypi.org/simple").rstrip("/") + "/packaging/"
+def _ask_index(tools: Tools, project: str) -> tuple[bool, str]:
+    """Whether the package index has a page of the project, and what it answered."""
+    url = (tools.index.index_url or "https://pypi.org/simple").rstrip("/") + f"/{project}/"
     try:
         with tools.index.session() as session:
             response = session.get(
@@ -133,9 +159,13 @@ def _index(tools: Tools) -> Finding:
                 auth=tools.index.auth_for(url),
                 verify=not tools.index.trusts(url) and session.verify,
             )
-        good, seen = response.ok, f"answers with HTTP status {response.status_code}"
+        return response.ok, f"answers with HTTP status {response.status_code}"
     except requests.RequestException as error:
-        good, seen = False, f"no answer ({type(error).__name__})"
+        return False, f"no answer ({type(error).__name__})"
+
+
+def _index(tools: Tools) -> Finding:
+    good, seen = _ask_index(tools, "packaging")
     if tools.index.no_index:
         good, seen = bool(tools.index.find_links), "pip is told to use no index, only find-links"
     return Finding(
@@ -179,12 +209,12 @@ def _long_paths() -> Finding:
 
 
 def _compiler_for_windows(tools: Tools) -> Finding:
-    """What compiles ops for Windows; without it bundles for Windows need --wheel or --without-ops."""
+    """What compiles ops for Windows where zig does not."""
     subject = "mingw-w64"
     try:
         found = mingw.find(tools.run)
     except MissingError as error:
-        advice = f"for --platform win_amd64: {error.hint}"
+        advice = f"where zig cannot be had, for --platform win_amd64: {error.hint}"
         return Finding(subject=subject, good=False, blocking=False, seen=str(error), advice=advice)
     seen = f"GCC {found.version}: CPU ops for Windows, torch {stable_abi.FIRST_TORCH} and later"
     return Finding(subject=subject, good=True, blocking=False, seen=seen)

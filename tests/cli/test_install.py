@@ -678,6 +678,30 @@ def test_the_wrong_python_for_an_existing_environment(client: Client, pack: Pack
     assert f"the target is for Python {other}" in said
 
 
+def free_threaded(env: Path) -> Path:
+    """Let the Python of the environment `env` say that it is a free-threaded build; its program."""
+    (site,) = env.glob("lib/python*/site-packages")
+    (site / "a.pth").write_text(
+        "import sysconfig; sysconfig.get_config_var = lambda name, asked=sysconfig.get_config_var: "
+        "1 if name == 'Py_GIL_DISABLED' else asked(name)\n"
+    )
+    return env / "bin" / "python"
+
+
+def test_a_free_threaded_python_is_refused_with_the_reason(
+    client: Client, stick: Path, prefix: Path, tmp_path: Path
+) -> None:
+    env = tmp_path / "env"
+    venv.create(env, with_pip=False)
+    program = free_threaded(env)
+    ways: list[list[str | Path]] = [["--into", env], ["--prefix", prefix, "--python", program]]
+    for options in ways:
+        said = client.install(stick, *options, "--yes", status=3)
+        assert "it is a free-threaded build, for which there are other wheels" in said
+        assert "Traceback" not in said
+    assert not prefix.exists() or list(prefix.glob("envs/*")) == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 def test_a_folder_of_somebody_else_is_refused_before_anything_is_touched(
     client: Client, stick: Path, tmp_path: Path

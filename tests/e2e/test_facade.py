@@ -50,17 +50,20 @@ def torch_folder(python: Path) -> Path:
     return Path(run(python, "-c", "import torch; print(torch.__path__[0])").stdout.strip())
 
 
-def compile_command(python: Path) -> list[str | Path]:
-    """g++ with the facade before torch's headers, and CPython's."""
+def compile_command(python: Path, *, limited: bool = False) -> list[str | Path]:
+    """g++ with the facade before torch's headers; CPython's, or those of its limited API."""
     headers = run(python, "-c", "import sysconfig; print(sysconfig.get_path('include'))").stdout.strip()
+    own: list[str | Path] = [f"-I{facade.limited_folder()}"] if limited else ["-isystem", headers]
     return [
         *("g++", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror"),
         *(facade.CXX_STANDARD, facade.TARGET_MACRO, "-DTORCH_EXTENSION_NAME=probe"),
-        *(f"-I{facade.include_folder()}", "-isystem", torch_folder(python) / "include", "-isystem", headers),
+        *own,
+        *(f"-I{facade.include_folder()}", "-isystem", torch_folder(python) / "include"),
     ]
 
 
-def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limited", [False, True], ids=["one Python", "limited API"])
+def test_calls_do_what_torch_does(limited: bool, python: Path, tmp_path: Path) -> None:
     module = tmp_path / "probe.so"
     link: list[str | Path] = [
         "-shared",
@@ -70,7 +73,7 @@ def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
         f"-L{torch_folder(python) / 'lib'}",
         "-ltorch_cpu",
     ]
-    built = run(*compile_command(python), *link)
+    built = run(*compile_command(python, limited=limited), *link)
     assert built.returncode == 0, built.stderr
     done = run(python, HERE / "facade_checks.py", module)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,6 +83,28 @@ def test_calls_do_what_torch_does(python: Path, tmp_path: Path) -> None:
     ours = [name for name in needed if "torch" in name or "3c10" in name or "2at" in name]
     assert ours
     assert [name for name in ours if not name.startswith(("aoti_torch_", "torch_"))] == []
+    if limited:
+        assert {name for name in needed if "Py" in name and not name.startswith("_Z")} <= set(
+            facade.limited_names()
+        )
+
+
+def test_pybind11_on_the_limited_api_behaves_as_pybind11(python: Path, tmp_path: Path) -> None:
+    """binding_checks.py asks one module made with each the same; what they answer is compared."""
+    said = {}
+    for limited in (False, True):
+        module = tmp_path / str(limited) / "probe.so"
+        module.parent.mkdir()
+        built = run(
+            *compile_command(python, limited=limited), "-shared", HERE / "binding_probe.cpp", "-o", module,
+            f"-L{torch_folder(python) / 'lib'}", "-ltorch_cpu",
+        )  # fmt: skip
+        assert built.returncode == 0, built.stderr
+        done = run(python, HERE / "binding_checks.py", module)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said[limited] = done.stdout.splitlines()
+    assert len(said[True]) > 60
+    assert said[True] == said[False]
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,31 @@ import pytest
 from pydantic import TypeAdapter
 
 from wheelferry.errors import BuildError
-from wheelferry.toolchains import gcc, mingw
-from wheelferry.toolchains.compiling import ForLinux, ForWindows, Settings, main, write_settings
+from wheelferry.toolchains import gcc, mingw, zig
+from wheelferry.toolchains.compiling import ByZig, ForLinux, ForWindows, Settings, main, write_settings
 from wheelferry.toolchains.modules import Compilation, Headers, Module
 
 MINGW = mingw.Toolchain(
     compiler=Path("/usr/bin/g++"), dlltool=Path("/usr/bin/dlltool"), nm=Path("/usr/bin/nm"), version="12"
 )
 WINDOWS = ForWindows(toolchain=MINGW, python=(3, 11), import_library=Path("torch_cpu.lib"))
+ZIG = ByZig(
+    toolchain=zig.Toolchain(
+        triple="x86_64-linux-gnu.2.28",
+        compiler=Path("/z/c++"),
+        program=Path("/z/zig"),
+        version="1",
+        sha256="a",
+    ),
+    python=(3, 11),
+    zig_import_library=None,
+)
 LINUX = ForLinux(
     toolchain=gcc.Toolchain(compiler=Path("/usr/bin/g++"), link_options=("portable.o", "-Wl,-x"))
 )
 
 
-def settings_for(compiler: ForWindows | ForLinux, folder: Path) -> Settings:
+def settings_for(compiler: ForWindows | ForLinux | ByZig, folder: Path) -> Settings:
     return Settings(
         compiler=compiler,
         headers=Headers(python=folder / "python", torch=folder / "include"),
@@ -46,16 +57,16 @@ def request_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("compiler", [WINDOWS, LINUX])
-def test_settings_come_back_as_they_were(compiler: ForWindows | ForLinux, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiler", [WINDOWS, LINUX, ZIG])
+def test_settings_come_back_as_they_were(compiler: ForWindows | ForLinux | ByZig, tmp_path: Path) -> None:
     settings = settings_for(compiler, tmp_path)
     write_settings(settings, tmp_path / "s.json")
     assert TypeAdapter(Settings).validate_json((tmp_path / "s.json").read_bytes()) == settings
 
 
-@pytest.mark.parametrize(("compiler", "place"), [(WINDOWS, mingw), (LINUX, gcc)])
+@pytest.mark.parametrize(("compiler", "place"), [(WINDOWS, mingw), (LINUX, gcc), (ZIG, zig)])
 def test_each_platform_has_its_compiler(
-    compiler: ForWindows | ForLinux,
+    compiler: ForWindows | ForLinux | ByZig,
     place: Any,
     request_file: Path,
     tmp_path: Path,
@@ -94,11 +105,14 @@ def test_what_does_not_compile_is_told(
         _module: Module, _headers: Headers, _toolchain: Any, compilation: Compilation, **_: Any
     ) -> None:
         compilation.on_compiled(Path("a.cpp"))
-        raise BuildError("a.cpp: the facade has no at::fft", hint="see docs/facade.md")
+        raise BuildError("a.cpp: wheelferry's facade does not cover at::fft", hint="see docs/facade.md")
 
     monkeypatch.setattr(mingw, "compile_module", compile_module)
     write_settings(settings_for(WINDOWS, tmp_path), tmp_path / "s.json")
     assert main([str(tmp_path / "s.json"), str(request_file)]) == 1
     said = capsys.readouterr()
     assert said.out == "[1/1] a.cpp\n"
-    assert said.err.splitlines() == ["a.cpp: the facade has no at::fft", "see docs/facade.md"]
+    told, hint, otherwise = said.err.splitlines()
+    assert told == "a.cpp: wheelferry's facade does not cover at::fft"
+    assert hint == "see docs/facade.md"
+    assert "--no-stable-abi" in otherwise

@@ -180,7 +180,7 @@ def test_the_environment_of_an_untouched_account_starts_python(tmp_path: Path) -
 def test_a_python_for_another_processor_is_none(platform: str, taken: bool) -> None:
     answer = (
         f'{{"implementation": "CPython", "version": "3.11.9", "platform": "{platform}", '
-        '"headers": "/x", "compile": {}}'
+        '"headers": "/x", "compile": {}, "free_threaded": false}'
     )
     assert (inspect_interpreter(Path("python"), Answering(answer)) is not None) == taken
 

@@ -1,5 +1,7 @@
 """Plans: what is decided before anything is touched."""
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import RECIPE, TARGET
@@ -21,6 +23,28 @@ def test_a_cell_knows_its_wheel_and_pins_torch() -> None:
     assert cell.wheel_version == "1.0+pt2.13.0cpu"
     assert cell.requirements == ("torch==2.13.0", "leaf", "scipy")
     assert cell.constraints == ("torch==2.13.0",)
+
+
+def keys(text: str, pythons: tuple[str, ...], *, inputs: dict[str, str] | None = None) -> set[str]:
+    """The build keys of targets that differ in their Python, on the stable ABI."""
+    targets = [replace(TARGET, python=python) for python in pythons]
+    plan = make_plan(parse_recipe(text, file="t"), "1.0", targets, on_stable_abi=targets)
+    return {build_key(plan, cell, source_id="s", inputs=inputs or {}, toolchain="g++") for cell in plan.cells}
+
+
+LIMITED = RECIPE.replace("build = { ", "build = { stable_abi = true, limited_api = true, ")
+NEWER_ALONE = (
+    '[[substitutions]]\nfile = "a.py"\nold = "a"\nnew = "b"\ncount = 1\npython = ">=3.12"\n'
+    'reason = "as it is now"\n'
+)
+
+
+def test_on_the_limited_api_one_build_serves_every_python() -> None:
+    pythons = ("3.11", "3.12")
+    assert len(keys(LIMITED, pythons)) == 1
+    assert keys(LIMITED, pythons, inputs={"wheel": "1"}) != keys(LIMITED, pythons)
+    assert len(keys(RECIPE.replace("build = { ", "build = { stable_abi = true, "), pythons)) == 2
+    assert len(keys(LIMITED + NEWER_ALONE, pythons)) == 2, "the sources are not the same"
 
 
 def test_a_branch_is_told_apart_from_the_tag_of_the_same_version() -> None:

@@ -35,7 +35,9 @@ from wheelferry.system.interpreters import Interpreter
 from wheelferry.wheels.read import read_wheel
 
 WINDOWS = replace(TARGET, platform="win_amd64", backend="default")
+ARM = replace(TARGET, platform="manylinux_2_28_aarch64", backend="default")
 OURS = "1.0+pt2.13.0"
+STABLE = f"{OURS}.stable"
 MODULE = {"tiny/_C.cp311-win_amd64.pyd": b"MZ"}
 TORCH = {"version": "2.13.0", "sha256": "ab" * 32}
 PYTHON = Interpreter(path=Path("python3.11"), version="3.11.7", headers=Path("include"))
@@ -120,8 +122,10 @@ def test_the_stable_abi_is_taken_where_torch_and_the_recipe_allow_it(monkeypatch
     covered = recipe(stable_abi=True)
     assert suits_stable_abi(TARGET, covered)
     assert not suits_stable_abi(TARGET, recipe())
-    for change in ({"torch": "2.9.1"}, {"backend": "cu130"}, {"platform": "manylinux_2_28_aarch64"}):
+    for change in ({"torch": "2.9.1"}, {"backend": "cu130"}):
         assert not suits_stable_abi(replace(TARGET, **change), covered)
+        assert not suits_stable_abi(replace(ARM, **change), covered)
+    assert suits_stable_abi(ARM, recipe()), "for another processor there is no other way"
     fix_platform(monkeypatch, system="win32")
     assert not suits_stable_abi(WINDOWS, covered)
 
@@ -138,6 +142,29 @@ def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> N
     fix_platform(monkeypatch, system="linux")
     with pytest.raises(InputError, match="CUDA ops for Windows need Windows"):
         choose_strategies(a_plan(replace(WINDOWS, backend="cu130")))
+
+
+def test_linux_compiles_for_the_other_processor_on_the_stable_abi(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    assert choose_strategies(stable_plan(ARM)).by_target == {ARM: BuildStrategy.STABLE}
+    with pytest.raises(InputError, match="CUDA ops for another processor need such a machine"):
+        choose_strategies(a_plan(replace(ARM, backend="cu130")))
+    with pytest.raises(InputError, match=r"for another processor .* from torch 2\.10 on"):
+        choose_strategies(a_plan(replace(ARM, torch="2.9.1")))
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(InputError, match="this machine is linux, riscv64"):
+        choose_strategies(stable_plan(ARM))
+
+
+def test_a_wheel_on_the_limited_api_serves_every_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    wheel = own_wheel(tmp_path, version=STABLE, tag="cp310-abi3-win_amd64", mark=stamp(stable_abi="2.10"))
+    others = [replace(WINDOWS, python=python) for python in ("3.12", "3.13")]
+    assert choose_strategies(a_plan(WINDOWS, *others), [wheel]).prebuilt == dict.fromkeys(
+        [WINDOWS, *others], wheel
+    )
 
 
 def test_without_ops_no_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,12 @@ def test_glibc_minor() -> None:
     assert glibc_minor("win_amd64") is None
 
 
+def test_a_free_threaded_python_is_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match="free-threaded build: modules on CPython's stable ABI") as caught:
+        parse_python("3.13t")
+    assert caught.value.hint == "use --python 3.13"
+
+
 @pytest.mark.parametrize("text", ["3", "3.12.1", "2.7", "py312", ""])
 def test_parse_python_refuses(text: str) -> None:
     with pytest.raises(InputError, match="unknown Python"):

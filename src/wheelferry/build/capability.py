@@ -14,6 +14,9 @@ from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.this_machine import is_own_platform
 
+# The processors that the compiler from the package index exists for (toolchains/zig.toml).
+_HAVE_ZIG = ("x86_64", "aarch64")
+
 
 def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
     """Whether ops for the target are compiled here on torch's stable ABI unless the user says otherwise.
@@ -29,12 +32,13 @@ def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
 
 def _closed_across(target: Target) -> str | None:
     """Why ops for another platform cannot be compiled here; None when they can."""
-    if not target.is_windows or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    if sys.platform != "linux" or platform.machine() not in _HAVE_ZIG:
         return f"this machine is {sys.platform}, {platform.machine()}"
+    system = "Windows" if target.is_windows else "another processor"
     if version_of(target.backend):
-        return "CUDA ops for Windows need Windows"
+        return f"CUDA ops for {system} need {'Windows' if target.is_windows else 'such a machine'}"
     if not stable_abi.serves(Version(target.torch)):
-        return f"for Windows they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
+        return f"for {system} they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
     return None
 
 

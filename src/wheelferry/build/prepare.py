@@ -4,16 +4,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.build import compilers
 from wheelferry.build.environment import Environment, check_torch_build, find_torch, lock_environment
 from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import MissingError
+from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.planning.build_key import build_key, compile_key
 from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import Interpreter, find_interpreter
-from wheelferry.toolchains import facade, mingw, native
+from wheelferry.toolchains import facade, modules, native
 from wheelferry.toolchains.cuda_toolkit import Toolkit, given_toolkit
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.torch_stub import torch_stub_identity
@@ -21,7 +24,10 @@ from wheelferry.toolchains.torch_stub import torch_stub_identity
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompiledAgainst:
-    """The torch wheel that compiled ops were built with: its version and SHA-256."""
+    """The torch that compiled ops were built with: its version and the SHA-256 of its wheel.
+
+    On the stable ABI it is the hash of those headers alone that are used.
+    """
 
     version: str
     sha256: str
@@ -31,18 +37,18 @@ class CompiledAgainst:
 class Stable:
     """What compiles a cell's ops on torch's stable ABI: the facade, a torch's headers, and a compiler.
 
-    That is this machine's own for Linux, mingw-w64 for Windows.
+    `headers` is a hash of what is used of the torch wheel, which is the same for every Python.
     """
 
-    compiler: Compiler | mingw.Toolchain
+    compiler: compilers.Found
     torch: LockedWheel
+    headers: str
 
     @property
     def identity(self) -> str:
         """All of it, as one text."""
-        compiler = self.compiler
-        named = compiler.identity if isinstance(compiler, Compiler) else f"mingw-w64 {compiler.version}"
-        return f"{named}; {facade.identity()}; torch {self.torch.version} {self.torch.sha256}"
+        named = compilers.identity(self.compiler)
+        return f"{named}; {facade.identity()}; headers of torch {self.torch.version} {self.headers}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +74,9 @@ class Prepared:
     @property
     def torch(self) -> CompiledAgainst | None:
         """The torch to compile against; None when nothing is compiled."""
-        torch = self.stable.torch if self.stable else self.environment.torch
+        if self.stable:
+            return CompiledAgainst(version=str(self.stable.torch.version), sha256=self.stable.headers)
+        torch = self.environment.torch
         return CompiledAgainst(version=str(torch.version), sha256=torch.sha256) if torch else None
 
 
@@ -81,18 +89,20 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
     tools.progress.stage(f"prepare {plan.title} for {cell.target.name}")
     interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
     # what may be missing is looked for before anything is downloaded
-    if cell.ops:
+    if cell.ops and not cell.on_limited_api:
         require_headers(cell, interpreter)
     compiler = toolkit = stable = None
     if strategy is BuildStrategy.NATIVE:
         compiler = native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
         toolkit = _find_toolkit(cell, tools)
     elif strategy is BuildStrategy.STABLE:
-        found = _find_stable_compiler(cell, tools)
-        stable = Stable(compiler=found, torch=find_torch(plan, cell, interpreter, tools))
+        found = compilers.find_stable_compiler(cell, interpreter, tools)
+        torch = find_torch(plan, cell, interpreter, tools)
+        headers = modules.identify_torch(tools.store.path(torch.sha256), windows=cell.target.is_windows)
+        stable = Stable(compiler=found, torch=torch, headers=headers)
     environment = lock_environment(plan, cell, strategy, interpreter, toolkit, tools)
-    toolchain = _toolchain_identity(interpreter, compiler, toolkit, stable)
-    inputs = {wheel.filename: wheel.sha256 for wheel in environment.wheels}
+    toolchain = _toolchain_identity(cell, interpreter, compiler, toolkit, stable)
+    inputs = build_inputs(cell, environment)
     prepared = Prepared(
         cell=cell,
         key=build_key(plan, cell, source_id=source.identity, inputs=inputs, toolchain=toolchain),
@@ -109,10 +119,20 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
     return prepared
 
 
-def _find_stable_compiler(cell: Cell, tools: Tools) -> Compiler | mingw.Toolchain:
-    if cell.target.is_windows:
-        return mingw.find(tools.run)
-    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=None)
+def build_inputs(cell: Cell, environment: Environment) -> dict[str, str]:
+    """What the wheel is built in, by file name.
+
+    Where the wheel is for every Python, tools that are made for one count by their version: the project's
+    build runs them, nothing of them gets into the wheel.
+    """
+    if not cell.on_limited_api:
+        return {wheel.filename: wheel.sha256 for wheel in environment.wheels}
+    pure = {wheel.filename: wheel.sha256 for wheel in environment.wheels if _is_pure(wheel)}
+    return pure | {wheel.name: str(wheel.version) for wheel in environment.wheels if not _is_pure(wheel)}
+
+
+def _is_pure(wheel: LockedWheel) -> bool:
+    return all(tag.abi == "none" and tag.platform == "any" for tag in filename_parts(wheel.filename)[2])
 
 
 def require_headers(cell: Cell, interpreter: Interpreter) -> None:
@@ -125,11 +145,16 @@ def require_headers(cell: Cell, interpreter: Interpreter) -> None:
 
 
 def _toolchain_identity(
-    interpreter: Interpreter, compiler: Compiler | None, toolkit: Toolkit | None, stable: Stable | None
+    cell: Cell,
+    interpreter: Interpreter,
+    compiler: Compiler | None,
+    toolkit: Toolkit | None,
+    stable: Stable | None,
 ) -> str:
     """Everything that compiles, as one text."""
     if compiler is None:
-        parts = [f"CPython {interpreter.version}", torch_stub_identity()]
+        python = stable_abi.ABI_TAG if cell.on_limited_api else f"CPython {interpreter.version}"
+        parts = [python, torch_stub_identity()]
         return "; ".join([*parts, *([stable.identity] if stable else [])])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])

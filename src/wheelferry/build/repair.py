@@ -9,6 +9,7 @@ from wheelferry.binaries import elf, pe
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError
+from wheelferry.models import stable_abi
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.targets import Target, glibc_minor
@@ -47,7 +48,9 @@ def repair_wheel(
     unpack(raw, tree)
     if cuda is not None:
         _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
-    if cell.target.is_windows or not cell.ops:
+    if cell.on_limited_api:
+        set_tag(tree, f"{stable_abi.ABI_TAG}-{cell.target.platform}")
+    elif cell.target.is_windows or not cell.ops:
         # setup.py may have run on Linux; and what is pure is for this target alone, as is its torch
         abi = cell.target.interpreter if cell.ops else "none"
         set_tag(tree, f"{cell.target.interpreter}-{abi}-{cell.target.platform}")

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wheelferry.build import compilers
 from wheelferry.build.prepare import Prepared, Stable
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import Cuda
+from wheelferry.models.planning.plan import Cell
+from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
-from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native
+from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native, zig
 from wheelferry.toolchains.cuda_toolkit import Toolkit
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.object_cache import write_compiler
@@ -67,34 +70,59 @@ def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: 
     wheel = work / stable.torch.filename
     tools.store.place(stable.torch.sha256, wheel)
     torch = modules.unpack_torch(wheel, work / "headers")
-    target, python = prepared.cell.target, prepared.interpreter.headers
-    compiler: compiling.ForWindows | compiling.ForLinux
-    if isinstance(stable.compiler, mingw.Toolchain):
-        python = mingw.prepare_python_headers(python, work / "python")
-        major, minor = map(int, target.python.split("."))
-        caching = write_compiler(work / "compiler", stable.compiler.compiler, tools.store)
-        compiler = compiling.ForWindows(
-            toolchain=replace(stable.compiler, compiler=caching),
-            python=(major, minor),
-            import_library=mingw.find_import_library(torch),
-        )
-    else:
-        options = linux.link_options(work, tools.run)
-        caching = write_compiler(work / "compiler", stable.compiler.path, tools.store)
-        compiler = compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+    target, python = prepared.cell.target, None
+    if not prepared.cell.on_limited_api:
+        python = prepared.interpreter.headers
+        if target.is_windows:
+            python = mingw.prepare_python_headers(python, work / "python")
     settings = compiling.Settings(
-        compiler=compiler,
+        compiler=_stable_compiler(target, stable.compiler, torch, work, tools),
         headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
     )
     file = work / "compile.json"
     compiling.write_settings(settings, file)
-    suffix = f".{target.interpreter}-win_amd64.pyd" if target.is_windows else None
     return {
         "WHEELFERRY_COMPILE": json.dumps([sys.executable, "-I", "-m", compiling.__name__, str(file)]),
-        **({"WHEELFERRY_EXT_SUFFIX": suffix} if suffix else {}),
+        "WHEELFERRY_EXT_SUFFIX": _module_suffix(prepared.cell),
     }
+
+
+def _stable_compiler(
+    target: Target, found: compilers.Found, torch: Path, work: Path, tools: Tools
+) -> compiling.ForWindows | compiling.ForLinux | compiling.ByZig:
+    """The compiler as the process that setup.py starts is told of it, with the store before it."""
+    major, minor = map(int, target.python.split("."))
+    folder = work / "compiler"
+    if isinstance(found, zig.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store, zig=found.sha256)
+        return compiling.ByZig(
+            toolchain=replace(found, caching=caching),
+            python=(major, minor),
+            zig_import_library=mingw.find_import_library(torch) if target.is_windows else None,
+        )
+    if isinstance(found, mingw.Toolchain):
+        caching = write_compiler(folder, found.compiler, tools.store)
+        return compiling.ForWindows(
+            toolchain=replace(found, compiler=caching),
+            python=(major, minor),
+            import_library=mingw.find_import_library(torch),
+        )
+    options = linux.link_options(work, tools.run)
+    caching = write_compiler(folder, found.path, tools.store)
+    return compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+
+
+def _module_suffix(cell: Cell) -> str:
+    """How the file name of a compiled module ends, as CPython on the target looks for it."""
+    target = cell.target
+    if target.is_windows:
+        return ".pyd" if cell.on_limited_api else f".{target.interpreter}-win_amd64.pyd"
+    if cell.on_limited_api:
+        return ".abi3.so"
+    processor = target.platform.split("_", 3)[-1]
+    return f".cpython-{target.interpreter.removeprefix('cp')}-{processor}-linux-gnu.so"
 
 
 def cuda_variables(

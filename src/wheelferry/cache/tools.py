@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from wheelferry.cache.pip_config import IndexSettings, read_pip_configuration
@@ -14,11 +15,19 @@ from wheelferry.system.files import require_space
 from wheelferry.system.process import CommandRunner
 
 
+class CompilerChoice(Enum):
+    """What compiles ops on torch's stable ABI: g++ (mingw-w64's for Windows), zig, or what there is."""
+
+    AUTO = "auto"
+    GXX = "g++"
+    ZIG = "zig"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
     """The runner, the store, the user's index, uv, whoever watches, and how many jobs may run.
 
-    `cuda_home` is a CUDA toolkit that the user names on the command line.
+    `cuda_home` is a CUDA toolkit that the user names on the command line, and `compiler` a compiler.
     """
 
     run: CommandRunner
@@ -28,12 +37,20 @@ class Tools:
     progress: Progress
     jobs: int
     cuda_home: Path | None = None
+    compiler: CompilerChoice = CompilerChoice.AUTO
 
 
 _SPACE_TO_START = 1_000_000_000
 
 
-def open_tools(run: CommandRunner, progress: Progress, *, jobs: int | None, cuda_home: Path | None) -> Tools:
+def open_tools(
+    run: CommandRunner,
+    progress: Progress,
+    *,
+    jobs: int | None,
+    cuda_home: Path | None,
+    compiler: CompilerChoice = CompilerChoice.AUTO,
+) -> Tools:
     """Everything the stages need on this machine, with its user's own store and pip configuration."""
     store = Store(default_root())
     require_space(store.root, _SPACE_TO_START, purpose="wheelferry's cache")
@@ -46,6 +63,7 @@ def open_tools(run: CommandRunner, progress: Progress, *, jobs: int | None, cuda
         progress=progress,
         jobs=jobs or default_jobs(),
         cuda_home=cuda_home,
+        compiler=compiler,
     )
 
 

@@ -18,6 +18,14 @@ class InstallerName(StrEnum):
     pip = "pip"
 
 
+class CompilerName(StrEnum):
+    """The choices of --compiler."""
+
+    AUTO = "auto"
+    GXX = "g++"
+    ZIG = "zig"
+
+
 class RunnerName(StrEnum):
     """What runs the targets that this machine cannot run by itself."""
 
@@ -72,6 +80,14 @@ CudaHome = Annotated[
         "--cuda-home",
         metavar="DIR",
         help="CUDA toolkit to compile with. Default: for CUDA 13 the compiler on PyPI, else CUDA_HOME.",
+    ),
+]
+CompilerOption = Annotated[
+    CompilerName,
+    typer.Option(
+        "--compiler",
+        help="What compiles ops on torch's stable ABI: g++ (for Windows that of mingw-w64); zig, which comes "
+        "from the package index and compiles for every platform; or auto: g++ where it is installed, or zig.",
     ),
 ]
 Torch = Annotated[
@@ -278,6 +294,7 @@ class Making:
 
     wheel: Wheel = None
     cuda_home: CudaHome = None
+    compiler: CompilerOption = CompilerName.AUTO
     source: Source = None
     scheduler: Scheduler = None
     builders: Builders = 1

@@ -23,7 +23,7 @@ from wheelferry.catalog import (
     shipped_torch,
     split_reference,
 )
-from wheelferry.cli.options import Making, Requirements, TargetChoice, Trying
+from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import choose_torch, require_possible
 from wheelferry.models.connections import Allowed
@@ -54,9 +54,15 @@ if TYPE_CHECKING:  # for their names alone: commands that build nothing start wi
 
 
 def open_tools(
-    *, jobs: int | None = None, cuda_home: Path | None = None, verbose: bool = False, quiet: bool = False
+    *,
+    jobs: int | None = None,
+    cuda_home: Path | None = None,
+    compiler: CompilerName = CompilerName.AUTO,
+    verbose: bool = False,
+    quiet: bool = False,
 ) -> "Tools":
     """Everything the stages need, with the user's own pip configuration."""
+    from wheelferry.cache.tools import CompilerChoice
     from wheelferry.cache.tools import open_tools as open_stage_tools
     from wheelferry.system.process import run
 
@@ -65,13 +71,18 @@ def open_tools(
         watcher(quiet=quiet),
         jobs=jobs,
         cuda_home=cuda_home.resolve() if cuda_home else None,
+        compiler=CompilerChoice(compiler.value),
     )
 
 
 def open_build_tools(making: Making) -> "Tools":
     """As `open_tools`, with what the options of a build say."""
     return open_tools(
-        jobs=making.jobs, cuda_home=making.cuda_home, verbose=making.verbose, quiet=making.quiet
+        jobs=making.jobs,
+        cuda_home=making.cuda_home,
+        compiler=making.compiler,
+        verbose=making.verbose,
+        quiet=making.quiet,
     )
 
 
@@ -358,6 +369,8 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "torchvision": cell.torchvision,
                 "backend": cell.target.backend,
                 "ops": cell.ops,
+                "on_stable_abi": cell.on_stable_abi,
+                "on_limited_api": cell.on_limited_api,
                 "wheel": f"{plan.recipe.distribution}=={cell.wheel_version}",
                 "build_requires": list(cell.build_requires),
                 "requirements": list(cell.requirements),

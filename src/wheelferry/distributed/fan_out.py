@@ -104,6 +104,7 @@ def fan_out(
             jobs=jobs,
             beside=beside,
             cuda_home=tools.cuda_home,
+            compiler=tools.compiler,
         )
         in_flight.begin(_Item(build_task=build_task, interpreter=interpreter))
     finished = in_flight.finish(facts, tools)

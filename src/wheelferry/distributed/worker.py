@@ -10,10 +10,10 @@ from pathlib import Path
 
 from wheelferry import __version__
 from wheelferry.build.compile import compile_wheel
-from wheelferry.build.prepare import CompiledAgainst, prepare
+from wheelferry.build.prepare import CompiledAgainst, build_inputs, prepare
 from wheelferry.build.strategy import BuildStrategy
 from wheelferry.cache.store import Entry
-from wheelferry.cache.tools import Tools, default_jobs, open_tools
+from wheelferry.cache.tools import CompilerChoice, Tools, default_jobs, open_tools
 from wheelferry.distributed.cluster import own_address, own_host, while_wanted
 from wheelferry.distributed.source_archive import SourceArchive, unpack_source
 from wheelferry.errors import MissingError, WheelferryError, refused_by_machine
@@ -39,6 +39,7 @@ class BuildTask:
     jobs: int | None
     beside: Mapping[str, int]
     cuda_home: Path | None
+    compiler: CompilerChoice = CompilerChoice.AUTO
     version: str = __version__
 
     @property
@@ -121,7 +122,13 @@ def _require_version(build_task: BuildTask) -> None:
 
 def _open_tools(build_task: BuildTask, group: Group) -> Tools:
     share = max(1, default_jobs() // build_task.beside.get(own_host(), 1))
-    tools = open_tools(run, Silent(), jobs=build_task.jobs or share, cuda_home=build_task.cuda_home)
+    tools = open_tools(
+        run,
+        Silent(),
+        jobs=build_task.jobs or share,
+        cuda_home=build_task.cuda_home,
+        compiler=build_task.compiler,
+    )
     return replace(tools, run=group.run, uv=replace(tools.uv, run=group.run))
 
 
@@ -134,7 +141,7 @@ def _run_task(build_task: BuildTask, packed: SourceArchive, tools: Tools, starte
     return BuildResult(
         key=prepared.key,
         toolchain=prepared.toolchain,
-        inputs={wheel.filename: wheel.sha256 for wheel in prepared.environment.wheels},
+        inputs=build_inputs(build_task.cell, prepared.environment),
         wheel=built.wheel if built else None,
         data=tools.store.path(built.wheel.sha256).read_bytes() if built else None,
         torch=None if prepared.stable else prepared.torch,

@@ -229,6 +229,13 @@ class Build(Model):
             "so that they are compiled so wherever torch has it"
         ),
     ] = False
+    limited_api: Annotated[
+        bool,
+        Field(
+            description="whether, compiled so, they take of pybind11 only what the facade has on CPython's "
+            "limited API: one wheel then serves every CPython from 3.10 on, without headers of any"
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":

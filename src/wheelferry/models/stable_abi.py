@@ -17,6 +17,11 @@ FIRST_TORCH = Version("2.10")
 # (docs.pytorch.org/docs/stable/notes/libtorch_stable_abi.html), so there is no upper end.
 REQUIREMENT = f"torch>={FIRST_TORCH}"
 
+# The CPython from whose limited API on a module serves all later ones, as a tag has it: the oldest that torch
+# of that release has wheels for.
+FIRST_PYTHON = "cp310"
+ABI_TAG = f"{FIRST_PYTHON}-abi3"
+
 # The last part of the local version: ``0.6+pt2.13.0.stable`` was compiled with the headers of torch 2.13.0.
 SUFFIX = "stable"
 

@@ -145,6 +145,12 @@ def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
 
 def parse_python(text: str) -> str:
     """Turn ``--python`` into ``MAJOR.MINOR``; raises InputError for anything else."""
+    if re.fullmatch(r"3\.[0-9]{1,2}t", text):
+        raise InputError(
+            f"Python {text} is a free-threaded build: modules on CPython's stable ABI do not load there, and "
+            "most packages have no wheels for it",
+            hint=f"use --python {text[:-1]}",
+        )
     if not re.fullmatch(r"3\.[0-9]{1,2}", text):
         raise InputError(f"unknown Python {text!r}", hint="give major and minor, as in --python 3.12")
     return text

@@ -18,6 +18,7 @@ print(json.dumps({
     "platform": sysconfig.get_platform(),
     "implementation": platform.python_implementation(),
     "version": platform.python_version(),
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "headers": sysconfig.get_paths()["include"],
     "compile": {name: sysconfig.get_config_var(name) or "" for name in ("CFLAGS", "LDSHARED", "LDCXXSHARED")},
 }))
@@ -74,7 +75,7 @@ def find_interpreter(python: str, run: CommandRunner, *, uv: Path | None = None)
 
 
 def inspect_interpreter(path: Path, run: CommandRunner) -> Interpreter | None:
-    """Ask the program at `path` what it is; None unless it is a CPython that answers."""
+    """Ask the program at `path` what it is; None unless it is a CPython that answers, and has a GIL."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     result = run([path, "-I", "-c", _ASK], step=f"ask {path}", env=environment, check=False)
     if result.returncode != 0:
@@ -85,7 +86,7 @@ def inspect_interpreter(path: Path, run: CommandRunner) -> Interpreter | None:
         return None
     # a Python for 32 bits or for ARM runs on Windows too, but not with the wheels of win_amd64
     foreign = answer["platform"].startswith("win") and answer["platform"] != "win-amd64"
-    if answer["implementation"] != "CPython" or foreign:
+    if answer["implementation"] != "CPython" or foreign or answer["free_threaded"]:
         return None
     return Interpreter(
         path=path, version=answer["version"], headers=Path(answer["headers"]), compile=answer["compile"]

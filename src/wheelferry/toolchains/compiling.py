@@ -14,8 +14,14 @@ from pydantic import TypeAdapter
 
 from wheelferry.errors import WheelferryError
 from wheelferry.system.process import run
-from wheelferry.toolchains import gcc, mingw
+from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
+
+# Said where a source needs more than the facade has.
+_NOT_COVERED = (
+    "--no-stable-abi compiles for this machine's platform with all of torch and pybind11, for one torch and "
+    "one Python; for another platform a wheel from there can be given (--wheel)\n"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +41,19 @@ class ForLinux:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ByZig:
+    """The compiler from the package index; for Windows with torch_cpu.lib, which None for Linux."""
+
+    toolchain: zig.Toolchain
+    python: tuple[int, int]
+    zig_import_library: Path | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """With which compiler and headers, and where; `root` is the project's folder."""
 
-    compiler: ForWindows | ForLinux
+    compiler: ForWindows | ForLinux | ByZig
     headers: Headers
     root: Path
     work: Path
@@ -91,6 +106,17 @@ def compile_request(settings: Settings, request: Request) -> None:
     if isinstance(compiler, ForLinux):
         gcc.compile_module(module, settings.headers, compiler.toolchain, compilation, out=request.out)
         return
+    if isinstance(compiler, ByZig):
+        zig.compile_module(
+            module,
+            settings.headers,
+            compiler.toolchain,
+            compilation,
+            python=compiler.python,
+            import_library=compiler.zig_import_library,
+            out=request.out,
+        )
+        return
     mingw.compile_module(
         module,
         settings.headers,
@@ -110,7 +136,8 @@ def main(arguments: list[str]) -> int:
             TypeAdapter(Settings).validate_json(settings), TypeAdapter(Request).validate_json(request)
         )
     except WheelferryError as error:
-        sys.stderr.write(f"{error}\n" + (f"{error.hint}\n" if error.hint else ""))
+        not_covered = _NOT_COVERED if "wheelferry's facade" in str(error) else ""
+        sys.stderr.write(f"{error}\n" + (f"{error.hint}\n" if error.hint else "") + not_covered)
         return 1
     return 0
 

@@ -29,7 +29,10 @@ def compile_module(
     library = _torch_library(toolchain, compilation)
     out.parent.mkdir(parents=True, exist_ok=True)
     link = ["-shared", "-s", *toolchain.link_options, "-Wl,--no-as-needed"]
-    compilation.run([toolchain.compiler, *link, "-o", out, *objects, library], step=f"link {out.name}")
+    compilation.run(
+        [toolchain.compiler, *link, "-o", out, *objects, library, "-Wl,--as-needed", "-ldl"],
+        step=f"link {out.name}",
+    )
     with out.open("rb") as stream:
         require_stable(out, elf.read_elf(stream).open_names)
 

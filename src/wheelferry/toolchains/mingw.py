@@ -105,16 +105,19 @@ def compile_module(
     import_library: Path,
     out: Path,
 ) -> None:
-    """Compile and link `module` for one CPython to the file `out`.
+    """Compile and link `module` to the file `out`, for one CPython or on the limited API (see Headers).
 
     The same inputs give the same bytes, wherever the compilation lies. Raises BuildError with the compiler's
     words, or when the module would import anything that a Windows with torch lacks.
     """
     objects = compile_objects(module, headers, toolchain.compiler, [], compilation)
+    # python3.dll passes on what is on the limited API to the CPython that it is part of
+    own = f"python{python[0]}{python[1]}" if headers.python else "python3"
+    names = _python_names(objects, toolchain, compilation) if headers.python else facade.limited_names()
     libraries = [
         import_library,
-        _python_library(objects, python, toolchain, compilation),
-        _import_library("ucrtbase", _OF_UCRT, toolchain, compilation),
+        define_library(own, names, [toolchain.dlltool], compilation),
+        define_library("ucrtbase", _OF_UCRT, [toolchain.dlltool], compilation),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     # -static: libgcc, libstdc++ and winpthread become part of the module; -s and the last flags: nothing of
@@ -124,41 +127,40 @@ def compile_module(
         [toolchain.compiler, *link, "-o", out, *objects, *libraries],
         step=f"link {out.name}",
     )
-    _check_imports(out, python)
+    check_imports(out, own)
     require_stable(out, sorted(read_functions(out.read_bytes()).get("torch_cpu.dll", ())))
 
 
-def _python_library(
-    objects: Sequence[Path], python: tuple[int, int], toolchain: Toolchain, compilation: Compilation
-) -> Path:
-    """An import library of python3XX.dll with the names that the objects leave open and that are Python's.
+def _python_names(objects: Sequence[Path], toolchain: Toolchain, compilation: Compilation) -> list[str]:
+    """The names that the objects leave open and that are Python's: what python3XX.dll shall have.
 
     So no Windows Python is needed here. That the DLL has them all is CPython's promise of its C API.
     """
     command: list[str | Path] = [toolchain.nm, "--undefined-only", "--no-sort", *objects]
     said = compilation.run(command, step="list what the objects need")
-    names = sorted(set(re.findall(r"\bU (?:__imp_)?(_?Py\w+)$", said.output, re.MULTILINE)))
-    return _import_library(f"python{python[0]}{python[1]}", names, toolchain, compilation)
+    return sorted(set(re.findall(r"\bU (?:__imp_)?(_?Py\w+)$", said.output, re.MULTILINE)))
 
 
-def _import_library(dll: str, names: Sequence[str], toolchain: Toolchain, compilation: Compilation) -> Path:
-    """A library that makes a module import those of `names` that it calls from `dll`."""
+def define_library(
+    dll: str, names: Sequence[str], dlltool: Sequence[str | Path], compilation: Compilation
+) -> Path:
+    """A library that makes a module import those of `names` that it calls from `dll`; `dlltool` makes it."""
     definition = compilation.folder / f"{dll}.def"
     definition.write_text("\n".join([f"LIBRARY {dll}.dll", "EXPORTS", *names]) + "\n", encoding="ascii")
     library = compilation.folder / f"lib{dll}.a"
     compilation.run(
-        [toolchain.dlltool, "-m", "i386:x86-64", "-d", definition, "-l", library],
+        [*dlltool, "-m", "i386:x86-64", "-d", definition, "-l", library],
         step=f"make an import library of {dll}.dll",
     )
     return library
 
 
-def _check_imports(module: Path, python: tuple[int, int]) -> None:
-    own = f"python{python[0]}{python[1]}.dll"
+def check_imports(module: Path, python: str) -> None:
+    """Raise BuildError for a module that imports more than torch, `python`.dll and what Windows has."""
     foreign = [
         name
         for name in read_pe(module.read_bytes()).imports
-        if name.lower() != own and not _ALLOWED.fullmatch(name)
+        if name.lower() != f"{python}.dll" and not _ALLOWED.fullmatch(name)
     ]
     if foreign:
         raise BuildError(

@@ -1,5 +1,6 @@
 """Extension modules on torch's stable ABI: what their compilers (gcc, mingw) have in common."""
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,10 +43,13 @@ class Module:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headers:
-    """The headers to compile against: the folder with Python.h, and torch's ``include``."""
+    """The headers to compile against: torch's ``include``, and the folder with Python.h.
 
-    python: Path
+    Without the latter the module is on CPython's limited API, for which the facade has its own headers.
+    """
+
     torch: Path
+    python: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +79,16 @@ def unpack_torch(wheel: Path, folder: Path) -> Path:
         if not (torch / needed).exists():
             raise InputError(f"{wheel.name} has no torch/{needed}")
     return torch
+
+
+def identify_torch(wheel: Path, *, windows: bool) -> str:
+    """SHA-256 over what is used of a torch wheel: equal for its wheels of all Pythons."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(wheel) as archive:
+        for member in sorted(archive.namelist()):
+            if member.startswith(_TORCH_PARTS) and (windows or not member.endswith(".lib")):
+                digest.update(f"{member}\0".encode() + hashlib.sha256(archive.read(member)).digest())
+    return digest.hexdigest()
 
 
 def require_torch(version: Version) -> None:
@@ -114,6 +128,8 @@ def compile_objects(
 
 def _flags(module: Module, headers: Headers) -> list[str]:
     own = facade.include_folder()
+    limited = [] if headers.python else [facade.limited_folder()]
+    foreign = [headers.torch, *([headers.python] if headers.python else [])]
     return [
         "-O3",
         facade.CXX_STANDARD,
@@ -121,13 +137,13 @@ def _flags(module: Module, headers: Headers) -> list[str]:
         "-DNDEBUG",
         f"-DTORCH_EXTENSION_NAME={module.name}",
         *(f"-I{folder}" for folder in module.include),
-        f"-I{own}",
+        *(f"-I{folder}" for folder in (*limited, own)),
         # torch's and Python's headers are not ours to warn about
-        *("-isystem", str(headers.torch), "-isystem", str(headers.python)),
+        *(word for folder in foreign for word in ("-isystem", str(folder))),
         f"-ffile-prefix-map={module.root}=.",
-        f"-ffile-prefix-map={own}=facade",
+        f"-ffile-prefix-map={own.parent}=facade",
         f"-ffile-prefix-map={headers.torch.parent}=torch",
-        f"-ffile-prefix-map={headers.python}=python",
+        *([f"-ffile-prefix-map={headers.python}=python"] if headers.python else []),
         *(f"-D{name}" if value is None else f"-D{name}={value}" for name, value in module.macros.items()),
         *module.flags,
     ]

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from wheelferry.cache.store import Store
@@ -36,11 +36,15 @@ _FOREIGN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The real compiler, all of it that its results depend on, and the root of the store."""
+    """The real compiler, all of it that its results depend on, and the root of the store.
+
+    `preprocessed` is what it calls the language of a preprocessed C++ file (``-x``).
+    """
 
     compiler: str
     identity: str
     store: str
+    preprocessed: str = "c++-cpp-output"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +57,15 @@ class Compilation:
     options: tuple[str, ...]
 
 
-def write_compiler(folder: Path, compiler: Path, store: Store) -> Path:
-    """A compiler that looks into `store` first, as a script in the new folder `folder`; its path."""
-    settings = Settings(compiler=str(compiler), identity=identify(compiler), store=str(store.root))
+def write_compiler(folder: Path, compiler: Path, store: Store, *, zig: str | None = None) -> Path:
+    """A compiler that looks into `store` first, as a script in the new folder `folder`; its path.
+
+    `zig` is the hash of the package that a compiler is from which does not tell of which programs it
+    consists; it takes preprocessed text as any other, whose lines have nothing left to replace.
+    """
+    settings = Settings(compiler=str(compiler), identity=zig or identify(compiler), store=str(store.root))
+    if zig:
+        settings = replace(settings, preprocessed="c++")
     folder.mkdir()
     file, script = folder / "settings.json", folder / compiler.name
     file.write_text(json.dumps(asdict(settings)), "utf-8")
@@ -126,7 +136,8 @@ def compile_cached(settings: Settings, wanted: Compilation) -> bool:
     if known is not None:
         shutil.copyfile(store.path(known.sha256), out)
         return True
-    command = [settings.compiler, *wanted.options, "-x", "c++-cpp-output", "-c", "-", "-o", wanted.out]
+    how = ["-x", settings.preprocessed, "-c", "-", "-o", wanted.out]
+    command = [settings.compiler, *wanted.options, *how]
     done = subprocess.run(command, input=text, capture_output=True, check=False)
     if done.returncode != 0:
         return False  # the compiler explains it better when it sees the file itself

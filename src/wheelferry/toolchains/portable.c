@@ -37,6 +37,13 @@ __asm__(".symver older_pthread_once, pthread_once@GLIBC_2.2.5");
 HIDDEN int pthread_once(int *control, void (*routine)(void)) { return older_pthread_once(control, routine); }
 #endif
 
+/* GLIBC_2.34 too, where libdl joined libc. */
+#ifdef __x86_64__
+extern void *older_dlsym(void *library, const char *name);
+__asm__(".symver older_dlsym, dlsym@GLIBC_2.2.5");
+HIDDEN void *dlsym(void *library, const char *name) { return older_dlsym(library, name); }
+#endif
+
 /* GLIBC_2.29, 2.35 and 2.38: the same functions without the wrapper that set errno and asked for a handler of
  * errors. By the versions that libm began with on the processor; values are the same. */
 #if defined __x86_64__

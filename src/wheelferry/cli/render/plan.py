@@ -2,7 +2,8 @@
 
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
-from wheelferry.models.planning.plan import Plan
+from wheelferry.models import stable_abi
+from wheelferry.models.planning.plan import Cell, Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -15,6 +16,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     for cell in plan.cells:
         print_line(f"\n{cell.target.name}")
         print_line(f"  wheel           {plan.recipe.distribution} {cell.wheel_version}")
+        if cell.on_stable_abi:
+            print_line(f"  serves          {_served(cell)}")
         print_line(f"  to build        {', '.join(cell.build_requires)}")
         print_line(f"  to run          {', '.join(cell.requirements)}")
         print_line(f"  constraints     {', '.join((*cell.constraints, *cell.user_constraints))}")
@@ -36,3 +39,11 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         print_line(f"\napp {program.name}: {program.help}")
         if program.requires:
             print_line(f"  requires        {', '.join(program.requires)}")
+
+
+def _served(cell: Cell) -> str:
+    """What else a wheel on the stable ABI runs with."""
+    torch = f"torch {stable_abi.FIRST_TORCH} and later"
+    if not cell.on_limited_api:
+        return torch
+    return f"{torch}, CPython 3.{stable_abi.FIRST_PYTHON.removeprefix('cp3')} and later"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.planning.plan import Cell, Plan
@@ -57,7 +58,8 @@ def build_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str],
     """The identity of a build: same key, same bytes.
 
     `source_id` is the commit or tree hash that is built, `inputs` the hashes of the wheels in
-    the build environment by file name, `toolchain` the compiler's own version text.
+    the build environment by file name, `toolchain` the compiler's own version text. A wheel on the limited
+    API has the same key for every Python.
     """
     document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
     return _digest(document | {"extensions": required_modules(plan.recipe, cell)})
@@ -67,6 +69,12 @@ def compile_key(plan: Plan, cell: Cell, *, source_id: str, inputs: dict[str, str
     """The identity of what the compiler makes, whatever the recipe demands of it; see `build_key`."""
     document = _what_is_compiled(plan, cell, source_id=source_id, inputs=inputs, toolchain=toolchain)
     return _digest(document | {"unchecked": True})
+
+
+def _built_for(cell: Cell) -> dict[str, Any]:
+    """The target, with what its wheel serves for its Python."""
+    target = asdict(cell.target)
+    return {**target, "python": stable_abi.ABI_TAG} if cell.on_limited_api else target
 
 
 def _what_is_compiled(
@@ -82,7 +90,7 @@ def _what_is_compiled(
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
         "source": source_id,
-        "target": asdict(cell.target),
+        "target": _built_for(cell),
         "version": cell.wheel_version,
         "environment": cell.environment,
         "substitutions": [(s.file, s.old, s.new, s.count) for s in cell.substitutions],

@@ -236,8 +236,20 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         wheel_version=f"{release.version}+{local}",
         ops=not choices.without_ops,
         on_stable_abi=stable,
+        on_limited_api=stable and recipe.build.limited_api and _same_sources(recipe, release_name, target),
         excluded=choices.excluded,
         companions=limits(choices.companions, target.torch),
+    )
+
+
+def _same_sources(recipe: Recipe, release_name: str, target: Target) -> bool:
+    """Whether the sources are the same for every Python that one wheel on the limited API would serve."""
+    pythons = [f"3.{minor}" for minor in range(int(stable_abi.FIRST_PYTHON.removeprefix("cp3")), 20)]
+    return all(
+        item.applies(release_name, replace(target, python=python)) == item.applies(release_name, target)
+        for item in recipe.substitutions
+        for python in pythons
+        if in_range(recipe.releases[release_name].python, python)
     )
 
 

@@ -21,7 +21,8 @@ class Cell:
 
     `torch_index` is the index (URL or folder) that torch and torchvision come from, None for the
     user's own; `cuda` is None unless CUDA ops are compiled. Without `ops` nothing is compiled: the wheel
-    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch.
+    is the project's Python part alone. With `on_stable_abi` its ops serve more than the target's torch, with
+    `on_limited_api` more than the target's Python.
 
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
@@ -42,6 +43,7 @@ class Cell:
     cuda: Cuda | None = None
     ops: bool = True
     on_stable_abi: bool = False
+    on_limited_api: bool = False
     required: tuple[UserRequirement, ...] = ()
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()

@@ -6,6 +6,7 @@ covered.
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 # The headers are C++17, those of torch 2.13 C++20; gnu: M_PI and its like are no standard C++.
@@ -18,6 +19,26 @@ TARGET_MACRO = "-DTORCH_TARGET_VERSION=0x020a000000000000"
 def include_folder() -> Path:
     """What a compiler must search before torch's own ``include``."""
     return Path(__file__).with_name("include")
+
+
+def limited_folder() -> Path:
+    """What a compiler must search first for modules on CPython's limited API: pybind11's names on it.
+
+    With it no headers of a CPython are needed, and the module serves every one from
+    `stable_abi.FIRST_PYTHON` on.
+    """
+    return Path(__file__).with_name("limited")
+
+
+def limited_names() -> list[str]:
+    """What of CPython's stable ABI a module on the limited API can call."""
+    text = (limited_folder() / "Python.h").read_text("utf-8")
+    declarations = re.findall(r"^(?:extern )?WHEELFERRY_PYTHON ([^;]+);", text, re.MULTILINE)
+    names: set[str] = set()
+    for one in declarations:
+        before, is_function, _ = one.partition("(")
+        names.update(re.findall(r"\w+", before)[-1:] if is_function else re.findall(r"_?Py\w*_\w+", one))
+    return sorted(names)
 
 
 def windows_folder() -> Path:

@@ -28,10 +28,7 @@ __declspec(dllimport) void* __stdcall GetModuleHandleA(const char*);
 __declspec(dllimport) intptr_t(__stdcall* __stdcall GetProcAddress(void*, const char*))();
 }
 #else
-extern "C" {
-// torch 2.13 and later; null in earlier ones
-__attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
-}
+#include <dlfcn.h>
 #endif
 
 namespace wheelferry WHEELFERRY_HIDDEN {
@@ -40,22 +37,22 @@ constexpr uint64_t kAbiVersion = 0x020a000000000000ULL;
 
 namespace abi {
 
-#ifdef _WIN32
+// A function that not every torch has; null where it has not.
 template <typename Function>
-Function* find(const char* library, const char* name) {
+Function* find([[maybe_unused]] const char* library, const char* name) {
+#ifdef _WIN32
   void* module = GetModuleHandleA(library);
   return module ? reinterpret_cast<Function*>(GetProcAddress(module, name)) : nullptr;
-}
+#else
+  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
 #endif
+}
 
 // What torch said of the last error in this thread; empty before 2.13, which prints it instead.
 inline std::string last_error() {
   using Function = const char*();
-#ifdef _WIN32
+  // 2.13 and later
   static Function* const what = find<Function>("torch_cpu.dll", "torch_exception_get_what_without_backtrace");
-#else
-  static Function* const what = &torch_exception_get_what_without_backtrace;
-#endif
   const char* text = what ? what() : nullptr;
   return text ? text : "";
 }

@@ -1,0 +1,194 @@
+"""Modules on torch's stable ABI by the compiler from the package index (PyPI's ziglang), for every platform.
+
+It is clang with all that it needs to make modules for another system: libc++, which becomes part of the
+module, mingw-w64's runtime, and the symbols of each release of glibc, so that the oldest glibc a module runs
+with is what the target's name says. No C++ type crosses the border to torch, whose own library is another.
+"""
+
+import os
+import re
+import shlex
+import tomllib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelferry.binaries import elf
+from wheelferry.binaries.pe import read_functions
+from wheelferry.cache.store import Store
+from wheelferry.errors import IntegrityError
+from wheelferry.models.targets import DEFAULT_GLIBC_MINOR, Target, glibc_minor
+from wheelferry.system.files import remove_tree, rename
+from wheelferry.toolchains import facade
+from wheelferry.toolchains.mingw import check_imports, define_library
+from wheelferry.toolchains.modules import Compilation, Headers, Module, compile_objects, require_stable
+
+DISTRIBUTION = "ziglang"
+# What -O3 means for the parts that are compiled when a target is linked for the first time.
+_OPTIMISED = "-O3"
+# Nobody else needs a name of the module but Python.
+_VISIBLE = "{ global: PyInit_*; local: *; };\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Locked:
+    """The one release that is used, and the SHA-256 of its wheel for this machine's processor."""
+
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Toolchain:
+    """The compiler for one target (`triple`) as a script, zig's own program, and the hash of its wheel.
+
+    `caching` is the compiler to use for sources where another stands in for it.
+    """
+
+    triple: str
+    compiler: Path
+    program: Path
+    version: str
+    sha256: str
+    caching: Path | None = None
+
+
+def locked(processor: str) -> Locked | None:
+    """The release for machines with such a processor; None where there is none."""
+    document = tomllib.loads(Path(__file__).with_name("zig.toml").read_text("utf-8"))
+    sha256 = document["sha256"].get(processor)
+    return Locked(version=document["version"], sha256=sha256) if sha256 else None
+
+
+def triple_of(target: Target) -> str:
+    """How zig calls the platform; for Linux with the glibc that torch itself needs, or an older one."""
+    if target.is_windows:
+        return "x86_64-windows-gnu"
+    processor = target.platform.split("_", 3)[-1]
+    minor = min(DEFAULT_GLIBC_MINOR, glibc_minor(target.platform) or DEFAULT_GLIBC_MINOR)
+    return f"{processor}-linux-gnu.2.{minor}"
+
+
+def unpack(wheel: Path, release: Locked, target: Target, store: Store) -> Toolchain:
+    """The compiler out of its wheel, which has `release.sha256`; unpacked once, with a cache of its own.
+
+    In that cache are the parts that a target's first link compiles. Raises IntegrityError for a compiler that
+    was changed after it was unpacked.
+    """
+    home = store.machines / f"{DISTRIBUTION}-{release.version}-{release.sha256[:12]}"
+    with store.lock(f"{DISTRIBUTION}-{release.sha256[:12]}"):
+        if not home.is_dir():
+            _unpack(wheel, home)
+        program = home / "ziglang" / "zig"
+        _require_unchanged(wheel, program)
+        triple = triple_of(target)
+        script = _write_script(home, program, triple)
+    return Toolchain(
+        triple=triple, compiler=script, program=program, version=release.version, sha256=release.sha256
+    )
+
+
+def _unpack(wheel: Path, home: Path) -> None:
+    """Whole or not at all."""
+    aside = home.with_name(f".{home.name}-{os.getpid()}")
+    if aside.exists():
+        remove_tree(aside)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(aside)
+    (aside / "ziglang" / "zig").chmod(0o755)
+    rename(aside, home)
+
+
+def _require_unchanged(wheel: Path, program: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        size = archive.getinfo("ziglang/zig").file_size
+    if not program.is_file() or program.stat().st_size != size:
+        raise IntegrityError(
+            f"{program} is not what its wheel has",
+            hint="`wheelferry cache prune` removes it; it is unpacked again when needed",
+        )
+
+
+def _write_script(home: Path, program: Path, triple: str) -> Path:
+    """A C++ compiler for the target, with caches below `home`."""
+    folder = home / "compilers" / triple
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "c++"
+    text = (
+        "#!/bin/sh\n"
+        f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(home / 'cache'))}\n"
+        f"export ZIG_LOCAL_CACHE_DIR={shlex.quote(str(home / 'cache'))}\n"
+        f'exec {shlex.quote(str(program))} c++ -target {triple} -fno-sanitize=undefined "$@"\n'
+    )
+    if not script.is_file() or script.read_text("utf-8") != text:
+        aside = script.with_name(f"c++.{os.getpid()}")
+        aside.write_text(text, "utf-8")
+        aside.chmod(0o755)
+        rename(aside, script)
+    return script
+
+
+def compile_module(
+    module: Module,
+    headers: Headers,
+    toolchain: Toolchain,
+    compilation: Compilation,
+    *,
+    import_library: Path | None,
+    python: tuple[int, int],
+    out: Path,
+) -> None:
+    """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
+
+    `import_library` is torch's for Windows, None for Linux. `python` is what a module for Windows is for
+    that is not on the limited API. The same inputs give the same bytes, wherever the compilation lies.
+    """
+    windows = import_library is not None
+    options = ["-fvisibility=hidden", "-fwrapv", "-g0", *([] if windows else ["-fPIC"])]
+    compiler = toolchain.caching or toolchain.compiler
+    objects = compile_objects(module, headers, compiler, options, compilation)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if import_library is None:
+        _link_for_linux(objects, toolchain, compilation, out)
+        return
+    own = f"python{python[0]}{python[1]}" if headers.python else "python3"
+    names = _python_names(objects) if headers.python else facade.limited_names()
+    library = define_library(own, names, [toolchain.program, "dlltool"], compilation)
+    link = [_OPTIMISED, "-shared", "-s"]
+    compilation.run(
+        [toolchain.compiler, *link, "-o", out, *objects, import_library, library], step=f"link {out.name}"
+    )
+    for left in (out.with_suffix(".pdb"), out.with_suffix(".lib")):
+        left.unlink(missing_ok=True)
+    check_imports(out, own)
+    require_stable(out, sorted(read_functions(out.read_bytes()).get("torch_cpu.dll", ())))
+
+
+def _link_for_linux(
+    objects: Sequence[Path], toolchain: Toolchain, compilation: Compilation, out: Path
+) -> None:
+    visible = compilation.folder / "visible.map"
+    visible.write_text(_VISIBLE, "ascii")
+    # empty: the module has to ask for it, its functions are C's
+    library = compilation.folder / "libtorch_cpu.so"
+    empty = compilation.folder / "empty.c"
+    empty.write_text("", "ascii")
+    command: list[str | Path] = [toolchain.compiler, "-nostdlib", "-shared", f"-Wl,-soname,{library.name}"]
+    step = "make a stand-in for libtorch_cpu.so"
+    compilation.run([*command, "-x", "c", empty, "-o", library], step=step)
+    link: list[str | Path] = [_OPTIMISED, "-shared", "-s", f"-Wl,--version-script={visible}"]
+    asked: list[str | Path] = ["-Wl,--no-as-needed", library, "-Wl,--as-needed"]
+    compilation.run([toolchain.compiler, *link, "-o", out, *objects, *asked], step=f"link {out.name}")
+    with out.open("rb") as stream:
+        require_stable(out, elf.read_elf(stream).open_names)
+
+
+def _python_names(objects: Sequence[Path]) -> list[str]:
+    """What of Python's the objects may call: the names in their tables of strings that could be its."""
+    found: set[str] = set()
+    for path in objects:
+        found.update(
+            name.decode() for name in re.findall(rb"\0(?:__imp_)?(_?Py\w+)(?=\0)", path.read_bytes())
+        )
+    return sorted(found)
