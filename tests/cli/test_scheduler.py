@@ -79,7 +79,7 @@ def test_a_task_that_ends_its_workers_is_told_as_such(tmp_path: Path) -> None:
             workers.start(Task(name="deadly", function=cluster_work.die, arguments=(1,)))
             (error,) = collected(workers).values()
     assert isinstance(error, BuildError)
-    assert "4 workers ended while they were at it" in str(error)
+    assert "4 workers ended during this build" in str(error)
     assert "memory" in (error.hint or "")
 
 

@@ -281,7 +281,7 @@ def test_a_bundle_that_is_not_whole_is_not_split(bundle: Path, tmp_path: Path, t
         (lambda files: files[0].update(size=10**15), "two files in one place"),
         (lambda files: files[-1].update(size=10**15), "beyond the end"),
         (lambda files: files[1].update(begins=files[0]["begins"]), "two files in one place"),
-        (lambda files: files[0].update(begins=-1), "no number of bytes"),
+        (lambda files: files[0].update(begins=-1), "is not a number of bytes"),
         (lambda files: files[0].pop("begins"), "is not an index of volumes"),
     ],
 )

@@ -74,6 +74,11 @@ def prepare_metadata_for_build_wheel(directory, config_settings=None):
     info.mkdir()
     lines = ["Metadata-Version: 2.1", "Name: tiny", "Version: 1.0", "Requires-Dist: leaf>=1", ""]
     (info / "METADATA").write_text(chr(10).join(lines))
+    asked = pathlib.Path(os.environ["WHEELFERRY_CACHE"], "asked")
+    if asked.exists():
+        for path in {vanishing}:
+            os.unlink(path)
+    asked.touch()
     return info.name
 
 at_once = build_wheel
@@ -88,11 +93,17 @@ def build_wheel(*arguments, **options):
 """
 
 
-def waiting(folder: Path, patience: int) -> Yard:
-    """A place whose project waits with its build for `leaf`, which only the lock names."""
+def waiting(folder: Path, patience: int, *, vanishes: bool = False) -> Yard:
+    """A place whose project waits with its build for `leaf`, which only the lock names.
+
+    With `vanishes` the index loses it when the metadata are asked for a second time: what is required was
+    found before the build, and is not there to be fetched.
+    """
     leaf = Yard(folder / "first").index / "leaf-1.5-py3-none-any.whl"
     backend = _WAITS.replace("{sha256:.2}", sha256_file(leaf)[:2]).replace("{sha256}", sha256_file(leaf))
-    yard = Yard(folder / "y ard ü", backend=backend.replace("{patience}", str(patience)))
+    vanishing = [str(folder / "y ard ü" / "index" / leaf.name)] if vanishes else []
+    backend = backend.replace("{patience}", str(patience)).replace("{vanishing}", repr(vanishing))
+    yard = Yard(folder / "y ard ü", backend=backend)
     shutil.copyfile(leaf, yard.index / leaf.name)
     return yard
 
@@ -105,9 +116,8 @@ def test_what_will_ship_is_fetched_while_the_wheel_is_built(tmp_path: Path) -> N
 
 
 def test_a_build_that_fails_ends_what_was_fetched_meanwhile(tmp_path: Path) -> None:
-    """The dependency is not on the index: the reason is told, and nothing is left."""
-    yard = waiting(tmp_path, patience=1)
-    (yard.index / "leaf-1.5-py3-none-any.whl").unlink()
+    """The dependency left the index after it was resolved: the reason is told, and nothing is left."""
+    yard = waiting(tmp_path, patience=1, vanishes=True)
     process = yard.start(*JOB, "--out", "whole")
     said = process.communicate()[0]
     assert process.returncode == 5, said
@@ -118,8 +128,7 @@ def test_a_build_that_fails_ends_what_was_fetched_meanwhile(tmp_path: Path) -> N
 
 
 def test_ctrl_c_ends_what_is_fetched_meanwhile_too(tmp_path: Path) -> None:
-    yard = waiting(tmp_path, patience=3000)
-    (yard.index / "leaf-1.5-py3-none-any.whl").unlink()
+    yard = waiting(tmp_path, patience=3000, vanishes=True)
     process = yard.start(*JOB, "--out", "whole")
     assert process.stdout is not None
     for line in process.stdout:

@@ -295,7 +295,7 @@ def test_no_such_interpreter_and_no_compiler(
     assert "uv python install 3.15" in ferry(*arguments, "3.15", status=3)
     monkeypatch.setenv("CXX", "no-such-compiler")
     arguments[3] = TORCH
-    assert "apt-get install g++" in ferry(*arguments, PYTHON, status=3)
+    assert "apt-get install g++" in ferry(*arguments, PYTHON, "--compiler", "g++", status=3)
 
 
 def test_a_repository_without_the_tag(ferry: Ferry, tmp_path: Path) -> None:
