@@ -74,7 +74,7 @@ def prepare_metadata_for_build_wheel(directory, config_settings=None):
     info.mkdir()
     lines = ["Metadata-Version: 2.1", "Name: tiny", "Version: 1.0", "Requires-Dist: leaf>=1", ""]
     (info / "METADATA").write_text(chr(10).join(lines))
-    asked = pathlib.Path(os.environ["WHEELFERRY_CACHE"], "asked")
+    asked = pathlib.Path({asked})
     if asked.exists():
         for path in {vanishing}:
             os.unlink(path)
@@ -103,6 +103,7 @@ def waiting(folder: Path, patience: int, *, vanishes: bool = False) -> Yard:
     backend = _WAITS.replace("{sha256:.2}", sha256_file(leaf)[:2]).replace("{sha256}", sha256_file(leaf))
     vanishing = [str(folder / "y ard ü" / "index" / leaf.name)] if vanishes else []
     backend = backend.replace("{patience}", str(patience)).replace("{vanishing}", repr(vanishing))
+    backend = backend.replace("{asked}", repr(str(folder / "asked")))
     yard = Yard(folder / "y ard ü", backend=backend)
     shutil.copyfile(leaf, yard.index / leaf.name)
     return yard
