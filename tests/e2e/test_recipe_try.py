@@ -20,9 +20,8 @@ def test_a_project_comes_to_a_verified_bundle_in_three_commands(ferry: Ferry, tm
     shutil.copytree(shipped_folder() / "sample" / "project", tmp_path / "skiff source")
     drafted = json.loads(ferry("recipe", "new", tmp_path / "skiff source", "--out", tmp_path, "--json"))
     recipe = Path(drafted["recipe"])
-    decided = "".join(
-        line.partition("  # decide")[0].rstrip("\n") + "\n" for line in recipe.open(encoding="utf-8")
-    )
+    lines = recipe.read_text("utf-8").splitlines()
+    decided = "".join(line.partition("  # decide")[0] + "\n" for line in lines)
     recipe.write_text(decided.replace("[build]\n", "[build]\nstable_abi = true\n"), "utf-8")
     checked = json.loads(ferry("recipe", "check", recipe, "--json"))
     out = tmp_path / "bundle"
