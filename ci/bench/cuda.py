@@ -8,12 +8,11 @@ Without FILE it is the sample's own kernel. Architectures are those of torch, op
 """
 
 import argparse
-import resource
 import subprocess
 import tempfile
 from pathlib import Path
 
-from measure import Run, table
+from measure import compiled, table
 
 from wheelferry.models.cuda import from_flags, from_oldest
 
@@ -24,15 +23,6 @@ from torch.utils.cpp_extension import include_paths
 print(torch._C._cuda_getArchFlags())
 print("\\n".join([*include_paths(), sysconfig.get_path("include"), sysconfig.get_path("purelib")]))
 """
-
-
-def compiled(command: list[str | Path]) -> Run:
-    """Processor seconds of a compilation, and the peak memory of the largest process so far."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(seconds, after.ru_maxrss / 1000)
 
 
 def for_each(architectures: tuple[str, ...]) -> list[str]:

@@ -7,12 +7,11 @@ options of torch's own build extension; the last three are `torch/extension.h` a
 """
 
 import argparse
-import resource
 import subprocess
 import tempfile
 from pathlib import Path
 
-from measure import Run, table
+from measure import compiled, table
 
 HEADERS = (
     "ATen/core/Tensor.h",
@@ -29,15 +28,6 @@ import sysconfig
 from torch.utils.cpp_extension import include_paths
 print("\\n".join([*include_paths(), sysconfig.get_path("include")]))
 """
-
-
-def compiled(command: list[str | Path]) -> Run:
-    """Processor seconds of a compilation, and the peak memory of the largest one so far."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(seconds, after.ru_maxrss / 1000)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What the benchmarks share: timing a command, watching its memory, printing a table of ratios."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,15 @@ def timed(
     if process.returncode:
         raise SystemExit(f"{command[0]} … failed with {process.returncode}")
     return Run(seconds, peak)
+
+
+def compiled(command: Sequence[str | Path]) -> Run:
+    """Processor seconds of a compilation, and the peak memory of the largest one so far."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(seconds, after.ru_maxrss / 1000)
 
 
 def _peak_of(pid: int) -> float:

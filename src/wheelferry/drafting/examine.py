@@ -12,6 +12,7 @@ from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wheelferry.build.compile import make_environment
 from wheelferry.build.described import Described, Description, describe
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
@@ -181,17 +182,7 @@ class _Asker:
         )
         choices = choose_files(resolution, target, base=folder / "resolve")
         wheels = populate(choices, target, self._interpreter, tools, sdist_constraints=())
-        links = folder / "wheels"
-        links.mkdir()
-        for wheel in wheels:
-            tools.store.place(wheel.sha256, links / wheel.filename)
-        return tools.uv.make_environment(
-            folder / "env",
-            self._interpreter,
-            sorted(links.iterdir()),
-            log=tools.store.log_path("recipe-new"),
-            cache=folder / "uv",
-        )
+        return make_environment(folder, wheels, self._interpreter, tools, tools.store.log_path("recipe-new"))
 
 
 def _declared(project: Path) -> Iterable[str]:
