@@ -12,10 +12,13 @@ from packaging.version import Version
 
 from conftest import RECIPE, TARGET, write_wheel
 from wheelferry.build import populate
+from wheelferry.build.dependencies import prefetch
 from wheelferry.build.dependencies.lock import warn_of_downloads
+from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_downloads
 from wheelferry.cli.live import ConsoleProgress
+from wheelferry.errors import BuildError
 from wheelferry.models.lock import Choice
 from wheelferry.models.planning.downloads import (
     LaterDownload,
@@ -232,3 +235,23 @@ def test_a_wheel_without_what_its_build_fetches_is_refused_and_not_kept(
     assert (caught.value.hint, caught.value.exit_code) == ("bring it", 5)
     whole = replace(tools, uv=Builder("", files=["hull/server"]))  # type: ignore[arg-type]
     assert len(populate.build_sdists([hull(tmp_path)], TARGET, PYTHON, whole)) == 1
+
+
+def test_a_useless_wheel_ends_the_job_before_the_compiler_starts(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(parse_recipe(RECIPE, file="tiny.toml"), "1.0", [TARGET])
+    asked = prefetch.Asked(cell=plan.cells[0], interpreter=PYTHON, backend=())
+    source = Source(location=Path("nowhere"), identity="", epoch=0, kind="folder")
+
+    def fail_with(error: BuildError) -> None:
+        def resolve(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(prefetch, "_resolve", resolve)
+
+    fail_with(BuildError("the backend does not tell"))
+    prefetch.require_closure(plan, asked, source, tools, given=())
+    fail_with(populate.IncompleteWheelError("no server"))
+    with pytest.raises(populate.IncompleteWheelError, match="no server"):
+        prefetch.require_closure(plan, asked, source, tools, given=())
