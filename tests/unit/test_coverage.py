@@ -100,7 +100,7 @@ def test_only_a_report_in_which_everything_passed_verifies_a_cell() -> None:
     assert status(seen()) == (Status.VERIFIED, "")
     assert status(seen(levels=ALL[:1])) == (Status.BUILDS, "")
     failed = seen(levels=ALL[:3], failed="train")
-    assert status(failed) == (Status.BUILDS, "the train level failed on 2026-11-21")
+    assert status(failed) == (Status.FAILS, "the train level failed on 2026-11-21")
     assert status(seen(), where=target("3.12")) == (Status.UNTRIED, "")
 
 

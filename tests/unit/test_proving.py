@@ -17,7 +17,7 @@ from wheelferry.matrix.coverage import LINUX, Selection, Status, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.recipe_file import parse_recipe
-from wheelferry.models.records import LEVELS, MAKING, Record, one_line
+from wheelferry.models.records import LEVELS, MAKING, Record, one_line, records_text
 from wheelferry.models.report import Level
 from wheelferry.models.targets import Target
 from wheelferry.proving import prove as proving
@@ -200,7 +200,7 @@ def test_what_others_recorded_meanwhile_stays(run: Run) -> None:
 
     def meanwhile(which: Cell) -> Record:
         known = {**run.known(), others: made(others)}
-        run.file.write_text(proving.records_text("tiny", known.values()), "utf-8")
+        run.file.write_text(records_text("tiny", known.values()), "utf-8")
         return made(which)
 
     run.answer = meanwhile

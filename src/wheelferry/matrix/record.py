@@ -191,7 +191,8 @@ def _record(
     passed = {LEVELS[0], *(level["level"] for level in result["levels"] if level["passed"])}
     checks = [check for level in result["levels"] for check in level["checks"]]
     failed = next((level for level in result["levels"] if level["problems"]), None)
-    took = {LEVELS[0]: report["static"]["seconds"], **{v["level"]: v["seconds"] for v in result["levels"]}}
+    ran = [{"level": LEVELS[0], **report["static"]}, *result["levels"]]
+    took = {level["level"]: level["seconds"] for level in ran if "seconds" in level}
     hashes = {file.path: file.sha256 for file in manifest.files}
     return Record(
         release=manifest.release,
