@@ -46,7 +46,7 @@ from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_lin
 from wheelferry.verification.startup_notes import startup_notes
 from wheelferry.wheels import extensions
 from wheelferry.wheels.processor_needs import processor_needs
-from wheelferry.wheels.read import read_wheel, unpacked_size
+from wheelferry.wheels.read import read_wheel
 from wheelferry.wheels.record import DIFFERS, check_contents
 
 
@@ -189,7 +189,7 @@ def read_files(root: Path, tools: Tools) -> ReadFiles:
     sizes = {name: path.stat().st_size for name, path in paths.items()}
     ordered = sorted(paths, key=lambda name: sizes[name], reverse=True)
     with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
-        task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
+        task.total(sum(sizes.values()))
 
         def read(name: str) -> _Read:
             if not _is_wheel(name):

@@ -108,15 +108,6 @@ def torch_cuda(path: Path) -> str | None:
     return ".".join(match[1].split(".")[:2]) if match[1] else None
 
 
-def unpacked_size(path: Path) -> int:
-    """How many bytes a wheel's files have; 0 for one that cannot be read. Only progress wants it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except UNREADABLE:
-        return 0
-
-
 def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:
     """What `wheels` take once they are installed, by what their archives say; byte code not counted.
 
