@@ -14,8 +14,8 @@ from wheelferry.binaries.dynamic import Dynamic, Excerpt, Gap, Mapped, read_dyna
 from wheelferry.binaries.elf import read_elf
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, shipped_system_libraries
-from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch
 from wheelferry.verification.static import verify_static
+from wheelferry.wheels.compiled import ElfFiles, ElfWatch
 from wheelferry.wheels.record import check_contents
 
 MODULE = "extra/_x.cpython-311-x86_64-linux-gnu.so"
@@ -112,7 +112,7 @@ def test_object_files_and_other_orders_of_bytes() -> None:
     assert found.machine_name == "s390x"
 
 
-def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> None:
+def test_wheels_are_read_while_they_are_hashed(tmp_path: Path) -> None:
     large = elf_file(["libfar.so"], padding=33 << 20, apart=2 << 20) + bytes(
         10 << 20
     )  # its tables lie in the middle
@@ -126,7 +126,7 @@ def test_wheels_are_read_while_they_are_hashed(tmp_path: Path, tools: Tools) -> 
     wheel = write_wheel(tmp_path, "leaf", "1.5", tag=TAG, files={**files, "leaf/bad.so": b"\x7fELF"})
     watch = ElfWatch()
     assert check_contents(wheel, watch=watch) == check_contents(wheel)
-    found = watch.finish(wheel, tools)
+    found = watch.finish(wheel, tmp_path)
     assert {name: facts.needed for name, facts in found.facts.items()} == {
         MODULE: ("liba.so",),
         "leaf/big.so": ("libfar.so",),

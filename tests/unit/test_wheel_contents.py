@@ -159,7 +159,7 @@ def test_the_bytes_of_a_file_are_read_once(
             read.append(self._hashed - before)
             return going_on
 
-        def _read_again(self, position: int, size: int) -> bytes:
+        def _read_again(self, *_: int) -> bytes:
             raise AssertionError
 
     monkeypatch.setattr("wheelferry.wheels.record.HashedFile", Counting)

@@ -48,11 +48,11 @@ class HashedFile:
         return self._kept[position - self._start :][:size]
 
     def some_at(self, position: int, most: int) -> bytes:
-        """Of the bytes at `position` as many as can be had without copying them; none where the file ends."""
+        """Of the bytes at `position` as many as can be had without copying them; none at its end."""
         if position < self._start:
             return self._read_again(position, most)
         self._go_on(position)
-        if self._hashed == position:
+        if self._hashed == position and most:
             self._read_on(min(most, PIECE))
         return self._kept[position - self._start :][:most]
 

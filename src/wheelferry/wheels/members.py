@@ -1,4 +1,4 @@
-"""The members of a wheel's archive, read out of a file that is hashed meanwhile, each checked as installers do."""
+"""The members of a wheel's archive, read out of a file that is hashed meanwhile, checked as installers do."""
 
 import struct
 import zipfile
@@ -14,7 +14,7 @@ from wheelferry.wheels.hashed import PIECE, HashedFile
 _HEADER = struct.Struct("<4s2xH18xHH")
 _SIGNATURE = b"PK\x03\x04"
 _UTF8 = 0x800
-# Sizes behind the data, options of the method, names in UTF-8. Other flags are for what is encrypted or patched.
+# Sizes behind the data, options of the method, names in UTF-8. Others tell of what is encrypted or patched.
 _PLAIN = 0x8 | 0x6 | _UTF8
 
 
@@ -44,17 +44,21 @@ class Members:
                 yield piece
 
     def _packed(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-        """A member's bytes as they lie in the file."""
+        """A member's bytes as they lie in the file.
+
+        The first piece is a large one, by which whoever watches tells what the member is.
+        """
         position = self._data_of(entry)
         end = position + entry.compress_size
         if end > self._ends[entry.header_offset]:
             raise zipfile.BadZipFile("it overlaps what comes next in the archive")
-        while position < end:
-            piece = self._raw.some_at(position, min(PIECE, end - position))
-            if not piece:
-                raise EOFError("the archive ends inside of it")
-            position += len(piece)
+        piece = self._raw.read_at(position, min(PIECE, end - position))
+        while piece:
             yield piece
+            position += len(piece)
+            piece = self._raw.some_at(position, min(PIECE, end - position))
+        if position < end:
+            raise EOFError("the archive ends inside of it")
 
     def _data_of(self, entry: zipfile.ZipInfo) -> int:
         """Where a member's bytes begin, after its own header was compared with the archive's directory."""
@@ -66,11 +70,11 @@ class Members:
         name = self._raw.read_at(start, name_length).decode("utf-8" if flags & _UTF8 else "cp437")
         if name != entry.orig_filename:
             raise zipfile.BadZipFile(f"its own header names it {name!r}")
-        return start + name_length + extra_length
+        return start + int(name_length) + int(extra_length)
 
 
 def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
-    """A deflated member by isal, which with the hashing takes three fifths of the time of zipfile with zlib."""
+    """A deflated member by isal: with the hashing it takes three fifths of the time of zipfile with zlib."""
     inflate = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
     for piece in packed:
         left = piece
