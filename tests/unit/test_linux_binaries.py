@@ -152,6 +152,9 @@ class Judge:
         bundle = pack_bundle(self.folder / "b", made, self.tools, self.located, more=[wheel])
         opened, problems = verify_static(bundle, self.tools)
         assert opened is not None
+        known, again = verify_static(bundle, self.tools)
+        assert known is not None
+        assert (again, known.notes) == (problems, opened.notes)  # by what was kept of the wheels
         return [str(p).split(": ", 1)[1] for p in problems], [note.message for note in opened.notes]
 
 

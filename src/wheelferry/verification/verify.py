@@ -52,12 +52,14 @@ def verify(
     prefix_length: int | None = None,
     signers: Signers | None = None,
     settings: TrialSettings = DEFAULT_SETTINGS,
+    again: bool = False,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
     `command` is the command line to name in the report, `prefix_length` the length of the folder that
     Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
-    `verify_static`). `settings` say how targets are tried.
+    `verify_static`). `settings` say how targets are tried. `again` is whether wheels are unpacked and
+    compared with their RECORD although equal ones were before.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -70,7 +72,7 @@ def verify(
     for folder in (root, root / REPORT):
         clear_leftovers(folder)  # a killed run's own must not be held against the bundle
     started = time.perf_counter()
-    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers)
+    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers, again=again)
     static = LevelResult(
         level=Level.STATIC,
         seconds=time.perf_counter() - started,
@@ -118,6 +120,8 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "bytes": sum(file.size for file in opened.manifest.files),
         "wheels": len(opened.wheels),
         "targets": [entry.target.name for entry in opened.manifest.targets],
+        "wheels_read_before": len(opened.read_before),
+        **({"read_before_since": min(opened.read_before.values()).isoformat()} if opened.read_before else {}),
         "published_so": list(opened.published_so),
         "longest_paths": [asdict(path) for path in opened.longest_paths],
         "notes": [str(note) for note in opened.notes],
