@@ -18,6 +18,7 @@ from wheelferry.models.problems import Code, Problem
 from wheelferry.system.sandbox import Sandbox, clean_environment
 from wheelferry.verification.install import (
     Installed,
+    Proven,
     Trial,
     installed_versions,
     look_for_assets,
@@ -111,7 +112,7 @@ def _placed(bundle: Bundle, env: Path) -> list[str]:
     return list(dict.fromkeys(placed))
 
 
-def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str, object]]:
+def prove_with_pip(trial: Trial, env: Path) -> Proven:
     """Let plain pip hash every wheel and resolve the lock offline, and look at what was installed.
 
     Nothing is unpacked: it is pip's dry run over the same files. What it would install must be what is
@@ -138,12 +139,13 @@ def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str,
     problems = conflicts(trial, checked.returncode, checked.output)
     if tried.returncode != 0:
         problems.append(trial.problem("plain pip would not install it", tried.output))
-        return problems, {"pip": said}
+        return Proven(problems=tuple(problems), facts={"pip": said})
     would = {
         item["metadata"]["name"]: item["metadata"]["version"]
         for item in json.loads(seen.read_text("utf-8"))["install"]
     }
-    return problems + disagreements(trial, would, installed_versions(env)), {"pip": said}
+    problems += disagreements(trial, would, installed_versions(env))
+    return Proven(problems=tuple(problems), facts={"pip": said})
 
 
 def disagreements(trial: Trial, would: Mapping[str, str], installed: Mapping[str, str]) -> list[Problem]:

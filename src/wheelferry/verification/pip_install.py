@@ -12,7 +12,7 @@ from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.install import Installed, Trial, look_for_assets
+from wheelferry.verification.install import Installed, Proven, Trial, look_for_assets
 
 # As pip says it since version 9, the requirement with the name alone.
 _MISSING = re.compile(r"\S+ \S+ requires (\S+), which is not installed\.")
@@ -74,12 +74,12 @@ def place_and_look(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, ob
     return look_for_assets(trial, env, placed)
 
 
-def pip_check(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]]:
+def pip_check(trial: Trial, env: Path) -> Proven:
     """What the environment's own pip finds in conflict."""
     command: list[str | Path] = [trial.machine.python(env), "-m", "pip", "check"]
     with trial.tools.progress.task("pip check"):
         checked = trial.machine.sandbox(command, step="pip check", log=trial.log, check=False)
-    return conflicts(trial, checked.returncode, checked.output), {}
+    return Proven(problems=tuple(conflicts(trial, checked.returncode, checked.output)))
 
 
 def conflicts(trial: Trial, status: int, output: str) -> list[Problem]:

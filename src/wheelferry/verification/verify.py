@@ -35,6 +35,7 @@ from wheelferry.verification.install import (
 )
 from wheelferry.verification.page import render_page
 from wheelferry.verification.pip_install import install_with_pip, pip_check
+from wheelferry.verification.pylock_proof import prove_pylock
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.static import Opened, verify_static
 from wheelferry.verification.suite import read_allowed, run_suite
@@ -198,9 +199,9 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
     carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
     require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
     if installer is Installer.BUNDLE and carries_installer(trial):
-        installed = install(trial, install_as_client, [prove_with_pip, start_apps])
+        installed = install(trial, install_as_client, [prove_with_pip, prove_pylock, start_apps])
     else:
-        installed = install(trial, install_with_pip, [pip_check, start_apps])
+        installed = install(trial, install_with_pip, [pip_check, prove_pylock, start_apps])
     problems = list(installed.problems)
     if trial.machine.sandbox.reaches_network:
         message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"
