@@ -18,8 +18,8 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.problems import Code
 from wheelferry.system.files import sha256_file
-from wheelferry.verification import static
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static import level
+from wheelferry.verification.static.level import verify_static
 from wheelferry.wheels.compiled import ElfFiles, PeFiles
 from wheelferry.wheels.contents import Contents
 
@@ -111,7 +111,7 @@ def test_the_second_time_wheels_are_hashed_alone(
     assert first is not None
     assert (first.read_before, problems) == ({}, [])
     with monkeypatch.context() as context:
-        context.setattr(static, "read_contents", None)  # nothing calls it
+        context.setattr(level, "read_contents", None)  # nothing calls it
         second, problems = verify_static(packed, tools)
     assert second is not None
     assert problems == []

@@ -11,7 +11,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Check, Level
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.machines.runner import Machine
 
 UNLOADABLE = "unloadable.json"
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")

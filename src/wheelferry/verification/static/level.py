@@ -33,18 +33,18 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
-from wheelferry.verification import checks
-from wheelferry.verification.apps import check_apps
-from wheelferry.verification.binary_checks import (
+from wheelferry.verification.installation.apps import check_apps
+from wheelferry.verification.static import checks
+from wheelferry.verification.static.binary_checks import (
     check_device_code,
     check_elf,
     check_functions,
     check_pe,
     check_stable,
 )
-from wheelferry.verification.checks import LongestPath
-from wheelferry.verification.linux_binaries import check_linux
-from wheelferry.verification.startup_notes import startup_notes
+from wheelferry.verification.static.checks import LongestPath
+from wheelferry.verification.static.linux_binaries import check_linux
+from wheelferry.verification.static.startup_notes import startup_notes
 from wheelferry.wheels import extensions
 from wheelferry.wheels.compiled import ElfFiles, PeFiles
 from wheelferry.wheels.contents import Contents, read_contents

@@ -23,7 +23,7 @@ from wheelferry.client.common.sizes import human_size
 from wheelferry.models.lock import PinnedFile, parse_pylock
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import filename_parts
-from wheelferry.verification.install import Proven, Trial, same_version, versions_in
+from wheelferry.verification.installation.install import Proven, Trial, same_version, versions_in
 
 # A name that a folder gets on a client's disk, and that only careful programs take.
 _PLACE = "the bundle, moved (copy)"

@@ -18,8 +18,8 @@ from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
-from wheelferry.verification import checks
-from wheelferry.verification.torch_symbols import TORCH, missing_text
+from wheelferry.verification.static import checks
+from wheelferry.verification.static.torch_symbols import TORCH, missing_text
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE, read_unpacked
 from wheelferry.wheels.compiled import PeFiles

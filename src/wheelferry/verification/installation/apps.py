@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wheelferry.models.apps import FOLDER, FORMAT, LISTING, START
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.install import Proven, Trial
+from wheelferry.verification.installation.install import Proven, Trial
 
 _LISTING = f"{FOLDER}/{LISTING}"
 
