@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.utils import NormalizedName
@@ -26,7 +27,8 @@ from packaging.version import Version
 from uv import find_uv_bin
 
 from conftest import write_wheel
-from wheelferry.models.lock import Lock, LockedWheel, pylock_text, requirements_text
+from wheelferry.client.installer import packages
+from wheelferry.models.lock import Lock, LockedWheel, pylock_text, requirements_text, taken_instead
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.serving.pages import project_page
@@ -312,6 +314,29 @@ def test_with_hashes_its_cache_does_not_hide_a_replaced_wheel(tool: Tool, tmp_pa
         )  # fmt: skip
         assert said.status == 0, said.text
         assert (into / "leaf" / "data").read_bytes() == content, "uv's cache hides a replaced wheel"
+
+
+@tools("pip", "uv")
+def test_in_a_bundle_of_several_targets_the_installer_takes_the_locked_wheel(
+    tool: Tool, tmp_path: Path
+) -> None:
+    """client/installer/packages.py: beside it lies one of the same version for a newer system."""
+    older = write_wheel(tmp_path / "wheelhouse", "leaf", "1.0", tag=MANYLINUX)
+    newer = write_wheel(tmp_path / "wheelhouse", "leaf", "1.0", tag="py3-none-manylinux_2_18_x86_64")
+    wanted = write_wanted(tmp_path, older)
+    plain = ("--no-index", "--find-links", tmp_path / "wheelhouse")
+    assert tool.install(*plain, *wanted, into=tmp_path / "no").status != 0, "the installer need not help them"
+    assert taken_instead([older.name], [older.name, newer.name, "README"], HERE) == {older.name: newer.name}
+    assert taken_instead([newer.name], [older.name, newer.name], HERE) == {}
+    there = {f"wheelhouse/{path.name}": (0, "") for path in (older, newer)}
+    bundle = SimpleNamespace(root=str(tmp_path), files=there)
+    pins = [SimpleNamespace(wheel=f"wheelhouse/{older.name}")]
+    chosen = packages._wheels_of(bundle, pins, str(tmp_path / "aside"))
+    assert [path.name for path in Path(chosen).iterdir()] == [older.name]
+    said = tool.install("--no-index", "--find-links", chosen, *wanted, into=tmp_path / "packages")
+    assert said.status == 0, said.text
+    alone = SimpleNamespace(root=str(tmp_path), files={f"wheelhouse/{older.name}": (0, "")})
+    assert packages._wheels_of(alone, pins, str(tmp_path / "none")) == str(tmp_path / "wheelhouse")
 
 
 # ---- what nobody looks at

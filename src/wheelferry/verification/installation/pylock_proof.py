@@ -17,20 +17,18 @@ from urllib.parse import unquote, urlsplit
 
 import tomli_w
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import Version
 
 from wheelferry.client.common.sizes import human_size
 from wheelferry.models.lock import PinnedFile, parse_pylock
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.verification.installation.install import Proven, Trial, same_version, versions_in
+from wheelferry.verification.installation.pip_install import FIRST_WITH_PYLOCK, pip_reads_pylock
 
 # A name that a folder gets on a client's disk, and that only careful programs take.
 _PLACE = "the bundle, moved (copy)"
 # Bytes of wheels that are installed from the lock, the smallest first.
 _MOST = 32_000_000
-# `pip lock` of 25.1 only writes them; tried with 25.0.1, 25.1.1, 25.3, 26.0.1 and 26.1.
-_PIP_READS = Version("26.1")
 _WOULD_INSTALL = re.compile(r"^ \+ (\S+?)==(\S+)", re.MULTILINE)
 
 _Files = Mapping[NormalizedName, PinnedFile]
@@ -158,8 +156,8 @@ def _prove_with_pip(trial: Trial, env: Path, moved: _Moved) -> Proven:
         return Proven(not_tried=("the pylock with pip: the bundle carries none",))
     root, sandbox, python = trial.root.resolve(), trial.machine.sandbox, trial.machine.python(env)
     version = filename_parts(PurePosixPath(trial.entry.pip).name)[1]
-    if version < _PIP_READS:
-        reason = f"the bundle's pip is {version}, and {_PIP_READS} is the first that reads such files"
+    if not pip_reads_pylock(trial.entry):
+        reason = f"the bundle's pip is {version}, and {FIRST_WITH_PYLOCK} is the first that reads such files"
         return Proven(not_tried=(f"the pylock with pip: {reason}",))
     report = trial.folder / "report" / "pylock.json"
     tried = sandbox(

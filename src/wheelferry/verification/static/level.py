@@ -20,7 +20,14 @@ from wheelferry.client.common.signature import Signers, check_signature, read_si
 from wheelferry.client.preflight.paths import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
-from wheelferry.models.lock import LockedWheel, Pin, PinnedFile, parse_pylock, parse_requirements
+from wheelferry.models.lock import (
+    LockedWheel,
+    Pin,
+    PinnedFile,
+    parse_pylock,
+    parse_requirements,
+    taken_instead,
+)
 from wheelferry.models.manifest import (
     NAME,
     REPORT,
@@ -364,6 +371,7 @@ def _check_target(
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
     yield from _note_processor(opened, entry, paths)
+    yield from _note_taken_instead(opened, entry, paths)
     wheels = {paths[name]: info for name, info in infos.items()}
     yield from checks.check_installation(wheels, entry.target)
     yield from _check_built(opened, entry, infos, paths, pylock, tools)
@@ -391,6 +399,20 @@ def _note_processor(
         wanted = " and ".join(map(named, need.needs))
         instead = f"; for another processor, {need.instead}" if need.instead else ""
         yield Note(file=paths[need.package], message=f"needs a processor with {wanted}{instead}")
+
+
+def _note_taken_instead(
+    opened: Opened, entry: TargetEntry, paths: Mapping[NormalizedName, str]
+) -> Iterator[Note]:
+    """Where pip and uv by themselves would stop, because another target's wheel is for a newer system."""
+    own = [path.rpartition("/")[2] for path in paths.values()]
+    there = [path.rpartition("/")[2] for path in opened.wheels]
+    for locked, other in taken_instead(own, there, entry.target).items():
+        message = (
+            f"on a newer system than {entry.target.platform} pip and uv choose {other} in the wheelhouse, "
+            f"and stop at its hash; the bundle's installer and {entry.pylock} take the right one"
+        )
+        yield Note(file=f"wheelhouse/{locked}", message=message)
 
 
 def _check_built(
