@@ -1,6 +1,7 @@
 """Reading wheels: their metadata, licence terms, sizes, and single files."""
 
 import re
+import stat
 import zipfile
 from collections.abc import Iterable
 from email.parser import HeaderParser
@@ -46,6 +47,9 @@ def read_wheel(path: Path) -> WheelInfo:
                 metadata=text,
                 entry_points=read_text(archive, points) if points in names else "",
                 stamp=stamp,
+                wheel_version=(wheel.get("Wheel-Version") or "1.0").strip(),
+                dist_info=info,
+                links=tuple(e.filename for e in archive.infolist() if stat.S_ISLNK(e.external_attr >> 16)),
             )
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
