@@ -23,7 +23,8 @@ DECISIONS = {
     "client.data.geometry", "client.data.kinds", "client.data.formats.rle", "client.data.values",
     "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
-    "transfer.differences", "transfer.volumes", "verification.static.form", "verification.static.ownership", "wheels.licences",
+    "transfer.differences", "transfer.volumes", "verification.static.form", "verification.static.ownership",
+    "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
