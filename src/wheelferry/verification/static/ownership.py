@@ -158,10 +158,11 @@ def _files_that_are_folders(clashes: Iterable[tuple[Placed, str]], target: Targe
         yield Problem(code=Code.SAME_FILE, file=file.wheel, message=message)
 
 
-def _modules_that_are_packages(
-    hidden: Iterable[tuple[Placed, str]], target: Target
-) -> Iterator[Problem | Note]:
-    """One name, two things to import: Python takes the package if it has an __init__.py, else the module."""
+def _modules_that_are_packages(hidden: Iterable[tuple[Placed, str]], target: Target) -> Iterator[Note]:
+    """One name, two things to import: Python takes the package if it has an __init__.py, else the module.
+
+    No problem, for that is the same on every client: what needs the other is seen when it is imported.
+    """
     for module, other in hidden:
         shown = _shown(module.path, target)
         if shown == module.path or (_name(module.wheel).partition("-")[0], shown) in _FOR_WANT_OF_A_PACKAGE:
@@ -170,10 +171,7 @@ def _modules_that_are_packages(
             f"installs {shown} as a module, {_name(other)} a folder of the same name: Python finds only one "
             f"of them by it: {_REMEDY}"
         )
-        if _UNREAD.fullmatch(f"{_module(shown)}/"):
-            yield Note(file=module.wheel, message=message)
-        else:
-            yield Problem(code=Code.SAME_FILE, file=module.wheel, message=message)
+        yield Note(file=module.wheel, message=message)
 
 
 def _twice_in_one(wheel: str, paths: Sequence[Sequence[Placed]], target: Target) -> Note:
