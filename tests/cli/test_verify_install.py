@@ -3,8 +3,10 @@
 import html
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 import time
 import zipfile
 from collections.abc import Sequence
@@ -22,9 +24,11 @@ from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.problems import Code
 from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import Sandbox
+from wheelferry.verification.installation import pylock_proof
 from wheelferry.verification.installation.client_install import disagreements, prove_with_pip
 from wheelferry.verification.installation.install import Trial, compare_with_lock
 from wheelferry.verification.installation.pip_install import conflicts
+from wheelferry.verification.installation.pylock_proof import prove_pylock
 from wheelferry.verification.machines.runner import Machine
 from yard import Yard
 
@@ -70,10 +74,16 @@ def test_the_bundles_own_installer_installs_and_pip_would_do_the_same(yard: Yard
     assert facts["installer"].startswith("install.sh with uv ")
     assert facts["pip"].startswith("pip ")
     assert "pip hashed every wheel" in facts["proved"]
+    uv, pip = facts["pylock"]
+    assert "found the 4 wheels of the pylock from another folder" in uv
+    assert "it installed 4 of the 4 wheels" in uv
+    assert re.match(r"pip \S+ would install 4 of the 4 wheels .* from the pylock in another folder", pip)
     assert facts["installed"].keys() == {"leaf", "tiny", "torch", "twig"}
     assert [check["status"] for check in levels["smoke"]["checks"]] == ["passed"]
     page = (bundle / "report" / "report.html").read_text("utf-8")
     assert facts["installer"] in page
+    assert uv in page
+    assert pip in page
     assert html.escape(facts["proved"], quote=True).replace("&#x27;", "&#39;") in page
     (folder,) = (path.parent for path in (bundle / "report").glob("*/client.log"))
     assert "uv pip install" in (folder / "client.log").read_text("utf-8").replace("/uv pip", " uv pip")
@@ -255,8 +265,58 @@ def test_the_dry_run_is_held_against_what_is_installed(trial: Trial, tmp_path: P
 
     sandbox = replace(trial.machine.sandbox, run=answer)
     own = replace(trial, machine=replace(trial.machine, sandbox=sandbox))
-    problems, facts = prove_with_pip(own, tmp_path / "envs" / "1")
-    assert facts == {"pip": "pip 26.3"}
-    assert [(problem.code, problem.message.partition(":")[0]) for problem in problems] == [
+    proven = prove_with_pip(own, tmp_path / "envs" / "1")
+    assert proven.facts == {"pip": "pip 26.3"}
+    assert [(problem.code, problem.message.partition(":")[0]) for problem in proven.problems] == [
         (Code.DISAGREES, "twig")
     ]
+
+
+@pytest.fixture
+def installed(trial: Trial, bundle: Path, tmp_path: Path) -> Trial:
+    """The bundle to damage on a machine with a Python, which stands for an installed environment's."""
+    (tmp_path / "tmp").mkdir()
+    machine = replace(trial.machine, base=Path(sys.executable), python=lambda _: Path(sys.executable))
+    return replace(trial, root=bundle, machine=machine, folder=tmp_path / "trial")
+
+
+def test_the_pylock_is_read_from_another_folder_by_both_tools(installed: Trial, tmp_path: Path) -> None:
+    proven = prove_pylock(installed, tmp_path)
+    assert (proven.problems, proven.not_tried) == ((), ())
+    assert len(proven.facts["pylock"]) == 2
+    assert " (copy)/pylock" in installed.log.read_text("utf-8")
+
+
+def test_a_wheel_that_is_not_the_locks_is_found_by_both_tools(installed: Trial, tmp_path: Path) -> None:
+    (wheel,) = (installed.root / "wheelhouse").glob("twig-*")
+    data = wheel.read_bytes()
+    wheel.unlink()
+    wheel.write_bytes(data.replace(b"twig", b"twog", 1))
+    proven = prove_pylock(installed, tmp_path)
+    assert [problem.message.partition(":")[0] for problem in proven.problems] == [
+        "uv does not install from the pylock",
+        "pip would not install from the pylock",
+    ]
+    assert all("twig" in problem.message for problem in proven.problems)
+
+
+def test_only_the_smallest_wheels_of_a_large_lock_are_read(
+    installed: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pylock_proof, "_MOST", 1)
+    proven = prove_pylock(installed, tmp_path)
+    assert proven.problems == ()
+    assert all("1 of the 4 wheels" in text for text in proven.facts["pylock"])
+    monkeypatch.setattr(pylock_proof, "_WOULD_INSTALL", re.compile(r"^ \+ (tw\S+?)==(\S+)", re.MULTILINE))
+    proven = prove_pylock(replace(installed, folder=tmp_path / "again"), tmp_path)
+    assert "uv would install leaf (nothing), the lock has 1.5" in {one.message for one in proven.problems}
+
+
+def test_what_the_carried_tools_cannot_do_is_said(installed: Trial, tmp_path: Path) -> None:
+    old = replace(installed.entry, pip="tools/pip-26.0.1-py3-none-any.whl", uv="")
+    proven = prove_pylock(replace(installed, entry=old), tmp_path)
+    assert (proven.problems, proven.facts) == ((), {"pylock": []})
+    assert proven.not_tried == (
+        "the pylock with uv: the bundle carries none",
+        "the pylock with pip: the bundle's pip is 26.0.1, and 26.1 is the first that reads such files",
+    )

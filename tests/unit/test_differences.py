@@ -1,5 +1,7 @@
 """diff: what two bundles say of themselves, side by side."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ from conftest import TARGET
 from shipments import OLDER_TORCH, OTHER_PYTHON, Yard
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
+from wheelferry.cli.render.transfer import show_difference
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.transfer.diff import diff
-from wheelferry.transfer.differences import Change
+from wheelferry.transfer.diff import diff, read_bundle
+from wheelferry.transfer.differences import Bundle, Change, compare
 
 
 @pytest.fixture
@@ -54,6 +57,26 @@ def test_packages_that_came_went_and_were_built_anew(yard: Yard) -> None:
         Change(name="gone", old="1.0", new=None),
     )
     assert target.rebuilt == ("again",)
+
+
+def test_packages_that_are_left_out_on_purpose(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = (read_bundle(yard.pack(name)) for name in ("old", "new"))
+    (entry,) = old.manifest.targets
+
+    def without(bundle: Bundle, *names: str) -> Bundle:
+        changed = replace(entry, excluded=names)
+        return replace(bundle, manifest=replace(bundle.manifest, targets=(changed,)))
+
+    seen = compare(without(old, "cv2", "gone"), without(new, "cv2", "spare"))
+    (target,) = seen.targets
+    assert (target.left_out, target.left_out_before) == (("spare",), ("gone",))
+    show_difference(seen, as_json=False)
+    said = capsys.readouterr().out
+    assert "  spare: left out now (--exclude), although something requires it" in said
+    assert "  gone: no longer left out (--exclude)" in said
+    show_difference(seen, as_json=True)
+    assert json.loads(capsys.readouterr().out)["targets"][0]["left_out"] == ["spare"]
+    assert compare(without(old, "cv2"), without(new, "cv2")).targets == ()
 
 
 def test_another_release_and_its_bytes(yard: Yard) -> None:

@@ -24,7 +24,7 @@ DECISIONS = {
     "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.next_cell",
     "serving.simple_api", "transfer.differences", "transfer.volumes",
-    "verification.static.ownership", "wheels.licences",
+    "verification.static.form", "verification.static.ownership", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}

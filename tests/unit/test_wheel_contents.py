@@ -13,7 +13,9 @@ import pytest
 
 from conftest import write_wheel
 from wheelferry.system.files import CHUNK
-from wheelferry.wheels import record as wheels
+from wheelferry.wheels import hashed
+from wheelferry.wheels.hashed import HashedFile
+from wheelferry.wheels.members import Members
 from wheelferry.wheels.record import DIFFERS, check_contents
 
 NAME = "leaf/data"
@@ -68,9 +70,13 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
 def test_what_fits_its_record_passes(tmp_path: Path, content: str, method: int, prefix: bytes) -> None:
     data = CONTENTS[content]()
     seen: list[int] = []
-    assert read_once(make(tmp_path / "a.whl", data, method, prefix), on_bytes=seen.append) == []
-    assert sum(seen) == len(data)
-    assert max(seen, default=0) <= CHUNK
+    wheel = make(tmp_path / "a.whl", data, method, prefix)
+    assert read_once(wheel, on_bytes=seen.append) == []
+    assert sum(seen) == wheel.stat().st_size
+    with HashedFile(wheel) as raw, zipfile.ZipFile(wheel) as archive:
+        pieces = list(Members(archive, raw).pieces(archive.getinfo(NAME)))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces), default=0) <= CHUNK
 
 
 def test_every_changed_byte_of_a_packed_member_is_found(tmp_path: Path) -> None:
@@ -115,8 +121,8 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Pa
     raw = bytearray(path.read_bytes())
     struct.pack_into("<I", raw, raw.index(b"PK\x01\x02") + 24, 10)
     path.write_bytes(raw)
-    with wheels.HashedFile(path) as file, zipfile.ZipFile(path) as archive:
-        pieces = wheels.read_pieces(archive, file, archive.getinfo(NAME))
+    with HashedFile(path) as file, zipfile.ZipFile(path) as archive:
+        pieces = Members(archive, file).pieces(archive.getinfo(NAME))
         seen: list[bytes] = []
         with pytest.raises(zipfile.BadZipFile, match="more than the archive says"):
             seen.extend(pieces)
@@ -139,30 +145,70 @@ def test_other_content_and_more_and_less_than_the_record_says(tmp_path: Path) ->
     ]
 
 
-def test_the_bytes_of_a_file_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make(tmp_path / "a.whl", noise(5 * CHUNK))
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_the_bytes_of_a_file_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
+) -> None:
+    path = make(tmp_path / "a.whl", noise(5 * CHUNK), method)
     read: list[int] = []
 
-    class Counting(wheels.HashedFile):
-        def read(self, size: int | None = -1, /) -> bytes:
-            data = super().read(size)
-            read.append(len(data))
-            return data
+    class Counting(HashedFile):
+        def _read_on(self, size: int) -> bool:
+            before = self._hashed
+            going_on = super()._read_on(size)
+            read.append(self._hashed - before)
+            return going_on
 
-    monkeypatch.setattr(wheels, "HashedFile", Counting)
+        def _read_again(self, *_: int) -> bytes:
+            raise AssertionError
+
+    monkeypatch.setattr("wheelferry.wheels.record.HashedFile", Counting)
     assert read_once(path) == []
     assert sum(read) == path.stat().st_size
 
 
-def test_a_file_read_in_any_order_has_its_own_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece", [1, 7, 1000, 5000])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_read_in_any_order_has_its_own_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, seed: int
+) -> None:
+    monkeypatch.setattr(hashed, "PIECE", piece)
     path = tmp_path / "data"
-    path.write_bytes(noise(1000))
-    with wheels.HashedFile(path) as file:
-        file.read(10)
-        file.seek(5)
-        assert file.read(10) == path.read_bytes()[5:15]
-        file.go(700)
-        file.read(20)
-        file.seek(0)
-        file.read(30)
-        assert file.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+    data = noise(3000)
+    path.write_bytes(data)
+    chance = random.Random(seed)
+    seen: list[int] = []
+    with HashedFile(path, on_bytes=seen.append) as file:
+        for _ in range(40):
+            position, size = chance.randrange(3100), chance.randrange(1, 200)
+            assert file.read_at(position, size) == data[position : position + size]
+            some = file.some_at(position, size)
+            assert data[position : position + size].startswith(some)
+            assert bool(some) == (position < len(data))
+        assert file.hexdigest() == hashlib.sha256(data).hexdigest()
+    assert sum(seen) == len(data)
+
+
+def test_a_member_whose_own_header_has_another_name_is_not_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.whl", b"text " * 100)
+    path.write_bytes(path.read_bytes().replace(NAME.encode(), b"leaf/evil", 1))
+    assert read_once(path) == [f"{NAME}: unreadable (its own header names it 'leaf/evil')"]
+
+
+def test_members_that_overlap_are_not_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.whl", b"text " * 100, zipfile.ZIP_STORED)
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"PK\x01\x02") + 20
+    (size,) = struct.unpack_from("<I", raw, place)
+    struct.pack_into("<II", raw, place, size + 1, size + 1)
+    path.write_bytes(raw)
+    assert read_once(path) == [f"{NAME}: unreadable (it overlaps what comes next in the archive)"]
+
+
+def test_an_encrypted_member_is_not_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.whl", b"text " * 100)
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(raw)
+    (problem,) = read_once(path)
+    assert "encrypted" in problem

@@ -293,7 +293,7 @@ def test_a_sound_bundle(packed: Callable[..., Path], tools: Tools) -> None:
     (note,) = opened.notes
     assert note.file == TINY
     assert "tiny_dlls.pth runs code whenever Python starts (harmless: it tells Windows where" in note.message
-    assert {path: len(files.facts) for path, files in opened.binaries.items()} == {
+    assert {path: len(files.facts) for path, files in opened.pe_files.items()} == {
         TORCH: 4,
         TINY: 1,
         f"wheelhouse/msvc_runtime-14.44-{TAG}.whl": 3,

@@ -122,6 +122,13 @@ def _without_installer(entries: Sequence[TargetEntry]) -> str:
             f"    pip install {options} -r {entry.requirements}",
             f"    uv pip install {options} -r {entry.requirements}",
             f"    uv pip sync {entry.pylock}",
+            f"    pip install --no-deps -r {entry.pylock}    (pip 26.1 and later)",
+            "",
+        ]
+    if len(entries) > 1:
+        lines += [
+            "If pip or uv stops at a hash, it chose the wheel of another target: take one of the last two",
+            "lines, which name the files.",
             "",
         ]
     lines += [

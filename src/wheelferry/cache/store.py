@@ -4,7 +4,8 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
 
     objects/ab/abcd…     the bytes, read-only
     partial/abcd….part   downloads under way, continued after an interruption
-    keys/<kind>/<key>    which object a build key or an sdist gave, as JSON below its own SHA-256
+    keys/<kind>/<key>    which object a build key or an sdist gave, what was read out of a wheel
+                         (``contents``), as JSON below its own SHA-256
     sources/             git clones, and folders that another machine sent
     machines/            what runs Windows targets here: a Python for Windows, Wine's drive C
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
@@ -241,7 +242,8 @@ class Store:
     def prune(self, *, older_than: float = 0.0) -> int:
         """Remove objects that no bundle links to and that are older than so many seconds; bytes freed.
 
-        Interrupted downloads of that age go too, the logs, and the scratch folders of killed processes.
+        Interrupted downloads of that age go too, the logs, what was read out of wheels, and the scratch
+        folders of killed processes.
         """
         freed = 0
         now = time.time()
@@ -251,7 +253,7 @@ class Store:
             if status.st_nlink == 1 and status.st_mtime <= limit:
                 freed += status.st_size
                 path.unlink()
-        for folder in (self.partial, self.machines, self._keys / "environment"):
+        for folder in (self.partial, self.machines, self._keys / "environment", self._keys / "contents"):
             freed += _remove_old(folder, limit)
         # somebody may be writing the newest, and the folder of a running build must stay
         freed += _remove_old(self.logs, min(limit, now - _FORGOTTEN))

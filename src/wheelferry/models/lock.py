@@ -1,9 +1,10 @@
 """The lock of one target: choosing wheels from a resolution, and writing what was chosen."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -267,6 +268,33 @@ def parse_pylock(text: str) -> dict[NormalizedName, PinnedFile]:
             version=package.version, path=wheels[0].path, sha256=wheels[0].hashes.get("sha256", "")
         )
     return found
+
+
+def taken_instead(locked: Iterable[str], wheelhouse: Iterable[str], target: Target) -> dict[str, str]:
+    """Locked wheels that pip and uv pass over in a folder, and the file of the same version that they take.
+
+    Both choose by the tag, and on a client with a newer glibc than the target's another target's wheel may
+    fit better; then they see that its hash is not the lock's, and stop. What is no wheel's name is left out.
+    """
+    newest = replace(target, platform=re.sub(r"(?<=manylinux_2_)\d+", "99", target.platform))
+    rank = {tag: number for number, tag in enumerate(newest.tags)}
+    found: dict[tuple[NormalizedName, Version], list[tuple[int, str]]] = {}
+    for filename in wheelhouse:
+        try:
+            name, version, tags = filename_parts(filename)
+        except IntegrityError:
+            continue
+        fitting = [rank[tag] for tag in tags if tag in rank]
+        if fitting:
+            found.setdefault((name, version), []).append((min(fitting), filename))
+    best = {key: min(files) for key, files in found.items()}
+    own = set(locked)
+    return {
+        filename: best[key][1]
+        for key, files in found.items()
+        for place, filename in files
+        if filename in own and best[key][0] < place
+    }
 
 
 def with_wheels_in(text: str, folder: str) -> str:

@@ -42,7 +42,7 @@ class Code(Enum):
     PATH_LENGTH = "a file's path would be too long for Windows"
     SEARCH_PATH = "a compiled module looks for libraries in folders of the building machine"
     INSTALL = "the installation failed"
-    DISAGREES = "plain pip would not install what the bundle's installer installed"
+    DISAGREES = "pip or uv would not install what the bundle's installer installed, or the lock says"
     NETWORK = "the sandbox could reach a network"
     CONFLICT = "pip check found a conflict"
     IMPORT = "a module cannot be imported"

@@ -32,8 +32,9 @@ class Member(NamedTuple):
 class WheelInfo:
     """What a wheel says of itself.
 
-    `files` are its files by their names in the archive; `metadata` and `entry_points` are the texts of
-    METADATA and ``entry_points.txt``.
+    `files` are its files by their names in the archive, `links` those that are symbolic links; `metadata` and
+    `entry_points` are the texts of METADATA and ``entry_points.txt``. `wheel_version` is that of the format,
+    `dist_info` the folder of the metadata.
     """
 
     name: NormalizedName
@@ -46,6 +47,9 @@ class WheelInfo:
     metadata: str
     entry_points: str
     stamp: bytes | None
+    wheel_version: str = "1.0"
+    dist_info: str = ""
+    links: tuple[str, ...] = ()
 
 
 def filename_parts(filename: str) -> tuple[NormalizedName, Version, frozenset[Tag]]:

@@ -10,10 +10,11 @@ from wheelferry.transfer.differences import Bundle, Difference, compare
 
 def diff(old: Path, new: Path) -> Difference:
     """Compare two bundles by their manifests and locks; the other files are not read."""
-    return compare(_read(old), _read(new))
+    return compare(read_bundle(old), read_bundle(new))
 
 
-def _read(root: Path) -> Bundle:
+def read_bundle(root: Path) -> Bundle:
+    """What is compared; InputError for a folder that is no bundle, IntegrityError for a damaged one."""
     manifest = open_untouched(root)
     pins = {}
     for entry in manifest.targets:

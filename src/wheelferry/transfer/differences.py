@@ -35,7 +35,8 @@ class Change:
 class TargetChange:
     """A target of both bundles: what identifies it, if that differs, and its packages.
 
-    `rebuilt` are packages of the same version with other bytes.
+    `rebuilt` are packages of the same version with other bytes. `left_out` are packages that are left out on
+    purpose now and were not before, although something requires them; `left_out_before` the other way round.
     """
 
     old: str
@@ -43,6 +44,13 @@ class TargetChange:
     identity: tuple[Change, ...]
     packages: tuple[Change, ...]
     rebuilt: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    left_out_before: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.identity or self.packages or self.rebuilt or self.left_out or self.left_out_before)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +97,7 @@ def compare(old: Bundle, new: Bundle) -> Difference:
         properties=_properties(old.manifest, new.manifest),
         targets_added=_names(new.manifest, known[1]),
         targets_removed=_names(old.manifest, known[0]),
-        targets=tuple(c for c in changes if c.identity or c.packages or c.rebuilt),
+        targets=tuple(change for change in changes if change.differs),
         assets=_assets(old.manifest, new.manifest),
         files_added=tuple(path for path in added if after[path].sha256 not in by_content),
         files_removed=tuple(sorted(before.keys() - after.keys())),
@@ -156,6 +164,8 @@ def _target_change(one: TargetEntry, other: TargetEntry, old: Bundle, new: Bundl
             for name in sorted(before.keys() & after.keys())
             if before[name][0] == after[name][0] and before[name][1] != after[name][1]
         ),
+        left_out=tuple(sorted({*other.excluded} - {*one.excluded})),
+        left_out_before=tuple(sorted({*one.excluded} - {*other.excluded})),
     )
 
 

@@ -35,6 +35,7 @@ from wheelferry.verification.installation.install import (
     install,
 )
 from wheelferry.verification.installation.pip_install import install_with_pip, pip_check
+from wheelferry.verification.installation.pylock_proof import prove_pylock
 from wheelferry.verification.machines.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.machines.windows_python import check_windows_python
 from wheelferry.verification.static.level import Opened, verify_static
@@ -52,12 +53,14 @@ def verify(
     prefix_length: int | None = None,
     signers: Signers | None = None,
     settings: TrialSettings = DEFAULT_SETTINGS,
+    again: bool = False,
 ) -> Report:
     """Verify the bundle in `root` up to `level`, on all its targets or on `only`.
 
     `command` is the command line to name in the report, `prefix_length` the length of the folder that
     Windows clients install to, `signers` are the keys of which one must have signed the bundle (see
-    `verify_static`). `settings` say how targets are tried.
+    `verify_static`). `settings` say how targets are tried. `again` is whether wheels are unpacked and
+    compared with their RECORD although equal ones were before.
 
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
@@ -70,7 +73,7 @@ def verify(
     for folder in (root, root / REPORT):
         clear_leftovers(folder)  # a killed run's own must not be held against the bundle
     started = time.perf_counter()
-    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers)
+    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers, again=again)
     static = LevelResult(
         level=Level.STATIC,
         seconds=time.perf_counter() - started,
@@ -118,6 +121,8 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "bytes": sum(file.size for file in opened.manifest.files),
         "wheels": len(opened.wheels),
         "targets": [entry.target.name for entry in opened.manifest.targets],
+        "wheels_read_before": len(opened.read_before),
+        **({"read_before_since": min(opened.read_before.values()).isoformat()} if opened.read_before else {}),
         "published_so": list(opened.published_so),
         "longest_paths": [asdict(path) for path in opened.longest_paths],
         "notes": [str(note) for note in opened.notes],
@@ -194,9 +199,9 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
     carried = sum(file.stat().st_size for file in (trial.root / "assets").rglob("*") if file.is_file())
     require_space(trial.folder, 2 * (size + carried), purpose="the test installation")
     if installer is Installer.BUNDLE and carries_installer(trial):
-        installed = install(trial, install_as_client, [prove_with_pip, start_apps])
+        installed = install(trial, install_as_client, [prove_with_pip, prove_pylock, start_apps])
     else:
-        installed = install(trial, install_with_pip, [pip_check, start_apps])
+        installed = install(trial, install_with_pip, [pip_check, prove_pylock, start_apps])
     problems = list(installed.problems)
     if trial.machine.sandbox.reaches_network:
         message = f"seen from inside: {json.dumps(dict(trial.machine.sandbox.evidence))}"

@@ -1,15 +1,22 @@
 """Wheels as archives: what no honest one has, and unpacking."""
 
+import mmap
+import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from isal import isal_zlib
 
 from wheelferry.client.common.archives import is_about_content, most_bytes
 from wheelferry.errors import IntegrityError
+from wheelferry.system.files import CHUNK
+
+Read = TypeVar("Read")
 
 _ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # typed as an instance
 # What zipfile, zlib, isal and the metadata parsers raise for bytes that are not a wheel.
@@ -72,3 +79,15 @@ def _leaves(name: str) -> bool:
     """Whether an entry would land beside the folder that a wheel is unpacked to, on any system."""
     parts = name.replace("\\", "/").split("/")
     return name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name
+
+
+def read_unpacked(
+    archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]
+) -> Read:
+    """`read` on a member that lies unpacked for as long."""
+    with tempfile.TemporaryFile(dir=work) as unpacked:
+        with archive.open(member) as stream:
+            shutil.copyfileobj(stream, unpacked, CHUNK)
+        unpacked.flush()
+        with mmap.mmap(unpacked.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read(data)

@@ -4,10 +4,9 @@ Three things tell it: notes in their Python modules, the file in which polars' w
 they were compiled with, and the table of what was seen.
 """
 
-import ast
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -30,18 +29,42 @@ _COMPATIBLE = NormalizedName("polars-runtime-compat")
 _INSTEAD_OF_POLARS = "make the bundle with --with 'polars[rtcompat]'"
 
 
-def processor_needs(wheels: Iterable[Path], target: Target) -> tuple[ProcessorNeed, ...]:
+class LevelWatch:
+    """Finds the highest x86-64 level that a wheel's own files state, while their bytes pass by."""
+
+    def __init__(self) -> None:
+        self.level = 1
+
+    def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on the pieces of the file `name`."""
+        if _MODULE.search(name):
+            return self._seen(pieces, x86_level_at_start)
+        return self._seen(pieces, _level_in) if name.endswith(f"/{_FLAGS_FILE}") else pieces
+
+    def _seen(self, pieces: Iterator[bytes], level_in: Callable[[bytes], int]) -> Iterator[bytes]:
+        first = next(pieces, b"")
+        self.level = max(self.level, level_in(first[:_START]))
+        yield first
+        yield from pieces
+
+
+def processor_needs(
+    wheels: Iterable[Path], target: Target, *, level_of: Callable[[Path], int] | None = None
+) -> tuple[ProcessorNeed, ...]:
     """The wheels that not every processor of the target's platform runs.
 
-    polars takes its compatible binary where there is one, so then its others need nothing. Raises
-    IntegrityError for a wheel that cannot be read.
+    `level_of` knows the level that a wheel's files state; without it, they are read. polars takes its
+    compatible binary where there is one, so then its others need nothing. Raises IntegrityError for a wheel
+    that cannot be read.
     """
     paths = {filename_parts(path.name)[0]: path for path in wheels}
+    machine = _machine(target)
     found: list[ProcessorNeed] = []
     for name, path in sorted(paths.items()):
         if name.startswith("polars-runtime-") and name != _COMPATIBLE and _COMPATIBLE in paths:
             continue
-        found += _needs_of(name, filename_parts(path.name)[1], path, _machine(target))
+        level = (level_of or stated_level)(path) if machine == "x86_64" else 0
+        found += _needs_of(name, filename_parts(path.name)[1], machine, level)
     return tuple(found)
 
 
@@ -49,9 +72,9 @@ def _machine(target: Target) -> str:
     return "x86_64" if target.is_windows else target.platform.split("_", 3)[-1]
 
 
-def _needs_of(name: NormalizedName, version: Version, path: Path, machine: str) -> Iterator[ProcessorNeed]:
+def _needs_of(name: NormalizedName, version: Version, machine: str, level: int) -> Iterator[ProcessorNeed]:
     needs = {row.needs: row.instead for row in known_needs(shipped_processors(), name, version, machine)}
-    if machine == "x86_64" and (level := _stated_level(path)) > 1:
+    if level > 1:
         instead = _INSTEAD_OF_POLARS if name.startswith("polars-runtime-") else ""
         needs.setdefault(f"x86-64-v{level}", instead)
     if needs:
@@ -59,8 +82,8 @@ def _needs_of(name: NormalizedName, version: Version, path: Path, machine: str) 
         yield ProcessorNeed(package=name, version=str(version), needs=tuple(sorted(needs)), instead=instead)
 
 
-def _stated_level(wheel: Path) -> int:
-    """The highest x86-64 level that a wheel's own files state."""
+def stated_level(wheel: Path) -> int:
+    """The highest x86-64 level that a wheel's own files state; raises IntegrityError if it is unreadable."""
     level = 1
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -69,13 +92,13 @@ def _stated_level(wheel: Path) -> int:
                     with archive.open(member) as stream:
                         level = max(level, x86_level_at_start(stream.read(_START)))
                 elif member.endswith(f"/{_FLAGS_FILE}"):
-                    level = max(level, _level_in(archive.read(member).decode("utf-8", "replace")))
+                    level = max(level, _level_in(archive.read(member)[:_START]))
     except UNREADABLE as error:
         raise IntegrityError(f"{wheel.name}: not a readable wheel: {error}") from None
     return level
 
 
-def _level_in(source: str) -> int:
+def _level_in(source: bytes) -> int:
     """The level of the flags that a line such as ``BUILD_FEATURE_FLAGS = "+avx2,+fma"`` states."""
-    stated = re.search(r"^BUILD_FEATURE_FLAGS\s*=\s*(\"[^\"\n]*\"|'[^'\n]*')", source, re.MULTILINE)
-    return level_of_flags(str(ast.literal_eval(stated[1])).split(",")) if stated else 1
+    stated = re.search(rb"^BUILD_FEATURE_FLAGS\s*=\s*[\"']([\w., +-]*)[\"']", source, re.MULTILINE)
+    return level_of_flags(stated[1].decode("ascii", "replace").split(",")) if stated else 1

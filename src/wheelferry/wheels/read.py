@@ -1,6 +1,7 @@
 """Reading wheels: their metadata, licence terms, sizes, and single files."""
 
 import re
+import stat
 import zipfile
 from collections.abc import Iterable
 from email.parser import HeaderParser
@@ -46,6 +47,9 @@ def read_wheel(path: Path) -> WheelInfo:
                 metadata=text,
                 entry_points=read_text(archive, points) if points in names else "",
                 stamp=stamp,
+                wheel_version=(wheel.get("Wheel-Version") or "1.0").strip(),
+                dist_info=info,
+                links=tuple(e.filename for e in archive.infolist() if stat.S_ISLNK(e.external_attr >> 16)),
             )
     except UNREADABLE as error:
         raise IntegrityError(f"{path.name}: not a readable wheel: {error}") from None
@@ -106,15 +110,6 @@ def torch_cuda(path: Path) -> str | None:
     if match is None:
         raise IntegrityError(f"{path.name}: torch/version.py does not say which CUDA it is built with")
     return ".".join(match[1].split(".")[:2]) if match[1] else None
-
-
-def unpacked_size(path: Path) -> int:
-    """How many bytes a wheel's files have; 0 for one that cannot be read. Only progress wants it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except UNREADABLE:
-        return 0
 
 
 def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:

@@ -35,6 +35,15 @@ PrefixLength = Annotated[
         "name of 20 characters. 0: do not check, for clients with long paths switched on.",
     ),
 ]
+Reread = Annotated[
+    bool,
+    typer.Option(
+        "--reread",
+        help="Unpack all wheels and compare them with their RECORD. Default: those that were not read on "
+        "this machine before. Every file is hashed, and for a wheel that is the same, byte for byte, holds "
+        "what was found in it then.",
+    ),
+]
 
 
 @with_groups
@@ -47,6 +56,7 @@ def verify(
     trying: Trying,
     report: ReportFolder = None,
     prefix_length: PrefixLength = None,
+    reread: Reread = False,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -82,6 +92,7 @@ def verify(
         prefix_length=prefix_length,
         signers=signers,
         settings=settings,
+        again=reread,
     )
     show_report(report or bundle / "report", seen, as_json=json)
     end_of_verification(seen)

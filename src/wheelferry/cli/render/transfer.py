@@ -78,6 +78,10 @@ def show_difference(seen: Difference, *, as_json: bool) -> None:
             print_line(f"  {_changed(change)}")
         for name in target.rebuilt:
             print_line(f"  {name}: the same version, other bytes")
+        for name in target.left_out:
+            print_line(f"  {name}: left out now (--exclude), although something requires it")
+        for name in target.left_out_before:
+            print_line(f"  {name}: no longer left out (--exclude)")
     for change in seen.assets:
         short = Change(name=change.name, old=(change.old or "")[:12], new=(change.new or "")[:12])
         print_line(f"asset {_changed(short)}")

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import threading
 import time
@@ -82,13 +83,41 @@ def install_packages(installer, bundle, pins, python, session, on_package, repla
     wanted = os.path.join(session.prefix.tmp, "requirements.txt")
     with open(wanted, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines("%s==%s --hash=sha256:%s\n" % (pin.name, pin.version, pin.sha256) for pin in pins)
-    wheelhouse = os.path.join(bundle.root, "wheelhouse")
+    wheelhouse = _wheels_of(bundle, pins, os.path.join(session.prefix.tmp, "wheels"))
     options = ["--no-index", "--no-deps", "--require-hashes", "-r", wanted]
     if installer.kind == UV:
         _run_uv(installer, [*options, *(["--reinstall"] if replace else [])], wheelhouse, python, session)
     else:
         options += ["--force-reinstall"] if replace else []
         _run_pip(installer, options, wheelhouse, python, session, on_package)
+
+
+def _wheels_of(bundle, pins, aside):
+    """The folder that the wheels of `pins` are found in: the bundle's, or `aside` with links to them alone.
+
+    In a bundle of several targets another file of the same version may lie beside the one that is locked. uv
+    and pip choose by the tag which of them is for the newer system, see that its hash is not the lock's, and
+    stop. Where no links can be made, they get the bundle's folder.
+    """
+    wheelhouse = os.path.join(bundle.root, "wheelhouse")
+    own = {os.path.basename(pin.wheel) for pin in pins}
+    there = {name.partition("/")[2] for name in bundle.files if name.startswith("wheelhouse/")}
+    if not {_release(name) for name in own} & {_release(name) for name in there - own}:
+        return wheelhouse
+    link = os.link if os.name == "nt" else os.symlink
+    try:
+        os.makedirs(aside, exist_ok=True)
+        for name in own - set(os.listdir(aside)):
+            link(os.path.join(wheelhouse, name), os.path.join(aside, name))
+    except OSError:
+        return wheelhouse
+    return aside
+
+
+def _release(wheel):
+    """The project and version in a wheel's name."""
+    name, _, rest = wheel.partition("-")
+    return re.sub(r"[._]+", "_", name).lower(), rest.partition("-")[0]
 
 
 def _run_uv(installer, options, wheelhouse, python, session):

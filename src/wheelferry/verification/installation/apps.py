@@ -1,12 +1,12 @@
 """The bundle's programs for clients: are they whole, and does each of them start where it was installed?"""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from wheelferry.models.apps import FOLDER, FORMAT, LISTING, START
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.installation.install import Trial
+from wheelferry.verification.installation.install import Proven, Trial
 
 _LISTING = f"{FOLDER}/{LISTING}"
 
@@ -40,10 +40,10 @@ def _read(root: Path) -> Iterator[tuple[str, str]]:
         yield str(program["name"]), str(program["module"])
 
 
-def start_apps(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str, object]]:
+def start_apps(trial: Trial, env: Path) -> Proven:
     """Ask each program for its help, in the environment and with the files that its client has."""
     if not (trial.root / _LISTING).is_file():
-        return [], {}
+        return Proven()
     installed = env / FOLDER
     folder = installed if installed.is_dir() else trial.root.resolve() / FOLDER
     problems, started = [], []
@@ -58,4 +58,4 @@ def start_apps(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str, obj
             else:
                 message = f"{name} --help ended with status {done.returncode}"
                 problems.append(trial.problem(message, done.output, Code.APP))
-    return problems, {"programs": started}
+    return Proven(problems=tuple(problems), facts={"programs": started})

@@ -14,16 +14,18 @@ from packaging.version import Version
 
 from wheelferry.client.common.bundle import Bundle
 from wheelferry.client.installer.prefix import LOG, RECEIPT
+from wheelferry.models.lock import taken_instead
 from wheelferry.models.problems import Code, Problem
 from wheelferry.system.sandbox import Sandbox, clean_environment
 from wheelferry.verification.installation.install import (
     Installed,
+    Proven,
     Trial,
     installed_versions,
     look_for_assets,
     same_version,
 )
-from wheelferry.verification.installation.pip_install import conflicts, options_for
+from wheelferry.verification.installation.pip_install import conflicts, options_for, pip_reads_pylock
 
 CLIENT_LOG = "client.log"  # the installer's own, in the report
 PROVED = "the bundle's own installer installed all of it; pip hashed every wheel and would install the same"
@@ -111,7 +113,7 @@ def _placed(bundle: Bundle, env: Path) -> list[str]:
     return list(dict.fromkeys(placed))
 
 
-def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str, object]]:
+def prove_with_pip(trial: Trial, env: Path) -> Proven:
     """Let plain pip hash every wheel and resolve the lock offline, and look at what was installed.
 
     Nothing is unpacked: it is pip's dry run over the same files. What it would install must be what is
@@ -125,8 +127,7 @@ def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str,
         tried = sandbox(
             [
                 *pip, "install", "--dry-run", "--ignore-installed", "--no-index",
-                "--find-links", root / "wheelhouse", "--require-hashes",
-                "-r", root / trial.entry.requirements, *options_for(trial.entry), "--report", seen,
+                *_source(trial), *options_for(trial.entry), "--report", seen,
             ],
             step="pip install --dry-run",
             log=trial.log,
@@ -138,12 +139,23 @@ def prove_with_pip(trial: Trial, env: Path) -> tuple[list[Problem], Mapping[str,
     problems = conflicts(trial, checked.returncode, checked.output)
     if tried.returncode != 0:
         problems.append(trial.problem("plain pip would not install it", tried.output))
-        return problems, {"pip": said}
+        return Proven(problems=tuple(problems), facts={"pip": said})
     would = {
         item["metadata"]["name"]: item["metadata"]["version"]
         for item in json.loads(seen.read_text("utf-8"))["install"]
     }
-    return problems + disagreements(trial, would, installed_versions(env)), {"pip": said}
+    problems += disagreements(trial, would, installed_versions(env))
+    return Proven(problems=tuple(problems), facts={"pip": said})
+
+
+def _source(trial: Trial) -> list[str | Path]:
+    """Where pip installs from: the requirements, or the pylock where another target's wheel misleads it."""
+    root, own = trial.root.resolve(), trial.bundle.target(trial.entry.target.name)
+    there = [name.partition("/")[2] for name in trial.bundle.files if name.startswith("wheelhouse/")]
+    names = [pin.wheel.rpartition("/")[2] for pin in own.pins]
+    if taken_instead(names, there, trial.entry.target) and pip_reads_pylock(trial.entry):
+        return ["-r", root / trial.entry.pylock]
+    return ["--find-links", root / "wheelhouse", "--require-hashes", "-r", root / trial.entry.requirements]
 
 
 def disagreements(trial: Trial, would: Mapping[str, str], installed: Mapping[str, str]) -> list[Problem]:

@@ -187,10 +187,19 @@ class Installed:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proven:
+    """What came of one proof: what is wrong, facts for the report, and what could not be tried and why."""
+
+    problems: tuple[Problem, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    not_tried: tuple[str, ...] = ()
+
+
 # Installs the target of a trial, and says what its assets and pip make of it.
 Install = Callable[[Trial], Installed]
-# Further proofs of a finished installation: problems, and facts for the report.
-Proof = Callable[[Trial, Path], tuple[list[Problem], Mapping[str, object]]]
+# A further proof of a finished installation.
+Proof = Callable[[Trial, Path], Proven]
 
 
 def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
@@ -212,9 +221,10 @@ def install(trial: Trial, do: Install, proofs: Iterable[Proof]) -> Installed:
     found, versions = compare_with_lock(trial, done.env)
     problems = [*done.problems, *found, *(one for one in findings if isinstance(one, Problem))]
     facts["notes"] = [str(one) for one in findings if isinstance(one, Note)]
-    for seen, further in proven:
-        problems += seen
-        facts |= further
+    for seen in proven:
+        problems += seen.problems
+        facts |= seen.facts
+        not_tried += seen.not_tried
     return replace(
         done, problems=tuple(problems), not_tried=tuple(not_tried), facts={**facts, "installed": versions}
     )
@@ -335,7 +345,12 @@ def _ask(trial: Trial, command: Sequence[str | Path]) -> tuple[dict[str, Any] | 
 
 def installed_versions(env: Path) -> dict[str, str]:
     """The packages in an environment and their versions, by normalised name."""
-    found = distributions(str(packages_folder(env)))
+    return versions_in(packages_folder(env))
+
+
+def versions_in(packages: Path) -> dict[str, str]:
+    """The packages in a folder that Python imports from, and their versions, by normalised name."""
+    found = distributions(str(packages))
     return {name: found[name].version for name in sorted(found)}
 
 

@@ -3,16 +3,18 @@
 import re
 import time
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.installation.install import Installed, Trial, look_for_assets
+from wheelferry.models.wheel_info import filename_parts
+from wheelferry.verification.installation.install import Installed, Proven, Trial, look_for_assets
 
 # As pip says it since version 9, the requirement with the name alone.
 _MISSING = re.compile(r"\S+ \S+ requires (\S+), which is not installed\.")
@@ -74,12 +76,12 @@ def place_and_look(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, ob
     return look_for_assets(trial, env, placed)
 
 
-def pip_check(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]]:
+def pip_check(trial: Trial, env: Path) -> Proven:
     """What the environment's own pip finds in conflict."""
     command: list[str | Path] = [trial.machine.python(env), "-m", "pip", "check"]
     with trial.tools.progress.task("pip check"):
         checked = trial.machine.sandbox(command, step="pip check", log=trial.log, check=False)
-    return conflicts(trial, checked.returncode, checked.output), {}
+    return Proven(problems=tuple(conflicts(trial, checked.returncode, checked.output)))
 
 
 def conflicts(trial: Trial, status: int, output: str) -> list[Problem]:
@@ -101,3 +103,12 @@ def _speaks_of(line: str, excluded: Iterable[str]) -> bool:
 def options_for(entry: TargetEntry) -> list[str]:
     """What pip must be told: without it, it would look for what was excluded."""
     return ["--no-deps"] if entry.excluded else []
+
+
+# `pip lock` of 25.1 only writes them; tried with 25.0.1, 25.1.1, 25.3, 26.0.1 and 26.1.
+FIRST_WITH_PYLOCK = Version("26.1")
+
+
+def pip_reads_pylock(entry: TargetEntry) -> bool:
+    """Whether the pip that the bundle carries installs from pylock files."""
+    return filename_parts(PurePosixPath(entry.pip).name)[1] >= FIRST_WITH_PYLOCK

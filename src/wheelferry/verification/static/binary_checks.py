@@ -1,11 +1,7 @@
 """Compiled modules of a bundle's wheels: what they are for, what they need, and whether it is there."""
 
-import mmap
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +10,6 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
 from wheelferry.binaries import elf, pe
-from wheelferry.binaries.pe import PeFacts
 from wheelferry.binaries.symbols import readable
 from wheelferry.cache.tools import Tools
 from wheelferry.models import stable_abi
@@ -23,12 +18,11 @@ from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
-from wheelferry.system.files import CHUNK
-from wheelferry.system.threads import in_threads
 from wheelferry.verification.static import checks
 from wheelferry.verification.static.torch_symbols import TORCH, missing_text
 from wheelferry.wheels import extensions
-from wheelferry.wheels.archive import UNREADABLE
+from wheelferry.wheels.archive import UNREADABLE, read_unpacked
+from wheelferry.wheels.compiled import PeFiles
 
 Read = TypeVar("Read")
 
@@ -75,59 +69,6 @@ def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelI
         outside = [p for value in fact.search_paths for p in value.split(":") if not p.startswith("$ORIGIN")]
         if outside:
             yield Problem(code=Code.SEARCH_PATH, file=path, message=f"{name} looks into {', '.join(outside)}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PeFiles:
-    """The DLLs and extension modules of one wheel, by their paths in it; why some could not be read."""
-
-    facts: Mapping[str, PeFacts]
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_pe_files(root: Path, wheels: Iterable[str], tools: Tools) -> dict[str, PeFiles]:
-    """Read the DLLs and extension modules of `wheels`, several wheels at a time, the largest first.
-
-    One file of each wheel at a time lies unpacked in a temporary folder (torch_cpu.dll has 300 MB), and of
-    it only the pages that are read come into memory.
-    """
-    names = sorted(wheels, key=lambda name: (root / name).stat().st_size, reverse=True)
-    with (
-        tools.store.workspace("binaries") as work,
-        tools.progress.task("read what DLLs import", total=len(names)) as task,
-    ):
-
-        def read(name: str) -> PeFiles:
-            found = _read_pe_files(root / name, work)
-            task.advance()
-            return found
-
-        return dict(zip(names, in_threads(read, names, workers=tools.jobs), strict=True))
-
-
-def _read_pe_files(wheel: Path, work: Path) -> PeFiles:
-    facts: dict[str, PeFacts] = {}
-    unreadable: dict[str, str] = {}
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in filter(pe.is_binary, archive.namelist()):
-                try:
-                    facts[member] = read_member(archive, member, work, pe.read_pe)
-                except UNREADABLE as error:
-                    unreadable[member] = str(error)
-    except UNREADABLE as error:
-        unreadable[""] = str(error)
-    return PeFiles(facts=facts, unreadable=unreadable)
-
-
-def read_member(archive: zipfile.ZipFile, member: str, work: Path, read: Callable[[mmap.mmap], Read]) -> Read:
-    """`read` on a member that lies unpacked for as long."""
-    with tempfile.TemporaryFile(dir=work) as unpacked:
-        with archive.open(member) as stream:
-            shutil.copyfileobj(stream, unpacked, CHUNK)
-        unpacked.flush()
-        with mmap.mmap(unpacked.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read(data)
 
 
 def check_pe(
@@ -305,7 +246,7 @@ def _exports(wheel: Path, members: Mapping[str, str], tools: Tools) -> dict[str,
     """What each of torch's DLLs exports; `members` are their paths in its wheel."""
     with tools.store.workspace("exports") as work, zipfile.ZipFile(wheel) as archive:
         return {
-            dll: frozenset(read_member(archive, member, work, pe.read_exports))
+            dll: frozenset(read_unpacked(archive, member, work, pe.read_exports))
             for dll, member in members.items()
         }
 

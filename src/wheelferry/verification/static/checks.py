@@ -21,6 +21,7 @@ from wheelferry.models.planning.downloads import LaterDownload, downloads_of
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
+from wheelferry.verification.static.form import check_form
 from wheelferry.verification.static.ownership import check_owners, check_scripts
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
@@ -96,6 +97,7 @@ def check_installation(wheels: Mapping[str, WheelInfo], target: Target) -> Itera
     for path, info in wheels.items():
         yield from check_metadata(path, info)
         yield from check_compression(path, info)
+        yield from check_form(path, info, target)
 
 
 # Fields that installers read; a mistake in another keeps nobody from installing.

@@ -1,7 +1,8 @@
 """Static verification: everything that can be said about a bundle by reading it, on any machine."""
 
+import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry.binaries import pe
 from wheelferry.bundle.reader import REPORT_FILES, HashedFile, own_files, parse_bytes, read_manifest
+from wheelferry.cache.readings import recall_reading, remember_reading
+from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_downloads
 from wheelferry.client.common.errors import Damaged, NotPossibleHere
@@ -18,7 +21,14 @@ from wheelferry.client.common.signature import Signers, check_signature, read_si
 from wheelferry.client.preflight.paths import usual_windows_prefix
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models import stable_abi
-from wheelferry.models.lock import LockedWheel, Pin, PinnedFile, parse_pylock, parse_requirements
+from wheelferry.models.lock import (
+    LockedWheel,
+    Pin,
+    PinnedFile,
+    parse_pylock,
+    parse_requirements,
+    taken_instead,
+)
 from wheelferry.models.manifest import (
     NAME,
     REPORT,
@@ -34,21 +44,21 @@ from wheelferry.system.threads import in_threads
 from wheelferry.verification.installation.apps import check_apps
 from wheelferry.verification.static import checks
 from wheelferry.verification.static.binary_checks import (
-    PeFiles,
     check_device_code,
     check_elf,
     check_functions,
     check_pe,
     check_stable,
-    read_pe_files,
 )
 from wheelferry.verification.static.checks import LongestPath
-from wheelferry.verification.static.linux_binaries import ElfFiles, ElfWatch, check_linux
+from wheelferry.verification.static.linux_binaries import check_linux
 from wheelferry.verification.static.startup_notes import startup_notes
 from wheelferry.wheels import extensions
+from wheelferry.wheels.compiled import ElfFiles, PeFiles
+from wheelferry.wheels.contents import Contents, read_contents
 from wheelferry.wheels.processor_needs import processor_needs
-from wheelferry.wheels.read import read_wheel, unpacked_size
-from wheelferry.wheels.record import DIFFERS, check_contents
+from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.record import DIFFERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +67,9 @@ class Opened:
 
     `locks` are the lock files of each target by the target's name.
     `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
-    `elf_files` are the Linux binaries of the wheels by the wheel's path. For Windows targets, `binaries` are
-    the DLLs in the same way, `longest_paths` one of each target. `notes` are what works on some clients only.
+    `contents` are what is in the wheels by their paths; `read_before` are those that were read on an earlier
+    day, and only hashed this time. `longest_paths` are one of each target for Windows. `notes` are what works
+    on some clients only.
     `signed_by` names the key whose signature was found good.
     """
 
@@ -68,11 +79,21 @@ class Opened:
     wheels: Mapping[str, WheelInfo]
     locks: Mapping[str, "TargetLocks"] = field(default_factory=dict)
     published_so: tuple[str, ...] = ()
-    binaries: Mapping[str, PeFiles] = field(default_factory=dict)
-    elf_files: Mapping[str, ElfFiles] = field(default_factory=dict)
+    contents: Mapping[str, Contents] = field(default_factory=dict)
+    read_before: Mapping[str, dt.date] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
     signed_by: str | None = None
+
+    @property
+    def pe_files(self) -> dict[str, PeFiles]:
+        """The DLLs of each wheel that has some."""
+        return {path: found.pe_files for path, found in self.contents.items() if found.pe_files != PeFiles()}
+
+    @property
+    def elf_files(self) -> dict[str, ElfFiles]:
+        """The Linux binaries of each wheel."""
+        return {path: found.elf_files for path, found in self.contents.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,11 +107,14 @@ class TargetLocks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFiles:
-    """The files of a bundle by path; of its wheels, how they differ from their RECORD, and the ELF files."""
+    """The files of a bundle by path, and what is in its wheels.
+
+    `read_before` are the days on which wheels were read that were only hashed this time.
+    """
 
     files: Mapping[str, HashedFile]
-    differences: Mapping[str, list[str]]
-    elf_files: Mapping[str, ElfFiles]
+    contents: Mapping[str, Contents]
+    read_before: Mapping[str, dt.date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,13 +126,19 @@ class _Limits:
 
 
 def verify_static(
-    root: Path, tools: Tools, *, prefix_length: int | None = None, signers: Signers | None = None
+    root: Path,
+    tools: Tools,
+    *,
+    prefix_length: int | None = None,
+    signers: Signers | None = None,
+    again: bool = False,
 ) -> tuple[Opened | None, list[Problem]]:
     """Check everything that reading can check; returns what was read, and every problem found.
 
     `prefix_length` is the length of the folder that Windows clients install to, by default that of the one
     which the installer takes for the longest user name; 0 leaves the length of paths unchecked. With
     `signers` one of them must have signed the manifest; without, a signature that is there must belong to it.
+    `again` is whether wheels are unpacked that were read before (see `read_files`).
 
     A manifest that cannot be read is a problem too, and then there is nothing else to return.
     """
@@ -122,11 +152,11 @@ def verify_static(
     if not is_untouched(text, manifest):
         message = "its digest does not fit its content: it was altered after packing"
         problems.append(Problem(code=Code.MANIFEST, file=NAME, message=message))
-    read = read_files(root, tools)
+    read = read_files(root, {file.path: file.sha256 for file in manifest.files}, tools, again=again)
     problems += checks.compare_files(manifest.files, read.files)
     problems += check_report(root)
     problems += check_apps(root, read.files)
-    wheels, wheel_problems = _read_wheels(root, read.differences)
+    wheels, wheel_problems = _read_wheels(root, read.contents)
     published = [p for p in wheel_problems if _is_the_publishers(p, manifest)]
     problems += [p for p in wheel_problems if p not in published]
     opened = Opened(
@@ -136,8 +166,8 @@ def verify_static(
         wheels=wheels,
         locks={entry.target.name: _read_locks(root, entry) for entry in manifest.targets},
         published_so=tuple(f"{p.file}: {p.message}" for p in published),
-        binaries=_read_binaries(root, manifest, wheels, tools),
-        elf_files=read.elf_files,
+        contents=read.contents,
+        read_before=read.read_before,
     )
     usual = len(usual_windows_prefix(manifest.recipe))
     limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
@@ -181,30 +211,38 @@ def _is_wheel(path: str) -> bool:
     return path.endswith(".whl") and path.startswith("wheelhouse/")
 
 
-def read_files(root: Path, tools: Tools) -> ReadFiles:
+def read_files(root: Path, expected: Mapping[str, str], tools: Tools, *, again: bool = False) -> ReadFiles:
     """Hash all files as `hash_files` does, and in the same pass look into the wheels.
 
-    Several at a time, the largest first.
+    Several at a time, the largest first. Every file is hashed. What is in a wheel that was read before, byte
+    for byte the same, is taken from the store, unless it shall be read `again`: `expected` are the hashes by
+    path that decide where it is looked for.
     """
     paths = dict(own_files(root))
     sizes = {name: path.stat().st_size for name, path in paths.items()}
     ordered = sorted(paths, key=lambda name: sizes[name], reverse=True)
-    with tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task:
-        task.total(sum(unpacked_size(paths[name]) if _is_wheel(name) else sizes[name] for name in ordered))
+    with (
+        tools.store.workspace("binaries") as work,
+        tools.progress.task("hash files, and compare wheels with their RECORD", unit="bytes") as task,
+    ):
+        task.total(sum(sizes.values()))
 
         def read(name: str) -> _Read:
             if not _is_wheel(name):
                 return _Read(sha256=sha256_file(paths[name], on_bytes=task.advance))
-            watch = ElfWatch()
-            sha256, differences = check_contents(paths[name], on_bytes=task.advance, watch=watch)
-            return _Read(sha256=sha256, differences=differences, elf_files=watch.finish(paths[name], tools))
+            known = None if again else recall_reading(tools.store, expected.get(name, ""))
+            if known is None:
+                return _read_wheel(paths[name], work, tools.store, task.advance)
+            sha256 = sha256_file(paths[name], on_bytes=task.advance)
+            if sha256 == expected[name]:
+                return _Read(sha256=sha256, contents=known.contents, read_before=known.date)
+            return _read_wheel(paths[name], work, tools.store)
 
         seen = dict(zip(ordered, in_threads(read, ordered, workers=tools.jobs), strict=True))
-    wheels = {name: seen[name] for name in paths if _is_wheel(name)}
     return ReadFiles(
         files={name: HashedFile(sizes[name], seen[name].sha256) for name in paths},
-        differences={name: wheel.differences for name, wheel in wheels.items()},
-        elf_files={name: wheel.elf_files for name, wheel in wheels.items() if wheel.elf_files is not None},
+        contents={name: contents for name in paths if (contents := seen[name].contents)},
+        read_before={name: date for name in paths if (date := seen[name].read_before)},
     )
 
 
@@ -213,8 +251,16 @@ class _Read:
     """One file that was read; the last two of a wheel only."""
 
     sha256: str
-    differences: list[str] = field(default_factory=list)
-    elf_files: ElfFiles | None = None
+    contents: Contents | None = None
+    read_before: dt.date | None = None
+
+
+def _read_wheel(
+    wheel: Path, work: Path, store: Store, on_bytes: Callable[[int], None] | None = None
+) -> _Read:
+    sha256, contents = read_contents(wheel, work, on_bytes=on_bytes)
+    remember_reading(store, sha256, contents)
+    return _Read(sha256=sha256, contents=contents)
 
 
 def check_report(root: Path) -> Iterator[Problem]:
@@ -234,32 +280,20 @@ def check_report(root: Path) -> Iterator[Problem]:
             yield Problem(code=Code.REPORT_CHANGED, file=f"{REPORT}/{name}", message="was altered or removed")
 
 
-def _read_wheels(
-    root: Path, differences: Mapping[str, list[str]]
-) -> tuple[dict[str, WheelInfo], list[Problem]]:
-    """What every wheel says of itself; and a problem for each of its `differences` from its RECORD."""
+def _read_wheels(root: Path, contents: Mapping[str, Contents]) -> tuple[dict[str, WheelInfo], list[Problem]]:
+    """What every wheel says of itself; and a problem for each difference from its RECORD."""
     problems = [
         Problem(code=Code.RECORD, file=name, message=message)
-        for name, messages in differences.items()
-        for message in messages
+        for name, found in contents.items()
+        for message in found.differences
     ]
     wheels: dict[str, WheelInfo] = {}
-    for name in sorted(differences):
+    for name in sorted(contents):
         try:
             wheels[name] = read_wheel(root / name)
         except IntegrityError as error:
             problems.append(Problem(code=Code.WHEEL_UNREADABLE, file=name, message=str(error)))
     return wheels, problems
-
-
-def _read_binaries(
-    root: Path, manifest: Manifest, wheels: Mapping[str, WheelInfo], tools: Tools
-) -> dict[str, PeFiles]:
-    """The DLLs of all wheels, read once for all targets; nothing in a bundle without Windows targets."""
-    if not any(entry.target.is_windows for entry in manifest.targets):
-        return {}
-    having = [path for path, info in wheels.items() if any(map(pe.is_binary, info.files))]
-    return read_pe_files(root, having, tools)
 
 
 def _is_the_publishers(problem: Problem, manifest: Manifest) -> bool:
@@ -338,12 +372,13 @@ def _check_target(
     project = canonicalize_name(opened.manifest.distribution)
     yield from checks.check_requested(entry, infos, paths, project)
     yield from checks.check_downloads(infos, paths, shipped_downloads())
-    yield from _note_processor(opened.root, entry, paths)
+    yield from _note_processor(opened, entry, paths)
+    yield from _note_taken_instead(opened, entry, paths)
     wheels = {paths[name]: info for name, info in infos.items()}
     yield from checks.check_installation(wheels, entry.target)
     yield from _check_built(opened, entry, infos, paths, pylock, tools)
     if entry.target.is_windows:
-        yield from check_pe(entry, infos, paths, opened.binaries)
+        yield from check_pe(entry, infos, paths, opened.pe_files)
         yield checks.longest_path(entry, wheels, limits.prefix)
         if limits.checked:
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)
@@ -352,11 +387,13 @@ def _check_target(
 
 
 def _note_processor(
-    root: Path, entry: TargetEntry, paths: Mapping[NormalizedName, str]
+    opened: Opened, entry: TargetEntry, paths: Mapping[NormalizedName, str]
 ) -> Iterator[Problem | Note]:
     """What the client's processor must have, by what is known today: more, maybe, than when it was packed."""
+    levels = {opened.root / path: found.x86_level for path, found in opened.contents.items()}
+    wheels = [opened.root / path for path in paths.values()]
     try:
-        needs = processor_needs([root / path for path in paths.values()], entry.target)
+        needs = processor_needs(wheels, entry.target, level_of=levels.__getitem__)
     except IntegrityError as error:
         yield Problem(code=Code.WHEEL_UNREADABLE, file=entry.requirements, message=str(error))
         return
@@ -364,6 +401,20 @@ def _note_processor(
         wanted = " and ".join(map(named, need.needs))
         instead = f"; for another processor, {need.instead}" if need.instead else ""
         yield Note(file=paths[need.package], message=f"needs a processor with {wanted}{instead}")
+
+
+def _note_taken_instead(
+    opened: Opened, entry: TargetEntry, paths: Mapping[NormalizedName, str]
+) -> Iterator[Note]:
+    """Where pip and uv by themselves would stop, because another target's wheel is for a newer system."""
+    own = [path.rpartition("/")[2] for path in paths.values()]
+    there = [path.rpartition("/")[2] for path in opened.wheels]
+    for locked, other in taken_instead(own, there, entry.target).items():
+        message = (
+            f"on a newer system than {entry.target.platform} pip and uv choose {other} in the wheelhouse, "
+            f"and stop at its hash; the bundle's installer and {entry.pylock} take the right one"
+        )
+        yield Note(file=f"wheelhouse/{locked}", message=message)
 
 
 def _check_built(
@@ -413,7 +464,7 @@ def _check_built(
             yield Problem(code=Code.LIBRARY, file=path, message=message)
         yield from check_device_code(opened.root / path, path, entry)
         if torch in infos:
-            yield from check_functions(opened.root, path, paths, infos, opened.binaries, tools)
+            yield from check_functions(opened.root, path, paths, infos, opened.pe_files, tools)
     else:
         yield from check_elf(opened.root / path, path, entry, infos.values())
 

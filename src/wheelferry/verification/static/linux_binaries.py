@@ -1,11 +1,9 @@
 """ELF files in all wheels of a Linux target: processor, glibc, libraries that somebody must bring."""
 
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -13,23 +11,16 @@ from packaging.version import Version
 from wheelferry.binaries import elf
 from wheelferry.binaries.dynamic import (
     AARCH64,
-    MAGIC,
     X86_64,
     Dynamic,
-    Excerpt,
-    Gap,
-    Mapped,
-    read_dynamic,
 )
-from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_system_libraries
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor, parse_platform
 from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
-from wheelferry.verification.static.binary_checks import read_member
 from wheelferry.verification.static.torch_symbols import TORCH, check_torch_symbols, is_torchs
-from wheelferry.wheels.archive import UNREADABLE
+from wheelferry.wheels.compiled import ElfFiles
 
 _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
 # A module for Python by its name; `_C.so` may be one too, or a library that ctypes opens.
@@ -37,66 +28,6 @@ _MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
 _DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
 _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
 _NAMED = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ElfFiles:
-    """What the ELF files of one wheel say to the dynamic linker, by their paths in it; why some could not
-    be read."""
-
-    facts: Mapping[str, Dynamic]
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> Iterator[str]:
-        """The names that other binaries find these files by."""
-        for member, facts in self.facts.items():
-            yield member.rsplit("/", 1)[-1]
-            yield facts.soname
-
-
-class ElfWatch:
-    """Reads the ELF files of a wheel while its bytes pass by on their way to be hashed."""
-
-    def __init__(self) -> None:
-        self._facts: dict[str, Dynamic] = {}
-        self._unreadable: dict[str, str] = {}
-        self._again: list[str] = []
-
-    def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass on the pieces of the file `name`."""
-        first = next(pieces, b"")
-        yield first
-        if not first.startswith(MAGIC):
-            yield from pieces
-            return
-        excerpt = Excerpt()
-        excerpt.add(first)
-        for piece in pieces:
-            excerpt.add(piece)
-            yield piece
-        try:
-            self._keep(name, read_dynamic(excerpt))
-        except Gap:
-            self._again.append(name)
-        except ValueError as error:
-            self._unreadable[name] = str(error)
-
-    def finish(self, wheel: Path, tools: Tools) -> ElfFiles:
-        """What was read. A file that keeps its names in an unusual place is unpacked and read once more."""
-        if self._again:
-            try:
-                with tools.store.workspace("binaries") as work, zipfile.ZipFile(wheel) as archive:
-                    for name in self._again:
-                        found = read_member(archive, name, work, lambda data: read_dynamic(Mapped(data)))
-                        self._keep(name, found)
-            except UNREADABLE as error:
-                self._unreadable.update({name: str(error) for name in self._again})
-        return ElfFiles(facts=self._facts, unreadable=self._unreadable)
-
-    def _keep(self, name: str, facts: Dynamic | None) -> None:
-        if facts is not None and facts.is_for_a_processor:
-            self._facts[name] = facts
 
 
 def check_linux(

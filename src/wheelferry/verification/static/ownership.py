@@ -33,6 +33,10 @@ _UNREAD = re.compile(
     r"|(licen[cs]es?|copying|notice|authors|readme|changes|changelog|history|news)(\.(md|rst|txt))?",
     re.IGNORECASE,
 )
+# Behind the dot that ends a module's name.
+_MODULE_ENDING = re.compile(r"((cpython-\w[\w-]*|abi3|cp\d+t?-\w+)\.)?(py|so|pyd)")
+# Modules that are made to be hidden by a package where there is one, with the project that brings them.
+_FOR_WANT_OF_A_PACKAGE = {("pytest", "py.py")}
 _REMEDY = "leave out one of the packages (--exclude)"
 _CONFIGURATION = "pyvenv.cfg"
 
@@ -86,8 +90,9 @@ def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Pr
     `wheels` are those of a target by their paths in the bundle. On Windows names that differ in case alone
     are the same. Other content is a problem; the same content is a note, as is whatever no program reads.
     """
-    shared, folders = _shared(wheels, target)
+    shared, folders, hidden = _shared(wheels, target)
     yield from _files_that_are_folders(folders, target)
+    yield from _modules_that_are_packages(hidden, target)
     groups: dict[tuple[tuple[str, ...], bool], list[Sequence[Placed]]] = defaultdict(list)
     for owners in shared:
         is_script = all(one.is_script for one in owners)
@@ -103,8 +108,9 @@ def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Pr
 
 def _shared(
     wheels: Mapping[str, WheelInfo], target: Target
-) -> tuple[list[Sequence[Placed]], list[tuple[Placed, str]]]:
-    """The owners of each path that several wheels install to; files whose path is a folder of another wheel.
+) -> tuple[list[Sequence[Placed]], list[tuple[Placed, str]], list[tuple[Placed, str]]]:
+    """The owners of each path that several wheels install to; files whose path is a folder of another wheel;
+    modules whose name is a folder of another wheel.
 
     A large wheel has 100 000 files: what is shared is looked at closely afterwards.
     """
@@ -124,7 +130,19 @@ def _shared(
                 folders[folder] = wheel
                 folder = folder.rpartition("/")[0]
     clashes = [(_placed(*first[key]), folders[key]) for key in sorted(folders.keys() & first.keys())]
-    return list(shared.values()), clashes
+    hidden = [
+        (_placed(*first[key]), folders[stem])
+        for key in first
+        if (stem := _module(key)) in folders and folders[stem] != first[key][0]
+    ]
+    return list(shared.values()), clashes, hidden
+
+
+def _module(path: str) -> str:
+    """The path of a module without the ending that makes it one; empty for another file."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, ending = name.partition(".")
+    return folder + slash + stem if dot and _MODULE_ENDING.fullmatch(ending) else ""
 
 
 def _placed(wheel: str, path: str, content: Content) -> Placed:
@@ -138,6 +156,22 @@ def _files_that_are_folders(clashes: Iterable[tuple[Placed, str]], target: Targe
             f"neither pip nor uv can install both: {_REMEDY}"
         )
         yield Problem(code=Code.SAME_FILE, file=file.wheel, message=message)
+
+
+def _modules_that_are_packages(hidden: Iterable[tuple[Placed, str]], target: Target) -> Iterator[Note]:
+    """One name, two things to import: Python takes the package if it has an __init__.py, else the module.
+
+    No problem, for that is the same on every client: what needs the other is seen when it is imported.
+    """
+    for module, other in hidden:
+        shown = _shown(module.path, target)
+        if shown == module.path or (_name(module.wheel).partition("-")[0], shown) in _FOR_WANT_OF_A_PACKAGE:
+            continue  # it lies outside of what Python imports from; or is for those without the package
+        message = (
+            f"installs {shown} as a module, {_name(other)} a folder of the same name: Python finds only one "
+            f"of them by it: {_REMEDY}"
+        )
+        yield Note(file=module.wheel, message=message)
 
 
 def _twice_in_one(wheel: str, paths: Sequence[Sequence[Placed]], target: Target) -> Note:
