@@ -59,13 +59,14 @@ def names_of_figures(cfg, classes):
 
 
 def as_figures(results):
-    """What an evaluation gave, by those names, without what could not be measured."""
-    return {
-        "%s/%s" % (task, name): float(value)
-        for task, figures in results.items()
-        for name, value in figures.items()
-        if math.isfinite(value) and value >= 0
-    }
+    """What an evaluation of data with objects gave, by those names, without what could not be measured."""
+    found = {}
+    for task, figures in results.items():
+        if math.isfinite(figures.get("AP", 0.0)):
+            found.update({"%s/%s" % (task, name): float(value) for name, value in figures.items()})
+        else:  # upstream's word for a model that finds nothing at all
+            found.update({"%s/%s" % (task, name): 0.0 for name in ("AP", "AP50", "AP75")})
+    return {name: value for name, value in found.items() if math.isfinite(value) and value >= 0}
 
 
 class TimeUp(Exception):

@@ -63,6 +63,8 @@ def prepare(options):
 def run(prepared):
     """Train to the end, or until somebody ends it, in one of the processes; returns the exit status."""
     try:
+        for part in (TRAIN, VAL):
+            register(part, prepared.data, prepared.options.flip)
         return _run(begin(prepared), prepared)
     except Unfit as error:
         if comm.get_world_size() == 1:
@@ -72,8 +74,7 @@ def run(prepared):
 
 
 def begin(prepared):
-    """The trainer, with its weights, that will go on or begin anew."""
-    register(prepared.data, prepared.options.flip)
+    """The trainer, with its weights, that will go on or begin anew; its data is registered."""
     for logger in ("detectron2", "fvcore"):
         setup_logger(
             os.path.join(prepared.options.out, "log.txt"), distributed_rank=comm.get_rank(), name=logger
@@ -89,16 +90,16 @@ def begin(prepared):
     return trainer
 
 
-def register(data, flip=None):
-    """Make both parts of the data known to upstream."""
-    for dataset, (annotations, images) in ((TRAIN, data.train), (VAL, data.val)):
-        register_coco_instances(dataset, {}, annotations, images)
-        metadata = MetadataCatalog.get(dataset)
-        # set before the file is read: a warning of pycocotools would come for each
-        metadata.thing_classes = data.classes
-        if data.keypoints:
-            metadata.keypoint_names = data.keypoints.names
-            metadata.keypoint_flip_map = flip_pairs(data.keypoints.names, flip) or []
+def register(name, data, flip=None):
+    """Make a part of the data known to upstream: TRAIN or VAL."""
+    annotations, images = data.train if name == TRAIN else data.val
+    register_coco_instances(name, {}, annotations, images)
+    metadata = MetadataCatalog.get(name)
+    # set before the file is read: a warning of pycocotools would come for each
+    metadata.thing_classes = data.classes
+    if data.keypoints:
+        metadata.keypoint_names = data.keypoints.names
+        metadata.keypoint_flip_map = flip_pairs(data.keypoints.names, flip) or []
 
 
 def _say_of_keypoints(prepared):
