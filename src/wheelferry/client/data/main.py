@@ -60,7 +60,7 @@ def run(verb, path, out, given, progress):
     )
     if verb == "check":
         return examine(path, options, progress).to_json()
-    return convert(path, out, options, given.link, progress)
+    return convert(path, out, options, given.link, progress, given.strict)
 
 
 def _parser(prog):
@@ -104,5 +104,6 @@ def _add_options(add, verb):
             action="store_true",
             help="hard links instead of copies of the pictures, where it can be",
         )
+        add("--strict", action="store_true", help="write nothing where there are errors")
     add("--json", action="store_true", help="print one JSON document on stdout")
     add("--quiet", "-q", action="store_true", help="show no progress")

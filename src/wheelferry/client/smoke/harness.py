@@ -328,6 +328,7 @@ def run(suite, level, out, only=(), unloadable=None, connections=None, own=None)
         "connections": connections.take() if connections else [],
         "running": None,
         "checks": [],
+        "figures": {},
     }
     measured = True
     for number, item in enumerate(selected, 1):
@@ -342,8 +343,9 @@ def run(suite, level, out, only=(), unloadable=None, connections=None, own=None)
         result["connections"] = connections.take() if connections else []
         document["checks"].append(result)
         measured = measured and (item.level != DATA or result["status"] != "failed")
-    if own is not None and measured:
-        document["checks"] += own.judge()
+    if own is not None:
+        document["figures"] = own.figures
+        document["checks"] += own.judge() if measured else []
     document["running"] = None
     _write(document, out)
     return document
