@@ -14,7 +14,10 @@ from wheelferry.client.data.things import TASKS
 from wheelferry.client.data.told import lines
 
 PROGRAM = "wheelferry data"
-INTERRUPTED = "nothing was written; the same command starts anew"
+INTERRUPTED = {
+    "check": "nothing was altered; the same command starts anew",
+    "convert": "no data set was made; the same command starts anew, and clears what it left in OUT.part",
+}
 _DESCRIPTION = """\
 Examine labelled pictures before they are trained on, and write them as COCO JSON.
 
@@ -38,7 +41,7 @@ def main(arguments, prog=PROGRAM):
             sys.stdout.write("\n".join(lines(result)) + "\n")
         return result
 
-    return run_command(action, console, options.json, "--out", INTERRUPTED)
+    return run_command(action, console, options.json, "--out", INTERRUPTED[options.verb])
 
 
 def run(verb, path, out, given, progress):
