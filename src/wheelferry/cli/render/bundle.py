@@ -63,6 +63,8 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         checks += f" ({skipped} skipped)" if skipped else ""
         by = f"  ({runner})" if runner and runner != OWN_MACHINE else ""
         print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}{by}".rstrip())
+        for metric, value in level.facts.get("own_data", {}).get("figures", {}).items():
+            print_line(f"  on your data: {metric} {value:.4g}")
     for problem in report.problems:
         print_line(f"problem: {problem}")
     for line in (*report.not_run, *report.not_tried):
