@@ -32,8 +32,8 @@ from wheelferry.errors import InputError
 from wheelferry.models.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import installed_path, path_length
-from wheelferry.verification.checks import check_path_lengths, longest_path
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.checks import check_path_lengths, longest_path
+from wheelferry.verification.static.level import verify_static
 from winbundles import TAG, TINY_VERSION, WINDOWS, Wheel, pack_windows, sound_wheels
 
 Wheels = dict[str, Wheel]
@@ -655,7 +655,7 @@ def test_the_exact_limit(packed: Callable[..., Path], tools: Tools, total: int, 
     assert [problem.code.name for problem in problems] == ([] if fine else ["PATH_LENGTH"])
     if not fine:
         assert problems[0].file == LEAF
-        assert "1 characters longer than Windows takes below a folder of 51" in problems[0].message
+        assert "1 characters longer than Windows allows below a folder of 51" in problems[0].message
         assert verify_static(bundle, tools, prefix_length=0)[1] == []
         assert verify_static(bundle, tools, prefix_length=PREFIX - 1)[1] == []
 

@@ -9,7 +9,7 @@ from wheelferry.bundle.reader import open_bundle
 from wheelferry.cache.tools import Tools
 from wheelferry.client.data.ready import make_ready, unpacked
 from wheelferry.client.smoke.own_data import OwnData, locate, require_support, write_request
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.machines.runner import Machine
 
 REQUEST = "own-data.json"
 

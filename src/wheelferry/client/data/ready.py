@@ -6,7 +6,7 @@ from wheelferry.client.common.archives import unpack_archive
 from wheelferry.client.common.errors import BadInput
 from wheelferry.client.data.convert import convert
 from wheelferry.client.data.examine import Options, examine
-from wheelferry.client.data.told import lines
+from wheelferry.client.data.report_lines import lines
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

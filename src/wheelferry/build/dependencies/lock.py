@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from wheelferry.build.closure import Wanted, resolve_closure
 from wheelferry.build.compile import Built
+from wheelferry.build.dependencies.closure import Wanted, resolve_closure
 from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
