@@ -193,8 +193,8 @@ def shown_command(arguments: Iterable[str]) -> str:
 
 def _shown(argument: str) -> str:
     before, equals, after = argument.partition("=")
-    if before == _EXPECTATION:
-        return before + equals + shlex.quote(after)
+    if before == _EXPECTATION and equals:
+        return f"{before}={shlex.quote(after)}"
     if argument.startswith("--"):
         return before + equals + (_shown(after) if after else "")
     # an asset and a file of this machine: what is in front names it, as does an address without a query

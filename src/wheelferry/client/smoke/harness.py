@@ -216,9 +216,7 @@ def _judged(expectation, got):
     metric, wanted = expectation["metric"], expectation["value"]
     words, holds = _RELATIONS[expectation["relation"]]
     met = got is not None and holds(got, wanted)
-    reason = (
-        "it was not measured: there was nothing to measure it with" if got is None else "it is %.4g" % got
-    )
+    reason = "it was not measured: nothing was there to measure" if got is None else "it is %.6g" % got
     return {
         "name": "expected.%s" % metric,
         "title": "on your data %s is %s %g" % (metric, words, wanted),
