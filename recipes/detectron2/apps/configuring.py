@@ -5,7 +5,7 @@ import os
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from keypoints import flip_pairs
-from model_files import merge_config
+from model_files import config_beside, merge_config
 from page.unfit import Unfit
 from predictor import choose_device
 
@@ -21,7 +21,7 @@ _SIGMA = 0.067  # of a keypoint that COCO does not know: the mean of its 17
 
 def configure(options, data):
     """(configuration, its name) for this data, this batch and what the user set. Raises Unfit."""
-    name = options.config or default_config(data)
+    name = options.config or config_beside(options.weights) or default_config(data)
     cfg = get_cfg()
     merge_config(cfg, name)
     cfg.MODEL.WEIGHTS = ""

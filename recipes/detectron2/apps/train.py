@@ -34,8 +34,8 @@ def main(arguments):
     add(
         "--config",
         metavar="NAME|FILE",
-        help="a name of the model zoo or a YAML file (default: Mask R-CNN where all objects have outlines, "
-        "else Faster R-CNN)",
+        help="a name of the model zoo or a YAML file (default: config.yaml beside the weights; else Keypoint "
+        "R-CNN where objects have keypoints, Mask R-CNN where all have outlines, or Faster R-CNN)",
     )
     add(
         "--iterations",

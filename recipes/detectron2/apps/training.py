@@ -22,7 +22,7 @@ from trainer import Trainer, say
 from weights_only import as_checkpoint, read_weights
 
 _SETTINGS = "training.json"
-_MOST_NEW = 0.7  # of the layers: with more, the weights are those of another model
+_MOST_NEW = 0.5  # of the layers: with more, the weights are those of another model
 _TASKS = {"bbox": "boxes", "segm": "outlines", "keypoints": "keypoints"}
 
 

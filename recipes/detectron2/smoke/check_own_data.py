@@ -36,7 +36,7 @@ def own_data(context):
         with _all_threads():
             (_evaluate if context.own.evaluate_only else _fine_tune)(context, folder)
     except Unfit as error:
-        raise Unusable("%s (%s)" % (error, error.hint) if error.hint else str(error)) from None
+        raise Unusable("%s; %s" % (error, error.hint) if error.hint else str(error)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # weights of any size, which `train` is there to make
 
@@ -50,6 +50,7 @@ def _fine_tune(context, folder):
     step, look = _rehearse(prepared)
     count, pictures = _share(end - time.monotonic(), step, look, prepared)
     set_iterations(cfg, count)
+    cfg.SOLVER.CHECKPOINT_PERIOD = count + 1  # the last one is enough
     keep_some(data, pictures, folder)
     register(VAL, data)
     trainer = begin(prepared)
