@@ -18,6 +18,7 @@ from wheelferry.catalog import (
     LocatedRecipe,
     load_recipe,
     load_records,
+    records_file,
     shipped_alternatives,
     shipped_companions,
     shipped_torch,
@@ -32,7 +33,7 @@ from wheelferry.cli.options import (
     Trying,
 )
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import choose_torch, require_possible
+from wheelferry.matrix.coverage import Status, choose_torch, judge, require_possible
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
 from wheelferry.models.planning.make_plan import make_plan
@@ -221,6 +222,8 @@ def plan_from_options(
     for target in targets:
         if obstacle(located.recipe, release_name, target, other_index=choice.torch_index is not None):
             require_possible(located.recipe, release_name, target, load_records(located))
+    if not quiet:
+        _warn_of_failures(located, release_name, targets)
     plan = make_plan(
         located.recipe,
         release_name,
@@ -236,6 +239,20 @@ def plan_from_options(
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
     return located, plan
+
+
+def _warn_of_failures(located: LocatedRecipe, release_name: str, targets: Iterable[Target]) -> None:
+    """Warn of targets that somebody tried, and that failed."""
+    file = records_file(located)
+    if not file.is_file() or '"failed": "' not in file.read_text("utf-8"):
+        return  # without reading them one by one, which takes as long as all of `plan`
+    known = {record.cell: record for record in load_records(located) if record.failed}
+    for target in targets:
+        if (release_name, target) not in known:
+            continue
+        verdict = judge(located.recipe, release_name, target, known)
+        if verdict.status is Status.FAILS:
+            watcher(quiet=False).warn(f"{target.name} is known to fail: {verdict.reason}")
 
 
 def _user_requirements(required: Requirements) -> list[UserRequirement]:
