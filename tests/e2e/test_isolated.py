@@ -113,7 +113,7 @@ def test_one_command_on_a_bare_machine(bare: Bare, stick: Path) -> None:
         assert not (bare.programs / name).exists()
     said = bare("sh", stick / "install.sh", "--prefix", bare.prefix, "--yes", LD_LIBRARY_PATH="/nonexistent")
     assert "no Python here: starting the one of the bundle" in said
-    assert "LD_LIBRARY_PATH=/nonexistent is set; neutralised" in said
+    assert "LD_LIBRARY_PATH=/nonexistent is set; the installer ignores it" in said
     code = "import sys, skiff; print(sys.base_prefix); import socket; print(socket.if_nameindex())"
     base, interfaces = bare(bare.prefix / "python", "-c", code).splitlines()
     assert base.startswith(str(bare.prefix / "runtime"))
