@@ -92,7 +92,8 @@ def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path, tmp
     assert {check["name"]: check["status"] for check in levels["smoke"]["checks"]}[
         "check_detector.pretrained"
     ] == "passed"
-    train, tuned, expected = levels["train"]["checks"]
+    train, processes, tuned, expected = levels["train"]["checks"]
+    assert (processes["name"], processes["status"]) == ("check_processes.two_train_as_one", "passed")
     assert train["values"]["AP50"] >= 0.5
     assert train["values"]["last loss"] <= train["values"]["first loss"] / 2
     assert tuned["values"]["iterations"] >= 1

@@ -223,13 +223,13 @@ def plan(
     """Show what would be built for which target."""
     from wheelferry.catalog import require_files
     from wheelferry.cli.render.plan import show_plan
-    from wheelferry.cli.session import plan_from_options, warn_of_alternatives
+    from wheelferry.cli.session import plan_from_options, warn_of_packages
 
     # whether a Python travels is decided when the bundle is packed
     located, chosen = plan_from_options(reference, targets, required, assets=asset, has_runtime=True)
     require_files(chosen.assets, located)
     show_plan(chosen, as_json=json)
-    warn_of_alternatives(chosen)
+    warn_of_packages(chosen)
 
 
 @with_groups
