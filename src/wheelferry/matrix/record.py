@@ -118,7 +118,7 @@ def read_evidence(
     try:
         if any(_fails_on_own_data(result) for result in report["targets"]):
             raise InputError(
-                f"{root}: its report has problems with a data set of the user's, which say nothing about a cell",
+                f"{root}: its report has problems with data of the user's, which say nothing about a cell",
                 hint="verify the bundle again, without --data",
             )
         return [
@@ -132,7 +132,7 @@ def read_evidence(
 
 
 def _fails_on_own_data(result: Mapping[str, Any]) -> bool:
-    """Whether the level with data of the user's has problems: expectations that were not met, for instance."""
+    """Whether the level with data of the user's has problems, as expectations that were not met."""
     return any("own_data" in level["facts"] and level["problems"] for level in result["levels"])
 
 
