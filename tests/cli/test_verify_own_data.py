@@ -102,9 +102,8 @@ def test_a_data_set_of_any_format_reaches_the_checks(yard: Yard, form: str) -> N
 def test_what_is_not_reached_is_a_problem_with_what_was_wanted_and_measured(yard: Yard) -> None:
     report = verify(yard, "--data", "coco ü", "--expect", "pictures>=6", "--expect", "objects>=1", status=1)
     (problem,) = report["problems"]
-    assert problem == {
-        "code": "CHECK", "file": "expected.pictures", "message": "on your data pictures is at least 6: it is 5",
-    }  # fmt: skip
+    assert (problem["code"], problem["file"]) == ("CHECK", "expected.pictures")
+    assert problem["message"] == "on your data pictures is at least 6: it is 5"
     assert not report["passed"]
 
 
@@ -123,7 +122,7 @@ def test_a_metric_that_there_is_not_and_weights_that_do_not_fit(yard: Yard) -> N
     ("options", "said"),
     [
         (["--data", "nowhere"], "nowhere is not there"),
-        (["--data", "tiny"], "is no data set that is known here"),
+        (["--data", "tiny"], "is no data set in a known format"),
         (["--data", "coco ü", "--expect", "objects"], "is no expectation"),
         (["--data", "coco ü", "--budget", "soon"], "is no time"),
         (["--data", "coco ü", "--level", "smoke"], "--data is for the level train, not smoke"),
@@ -167,8 +166,8 @@ def test_beside_an_installation_it_is_refused_in_time(
     MAKERS["coco"](tmp_path / "good")
     MAKERS["coco"](tmp_path / "bad")
     (tmp_path / "bad" / "annotations" / "val.json").write_text('{"images": [], "annotations": 7}', "utf-8")
-    start = ["sh", bundle / "install.sh", "--prefix", prefix, "--yes"]
-    data = ["--verify", "train", "--data"]
+    start: list[str | Path] = ["sh", bundle / "install.sh", "--prefix", prefix, "--yes"]
+    data: list[str | Path] = ["--verify", "train", "--data"]
     assert "--data is for the level train" in run(*start, "--data", tmp_path / "good", status=2)
     assert "the data set has errors" in run(*start, *data, tmp_path / "bad", status=2)
     assert not prefix.exists()
@@ -187,6 +186,7 @@ def test_a_bundle_without_such_a_check_says_so(tmp_path: Path, tools: Tools, loc
     bundle = tmp_path / "stick"
     pack_client_bundle(bundle, tools, located)
     MAKERS["coco"](tmp_path / "set")
-    start = ["sh", bundle / "install.sh", "--prefix", tmp_path / "prefix", "--yes", "--verify", "train"]
-    assert "tiny cannot be proven with data of your own" in run(*start, "--data", tmp_path / "set", status=2)
+    start: list[str | Path] = ["sh", bundle / "install.sh", "--prefix", tmp_path / "prefix", "--yes"]
+    said = run(*start, "--verify", "train", "--data", tmp_path / "set", status=2)
+    assert "tiny cannot be proven with data of your own" in said
     assert not (tmp_path / "prefix").exists()
