@@ -74,7 +74,7 @@ def _add_own_data(add):
     add(
         "--config",
         metavar="FILE|NAME",
-        help="configuration that goes with them, of a file or the project's own",
+        help="their configuration: a file, or one of the project's own",
     )
     add("--expect", metavar="'METRIC>=N'", action="append", help="what must be reached; repeat for several")
     add(
