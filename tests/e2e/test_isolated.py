@@ -18,6 +18,7 @@ from browser import require_browser
 from ferry import Ferry
 from pages import DRIVER, SANDBOX_ENTRY, check_page
 from runtimes import make_runtime
+from shapes import make_shapes
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +113,7 @@ def test_one_command_on_a_bare_machine(bare: Bare, stick: Path) -> None:
         assert not (bare.programs / name).exists()
     said = bare("sh", stick / "install.sh", "--prefix", bare.prefix, "--yes", LD_LIBRARY_PATH="/nonexistent")
     assert "no Python here: starting the one of the bundle" in said
-    assert "LD_LIBRARY_PATH=/nonexistent is set; neutralised" in said
+    assert "LD_LIBRARY_PATH=/nonexistent is set; the installer ignores it" in said
     code = "import sys, skiff; print(sys.base_prefix); import socket; print(socket.if_nameindex())"
     base, interfaces = bare(bare.prefix / "python", "-c", code).splitlines()
     assert base.startswith(str(bare.prefix / "runtime"))
@@ -135,8 +136,21 @@ def test_weights_of_the_bundle_are_found_without_a_word(bare: Bare) -> None:
     assert [path for path in cache.rglob("*") if path.is_file()]
 
 
-def test_it_proves_itself_with_a_training_run(bare: Bare) -> None:
-    assert "1 passed" in bare(bare.prefix / "wheelferry", "--verify", "train")
+def test_it_proves_itself_with_a_training_run_and_data_of_ones_own(bare: Bare) -> None:
+    """The environment's Python opens the pictures; the one that installed has no Pillow."""
+    make_shapes(bare.home / "own")
+    own: list[str | Path] = ["--data", bare.home / "own", "--evaluate-only"]
+    command = [bare.prefix / "wheelferry", "--verify", "train", *own]
+    said = bare(*command, "--expect", "bbox/AP50>=80")
+    assert "4 passed" in said
+    assert re.search(r"bbox/AP50: \d+", said)
+    page = bare.prefix / "current" / "report" / "train" / "report.html"
+    assert page.read_text("utf-8").count("data:image/png;base64,") >= 3
+    said = bare(*command, "--expect", "bbox/AP50>100", status=1)
+    assert "on your data bbox/AP50 is more than 100: it is" in said
+    next((bare.home / "own" / "val" / "images").iterdir()).unlink()
+    assert "error picture-missing (1)" in bare(*command, status=2)
+    shutil.rmtree(bare.home / "own")
 
 
 def test_who_may_only_read_it_can_prove_it_too(bare: Bare) -> None:

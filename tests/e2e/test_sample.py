@@ -20,6 +20,7 @@ import pytest
 
 from conftest import reseal
 from ferry import Ferry
+from shapes import make_shapes
 from wheelferry.cache.store import Store
 from wheelferry.models.cuda import backend_of
 from wheelferry.models.manifest import NAME, parse_manifest
@@ -74,8 +75,11 @@ def overwrite(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path) -> None:
-    report = json.loads(ferry("verify", bundle, "--json"))
+def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path, tmp_path: Path) -> None:
+    """With data of the user's too: fine-tuned, drawn, and as good as expected."""
+    make_shapes(tmp_path / "own ü")
+    own: list[str | Path] = ["--data", tmp_path / "own ü", "--budget", "1m", "--expect", "bbox/AP50>=80"]
+    report = json.loads(ferry("verify", bundle, "--json", *own))
     assert report["passed"]
     (target,) = report["targets"]
     levels = {level["level"]: level for level in target["levels"]}
@@ -88,12 +92,21 @@ def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path) -> 
     assert {check["name"]: check["status"] for check in levels["smoke"]["checks"]}[
         "check_detector.pretrained"
     ] == "passed"
-    train, processes = levels["train"]["checks"]
+    train, processes, tuned, expected = levels["train"]["checks"]
     assert (processes["name"], processes["status"]) == ("check_processes.two_train_as_one", "passed")
     assert train["values"]["AP50"] >= 0.5
     assert train["values"]["last loss"] <= train["values"]["first loss"] / 2
+    assert tuned["values"]["iterations"] >= 1
+    assert expected["title"] == "on your data bbox/AP50 is at least 80"
+    facts = levels["train"]["facts"]["own_data"]
+    assert (facts["data"], facts["parts"]) == ("own ü", {"train": 12, "val": 8})
+    assert facts["figures"]["bbox/AP50"] >= 80
+    assert "--data …/" in report["command"]
+    assert str(tmp_path) not in json.dumps(report)
     page = (bundle / "report" / "report.html").read_text("utf-8")
-    assert page.count("data:image/png;base64,") >= 2
+    assert page.count("data:image/png;base64,") >= 4
+    assert "On your own data: own ü" in page
+    assert "Results on the client" not in page
     assert "http://" not in page
     assert "https://" not in page
 

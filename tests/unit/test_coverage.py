@@ -274,7 +274,9 @@ def test_a_grid_has_a_mark_for_each_backend_and_platform() -> None:
 # Recording: a bundle's manifest and report become records.
 
 
-def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **values: object) -> None:
+def write_report(
+    bundle: Path, *, passed: int = 4, problems: bool = False, own_data: bool = False, **values: object
+) -> None:
     """A report as verify leaves it, of which the first `passed` levels passed."""
     manifest = parse_manifest((bundle / NAME).read_text("utf-8"))
     levels = [
@@ -287,6 +289,8 @@ def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **val
         }
         for number, level in enumerate(ALL)
     ]
+    if own_data:
+        levels[-1]["facts"] = {"own_data": {}}
     document = {
         "format": FORMAT,
         "digest": manifest.digest,
@@ -306,6 +310,13 @@ def write_report(bundle: Path, *, passed: int = 4, problems: bool = False, **val
     (folder / "files.json").write_text(
         json.dumps({"report.json": sha256_file(folder / "report.json")}), "utf-8"
     )
+
+
+def test_what_fails_on_the_users_data_says_nothing_of_a_cell(bundle: Path, located: LocatedRecipe) -> None:
+    write_report(bundle, passed=3, problems=True, own_data=True)
+    with pytest.raises(InputError, match="data of the user's") as caught:
+        record([bundle], located)
+    assert caught.value.hint == "verify the bundle again, without --data"
 
 
 def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located: LocatedRecipe) -> None:

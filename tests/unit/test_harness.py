@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,91 @@ def test_an_interpreter_that_dies_leaves_the_name_of_the_check(harness: ModuleTy
 def test_a_level_that_does_not_exist_is_refused_when_registering(harness: ModuleType) -> None:
     with pytest.raises(ValueError, match="level must be one of smoke, train"):
         harness.check("x", level="deploy")
+
+
+OWN = """
+import os
+from harness import Skip, Unusable, check
+import helper  # of the programs beside the suite
+
+@check("on your data", level="data")
+def own_data(context):
+    own = context.own
+    own.will_measure(["AP", "AP50", "never"])
+    if own.weights == "bad":
+        raise Unusable("these are weights of another model")
+    if own.weights == "none":
+        raise Skip("nothing to do")
+    own.measured({"AP": helper.FIGURE, "AP50": 60.0, "never": float("nan")})
+"""
+
+
+@pytest.fixture
+def own_suite(harness: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The suite with a check on the user's data, which uses a module of the programs."""
+    (tmp_path / "check_own.py").write_text(OWN, "utf-8")
+    suite = json.loads((tmp_path / "suite.json").read_text("utf-8"))
+    (tmp_path / "suite.json").write_text(json.dumps({**suite, "own_data": ["check_own"]}), "utf-8")
+    apps = tmp_path.parent / "apps"
+    apps.mkdir(exist_ok=True)
+    (apps / "helper.py").write_text("FIGURE = 41.25\n", "utf-8")
+    for name in ("check_own", "helper"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return harness
+
+
+def prove(harness: ModuleType, folder: Path, *expected: tuple[str, str, float], weights: str = "w") -> Any:
+    """What the harness wrote of the level train, with data of the user's."""
+    own = {
+        "data": str(folder), "weights": weights, "config": None, "seconds": 60, "evaluate_only": False,
+        "expectations": [{"metric": m, "relation": r, "value": v} for m, r, v in expected],
+    }  # fmt: skip
+    (folder / "own.json").write_text(json.dumps(own), "utf-8")
+    arguments = ["--level", "train", "--out", str(folder / "out"), "--own", str(folder / "own.json")]
+    status = harness.main(arguments)
+    document = json.loads((folder / "out" / "train.json").read_text("utf-8"))
+    failed = any(item["status"] == "failed" for item in document["checks"])
+    assert status == int(failed)
+    return document
+
+
+def test_expectations_are_judged_one_by_one(own_suite: ModuleType, tmp_path: Path) -> None:
+    document = prove(
+        own_suite, tmp_path,
+        ("AP50", ">=", 60), ("AP50", ">", 60), ("AP", "<=", 41.25), ("AP", "<", 41), ("never", ">=", 0),
+    )  # fmt: skip
+    assert document["figures"] == {"AP": 41.25, "AP50": 60.0}
+    assert [(item["name"], item["status"], item["reason"]) for item in document["checks"]] == [
+        ("check_things.other", "passed", None),
+        ("check_own.own_data", "passed", None),
+        ("expected.AP50", "passed", None),
+        ("expected.AP50", "failed", "it is 60"),
+        ("expected.AP", "passed", None),
+        ("expected.AP", "failed", "it is 41.25"),
+        ("expected.never", "failed", "it was not measured: nothing was there to measure"),
+    ]
+    assert document["checks"][3]["title"] == "on your data AP50 is more than 60"
+
+
+def test_an_unknown_metric_is_told_with_those_that_there_are(own_suite: ModuleType, tmp_path: Path) -> None:
+    document = prove(own_suite, tmp_path, ("AP5", ">=", 60))
+    (own,) = document["checks"][1:]
+    assert own["status"] == "failed"
+    assert own["reason"] == "nothing called AP5 is measured of this model; there is AP, AP50, never"
+    assert own["traceback"] is None
+
+
+def test_what_cannot_be_used_fails_without_a_traceback(own_suite: ModuleType, tmp_path: Path) -> None:
+    document = prove(own_suite, tmp_path, ("AP", ">=", 0), weights="bad")
+    (own,) = document["checks"][1:]
+    assert (own["reason"], own["traceback"]) == ("these are weights of another model", None)
+
+
+def test_a_skipped_check_meets_no_expectation(own_suite: ModuleType, tmp_path: Path) -> None:
+    document = prove(own_suite, tmp_path, ("AP", ">=", 0), weights="none")
+    assert [item["status"] for item in document["checks"]] == ["passed", "skipped", "failed"]
+
+
+def test_without_data_nothing_of_it_is_loaded(own_suite: ModuleType, tmp_path: Path) -> None:
+    assert own_suite.main(["--level", "train", "--out", str(tmp_path / "out")]) == 0
+    assert "check_own" not in sys.modules

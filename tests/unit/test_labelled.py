@@ -1,7 +1,8 @@
 """The data set of a training: its two parts, its classes, and what is refused before anything is loaded."""
 
-import importlib.util
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,14 +14,10 @@ from wheelferry.catalog import shipped_folder
 
 
 @pytest.fixture(scope="module")
-def labelled() -> ModuleType:
-    path = shipped_folder() / "detectron2" / "apps" / "labelled.py"
-    spec = importlib.util.spec_from_file_location("labelled", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def labelled() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(shipped_folder() / "detectron2" / "apps"))
+        yield importlib.import_module("labelled")
 
 
 def document(count: int, **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
-from page import acceptance, command, queue_of_pictures
+from page import acceptance, address, command, queue_of_pictures
 from page.installation import Installation
 from page.predictions import Instance
 from page.queue_of_pictures import PictureQueue
@@ -344,7 +344,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_told_before_the_model_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
-    with command._listen("127.0.0.1", 0) as taken:
+    with address.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         arguments = ["--port", str(port), "--no-browser"]
         assert command.run(arguments, "", lambda _: None, lambda _: pytest.fail("loaded")) == 2

@@ -64,20 +64,24 @@ def _of_zoo(config):
 
 def read_config(given, weights):
     """(configuration, its name): the zoo's or the file's that is given, else the one beside the weights."""
-    folder = os.path.dirname(os.path.abspath(weights))
-    name = given
+    name = given or config_beside(weights)
     if not name:
-        beside = [os.path.join(folder, "config.yaml"), os.path.splitext(weights)[0] + ".yaml"]
-        found = [path for path in beside if os.path.isfile(path)]
-        if not found:
-            raise Unfit(
-                "there is no config.yaml beside the weights",
-                hint="name the configuration with --config NAME|FILE",
-            )
-        name = found[0]
+        raise Unfit(
+            "there is no config.yaml beside the weights",
+            hint="name the configuration with --config NAME|FILE",
+        )
     cfg = get_cfg()
     merge_config(cfg, name)
     return cfg, os.path.basename(name) if os.path.isfile(name) else name
+
+
+def config_beside(weights):
+    """The configuration that lies beside a file of weights; None where there is none."""
+    if not weights or not os.path.isfile(weights):
+        return None
+    folder = os.path.dirname(os.path.abspath(weights))
+    beside = [os.path.join(folder, "config.yaml"), os.path.splitext(weights)[0] + ".yaml"]
+    return next((path for path in beside if os.path.isfile(path)), None)
 
 
 def merge_config(cfg, name):

@@ -10,6 +10,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog, transforms
 from detectron2.modeling import build_model
+from keypoints import read_keypoints
 from model_files import find_weights, hush, read_config, read_names, sha256_of
 from page.predictions import Instance
 from page.unfit import Unfit
@@ -24,46 +25,45 @@ class Model(object):
     """The model on its device; weights, and what the page wants to know of it, come to it one by one."""
 
     def __init__(self, cfg):
-        self._cfg = cfg
-        self._model = build_model(cfg).eval()
+        self.cfg = cfg
+        self.network = build_model(cfg).eval()
         shortest = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
         self._resize = transforms.ResizeShortestEdge(shortest, cfg.INPUT.MAX_SIZE_TEST)
         metadata = _metadata(cfg)
         self.names = []
+        self.is_named = False
         self.facts = []
         self.keypoint_names = list(getattr(metadata, "keypoint_names", ())) if cfg.MODEL.KEYPOINT_ON else []
         rules = getattr(metadata, "keypoint_connection_rules", ()) if self.keypoint_names else ()
         number = {name: index for index, name in enumerate(self.keypoint_names)}
         self.skeleton = [(number[one], number[other]) for one, other, _ in rules]
 
+    def take_keypoints(self, keypoints):
+        """Call the keypoints as the data did that the model was trained with (None: nothing is known)."""
+        if keypoints and len(keypoints.names) == self.cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS:
+            self.keypoint_names, self.skeleton = keypoints.names, keypoints.skeleton
+
     def load(self, checkpoint):
         """Put the weights in; returns what they leave over. Raises Unfit for those of another model."""
-        holder = DetectionCheckpointer(self._model)
+        holder = DetectionCheckpointer(self.network)
         with _quiet():
             seen = holder._load_model(checkpoint)
         if seen is None:  # fvcore before 0.1.2
             return []
-        missing = [name for name in seen.missing_keys if not name.startswith(_OWN)]
-        wrong = _unfitting(seen, missing)
+        wrong = unfitting(seen)
         if wrong:
-            total = len(self._model.state_dict())
-            more = "" if len(wrong) <= _FIRST else "\n  and %d more" % (len(wrong) - _FIRST)
-            raise Unfit(
-                "these are weights of another model: %d of its %d layers do not fit:\n  %s%s"
-                % (len(wrong), total, "\n  ".join(wrong[:_FIRST]), more),
-                hint="give the configuration that they were trained with (--config)",
-            )
+            raise layers_of_another(wrong, len(self.network.state_dict()))
         return list(seen.unexpected_keys)
 
     @torch.no_grad()
     def predict(self, pixels):
         """The instances in RGB pixels, uint8 [H, W, 3]."""
         height, width = pixels.shape[:2]
-        image = pixels[:, :, ::-1] if self._cfg.INPUT.FORMAT == "BGR" else pixels
+        image = pixels[:, :, ::-1] if self.cfg.INPUT.FORMAT == "BGR" else pixels
         image = self._resize.get_transform(image).apply_image(image)
         tensor = torch.as_tensor(image.astype("float32").transpose(2, 0, 1).copy())
         try:
-            found = self._model([{"image": tensor, "height": height, "width": width}])[0]
+            found = self.network([{"image": tensor, "height": height, "width": width}])[0]
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
@@ -76,11 +76,25 @@ class Model(object):
         return _instances(found["instances"].to("cpu"))
 
 
-def _unfitting(seen, missing):
-    """What does not fit, a line each: layers of another shape, and those that the file does not have."""
+def unfitting(seen):
+    """What does not fit, a line each: layers of another shape, and those that the file does not have.
+
+    `seen` is what the checkpointer says of the weights that it loaded.
+    """
+    missing = [name for name in seen.missing_keys if not name.startswith(_OWN)]
     shapes = {name: (tuple(given), tuple(wanted)) for name, given, wanted in seen.incorrect_shapes}
     lines = ["%s has the shape %s instead of %s" % (name, *pair) for name, pair in shapes.items()]
     return lines + ["%s is not in the file" % name for name in missing if name not in shapes]
+
+
+def layers_of_another(wrong, total):
+    """The error for weights of which the layers `wrong`, a line each, do not fit a model of `total`."""
+    more = "" if len(wrong) <= _FIRST else "\n  and %d more" % (len(wrong) - _FIRST)
+    return Unfit(
+        "these are weights of another model: %d of its %d layers do not fit:\n  %s%s"
+        % (len(wrong), total, "\n  ".join(wrong[:_FIRST]), more),
+        hint="give the configuration that they were trained with (--config)",
+    )
 
 
 @contextlib.contextmanager
@@ -143,6 +157,9 @@ def load(options):
         raise Unfit("this Detectron2 cannot build the model of %s: %s" % (name, error)) from None
     over = model.load(checkpoint)
     model.names = _names(cfg, read_names(options.names, weights))
+    model.is_named = model.names != _numbered(len(model.names))
+    if cfg.MODEL.KEYPOINT_ON:
+        model.take_keypoints(read_keypoints(weights))
     model.facts = [
         ("Weights", os.path.basename(weights)),
         ("Weights' SHA-256", sha256_of(weights)),
@@ -189,10 +206,15 @@ def _names(cfg, given):
     count = _classes(cfg)
     if given is None:
         known = list(getattr(_metadata(cfg), "thing_classes", ()))
-        return known if len(known) == count else ["class %d" % number for number in range(1, count + 1)]
+        return known if len(known) == count else _numbered(count)
     if len(given) != count:
         raise Unfit(
             "there are %d names, and the model has %d classes" % (len(given), count),
             hint="give a name for each, in the order of the training",
         )
     return given
+
+
+def _numbered(count):
+    """Names for classes that nobody named."""
+    return ["class %d" % number for number in range(1, count + 1)]

@@ -1,7 +1,6 @@
 """Trains a Detectron2 model on labelled pictures, on this machine."""
 
 import argparse
-import sys
 
 _DESCRIPTION = """\
 Train a model on your own labelled pictures, from weights that were trained before.
@@ -35,8 +34,8 @@ def main(arguments):
     add(
         "--config",
         metavar="NAME|FILE",
-        help="a name of the model zoo or a YAML file (default: Mask R-CNN where all objects have outlines, "
-        "else Faster R-CNN)",
+        help="a name of the model zoo or a YAML file (default: config.yaml beside the weights; else Keypoint "
+        "R-CNN where objects have keypoints, Mask R-CNN where all have outlines, or Faster R-CNN)",
     )
     add(
         "--iterations",
@@ -44,21 +43,37 @@ def main(arguments):
         metavar="N",
         help="steps (default: 30 times through the data)",
     )
-    add("--batch", type=_positive, default=2, metavar="N", help="pictures in a step (default: 2)")
+    add("--batch", type=_positive, metavar="N", help="pictures in a step, of all GPUs (default: 2 for each)")
     add("--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: cuda where there is one)")
+    add(
+        "--flip",
+        metavar="A=B,C=D|none",
+        help="keypoints that change places when a picture is mirrored; none: each stays what it is (default: "
+        "names that differ in left and right; where none do, pictures are not mirrored)",
+    )
+    _add_processes(parser.add_argument_group("several GPUs").add_argument)
     add("settings", metavar="KEY VALUE", nargs="*", help="of the configuration, as in SOLVER.BASE_LR 0.001")
     options = parser.parse_args(arguments)
     # here, so that --help does not wait for torch
     from page.unfit import Unfit
-    from training import train
+    from training import tell, train
 
     try:
         return train(options)
     except Unfit as error:
-        sys.stderr.write("error: %s\n" % error)
-        if error.hint:
-            sys.stderr.write("  -> %s\n" % error.hint)
-        return 2
+        tell(error)
+        return error.exit_code
+
+
+def _add_processes(add):
+    add("--gpus", type=_positive, default=1, metavar="N", help="how many of this machine (default: 1)")
+    add("--machines", type=_positive, default=1, metavar="N", help="machines that train together")
+    add("--rank", type=int, metavar="N", help="which of them this is; 0, the first, saves and measures")
+    add(
+        "--dist-url",
+        metavar="tcp://HOST:PORT",
+        help="where the machines meet: an address of the first with a free port, the same on all",
+    )
 
 
 def _positive(text):

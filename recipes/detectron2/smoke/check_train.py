@@ -12,6 +12,7 @@ import time
 import numpy as np
 import synthetic
 import torch
+from curves import draw_losses, loss_history
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_instances
@@ -137,12 +138,6 @@ def logged_to(path):
         handler.close()
 
 
-def loss_history(storage):
-    """Return {name: values of all iterations} of the losses that the trainer recorded."""
-    names = [name for name in storage.histories() if "loss" in name]
-    return {name: [value for value, _ in storage.history(name).values()] for name in names}
-
-
 def expect_falling_losses(context, losses, count):
     """Check that all losses are finite and that the total is halved; report both ends."""
     expected = {"total_loss", "loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc"}
@@ -208,26 +203,6 @@ def expect_same_after_reload(cfg, model, images):
         expect(bool((trained.pred_masks == loaded.pred_masks).all()), "masks differ after reloading")
         differs = differs or len(before["instances"]) != len(trained)
     expect(differs, "the model predicted the same before the weights were loaded")
-
-
-def draw_losses(path, losses):
-    """Save a picture of the loss curves."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name in sorted(losses, key=lambda key: -losses[key][0]):
-        axes.plot(losses[name], label=name, linewidth=2 if name == "total_loss" else 1)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("loss")
-    axes.set_ylim(0, 1.05 * max(losses["total_loss"]))
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 def draw_instances(image, instances, scale=3):

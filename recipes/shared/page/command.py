@@ -5,17 +5,13 @@ import logging
 import os
 import platform
 import secrets
-import shutil
 import signal
-import socket
 import sys
-import tempfile
-import threading
-import webbrowser
 
+from .address import LOCAL, listen, port_number, show
+from .scratch import scratch_folder
 from .unfit import Unfit
 
-LOCAL = "127.0.0.1"
 _THREADS = 8
 
 
@@ -33,7 +29,7 @@ def run(arguments, description, add_options, load, versions=()):
     options = parser.parse_args(arguments)
     try:
         # before the model is loaded, which takes its time
-        listener = _listen(options.host or LOCAL, options.port)
+        listener = listen(options.host or LOCAL, options.port)
         with listener:
             _say("loading the model ...")
             model = load(options)
@@ -42,7 +38,7 @@ def run(arguments, description, add_options, load, versions=()):
         _say("error: %s" % error)
         if error.hint:
             _say("  -> %s" % error.hint)
-        return 2
+        return error.exit_code
 
 
 def _add_options(parser):
@@ -55,57 +51,13 @@ def _add_options(parser):
     )
     add(
         "--port",
-        type=_port,
+        type=port_number,
         default=8080,
         metavar="N",
         help="port to answer at (default: 8080; 0: any)",
     )
     add("--no-browser", action="store_true", help="only print the address")
     add("--records", metavar="DIR", help="folder for acceptance records (default: in the installation)")
-
-
-def _port(text):
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("%r is not a port from 0 to 65535" % text)
-    return number
-
-
-def _listen(host, port):
-    """A socket that listens; raises Unfit where that cannot be."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Unfit("--host %s is no address of this machine" % host, hint="leave --host away") from None
-    try:
-        if os.name == "nt":
-            # two programs could else have one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise Unfit(*_unusable(host, port, error)) from None
-    return listener
-
-
-def _unusable(host, port, error):
-    if isinstance(error, PermissionError) and port < 1024 and os.name == "posix":
-        return "port %d is for administrators alone" % port, "choose another, as in --port 8080"
-    try:
-        with socket.create_connection((LOCAL if host == "0.0.0.0" else host, port), timeout=2):
-            return "port %d is in use by another program" % port, _OTHER_PORT % (port + 1)
-    except OSError:
-        return "%s, port %d cannot be used: %s" % (host, port, error.strerror or error), _OTHER_PORT % 8081
-
-
-_OTHER_PORT = "choose another, as in --port %d; --port 0 takes any that is free"
 
 
 def _serve(model, listener, options, versions):
@@ -125,10 +77,9 @@ def _serve(model, listener, options, versions):
     port = listener.getsockname()[1]
     facts = [*model.facts, *_version_facts(versions), *installation.facts()]
     signal.signal(signal.SIGTERM, _end)
-    folder = tempfile.mkdtemp(prefix="wheelferry-app-")
     # it would say that it serves, with an address that the browser does not need
     logging.getLogger("waitress").setLevel(logging.ERROR)
-    try:
+    with scratch_folder("wheelferry-app-") as folder:
         pictures = PictureQueue(model, folder)
         app = make_app(model, pictures, installation, records, facts, port, token)
         server = create_server(
@@ -141,8 +92,6 @@ def _serve(model, listener, options, versions):
         )
         _announce(options, port, token, records)
         server.run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     _say("ended")
     return 0
 
@@ -161,27 +110,8 @@ def _announce(options, port, token, records):
         address = "http://%s:%d/?token=%s" % ("[%s]" % shown if ":" in shown else shown, port, token)
         _say("anybody in the network who has this address can use the page (where the name is not known")
         _say("there, this machine's IP address does in its place):")
-    _say("")
-    _say("  %s" % address)
-    _say("")
     _say("acceptance records go to %s" % records)
-    if not options.no_browser and _has_screen():
-        threading.Thread(target=_open, args=(address,), daemon=True).start()
-    else:
-        _say("open that address in a browser")
-    _say("Ctrl-C ends the program")
-
-
-def _open(address):
-    if not webbrowser.open(address):
-        _say("there is no browser that could be started; open the address in one")
-
-
-def _has_screen():
-    """Whether a browser could show something: on a server webbrowser may start one for the terminal."""
-    if os.name == "nt" or sys.platform == "darwin":
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    show(address, browser=not options.no_browser)
 
 
 def _version_facts(distributions):

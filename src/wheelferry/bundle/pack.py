@@ -211,6 +211,7 @@ def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
         "distribution": plan.recipe.distribution,
         "imports": smoke.imports,
         "modules": smoke.modules,
+        "own_data": smoke.own_data,
         "features": plan.release.features,
         "ops_features": plan.recipe.build.ops_features,
         "settings": smoke.settings,

@@ -115,11 +115,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except _Stop:
-        _end(
-            Interrupted(
-                "interrupted", hint="run the same command again: it continues from what is in the store"
-            )
-        )
+        _end(Interrupted("interrupted", hint=_after_interruption(sys.argv[1:])))
     except (WheelferryError, Stop) as error:  # what the client's own code raises has the same exit codes
         _end(error)
     except OSError as error:
@@ -127,6 +123,15 @@ def main() -> None:
         if refusal is None:
             raise
         _end(refusal)
+
+
+def _after_interruption(arguments: list[str]) -> str:
+    """What is left of a command that was interrupted, and what to do."""
+    if arguments[:1] == ["data"]:
+        from wheelferry.client.data.main import INTERRUPTED
+
+        return INTERRUPTED["convert" if "convert" in arguments else "check"]
+    return "run the same command again: it continues from what is in the store"
 
 
 def _end(error: WheelferryError | Stop) -> None:

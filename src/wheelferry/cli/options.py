@@ -313,6 +313,67 @@ class Trying:
     allow_connection: AllowConnection = None
 
 
+DataSet = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Labelled pictures to prove the bundle with, at the level train: a folder, a label file or an "
+        "archive, or the name of one that the bundle carries (--asset). They are checked as by `data check`.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|NAME",
+        help="Weights to begin with: a file, or a name that the bundle knows. Default: what the bundle has.",
+    ),
+]
+Configuration = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE|NAME",
+        help="Configuration of the model: a file, or a name that the project knows (of Detectron2: the model "
+        "zoo's). Default: the one beside the weights, or one that fits the data.",
+    ),
+]
+Expect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="'METRIC>=N'",
+        help="What must be measured, as in 'bbox/AP50>=60' (with >=, >, <= or <); repeatable. Missing it is "
+        "a problem.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Time for training and measuring, as in 90s, 10m or 1h; the training has as many steps as fit. "
+        "Default: 10m.",
+    ),
+]
+EvaluateOnly = Annotated[
+    bool, typer.Option("--evaluate-only", help="Train nothing: measure the weights as they are.")
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnDataOptions:
+    """A data set of the user's to prove a bundle with, and what is expected of it."""
+
+    data: DataSet = None
+    weights: Weights = None
+    config: Configuration = None
+    expect: Expect = None
+    budget: Budget = None
+    evaluate_only: EvaluateOnly = False
+
+
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of its groups (the dataclasses above) one by one, as typer reads them."""
     hints = get_type_hints(command, include_extras=True)

@@ -25,7 +25,14 @@ from wheelferry.catalog import (
     shipped_torch,
     split_reference,
 )
-from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
+from wheelferry.cli.options import (
+    CompilerName,
+    Making,
+    OwnDataOptions,
+    Requirements,
+    TargetChoice,
+    Trying,
+)
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import Status, choose_torch, judge, require_possible
 from wheelferry.models.connections import Allowed
@@ -51,6 +58,7 @@ from wheelferry.system.this_machine import default_platform, host_glibc_minor
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
     from wheelferry.cache.tools import Tools
+    from wheelferry.client.smoke.own_data import OwnData
     from wheelferry.models.profile import Profile
     from wheelferry.system.process import Completed
     from wheelferry.verification.installation.install import TrialSettings
@@ -133,6 +141,23 @@ def read_trying(trying: Trying) -> "TrialSettings":
         installer=Installer(trying.installer.value),
         allowed=read_allowed(trying.allow_connection or []),
     )
+
+
+def read_own_data(given: OwnDataOptions, level: str) -> "OwnData | None":
+    """The user's data set to prove a bundle with; raises BadInput, and InputError below the level train."""
+    from wheelferry.client.smoke import own_data
+
+    own: OwnData | None = own_data.read_own_data(
+        None if given.data is None else str(given.data),
+        given.weights,
+        given.config,
+        given.expect,
+        given.budget,
+        given.evaluate_only,
+    )
+    if own is not None and level != "train":
+        raise InputError(f"--data is for the level train, not {level}", hint="leave --level away")
+    return own
 
 
 def read_reasons(texts: Iterable[str], *, option: str, example: str) -> dict[str, str]:

@@ -10,8 +10,11 @@ from packaging.utils import NormalizedName
 
 from wheelferry.bundle.reader import open_untouched, select_targets
 from wheelferry.cache.pip_config import public_url
+from wheelferry.client.apps.start import read_programs
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.record import read_report
+from wheelferry.models.apps import FOLDER as APPS
+from wheelferry.models.apps import LISTING
 from wheelferry.models.lock import parse_pylock
 from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry
 from wheelferry.models.problems import Note, Problem
@@ -105,13 +108,17 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """What a bundle says of itself; nothing here is proven but the digest of the manifest."""
+    """What a bundle says of itself; nothing here is proven but the digest of the manifest.
+
+    `programs` are those for the client: what each does, by its name.
+    """
 
     root: Path
     manifest: Manifest
     targets: tuple[InspectedTarget, ...]
     evidence: Evidence
     signed: bool
+    programs: Mapping[str, str]
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -172,7 +179,18 @@ def inspect(root: Path, progress: Progress, *, only: str | None = None) -> Inspe
         ),
         evidence=_evidence(root, manifest),
         signed=(root / SIGNATURE).is_file(),
+        programs=_programs(root, files),
     )
+
+
+def _programs(root: Path, files: Mapping[str, File]) -> dict[str, str]:
+    """What each program for the client does, by its name; IntegrityError for an altered list."""
+    name = f"{APPS}/{LISTING}"
+    if name not in files:
+        return {}
+    if sha256_file(root / name) != files[name].sha256:
+        raise IntegrityError(f"{root / name}: it is not the list that was packed", hint=_UNFIT)
+    return {str(one["name"]): str(one["help"]) for one in read_programs(str(root / APPS))}
 
 
 def locked_paths(root: Path, manifest: Manifest, entry: TargetEntry) -> tuple[str, ...]:

@@ -116,6 +116,11 @@ def read_evidence(
             hint="verify the bundle again, or give the command with --command",
         )
     try:
+        if any(_fails_on_own_data(result) for result in report["targets"]):
+            raise InputError(
+                f"{root}: its report has problems with data of the user's, which say nothing about a cell",
+                hint="verify the bundle again, without --data",
+            )
         return [
             _record(
                 entry, manifest, report, result, made_by, _plan(root, entry, manifest, located, trust_recipe)
@@ -124,6 +129,11 @@ def read_evidence(
         ]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{root}: its report makes no sense ({type(error).__name__}: {error})") from None
+
+
+def _fails_on_own_data(result: Mapping[str, Any]) -> bool:
+    """Whether the level with data of the user's has problems, as expectations that were not met."""
+    return any("own_data" in level["facts"] and level["problems"] for level in result["levels"])
 
 
 def _results(

@@ -321,6 +321,10 @@ class Smoke(Model):
     path: Annotated[RelativePath, Field(description="folder beside the recipe")]
     imports: Annotated[tuple[str, ...], Field(min_length=1, description="modules that must import")]
     modules: Annotated[tuple[str, ...], Field(min_length=1, description="modules that hold the checks")]
+    own_data: Annotated[
+        tuple[str, ...],
+        Field(description="modules of checks that train or evaluate on a data set of the user's"),
+    ] = ()
     settings: dict[str, str | int | float | bool] = {}
     connections: Annotated[
         tuple[Connection, ...],

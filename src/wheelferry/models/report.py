@@ -174,6 +174,7 @@ class Report:
 
 
 _SHOWING_ONLY = {"-v", "--verbose", "-q", "--quiet", "--json"}
+_EXPECTATION = "--expect"  # with a metric behind it that looks like a path
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -182,11 +183,18 @@ def shown_command(arguments: Iterable[str]) -> str:
 
     A path is written as ``…/NAME``; what only changes what is shown is left out.
     """
-    return " ".join(["wheelferry", *(_shown(a) for a in arguments if a not in _SHOWING_ONLY)])
+    kept = [argument for argument in arguments if argument not in _SHOWING_ONLY]
+    shown = (
+        shlex.quote(one) if previous == _EXPECTATION else _shown(one)
+        for previous, one in zip(["", *kept], kept, strict=False)
+    )
+    return " ".join(["wheelferry", *shown])
 
 
 def _shown(argument: str) -> str:
     before, equals, after = argument.partition("=")
+    if before == _EXPECTATION and equals:
+        return f"{before}={shlex.quote(after)}"
     if argument.startswith("--"):
         return before + equals + (_shown(after) if after else "")
     # an asset and a file of this machine: what is in front names it, as does an address without a query

@@ -20,7 +20,20 @@ def render_page(report: Report, folder: Path) -> str:
         for check in level.checks
         for file in check.files
     ]
-    return render_html("report.html.j2", report=report, pictures=pictures, size=human_size, number=_number)
+    own_data = [
+        (target.target, level.facts["own_data"])
+        for target in report.targets
+        for level in target.levels
+        if "own_data" in level.facts
+    ]
+    return render_html(
+        "report.html.j2",
+        report=report,
+        pictures=pictures,
+        own_data=own_data,
+        size=human_size,
+        number=_number,
+    )
 
 
 def _picture(path: Path, caption: str) -> dict[str, str]:

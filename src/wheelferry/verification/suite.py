@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelferry.cache.tools import Tools
+from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Check, Level
@@ -24,11 +25,15 @@ def spelled(unloadable: Mapping[Path, str], machine: Machine) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteRun:
-    """What one level of the suite found, what the machine cannot try, and every check."""
+    """What one level of the suite found, what the machine cannot try, and every check.
+
+    `figures` are what was measured on the user's data, by name.
+    """
 
     findings: tuple[Problem | Note, ...]
     not_tried: tuple[str, ...]
     checks: tuple[Check, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_suite(
@@ -39,10 +44,12 @@ def run_suite(
     machine: Machine,
     tools: Tools,
     allowed: Iterable[Allowed] = (),
+    own: Path | None = None,
 ) -> SuiteRun:
     """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
 
-    `allowed` are attempts to reach another machine that are no problem.
+    `allowed` are attempts to reach another machine that are no problem. `own` says in a file what is wanted
+    with the user's data; its checks run with this level.
     """
     name = level.name.lower()
     out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,8 @@ def run_suite(
     if not suite.is_dir():
         # a copy, so that the byte code Python writes does not land in the bundle
         shutil.copytree(root / "smoke", suite)
+        if (root / APPS).is_dir():  # what checks of the user's data may import
+            shutil.copytree(root / APPS, suite.parent / APPS)
     with tools.progress.task(f"{name} suite") as task:
 
         def listen(line: str) -> None:
@@ -63,6 +72,7 @@ def run_suite(
         if unloadable:  # the harness of an older bundle does not know the option
             (out.parent / UNLOADABLE).write_text(json.dumps(unloadable), "utf-8")
             options = ["--unloadable", out.parent / UNLOADABLE]
+        options += ["--own", own] if own else []
         ended = machine.sandbox(
             [machine.python(env), suite / "harness.py", "--level", name, "--out", out, *options],
             step=f"{name} suite",
@@ -82,6 +92,7 @@ def run_suite(
         findings=tuple(findings),
         not_tried=(*not_tried, *(() if watched else (UNWATCHED,))),
         checks=checks,
+        figures=read_figures(results),
     )
 
 
@@ -120,6 +131,15 @@ def read_results(
     elif not any(check.status == "passed" for check in checks):
         problems.append(Problem(code=Code.CRASH, file=suite, message="no check passed: nothing was proven"))
     return problems, checks
+
+
+def read_figures(path: Path) -> dict[str, float]:
+    """What was measured on the user's data, in the document that the harness left at `path`."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {str(name): float(value) for name, value in document.get("figures", {}).items()}
 
 
 def read_attempts(path: Path) -> tuple[list[tuple[str, Attempt]], bool]:

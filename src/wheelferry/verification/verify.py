@@ -38,6 +38,7 @@ from wheelferry.verification.installation.pip_install import install_with_pip, p
 from wheelferry.verification.installation.pylock_proof import prove_pylock
 from wheelferry.verification.machines.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.machines.windows_python import check_windows_python
+from wheelferry.verification.own_data import ReadyData, make_data_ready
 from wheelferry.verification.static.level import Opened, verify_static
 from wheelferry.verification.suite import read_allowed, run_suite
 
@@ -65,30 +66,34 @@ def verify(
     Everything found is in the report, which is also written as JSON and HTML to `report_folder`, by
     default ``report/`` in the bundle. Levels above static are skipped, with the reason, when the
     static level found problems or the target cannot run on this machine. Raises InputError when
-    `root` is not a bundle, MissingError when the runner of `settings` is not on this machine.
+    `root` is not a bundle, MissingError when the runner of `settings` is not on this machine, and BadInput
+    for a data set of the user's with errors, before all else.
     """
     if settings.runner is Runner.WINE and level > Level.STATIC:
         require_wine(tools)
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     for folder in (root, root / REPORT):
         clear_leftovers(folder)  # a killed run's own must not be held against the bundle
-    started = time.perf_counter()
-    opened, problems = verify_static(root, tools, prefix_length=prefix_length, signers=signers, again=again)
-    static = LevelResult(
-        level=Level.STATIC,
-        seconds=time.perf_counter() - started,
-        problems=tuple(problems),
-        facts=_static_facts(opened),
-    )
-    results: list[TargetResult] = []
     with tools.store.workspace("verify") as work:
+        own = make_data_ready(settings.own, root, work, tools) if settings.own else None
+        started = time.perf_counter()
+        opened, problems = verify_static(
+            root, tools, prefix_length=prefix_length, signers=signers, again=again
+        )
+        static = LevelResult(
+            level=Level.STATIC,
+            seconds=time.perf_counter() - started,
+            problems=tuple(problems),
+            facts=_static_facts(opened),
+        )
+        results: list[TargetResult] = []
         if opened is not None and level > Level.STATIC:
             selected = select_targets(opened.manifest, only)
             if settings.runner is Runner.WINE and settings.windows_python is not None:
                 # before the first target is tried: what is seen of it should not be lost at the second
                 check_windows_python(settings.windows_python, [entry.target for entry in selected])
             results += [
-                _verify_target(opened, entry, level, static, work, tools, settings) for entry in selected
+                _verify_target(opened, entry, level, static, work, tools, settings, own) for entry in selected
             ]
         report = Report(
             bundle=root.resolve().name,
@@ -138,6 +143,7 @@ def _verify_target(
     work: Path,
     tools: Tools,
     settings: TrialSettings,
+    own: ReadyData | None = None,
 ) -> TargetResult:
     """The levels above static on one target, on the machine that runs it."""
     wanted = [lv for lv in (Level.INSTALL, Level.SMOKE, Level.TRAIN) if lv <= level]
@@ -158,6 +164,7 @@ def _verify_target(
                     machine=machine,
                     tools=tools,
                     allowed=(*read_allowed(opened.root), *settings.allowed),
+                    own=own,
                 )
                 return _run_levels(wanted, trial, settings.installer)
         except MissingError as error:
@@ -219,13 +226,18 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
 def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     started = time.perf_counter()
     out = trial.folder / REPORT / level.name.lower()
-    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed)
+    own = trial.own if level is Level.TRAIN else None
+    request = own.request(trial.folder, trial.machine) if own else None
+    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed, request)
+    facts: dict[str, object] = {"notes": [str(one) for one in done.findings if isinstance(one, Note)]}
+    if own:
+        facts["own_data"] = {**own.facts, "figures": done.figures}
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
         problems=tuple(one for one in done.findings if isinstance(one, Problem)),
         checks=done.checks,
-        facts={"notes": [str(one) for one in done.findings if isinstance(one, Note)]},
+        facts=facts,
         not_tried=done.not_tried,
     )
 

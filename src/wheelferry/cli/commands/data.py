@@ -92,7 +92,15 @@ def check(
     of error and warning with its count, the first files and ids, and what a conversion does about it.
     The exit status is 1 where there are errors.
     """
-    _run("check", path, None, False, (form, task, images, corners, one_based, jobs), json=json, quiet=quiet)
+    _run(
+        "check",
+        path,
+        None,
+        (False, False),
+        (form, task, images, corners, one_based, jobs),
+        json=json,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -106,6 +114,7 @@ def convert(
         bool,
         typer.Option("--link", help="Hard links instead of copies of the pictures, where the disk can."),
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing where there are errors.")] = False,
     form: Format = None,
     task: Task = None,
     images: Images = None,
@@ -119,17 +128,17 @@ def convert(
 
     The new folder has annotations.json and images/, or one such folder for each of train, val and test. It
     is there as a whole or not at all. The exit status is 1 where there were errors: what they concern is
-    left out, and the rest is written.
+    left out, and the rest is written; with --strict nothing is.
     """
     given = (form, task, images, corners, one_based, jobs)
-    _run("convert", path, str(out), link, given, json=json, quiet=quiet)
+    _run("convert", path, str(out), (link, strict), given, json=json, quiet=quiet)
 
 
 def _run(
     verb: str,
     path: str,
     out: str | None,
-    link: bool,
+    writing: tuple[bool, bool],
     given: tuple[FormatName | None, TaskName | None, Path | None, bool, bool, int | None],
     *,
     json: bool,
@@ -141,6 +150,7 @@ def _run(
     from wheelferry.client.data.report_lines import lines
 
     form, task, images, corners, one_based, jobs = given
+    link, strict = writing
     options = SimpleNamespace(
         format=form and form.value,
         task=task and task.value,
@@ -149,6 +159,7 @@ def _run(
         one_based=one_based,
         jobs=jobs,
         link=link,
+        strict=strict,
     )
     result = run(verb, path, out, options, watcher(quiet=quiet))
     if json:

@@ -1,12 +1,13 @@
 """The verify command: prove a bundle, level by level."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wheelferry.cli.commands.bundle import Level, LevelName
-from wheelferry.cli.options import Json, Quiet, Trying, Verbose, with_groups
+from wheelferry.cli.options import Json, OwnDataOptions, Quiet, Trying, Verbose, with_groups
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")]
 Key = Annotated[
@@ -54,6 +55,7 @@ def verify(
     target: OneTarget = None,
     *,
     trying: Trying,
+    own_data: OwnDataOptions,
     report: ReportFolder = None,
     prefix_length: PrefixLength = None,
     reread: Reread = False,
@@ -67,17 +69,23 @@ def verify(
     client will, and asks plain pip whether it would install the same. smoke runs the recipe's checks.
     train runs a short training. Targets for Windows are run with --runner wine.
 
+    With --data the level train also trains on labelled pictures of your own, or with --evaluate-only measures
+    weights on them, and puts curve, figures and pictures into the report:
+
+      wheelferry verify d2-bundle --data parts --weights run/model_final.pth --expect 'bbox/AP50>=60'
+
     The report is written to the folder report in the bundle. The exit code is 1 if anything is wrong with
-    the bundle, and 4 if it is not signed by the --key.
+    the bundle or an expectation is not met, 2 if the data set has errors, and 4 if the bundle is not signed
+    by the --key.
     """
     from wheelferry.cli.render.bundle import end_of_verification, show_report
-    from wheelferry.cli.session import command_line, open_tools, read_trying
+    from wheelferry.cli.session import command_line, open_tools, read_own_data, read_trying
     from wheelferry.client.common.signature import read_signers
     from wheelferry.models.report import Level as ReportLevel
     from wheelferry.verification.verify import check_report_folder
     from wheelferry.verification.verify import verify as run_verify
 
-    settings = read_trying(trying)
+    settings = replace(read_trying(trying), own=read_own_data(own_data, level.value))
     signers = read_signers(str(key), str(bundle)) if key else None
     tools = open_tools(verbose=verbose, quiet=quiet)
     if report is not None:

@@ -63,6 +63,8 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
         checks += f" ({skipped} skipped)" if skipped else ""
         by = f"  ({runner})" if runner and runner != OWN_MACHINE else ""
         print_line(f"{name:8} {outcome:8} {level.seconds:6.1f} s{checks}  {target}{by}".rstrip())
+        for metric, value in level.facts.get("own_data", {}).get("figures", {}).items():
+            print_line(f"  on your data: {metric} {value:.4g}")
     if before := report.static.facts.get("wheels_read_before"):
         wheels, since = report.static.facts["wheels"], report.static.facts["read_before_since"]
         print_line(f"{before} of {wheels} wheels: hashed now, unpacked and read before ({since} or later)")

@@ -38,6 +38,8 @@ def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, a
         size = next(file.size for file in manifest.files if file.path == asset.path)
         licence = asset.licence or "no licence named"
         print_line(f"{asset.path}: {human_size(size)}, {licence}, {public_url(asset.origin)}")
+    for name, told in seen.programs.items():
+        print_line(f"program for the client: {name}: {told}")
     for package in seen.unclear:
         print_line(f"licence unclear: {package.title} {package.licence.doubt}{_texts(package)}")
     for package in seen.packages:
@@ -143,6 +145,7 @@ def _inspection(seen: Inspection) -> dict[str, Any]:
             }
             for asset in manifest.assets
         ],
+        "programs": [{"name": name, "help": told} for name, told in seen.programs.items()],
     }
 
 

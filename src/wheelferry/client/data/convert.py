@@ -21,16 +21,19 @@ PICTURES = "images"
 _MARK = ".wheelferry-conversion"  # what says that an unfinished folder is ours
 
 
-def convert(path, out, options, link, progress):
+def convert(path, out, options, link, progress, strict=False):
     """Examine `path` and write what is sound to the new folder `out`; returns the result as plain values.
 
     With `link` pictures are hard links where the file system can; else copies. The folder is written
-    aside and renamed, so it is whole or not there. Raises BadInput.
+    aside and renamed, so it is whole or not there. With `strict` nothing is written where there are errors;
+    the result then has no ``written``. Raises BadInput.
     """
     pillow.require("a conversion")
     out = os.path.abspath(out)
     _check_place(path, out)
     data = examine(path, options, progress)
+    if strict and data.found.has_errors:
+        return data.to_json()
     if data.found.has("box-order"):
         raise BadInput(
             "the boxes are two corners, it seems, where %s has something else; nothing was written"

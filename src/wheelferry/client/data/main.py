@@ -14,7 +14,10 @@ from wheelferry.client.data.object_checks import TASKS
 from wheelferry.client.data.report_lines import lines
 
 PROGRAM = "wheelferry data"
-INTERRUPTED = "nothing was written; the same command starts anew"
+INTERRUPTED = {
+    "check": "nothing was altered; the same command starts anew",
+    "convert": "no data set was made; the same command starts anew, and clears what it left in OUT.part",
+}
 _DESCRIPTION = """\
 Examine labelled pictures before they are trained on, and write them as COCO JSON.
 
@@ -38,7 +41,7 @@ def main(arguments, prog=PROGRAM):
             sys.stdout.write("\n".join(lines(result)) + "\n")
         return result
 
-    return run_command(action, console, options.json, "--out", INTERRUPTED)
+    return run_command(action, console, options.json, "--out", INTERRUPTED[options.verb])
 
 
 def run(verb, path, out, given, progress):
@@ -60,7 +63,7 @@ def run(verb, path, out, given, progress):
     )
     if verb == "check":
         return examine(path, options, progress).to_json()
-    return convert(path, out, options, given.link, progress)
+    return convert(path, out, options, given.link, progress, given.strict)
 
 
 def _parser(prog):
@@ -104,5 +107,6 @@ def _add_options(add, verb):
             action="store_true",
             help="hard links instead of copies of the pictures, where it can be",
         )
+        add("--strict", action="store_true", help="write nothing where there are errors")
     add("--json", action="store_true", help="print one JSON document on stdout")
     add("--quiet", "-q", action="store_true", help="show no progress")

@@ -20,6 +20,7 @@ from wheelferry.client.installer.assets import place_assets
 from wheelferry.client.installer.distributions import distributions, sha256_of, site_packages, take_over
 from wheelferry.client.installer.imports import prove_imports
 from wheelferry.client.installer.launchers import write_launchers
+from wheelferry.client.installer.own_data import hand_in
 from wheelferry.client.installer.packages import (
     PIP,
     UV,
@@ -34,6 +35,7 @@ from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.installer.replaced_files import remove_files
 from wheelferry.client.installer.wheels import Layout, dist_info, files_of
 from wheelferry.client.probe.machine import read_cpu
+from wheelferry.client.smoke.own_data import locate, require_support
 from wheelferry.client.smoke.suite import prove
 
 RECEIPT_FORMAT = 1
@@ -43,10 +45,10 @@ class InstallRequest(object):
     """What is to be installed and how: the bundle's target, a Python of this machine (None: the carried one).
 
     `installer` is uv, pip or None (uv where it runs); `levels` are the suite's levels to prove; `findings`
-    and `profile` are what preflight saw, for the receipt.
+    and `profile` are what preflight saw, for the receipt. `own` is OwnData to prove it with, or None.
     """
 
-    def __init__(self, bundle, target, python, installer, levels, reinstall, findings, profile):
+    def __init__(self, bundle, target, python, installer, levels, reinstall, findings, profile, own=None):
         self.bundle = bundle
         self.target = target
         self.python = python
@@ -55,6 +57,7 @@ class InstallRequest(object):
         self.reinstall = reinstall
         self.findings = findings
         self.profile = profile
+        self.own = own
 
 
 class InstallSession(object):
@@ -139,7 +142,8 @@ def prove_all(request, python, folder, site, session):
     """
     if request.levels:
         prove_imports(python, site, request.target.processor, read_cpu(), session)
-    return prove(python, folder, request.levels, session)
+    own = request.own and hand_in(request.own, python, request.bundle.path(INSTALLER), session)
+    return prove(python, folder, request.levels, session, own=own)
 
 
 def _spare(prefix, environment, before):
@@ -391,28 +395,34 @@ def rollback(prefix, console):
         return others[-1]
 
 
-def verify_installed(prefix, levels, console):
+def verify_installed(prefix, levels, console, own=None):
     """Run the suite's levels in the environment in use; returns it and what was seen; raises SmokeFailed.
 
-    Also for people who may only read the prefix: then the results go to the temporary folder.
+    Also for people who may only read the prefix: then the results go to the temporary folder. `own` is
+    OwnData to prove it with.
     """
     environment = prefix.current()
     if environment is None:
         raise NotPossibleHere("nothing is installed in %s" % prefix.root)
+    if own:
+        require_support(os.path.join(environment.folder, "smoke"))
+        own = locate(own, environment.folder)
     if is_writable(environment.folder):
         with prefix.at_work(console) as lock:
             session = InstallSession(prefix, lock, console)
-            return environment, _prove_again(environment, levels, session)
+            return environment, _prove_again(environment, levels, session, own)
     with tempfile.TemporaryDirectory(prefix="wheelferry-") as folder:
         prefix.tmp = folder
         session = InstallSession(prefix, None, console)
-        return environment, _prove_again(environment, levels, session, out=folder)
+        return environment, _prove_again(environment, levels, session, own, out=folder)
 
 
-def _prove_again(environment, levels, session, out=None):
+def _prove_again(environment, levels, session, own, out=None):
     """As `prove_all`, of what is installed; receipts of older versions say nothing of processors."""
     receipt = environment.receipt
     python = ".".join(receipt["python"]["version"].split(".")[:2])
     needs = [ProcessorNeed(**need) for need in receipt.get("processor", ())]
+    # before anything takes its time: the data may have errors
+    request = own and hand_in(own, environment.python, session.prefix.join(INSTALLER), session)
     prove_imports(environment.python, site_packages(environment.folder, python), needs, read_cpu(), session)
-    return prove(environment.python, environment.folder, levels, session, out=out)
+    return prove(environment.python, environment.folder, levels, session, out=out, own=request)

@@ -20,6 +20,7 @@ from wheelferry.client.installer.install import (
     verify_installed,
 )
 from wheelferry.client.installer.options import PROGRAM, parse_options
+from wheelferry.client.installer.own_data import look_before
 from wheelferry.client.installer.packages import UV
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
 from wheelferry.client.installer.programs import APPS, how_to_run, run_program, split_program
@@ -30,6 +31,7 @@ from wheelferry.client.preflight.paths import WINDOWS_FOLDER
 from wheelferry.client.preflight.pythons import choose_python
 from wheelferry.client.probe.folders import usual_folders
 from wheelferry.client.probe.profile import collect, to_text
+from wheelferry.client.smoke.own_data import read_own_data
 from wheelferry.client.smoke.suite import LEVELS
 
 _INTERRUPTED = "what was installed before is in use still; the same command starts over"
@@ -78,6 +80,7 @@ def _run(options, console):
     for name in ("prefix", "bundle", "target", "python", "into", "key"):
         if getattr(options, name) == "":
             raise BadInput("--%s is empty" % name, hint="is a variable not set?")
+    own = _own_data(options)
     folder = None if options.probe or options.rollback or options.uninstall else _bundle_folder(options)
     if options.key and folder is None:
         raise BadInput("--key checks a bundle, and there is none here", hint="name it with --bundle DIR")
@@ -91,7 +94,7 @@ def _run(options, console):
         return _uninstall(options, console)
     if folder is None and options.verify in LEVELS:
         levels = LEVELS[: LEVELS.index(options.verify) + 1]
-        environment, results = verify_installed(_existing(options), levels, console)
+        environment, results = verify_installed(_existing(options), levels, console, own)
         return {"environment": environment.number, "suite": results}
     if folder is None:
         raise BadInput(
@@ -99,7 +102,17 @@ def _run(options, console):
             hint="give --verify smoke, --rollback, --uninstall, or a program's name (--help lists them); "
             "or --bundle DIR",
         )
-    return _install(_open(folder, options, console), options, console)
+    return _install(_open(folder, options, console), options, own, console)
+
+
+def _own_data(options):
+    """The user's data to prove an installation with; None without."""
+    own = read_own_data(
+        options.data, options.weights, options.config, options.expect, options.budget, options.evaluate_only
+    )
+    if own and options.verify != LEVELS[-1]:
+        raise BadInput("--data is for the level %s" % LEVELS[-1], hint="add --verify %s" % LEVELS[-1])
+    return own
 
 
 def _open(folder, options, console):
@@ -186,10 +199,11 @@ def default_prefix(recipe):
     return os.path.join(base, folder, recipe)
 
 
-def _install(bundle, options, console):
+def _install(bundle, options, own, console):
     """Look at the machine, choose, ask, install; with --check only the first two."""
     if not bundle.targets:
         raise BadInput("there is nothing to install here", hint="--probe FILE writes this machine's profile")
+    own = own and look_before(own, bundle, console)
     console.say("%s@%s, made by %s" % (bundle.recipe, bundle.release, bundle.created_by))
     existing = open_existing(options.into, console) if options.into else None
     root = existing.folder if existing else os.path.abspath(options.prefix or default_prefix(bundle.recipe))
@@ -211,7 +225,7 @@ def _install(bundle, options, console):
         return {"target": target.name, "prefix": root, "findings": _plain(findings[target.name])}
     if asked:
         _confirm(console, "Install %s into %s?" % (target.name, root))
-    wanted = _install_request(bundle, target, profile, findings[target.name], existing, root, options)
+    wanted = _install_request(bundle, target, profile, findings[target.name], existing, root, options, own)
     if existing:
         receipt = install_into(wanted, existing, console)
         console.say("installed into %s; its receipt and log are in %s" % (root, receipt["prefix"]))
@@ -272,7 +286,7 @@ def _request(root, existing, options):
     )
 
 
-def _install_request(bundle, target, profile, findings, existing, root, options):
+def _install_request(bundle, target, profile, findings, existing, root, options, own):
     request = _request(root, existing, options)
     python = choose_python(profile, target, request)
     verify = options.verify or LEVELS[0]
@@ -285,6 +299,7 @@ def _install_request(bundle, target, profile, findings, existing, root, options)
         reinstall=options.reinstall,
         findings=findings,
         profile=profile,
+        own=own,
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from wheelferry.client.installer.packages import PIP, UV
+from wheelferry.client.smoke.own_data import DEFAULT_BUDGET
 from wheelferry.client.smoke.suite import LEVELS
 
 PROGRAM = "install"
@@ -56,7 +57,32 @@ def make_parser(prog=PROGRAM, programs=()):
     add("--probe", metavar="FILE", help="only write this machine's profile, for wheelferry bundle --profile")
     add("--bundle", metavar="DIR", help="the bundle; default: where this installer lies")
     add("--key", metavar="FILE", help=_KEY)
+    _add_own_data(parser.add_argument_group(_OWN, _OWN_TOLD).add_argument)
     return parser
+
+
+_OWN = "data of your own, with --verify train"
+_OWN_TOLD = """\
+Trains or evaluates on your labelled pictures, as in
+  --verify train --data parts --weights RUN/model_final.pth --expect 'bbox/AP50>=60'
+"""
+
+
+def _add_own_data(add):
+    add("--data", metavar="DIR", help="data set: folder, label file or archive, or the name of an asset")
+    add("--weights", metavar="FILE|NAME", help="weights to begin with; default: what the bundle has")
+    add(
+        "--config",
+        metavar="FILE|NAME",
+        help="their configuration: a file, or one of the project's own",
+    )
+    add("--expect", metavar="'METRIC>=N'", action="append", help="what must be reached; repeat for several")
+    add(
+        "--budget",
+        metavar="TIME",
+        help="for training and measuring: 90s, 10m, 1h (default: %s)" % DEFAULT_BUDGET,
+    )
+    add("--evaluate-only", action="store_true", help="train nothing: measure the weights as they are")
 
 
 def parse_options(arguments, prog, programs=()):

@@ -15,6 +15,10 @@ features that the release has; each module registers its checks::
         context.value("largest error", error)
         expect(error < 1e-6, "IoU is off by %g" % error)
 
+Checks of the level ``data`` run beside those of ``train`` when the user gives a data set
+(``--own FILE``); the modules that ``own_data`` in ``suite.json`` names register them. They find
+it in ``context.own``, and may import what lies in the folder ``apps`` beside the suite.
+
 Results go to ``OUT/<level>.json`` after every check, so that a crash of the interpreter
 still leaves the name of the check that was running. With each check stand the connections
 that Python code tried to open meanwhile.
@@ -27,6 +31,8 @@ import glob
 import importlib
 import ipaddress
 import json
+import math
+import operator
 import os
 import platform
 import socket
@@ -37,6 +43,8 @@ import types  # noqa: F401 -- for a comment
 
 FORMAT = 1
 LEVELS = ("smoke", "train")
+# Checks on the user's own data: they run with the level train, where there are any.
+DATA = "data"
 # The feature that every wheel has that was not built without its compiled ops.
 OPS = "ops"
 
@@ -49,6 +57,10 @@ _registered = []  # type: list[Check]
 
 class Skip(Exception):
     """Raised by a check that cannot run here; the message is the reason shown in the report."""
+
+
+class Unusable(Exception):
+    """Raised by a check that was given what cannot be used; the message, which says why, is the reason."""
 
 
 class Connections(object):
@@ -157,15 +169,77 @@ class Check(object):
         return "%s.%s" % (self.function.__module__, self.function.__name__)
 
 
+class OwnData(object):
+    """The user's data set, what is to be done with it, and what is expected of it.
+
+    `data` is a folder as ``data convert`` writes it: ``annotations.json`` (COCO) and ``images``, or a folder
+    with both for each of train, val and test. `weights` is a file or a name that the programs of the bundle
+    know, `config` likewise; both may be None. `seconds` is the time that training and measuring may take.
+    With `evaluate_only` nothing is trained.
+    """
+
+    def __init__(self, document):
+        self.data = document["data"]
+        self.weights = document["weights"]
+        self.config = document["config"]
+        self.seconds = document["seconds"]
+        self.evaluate_only = document["evaluate_only"]
+        self.figures = {}  # type: dict[str, float]
+        self._expectations = document["expectations"]
+
+    def will_measure(self, names):
+        """Say which figures there will be, before they cost time; Unusable where others are expected."""
+        unknown = sorted({one["metric"] for one in self._expectations} - set(names))
+        if unknown:
+            raise Unusable(
+                "nothing called %s is measured of this model; there is %s" % (unknown[0], ", ".join(names))
+            )
+
+    def measured(self, figures):
+        """Hand in what was measured, numbers by name; what is no finite number counts as not measured."""
+        self.figures.update({name: value for name, value in figures.items() if math.isfinite(value)})
+
+    def judge(self):
+        """A result like that of a check for each expectation."""
+        return [_judged(one, self.figures.get(one["metric"])) for one in self._expectations]
+
+
+_RELATIONS = {
+    ">=": ("at least", operator.ge),
+    ">": ("more than", operator.gt),
+    "<=": ("at most", operator.le),
+    "<": ("less than", operator.lt),
+}
+
+
+def _judged(expectation, got):
+    metric, wanted = expectation["metric"], expectation["value"]
+    words, holds = _RELATIONS[expectation["relation"]]
+    met = got is not None and holds(got, wanted)
+    reason = "it was not measured: nothing was there to measure" if got is None else "it is %.6g" % got
+    return {
+        "name": "expected.%s" % metric,
+        "title": "on your data %s is %s %g" % (metric, words, wanted),
+        "status": "passed" if met else "failed",
+        "reason": None if met else reason,
+        "traceback": None,
+        "seconds": 0.0,
+        "values": {} if got is None else {metric: round(got, 4)},
+        "files": [],
+    }
+
+
 class Context(object):
     """What a check receives: a folder for its files, the suite's data, and places to report to.
 
     `build` is what the wheel under test says about its making (``wheelferry.json`` in its
-    .dist-info): backend, CUDA version and architectures, torch; empty when it says nothing.
+    .dist-info): backend, CUDA version and architectures, torch; empty when it says nothing. `own` is an
+    `OwnData` for checks of the level data.
     """
 
-    def __init__(self, out, features, settings, build):
+    def __init__(self, out, features, settings, build, own=None):
         self.out = out
+        self.own = own
         self.features = frozenset(features)
         self.settings = dict(settings)
         self.build = dict(build)
@@ -188,8 +262,9 @@ class Context(object):
 
 def check(title, level="smoke", needs=()):
     """Register the decorated function as a check; `needs` names features, a missing one skips it."""
-    if level not in LEVELS:
-        raise ValueError("level must be one of %s, not %r" % (", ".join(LEVELS), level))
+    known = (*LEVELS, DATA)
+    if level not in known:
+        raise ValueError("level must be one of %s, not %r" % (", ".join(known), level))
 
     def register(function):
         _registered.append(Check(function, title, level, needs))
@@ -204,8 +279,8 @@ def expect(condition, message):
         raise AssertionError(message)
 
 
-def load(suite_dir):
-    """Read ``suite.json`` and import the modules it names, in its order."""
+def load(suite_dir, own=None):
+    """Read ``suite.json`` and import the modules it names, in its order; with `own`, those for it too."""
     with open(os.path.join(suite_dir, "suite.json"), encoding="utf-8") as stream:
         suite = json.load(stream)
     # A module that does `from harness import check` must meet this very module, also when
@@ -213,7 +288,9 @@ def load(suite_dir):
     sys.modules["harness"] = sys.modules[__name__]
     if suite_dir not in sys.path:
         sys.path.insert(0, suite_dir)
-    for module in suite["modules"]:
+    if own is not None:
+        sys.path.append(os.path.join(os.path.dirname(suite_dir), "apps"))
+    for module in [*suite["modules"], *(suite["own_data"] if own is not None else ())]:
         importlib.import_module(module)
     return suite
 
@@ -228,15 +305,16 @@ def read_stamp(distribution):
     return {}
 
 
-def run(suite, level, out, only=(), unloadable=None, connections=None):
+def run(suite, level, out, only=(), unloadable=None, connections=None, own=None):
     """Run every registered check of `level` and return the result document (also written to `out`).
 
     `unloadable` maps binaries (paths in small letters) that this machine cannot load to the reason: a check
     that ends at one of them is skipped. `connections` are those that are watched; what was tried before the
-    first check stands in the document itself.
+    first check stands in the document itself. `own` is an `OwnData`, for the checks of the level data.
     """
     os.makedirs(out, exist_ok=True)
-    selected = [c for c in _registered if c.level == level and (not only or c.name in only)]
+    levels = (level, DATA) if own is not None else (level,)
+    selected = [c for c in _registered if c.level in levels and (not only or c.name in only)]
     document = {
         "format": FORMAT,
         "level": level,
@@ -248,28 +326,34 @@ def run(suite, level, out, only=(), unloadable=None, connections=None):
         "connections": connections.take() if connections else [],
         "running": None,
         "checks": [],
+        "figures": {},
     }
+    measured = True
     for number, item in enumerate(selected, 1):
         document["running"] = item.name
         _write(document, out)
         print("[%d/%d] %s ..." % (number, len(selected), item.title), flush=True)
-        result = _run_one(item, suite, out, unloadable or {})
+        result = _run_one(item, suite, out, unloadable or {}, own)
         print(
             "[%d/%d] %s: %s (%.1f s)"
             % (number, len(selected), item.title, result["status"], result["seconds"])
         )
         result["connections"] = connections.take() if connections else []
         document["checks"].append(result)
+        measured = measured and (item.level != DATA or result["status"] != "failed")
+    if own is not None:
+        document["figures"] = own.figures
+        document["checks"] += own.judge() if measured else []
     document["running"] = None
     _write(document, out)
     return document
 
 
-def _run_one(item, suite, out, unloadable):
+def _run_one(item, suite, out, unloadable, own):
     build = read_stamp(suite.get("distribution", ""))
     features = set(suite.get("features", ())) | {OPS}
     lacking = set(suite.get("ops_features", ())) | {OPS} if build.get("ops") is False else set()
-    context = Context(out, features - lacking, suite.get("settings", {}), build)
+    context = Context(out, features - lacking, suite.get("settings", {}), build, own)
     missing = [feature for feature in item.needs if feature not in context.features]
     started = time.perf_counter()
     status, reason, trace = "passed", None, None
@@ -281,6 +365,8 @@ def _run_one(item, suite, out, unloadable):
             item.function(context)
         except Skip as skipped:
             status, reason = "skipped", str(skipped)
+        except Unusable as error:
+            status, reason = "failed", str(error)
         except Exception as error:  # a check may fail in any way; the failure is what is reported
             beyond = [unloadable[path] for path in _binaries(error) if path in unloadable]
             status, reason, trace = "failed", "%s: %s" % (type(error).__name__, error), traceback.format_exc()
@@ -322,17 +408,22 @@ def main(argv=None):
     parser.add_argument("--out", default="smoke-report", help="folder for results and pictures")
     parser.add_argument("--only", action="append", default=[], help="run only this check (module.function)")
     parser.add_argument("--unloadable", help="JSON: binaries that this machine cannot load, with the reason")
+    parser.add_argument("--own", metavar="FILE", help="JSON: the user's data set, and what is expected of it")
     arguments = parser.parse_args(argv)
     out = os.path.abspath(arguments.out)
     connections = Connections()
-    suite = load(os.path.dirname(os.path.abspath(__file__)))
+    own = None
+    if arguments.own:
+        with open(arguments.own, encoding="utf-8") as stream:
+            own = OwnData(json.load(stream))
+    suite = load(os.path.dirname(os.path.abspath(__file__)), own)
     with contextlib.suppress(AttributeError):  # streams may be replaced by objects without reconfigure
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     unloadable = {}
     if arguments.unloadable:
         with open(arguments.unloadable, encoding="utf-8") as stream:
             unloadable = json.load(stream)
-    document = run(suite, arguments.level, out, arguments.only, unloadable, connections)
+    document = run(suite, arguments.level, out, arguments.only, unloadable, connections, own)
     statuses = [result["status"] for result in document["checks"]]
     print("%d passed, %d failed, %d skipped" % tuple(map(statuses.count, ("passed", "failed", "skipped"))))
     return 0 if "passed" in statuses and "failed" not in statuses else 1

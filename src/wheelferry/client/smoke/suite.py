@@ -4,29 +4,36 @@ import os
 import re
 
 from wheelferry.client.common.errors import SmokeFailed
-from wheelferry.client.common.files import read_json, remove_tree
+from wheelferry.client.common.files import read_json, remove_tree, write_atomic
 from wheelferry.client.common.processes import TAIL_LINES, run
+from wheelferry.client.smoke.page import render
 
 LEVELS = ("smoke", "train")
+PAGE = "report.html"
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 
-def prove(python, folder, levels, session, out=None):
+def prove(python, folder, levels, session, out=None, own=None):
     """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
 
-    What the checks write goes to `out`, by default `folder`/report.
+    What the checks write goes to `out`, by default `folder`/report. `own` is a file that
+    `own_data.write_request` wrote: the level train then has checks on the user's data, its counts have the
+    ``figures`` measured, and a page shows them.
 
     Raises SmokeFailed, with what failed, at the first level that does.
     """
     out = out or os.path.join(folder, "report")
-    return {level: _run_level(python, folder, level, session, out) for level in levels}
+    return {
+        level: _run_level(python, folder, level, session, out, own if level == LEVELS[-1] else None)
+        for level in levels
+    }
 
 
-def _run_level(python, folder, level, session, reports):
+def _run_level(python, folder, level, session, reports, own):
     out = os.path.join(reports, level)
     remove_tree(out)
     command = [python, os.path.join(folder, "smoke", "harness.py")]
-    command += ["--level", level, "--out", out]
+    command += ["--level", level, "--out", out, *(["--own", own] if own else ())]
     with session.task("%s checks" % level, level) as task:
 
         def listen(line):
@@ -40,6 +47,8 @@ def _run_level(python, folder, level, session, reports):
         )
     document = read_json(os.path.join(out, level + ".json"))
     counts = _count(document)
+    if own and document:
+        _show(document, out, session.console)
     if status != 0 or not counts["passed"]:
         raise SmokeFailed(
             "the %s checks failed:\n%s" % (level, _complaints(document, status, output)),
@@ -47,7 +56,17 @@ def _run_level(python, folder, level, session, reports):
             % session.prefix.log,
         )
     session.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
-    return dict(counts, seconds=session.seconds[level])
+    figures = {"figures": document["figures"]} if own else {}
+    return dict(counts, seconds=session.seconds[level], **figures)
+
+
+def _show(document, out, console):
+    """Say what was measured on the user's data, and write the page that shows it."""
+    for name, value in sorted(document["figures"].items()):
+        console.say("  %s: %.4g" % (name, value))
+    page = os.path.join(out, PAGE)
+    write_atomic(page, render(document, out))
+    console.say("  with curves and pictures: %s" % page)
 
 
 def _count(document):

@@ -20,6 +20,7 @@ from wheelferry.client.common.deaths import cause_of
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.client.installer.imports import TELL_BINARIES, Compiled, explain_import
 from wheelferry.client.probe.machine import read_cpu
+from wheelferry.client.smoke.own_data import OwnData
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import Pin
 from wheelferry.models.manifest import TargetEntry
@@ -35,6 +36,7 @@ from wheelferry.verification.installation.modules import (
     top_modules,
 )
 from wheelferry.verification.machines.runner import Machine, Runner
+from wheelferry.verification.own_data import ReadyData
 from wheelferry.verification.suite import spelled
 
 INSTALL_LOG = "install.log"
@@ -125,7 +127,8 @@ class Installer(StrEnum):
 class Trial:
     """One target of a bundle on the machine that runs it; everything is kept below `folder`.
 
-    `pins` are the target's lock. `allowed` are attempts to reach another machine that are no problem.
+    `pins` are the target's lock. `allowed` are attempts to reach another machine that are no problem. `own`
+    is a data set of the user's, for the level train.
     """
 
     root: Path
@@ -135,6 +138,7 @@ class Trial:
     machine: Machine
     tools: Tools
     allowed: tuple[Allowed, ...] = ()
+    own: ReadyData | None = None
 
     @property
     def log(self) -> Path:
@@ -160,13 +164,15 @@ class TrialSettings:
     `runner` runs the targets that this machine cannot run by itself: Wine those for Windows, with
     `windows_python` (an archive or a folder) if it is given. `installer` is what installs: the bundle's own,
     beside which pip makes a dry run, or pip alone. `allowed` are attempts to reach another machine that are
-    no problem, beside those of the recipe.
+    no problem, beside those of the recipe. `own` is a data set of the user's that the level train should
+    prove the bundle with.
     """
 
     runner: Runner | None = None
     windows_python: Path | None = None
     installer: Installer = Installer.BUNDLE
     allowed: tuple[Allowed, ...] = ()
+    own: OwnData | None = None
 
 
 DEFAULT_SETTINGS = TrialSettings()
