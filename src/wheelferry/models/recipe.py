@@ -15,6 +15,7 @@ from wheelferry.models.recipe_fields import (
     Commit,
     ProjectName,
     Range,
+    ReferenceText,
     RelativePath,
     RequirementText,
     RootName,
@@ -164,6 +165,13 @@ class Release(Model):
         Literal["required", "optional"],
         Field(description="whether its Python part is of use without the compiled ops (--without-ops)"),
     ] = "required"
+    projects: Annotated[
+        tuple[ReferenceText, ...],
+        Field(
+            description="releases of other recipes that it cannot be without and that no index has: they are "
+            "built and travel in the same bundle; a file's path counts from the recipe's folder"
+        ),
+    ] = ()
 
     @property
     def pin(self) -> str:
@@ -237,10 +245,21 @@ class Build(Model):
         ),
     ] = False
 
+    python_only: Annotated[
+        bool,
+        Field(
+            description="whether the project has no compiled modules of its own: it goes with ops that other "
+            "projects in its bundle have"
+        ),
+    ] = False
+
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
-        if not (self.extensions or self.cpu_extensions or self.cuda_extensions):
-            raise ValueError("needs extensions, cpu_extensions or cuda_extensions")
+        named = self.extensions or self.cpu_extensions or self.cuda_extensions
+        if not (named or self.python_only):
+            raise ValueError("needs extensions, cpu_extensions or cuda_extensions, or python_only")
+        if self.python_only and (named or self.cuda_host_extensions):
+            raise ValueError("python_only: it says that there are no compiled modules, and others are named")
         return self
 
     def modules(self, *, cuda: bool) -> tuple[str, ...]:

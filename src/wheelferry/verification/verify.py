@@ -37,7 +37,7 @@ from wheelferry.verification.page import render_page
 from wheelferry.verification.pip_install import install_with_pip, pip_check
 from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.static import Opened, verify_static
-from wheelferry.verification.suite import read_allowed, run_suite
+from wheelferry.verification.suite import read_allowed, run_suites
 from wheelferry.verification.windows_python import check_windows_python
 
 
@@ -90,7 +90,7 @@ def verify(
         report = Report(
             bundle=root.resolve().name,
             digest=opened.manifest.digest if opened else None,
-            title=f"{opened.manifest.recipe}@{opened.manifest.release}" if opened else "unreadable bundle",
+            title=opened.manifest.title if opened else "unreadable bundle",
             level=level,
             date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             host=_host(),
@@ -214,7 +214,7 @@ def _run_installation(trial: Trial, installer: Installer) -> tuple[LevelResult, 
 def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     started = time.perf_counter()
     out = trial.folder / REPORT / level.name.lower()
-    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed)
+    done = run_suites(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed)
     return LevelResult(
         level=level,
         seconds=time.perf_counter() - started,
@@ -238,7 +238,7 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
     """Replace the report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
     with folder_aside(final) as folder:
         for target in report.targets:
-            for name in _evidence(target):
+            for name in _evidence(target, work / target.target / REPORT):
                 seen, kept = (
                     contained(work / target.target / REPORT, name),
                     contained(folder / target.target, name),
@@ -254,10 +254,12 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
         (folder / Path(REPORT_FILES).name).write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
 
 
-def _evidence(target: TargetResult) -> Iterator[str]:
-    """Files worth keeping: logs, the harness's own results, what checks named; no data sets or weights."""
+def _evidence(target: TargetResult, seen: Path) -> Iterator[str]:
+    """Files in `seen` worth keeping: logs, the harness's results, what checks named; no data or weights."""
     yield from (INSTALL_LOG, CLIENT_LOG)
     for level in target.levels:
         folder = level.level.name.lower()
-        yield from (f"{folder}/{folder}.json", f"{folder}/suite.log")
+        for result in sorted(seen.glob(f"{folder}/**/{folder}.json")):  # of several projects one each
+            place = result.parent.relative_to(seen).as_posix()
+            yield from (f"{place}/{result.name}", f"{place}/suite.log")
         yield from (f"{folder}/{file['path']}" for check in level.checks for file in check.files)

@@ -1,4 +1,4 @@
-"""The recipe's smoke suite, run in an environment: does what was installed work here?"""
+"""The recipes' smoke suites, run in an environment: does what was installed work here?"""
 
 import os
 import re
@@ -8,13 +8,15 @@ from wheelferry.client.common.files import read_json, remove_tree
 from wheelferry.client.common.processes import TAIL_LINES, run
 
 LEVELS = ("smoke", "train")
+LISTING = "suites.json"  # of a bundle of several projects
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 
 def prove(python, folder, levels, session, out=None):
-    """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
+    """Run the suites in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
 
-    What the checks write goes to `out`, by default `folder`/report.
+    Of several projects, each is counted under its recipe's name too. What the checks write goes to `out`, by
+    default `folder`/report.
 
     Raises SmokeFailed, with what failed, at the first level that does.
     """
@@ -22,12 +24,29 @@ def prove(python, folder, levels, session, out=None):
     return {level: _run_level(python, folder, level, session, out) for level in levels}
 
 
+def suites_in(folder):
+    """The names of the suites in a folder ``smoke``, in order: of several projects; of one, an empty name."""
+    listing = read_json(os.path.join(folder, LISTING))
+    return listing["suites"] if listing else [""]
+
+
 def _run_level(python, folder, level, session, reports):
-    out = os.path.join(reports, level)
-    remove_tree(out)
-    command = [python, os.path.join(folder, "smoke", "harness.py")]
+    remove_tree(os.path.join(reports, level))
+    names = suites_in(os.path.join(folder, "smoke"))
+    if names == [""]:
+        return _run_suite(python, folder, "", level, session, reports)
+    counts = {name: _run_suite(python, folder, name, level, session, reports) for name in names}
+    total = {key: sum(one[key] for one in counts.values()) for key in counts[names[0]]}
+    return dict(total, seconds=round(total["seconds"], 1), projects=counts)
+
+
+def _run_suite(python, folder, name, level, session, reports):
+    """Run one level of the suite called `name`, of several; its counts and seconds."""
+    out = os.path.join(reports, level, name)
+    command = [python, os.path.join(folder, "smoke", name, "harness.py")]
     command += ["--level", level, "--out", out]
-    with session.task("%s checks" % level, level) as task:
+    step = "%s %s" % (level, name) if name else level
+    with session.task("%s checks%s" % (level, " of %s" % name if name else ""), step) as task:
 
         def listen(line):
             match = _STEP.match(line)
@@ -42,12 +61,13 @@ def _run_level(python, folder, level, session, reports):
     counts = _count(document)
     if status != 0 or not counts["passed"]:
         raise SmokeFailed(
-            "the %s checks failed:\n%s" % (level, _complaints(document, status, output)),
+            "the %s checks%s failed:\n%s"
+            % (level, " of %s" % name if name else "", _complaints(document, status, output)),
             hint="the whole output is in %s; an environment that was in use before is in use still"
             % session.prefix.log,
         )
     session.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
-    return dict(counts, seconds=session.seconds[level])
+    return dict(counts, seconds=session.seconds[step])
 
 
 def _count(document):

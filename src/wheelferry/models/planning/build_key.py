@@ -51,6 +51,8 @@ def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
             document["cuda_from_oldest"] = True
     if recipe.source.subdirectory:
         document["subdirectory"] = recipe.source.subdirectory
+    if release.projects:
+        document["projects"] = release.projects
     return _digest(document)
 
 
