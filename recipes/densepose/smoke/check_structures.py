@@ -2,7 +2,7 @@
 
 import densepose
 import torch
-import torch.nn.functional as F
+
 from densepose.converters import ToChartResultConverter, ToMaskConverter
 from densepose.converters.chart_output_hflip import densepose_chart_predictor_output_hflip
 from densepose.structures import (
@@ -14,7 +14,7 @@ from densepose.structures import (
     quantize_densepose_chart_result,
 )
 from detectron2.config import get_cfg
-from detectron2.data import transforms as T
+from detectron2.data.transforms import HFlipTransform, TransformList
 from detectron2.structures import Boxes
 from harness import check, expect
 from small import PARTS, annotation
@@ -66,7 +66,7 @@ def chart_result(context):
         result = ToChartResultConverter.convert(one, boxes[number])
 
         def grown(values, size=size):
-            return F.interpolate(values, size, mode="bilinear", align_corners=False)[0]
+            return torch.nn.functional.interpolate(values, size, mode="bilinear", align_corners=False)[0]
 
         body = grown(one.coarse_segm).argmax(0) > 0
         labels = grown(one.fine_segm).argmax(0) * body
@@ -84,7 +84,7 @@ def masks(context):
     found = ToMaskConverter.convert(predicted, boxes, (60, 80)).tensor
     wanted = torch.zeros(1, 60, 80, dtype=torch.bool)
     grown = [
-        F.interpolate(values, (24, 40), mode="bilinear", align_corners=False)[0].argmax(0)
+        torch.nn.functional.interpolate(values, (24, 40), mode="bilinear", align_corners=False)[0].argmax(0)
         for values in (predicted.coarse_segm, predicted.fine_segm)
     ]
     wanted[0, 20:44, 10:50] = grown[1] * (grown[0] > 0) > 0
@@ -118,7 +118,7 @@ def mirrored(context):
 @check("annotations turn with their picture")
 def annotations(context):
     body, mirrored_body = (densepose.DensePoseDataRelative(annotation()) for _ in range(2))
-    flip = T.TransformList([T.HFlipTransform(200)])
+    flip = TransformList([HFlipTransform(200)])
     mirrored_body.apply_transform(flip, no_symmetry())
     expect(torch.allclose(mirrored_body.x, 256 - body.x), "x is not mirrored")
     swap = torch.tensor(no_symmetry().point_label_symmetries)

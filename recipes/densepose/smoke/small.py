@@ -47,6 +47,8 @@ def config():
     head.CONV_HEAD_DIM = 64
     head.NUM_STACKED_CONVS = 2
     head.HEATMAP_SIZE = 56
+    head.DECODER_CONV_DIMS = 32
+    head.DECODER_NUM_CLASSES = 64  # what the head takes: as many as FPN gives
     return cfg
 
 
@@ -67,7 +69,7 @@ def picture(seed=1):
 
 
 def annotation(seed=2):
-    """One annotated body that fills its box: its left half is part 1, its right half 2, u and v are the place."""
+    """One annotated body that fills its box: part 1 on the left, part 2 on the right; u and v are the place."""
     generator = torch.Generator().manual_seed(seed)
     x = 255 * torch.rand(POINTS, generator=generator)
     y = 255 * torch.rand(POINTS, generator=generator)

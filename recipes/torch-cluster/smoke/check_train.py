@@ -34,7 +34,7 @@ def clouds(seed):
 
 
 class Network(torch.nn.Module):
-    """Each point hears from its neighbours how far they are; a cloud is the mean of a sample of its points."""
+    """Each point hears how far its neighbours are; a cloud is the mean of a sample of its points."""
 
     def __init__(self):
         super(Network, self).__init__()
