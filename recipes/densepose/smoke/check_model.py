@@ -6,7 +6,6 @@ import os
 import time
 
 import torch
-
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from harness import check, expect

@@ -2,7 +2,6 @@
 
 import densepose
 import torch
-
 from densepose.converters import ToChartResultConverter, ToMaskConverter
 from densepose.converters.chart_output_hflip import densepose_chart_predictor_output_hflip
 from densepose.structures import (

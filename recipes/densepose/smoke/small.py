@@ -69,7 +69,7 @@ def picture(seed=1):
 
 
 def annotation(seed=2):
-    """One annotated body that fills its box: part 1 on the left, part 2 on the right; u and v are the place."""
+    """One annotated body that fills its box: part 1 left, part 2 right; u and v are the place."""
     generator = torch.Generator().manual_seed(seed)
     x = 255 * torch.rand(POINTS, generator=generator)
     y = 255 * torch.rand(POINTS, generator=generator)
