@@ -14,10 +14,10 @@ from wheelferry.catalog import LocatedRecipe, app_folders
 from wheelferry.models.manifest import Manifest
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.report import Level, Report
-from wheelferry.verification.install import DEFAULT_SETTINGS, TrialSettings
-from wheelferry.verification.runner import Runner, require_wine
+from wheelferry.verification.installation.install import DEFAULT_SETTINGS, TrialSettings
+from wheelferry.verification.machines.runner import Runner, require_wine
+from wheelferry.verification.machines.windows_python import check_windows_python
 from wheelferry.verification.verify import verify
-from wheelferry.verification.windows_python import check_windows_python
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,9 +16,9 @@ from wheelferry.models.manifest import Asset, File, Manifest, TargetEntry
 from wheelferry.models.problems import Code
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import Sandbox
-from wheelferry.verification.install import Trial
-from wheelferry.verification.pip_install import place_and_look
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.installation.install import Trial
+from wheelferry.verification.installation.pip_install import place_and_look
+from wheelferry.verification.machines.runner import Machine
 
 ENTRY = TargetEntry(target=TARGET, requirements="", pylock="", built="", extensions=())
 

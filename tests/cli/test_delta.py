@@ -34,7 +34,7 @@ from wheelferry.client.common.errors import Damaged
 from wheelferry.client.transfer.delta import apply_delta
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.transfer.delta import make_delta
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 
 @pytest.fixture

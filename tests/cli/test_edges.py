@@ -20,7 +20,7 @@ from wheelferry.system.interpreters import find_interpreter, inspect_interpreter
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import clean_environment, open_sandbox
 from wheelferry.toolchains.linux import find_compiler
-from wheelferry.verification.install import HARNESS, INSPECT
+from wheelferry.verification.installation.install import HARNESS, INSPECT
 
 SLEEPER = (
     "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"

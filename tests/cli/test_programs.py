@@ -16,7 +16,7 @@ from wheelferry.models.problems import Code
 from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.report import Level
 from wheelferry.transfer.merge import merge
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 from wheelferry.verification.verify import verify
 
 PROGRAMS = """

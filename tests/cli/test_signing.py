@@ -23,7 +23,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import NAME, SIGNATURE
 from wheelferry.transfer.merge import merge
 from wheelferry.transfer.sign import sign
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from wheelferry.client.common.errors import Damaged
 from wheelferry.client.transfer.volumes import find_volumes, join
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.transfer.split import split
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 LIMIT = 300_000
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import write_wheel
-from wheelferry.build.lock import require_same_build
+from wheelferry.build.dependencies.lock import require_same_build
 from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.errors import InputError

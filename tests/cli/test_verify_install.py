@@ -22,10 +22,10 @@ from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.problems import Code
 from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import Sandbox
-from wheelferry.verification.client_install import disagreements, prove_with_pip
-from wheelferry.verification.install import Trial, compare_with_lock
-from wheelferry.verification.pip_install import conflicts
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.installation.client_install import disagreements, prove_with_pip
+from wheelferry.verification.installation.install import Trial, compare_with_lock
+from wheelferry.verification.installation.pip_install import conflicts
+from wheelferry.verification.machines.runner import Machine
 from yard import Yard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="install.sh")

@@ -17,7 +17,7 @@ from browser import complaints, open_browser, requested_hosts, require_browser, 
 from ferry import Ferry
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.report import Check, Level, LevelResult, Report, TargetResult
-from wheelferry.verification.page import render_page
+from wheelferry.verification.html_report import render_page
 
 pytestmark = pytest.mark.e2e
 

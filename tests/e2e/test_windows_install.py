@@ -31,8 +31,8 @@ from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.progress import Silent
 from wheelferry.system.files import sha256_file
 from wheelferry.system.process import run
-from wheelferry.verification.windows_python import bring_python
-from wheelferry.verification.wine import find_compiler
+from wheelferry.verification.machines.windows_python import bring_python
+from wheelferry.verification.machines.wine import find_compiler
 from winebox import COMPILER, LOADER, Windows, windows_path
 
 GIVEN = os.environ.get("WHEELFERRY_WINDOWS_PYTHON")

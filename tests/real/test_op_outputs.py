@@ -23,10 +23,10 @@ from wheelferry.models.lock import parse_requirements
 from wheelferry.models.manifest import TargetEntry, parse_manifest
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.process import run
-from wheelferry.verification.client_install import install_as_client
-from wheelferry.verification.install import Trial, install
-from wheelferry.verification.runner import open_machine
-from wheelferry.verification.wine import find_compiler, find_wine
+from wheelferry.verification.installation.client_install import install_as_client
+from wheelferry.verification.installation.install import Trial, install
+from wheelferry.verification.machines.runner import open_machine
+from wheelferry.verification.machines.wine import find_compiler, find_wine
 
 HERE = Path(__file__).parent
 SOURCE = os.environ.get("WHEELFERRY_DETECTRON2_SOURCE")

@@ -17,7 +17,7 @@ from wheelferry.models.planning.make_plan import make_plan, plan_digest
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.transfer.merge import merge
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 WEIGHTS = b"weights" * 1000
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

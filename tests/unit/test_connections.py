@@ -16,7 +16,7 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Level
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.process import run
-from wheelferry.verification.install import HARNESS, INSPECT, START
+from wheelferry.verification.installation.install import HARNESS, INSPECT, START
 from wheelferry.verification.suite import read_attempts, read_results
 
 # An address that RFC 5737 keeps for documents, and a name that RFC 6761 keeps from existing.

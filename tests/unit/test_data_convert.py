@@ -129,7 +129,7 @@ def run_lengths(box: tuple[int, int, int, int]) -> list[int]:
 def test_compressed_codes_are_read_as_pycocotools_does(seed: int) -> None:
     from pycocotools import mask
 
-    from wheelferry.client.data import rle
+    from wheelferry.client.data.formats import rle
 
     pixels = np.random.default_rng(seed).random((40, 60)) < random.Random(seed).choice((0.01, 0.5, 0.99))
     pixels[3, 7] = True

@@ -20,10 +20,10 @@ CLIENT_ORDER = ("installer", "data", "transfer", "smoke", "apps", "preflight", "
 # Values and decisions, no I/O: all of `models`, and these of the packages above it.
 DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
-    "client.data.geometry", "client.data.kinds", "client.data.rle", "client.data.values",
+    "client.data.geometry", "client.data.kinds", "client.data.formats.rle", "client.data.values",
     "inspection.vulnerabilities",
     "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
-    "transfer.differences", "transfer.volumes", "verification.ownership", "wheels.licences",
+    "transfer.differences", "transfer.volumes", "verification.static.ownership", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
@@ -32,7 +32,7 @@ PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}
 # `from wheelferry.client import preflight` imports a module.
 PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
 # What modules of the client import inside functions, and do without where the environment lacks it.
-IF_THERE = {"client.data.pillow": {"PIL"}, "client.data.yolo": {"yaml"}}
+IF_THERE = {"client.data.pillow": {"PIL"}, "client.data.formats.yolo": {"yaml"}}
 # What is run as a file of its own.
 ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.apps.start"}
 

@@ -14,8 +14,8 @@ from wheelferry.binaries.dynamic import Dynamic, Excerpt, Gap, Mapped, read_dyna
 from wheelferry.binaries.elf import read_elf
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, shipped_system_libraries
-from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
+from wheelferry.verification.static.linux_binaries import ElfFiles, ElfWatch
 from wheelferry.wheels.record import check_contents
 
 MODULE = "extra/_x.cpython-311-x86_64-linux-gnu.so"

@@ -17,7 +17,7 @@ from wheelferry.models.recipe_file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
 from wheelferry.transfer.merge import merge
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 OTHERS = tuple(replace(TARGET, python=python) for python in ("3.10", "3.12"))
 TARGETS = (OTHERS[1], TARGET, OTHERS[0])  # as nobody would sort them

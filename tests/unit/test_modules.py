@@ -12,9 +12,9 @@ from wheelferry.catalog import shipped_not_imported
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.system.process import run
 from wheelferry.system.sandbox import Sandbox
-from wheelferry.verification.install import Trial, import_modules
-from wheelferry.verification.modules import importable, not_brought, remedy, top_modules
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.installation.install import Trial, import_modules
+from wheelferry.verification.installation.modules import importable, not_brought, remedy, top_modules
+from wheelferry.verification.machines.runner import Machine
 
 
 def test_modules_packages_and_compiled_files_are_found() -> None:

@@ -10,7 +10,7 @@ from conftest import TARGET, write_wheel
 from wheelferry.models.problems import Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo
-from wheelferry.verification.ownership import check_owners, check_scripts
+from wheelferry.verification.static.ownership import check_owners, check_scripts
 from wheelferry.wheels.read import read_wheel
 
 LINUX = TARGET

@@ -21,7 +21,7 @@ from wheelferry.matrix.fit import preflight_problems
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.processors import ProcessorNeed, level_of_flags
 from wheelferry.models.targets import Target
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 from wheelferry.wheels.processor_needs import processor_needs
 
 TAG = "cp311-cp311-manylinux_2_17_x86_64"

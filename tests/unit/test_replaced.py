@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from conftest import write_wheel
-from wheelferry.client.installer.replaced import Replaced
+from wheelferry.client.installer.replaced_files import Replaced
 from wheelferry.client.installer.wheels import Layout
 
 

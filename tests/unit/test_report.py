@@ -9,7 +9,7 @@ import pytest
 
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.report import Check, Level, LevelResult, Report, TargetResult, shown_command
-from wheelferry.verification.page import render_page
+from wheelferry.verification.html_report import render_page
 from wheelferry.verification.suite import read_results
 
 PROBLEM = Problem(code=Code.RECORD, file="wheelhouse/<x>.whl", message="hash differs & more")

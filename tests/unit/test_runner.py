@@ -17,13 +17,13 @@ from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.report import Level, LevelResult
 from wheelferry.system.process import Completed, run
 from wheelferry.system.sandbox import Sandbox
-from wheelferry.verification import install as stage
-from wheelferry.verification import runner as machine_stage
 from wheelferry.verification import verify as verify_stage
-from wheelferry.verification.install import Installed, Installer, Trial, TrialSettings
-from wheelferry.verification.runner import Machine, Runner
-from wheelferry.verification.static import Opened
-from wheelferry.verification.wine import Wine
+from wheelferry.verification.installation import install as stage
+from wheelferry.verification.installation.install import Installed, Installer, Trial, TrialSettings
+from wheelferry.verification.machines import runner as machine_stage
+from wheelferry.verification.machines.runner import Machine, Runner
+from wheelferry.verification.machines.wine import Wine
+from wheelferry.verification.static.level import Opened
 
 LOST = Path("/env/Lib/site-packages/films/films.pyd")
 

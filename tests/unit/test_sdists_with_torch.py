@@ -16,10 +16,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from conftest import RECIPE, TARGET, write_wheel
-from wheelferry.build import lock, with_torch
-from wheelferry.build.closure import Closure, Wanted, resolve_closure
+from wheelferry.build.dependencies import lock, with_torch
+from wheelferry.build.dependencies.closure import Closure, Wanted, resolve_closure
+from wheelferry.build.dependencies.with_torch import build_with_torch, obstacle
 from wheelferry.build.populate import build_sdists, populate
-from wheelferry.build.with_torch import build_with_torch, obstacle
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import NeedsTorchError, speaks_of_torch

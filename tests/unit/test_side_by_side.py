@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import TARGET
-from wheelferry.build import ahead
+from wheelferry.build.dependencies import prefetch
 from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
@@ -104,13 +104,13 @@ def test_a_failure_breaks_off_what_is_fetched_meanwhile(
             threading.Event().wait(0.1)
         seen.append("not broken off in a minute")
 
-    monkeypatch.setattr(ahead, "_fetch", fetch)
+    monkeypatch.setattr(prefetch, "_fetch", fetch)
     plan = make_plan(located.recipe, "1.0", [TARGET])
     source = Source(location=Path("nowhere"), identity="0" * 64, epoch=0, kind="folder")
     waiting: Any = SimpleNamespace(key="0" * 64, cell=plan.cells[0])
     with (
         pytest.raises(RuntimeError, match="no compiler"),
-        ahead.fetching_ahead(plan, [waiting], source, tools),
+        prefetch.fetching_ahead(plan, [waiting], source, tools),
     ):
         raise RuntimeError("no compiler")
     assert seen == ["broken off"]

@@ -11,7 +11,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.inspection.inspect import inspect
 from wheelferry.progress import Silent
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 from wheelferry.wheels.read import read_wheel
 from wheelferry.wheels.startup import StartupCode, startup_code
 

@@ -25,8 +25,8 @@ from wheelferry.models.problems import Code
 from wheelferry.models.stable_abi import unstable_calls
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
-from wheelferry.verification.binary_checks import check_stable
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.binary_checks import check_stable
+from wheelferry.verification.static.level import verify_static
 
 TORCH = "wheelhouse/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
 TINY = "wheelhouse/tiny-1.0+pt2.13.0cpu-cp311-cp311-manylinux_2_17_x86_64.whl"

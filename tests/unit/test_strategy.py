@@ -15,7 +15,7 @@ from wheelferry.build import populate, prebuilt
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.build.cells import Outcome
 from wheelferry.build.compile import Built
-from wheelferry.build.lock import lock
+from wheelferry.build.dependencies.lock import lock
 from wheelferry.build.populate import NeedsCompilerError
 from wheelferry.build.prebuilt import take_prebuilt
 from wheelferry.build.prepare import CompiledAgainst

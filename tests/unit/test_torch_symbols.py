@@ -11,7 +11,7 @@ from wheelferry.binaries.dynamic import Excerpt, read_dynamic
 from wheelferry.binaries.symbols import TorchNames, readable
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.level import verify_static
 
 EMPTY = "_ZN2at5emptyEN3c108ArrayRefIlEE"
 CHECK = "_ZN3c106detail14torchCheckFailEPKcS2_jS2_"

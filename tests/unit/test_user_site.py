@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from wheelferry.client.common.bundle import Pin
 from wheelferry.client.common.console import Console
-from wheelferry.client.installer.into import _shadowed, open_existing
+from wheelferry.client.installer.existing_environment import _shadowed, open_existing
 
 PINS = [Pin("torch", "2.13.0", "0" * 64, "w"), Pin("numpy", "2.5.5", "0" * 64, "w")]
 

@@ -32,8 +32,8 @@ from wheelferry.errors import InputError
 from wheelferry.models.manifest import NAME, Footprint, Runtime, TargetEntry, parse_manifest
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import installed_path, path_length
-from wheelferry.verification.checks import check_path_lengths, longest_path
-from wheelferry.verification.static import verify_static
+from wheelferry.verification.static.checks import check_path_lengths, longest_path
+from wheelferry.verification.static.level import verify_static
 from winbundles import TAG, TINY_VERSION, WINDOWS, Wheel, pack_windows, sound_wheels
 
 Wheels = dict[str, Wheel]

@@ -14,18 +14,18 @@ from wheelferry.errors import InputError, MissingError
 from wheelferry.models.manifest import Footprint, Runtime, TargetEntry
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.targets import Target
-from wheelferry.verification import runner as where
-from wheelferry.verification import windows_python
-from wheelferry.verification.install import TrialSettings
-from wheelferry.verification.runner import Runner, cannot_run
-from wheelferry.verification.windows_python import (
+from wheelferry.verification.installation.install import TrialSettings
+from wheelferry.verification.machines import runner as where
+from wheelferry.verification.machines import windows_python
+from wheelferry.verification.machines.runner import Runner, cannot_run
+from wheelferry.verification.machines.windows_python import (
     WindowsPython,
     bring_python,
     check_windows_python,
     find_in_folder,
     shipped_files,
 )
-from wheelferry.verification.wine import Compiler
+from wheelferry.verification.machines.wine import Compiler
 
 WINDOWS = replace(TARGET, platform="win_amd64")
 COMPILER = Compiler(program=Path("gcc"), version="12")

@@ -9,8 +9,8 @@ import pytest
 from wheelferry.errors import MissingError
 from wheelferry.system.process import Completed
 from wheelferry.system.sandbox import Sandbox
-from wheelferry.verification import wine as module
-from wheelferry.verification.wine import (
+from wheelferry.verification.machines import wine as module
+from wheelferry.verification.machines.wine import (
     SETUP,
     Wine,
     copy_prefix,

@@ -6,9 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from wheelferry.build.ahead import as_prepared, fetching_ahead, require_closure, require_joint_closure
 from wheelferry.build.compile import Built, compile_wheel
-from wheelferry.build.lock import lock, require_resolvable
+from wheelferry.build.dependencies.lock import lock, require_resolvable
+from wheelferry.build.dependencies.prefetch import (
+    as_prepared,
+    fetching_ahead,
+    require_closure,
+    require_joint_closure,
+)
 from wheelferry.build.prebuilt import take_prebuilt
 from wheelferry.build.prepare import Prepared, prepare
 from wheelferry.build.strategy import BuildStrategies

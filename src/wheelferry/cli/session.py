@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # for their names alone: commands that build nothing start wi
     from wheelferry.cache.tools import Tools
     from wheelferry.models.profile import Profile
     from wheelferry.system.process import Completed
-    from wheelferry.verification.install import TrialSettings
+    from wheelferry.verification.installation.install import TrialSettings
 
 
 def open_tools(
@@ -120,8 +120,8 @@ def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iter
 
 def read_trying(trying: Trying) -> "TrialSettings":
     """How targets are tried; raises InputError for a Windows Python that nothing would start."""
-    from wheelferry.verification.install import Installer, TrialSettings
-    from wheelferry.verification.runner import Runner
+    from wheelferry.verification.installation.install import Installer, TrialSettings
+    from wheelferry.verification.machines.runner import Runner
 
     if trying.windows_python is not None and trying.runner is None:
         raise InputError("--windows-python is given, but nothing runs it", hint="add --runner wine")

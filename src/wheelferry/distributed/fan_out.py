@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from wheelferry.build.ahead import for_metadata, require_closure
 from wheelferry.build.cells import Outcome, each_cell
 from wheelferry.build.compile import Built, stamped_architectures
+from wheelferry.build.dependencies.prefetch import for_metadata, require_closure
 from wheelferry.build.strategy import BuildStrategies
 from wheelferry.cache.source import Source
 from wheelferry.cache.store import Store

@@ -19,7 +19,7 @@ from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.progress import Progress
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
-from wheelferry.verification.checks import check_installation
+from wheelferry.verification.static.checks import check_installation
 from wheelferry.wheels.licences import Licence, Terms, judge
 from wheelferry.wheels.read import read_terms, read_wheel
 from wheelferry.wheels.startup import StartupCode, startup_code

@@ -22,7 +22,7 @@ from wheelferry.cache.pip_config import public_url
 from wheelferry.inspection.inspect import InspectedTarget, Inspection, Package, require_outside
 from wheelferry.models.manifest import Asset, File, Manifest, Runtime
 from wheelferry.system.files import check_folder, write_atomic
-from wheelferry.verification import checks
+from wheelferry.verification.static import checks
 from wheelferry.wheels.licences import Licence
 
 # What scanners read today; the library also writes 1.7.

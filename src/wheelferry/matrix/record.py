@@ -16,7 +16,7 @@ from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.records import LEVELS, Record, RecordedWheel, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.system.files import write_atomic
-from wheelferry.verification.static import check_report
+from wheelferry.verification.static.level import check_report
 
 
 def record(

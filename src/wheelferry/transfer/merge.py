@@ -23,7 +23,7 @@ from wheelferry.system.files import (
 )
 from wheelferry.system.threads import in_threads
 from wheelferry.transfer.sources import SMOKE, Intact, Part, join, open_intact, require_apart, require_room
-from wheelferry.verification import checks
+from wheelferry.verification.static import checks
 from wheelferry.wheels.read import read_wheel
 from wheelferry.wheels.record import record_problems
 

@@ -19,7 +19,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import NAME, SIGNATURE, is_untouched
 from wheelferry.system.files import write_atomic
 from wheelferry.system.process import run_at_terminal
-from wheelferry.verification import checks
+from wheelferry.verification.static import checks
 
 _HINT = "a key with a passphrase needs a terminal; or ssh-add it, and give --key its public half (.pub)"
 

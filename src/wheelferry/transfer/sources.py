@@ -11,7 +11,7 @@ from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.manifest import Manifest
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.system.files import require_space, same_file_system
-from wheelferry.verification import checks
+from wheelferry.verification.static import checks
 
 SMOKE = "smoke/"
 

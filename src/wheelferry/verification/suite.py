@@ -13,7 +13,7 @@ from wheelferry.models import suites
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Check, Level
-from wheelferry.verification.runner import Machine
+from wheelferry.verification.machines.runner import Machine
 
 UNLOADABLE = "unloadable.json"
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")

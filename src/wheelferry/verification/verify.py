@@ -17,14 +17,15 @@ from wheelferry.models.manifest import REPORT, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
-from wheelferry.verification.apps import start_apps
-from wheelferry.verification.client_install import (
+from wheelferry.verification.html_report import render_page
+from wheelferry.verification.installation.apps import start_apps
+from wheelferry.verification.installation.client_install import (
     CLIENT_LOG,
     carries_installer,
     install_as_client,
     prove_with_pip,
 )
-from wheelferry.verification.install import (
+from wheelferry.verification.installation.install import (
     DEFAULT_SETTINGS,
     INSTALL_LOG,
     Installed,
@@ -33,12 +34,11 @@ from wheelferry.verification.install import (
     TrialSettings,
     install,
 )
-from wheelferry.verification.page import render_page
-from wheelferry.verification.pip_install import install_with_pip, pip_check
-from wheelferry.verification.runner import Runner, cannot_run, open_machine, require_wine
-from wheelferry.verification.static import Opened, verify_static
+from wheelferry.verification.installation.pip_install import install_with_pip, pip_check
+from wheelferry.verification.machines.runner import Runner, cannot_run, open_machine, require_wine
+from wheelferry.verification.machines.windows_python import check_windows_python
+from wheelferry.verification.static.level import Opened, verify_static
 from wheelferry.verification.suite import read_allowed, run_suites
-from wheelferry.verification.windows_python import check_windows_python
 
 
 def verify(

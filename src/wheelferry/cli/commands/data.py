@@ -138,7 +138,7 @@ def _run(
     from wheelferry.cli.console import print_json, print_line
     from wheelferry.cli.session import watcher
     from wheelferry.client.data.main import run
-    from wheelferry.client.data.told import lines
+    from wheelferry.client.data.report_lines import lines
 
     form, task, images, corners, one_based, jobs = given
     options = SimpleNamespace(

@@ -13,7 +13,7 @@ from wheelferry.client.common.sizes import human_size
 from wheelferry.errors import IntegrityError
 from wheelferry.models.problems import Code
 from wheelferry.models.report import OWN_MACHINE, Report
-from wheelferry.verification.checks import LongestPath
+from wheelferry.verification.static.checks import LongestPath
 
 if TYPE_CHECKING:  # for their names alone
     from wheelferry.pipeline import Bundled

@@ -10,9 +10,9 @@ from wheelferry.client.common.files import ASIDE, remove_tree, replace, unlimite
 from wheelferry.client.common.locks import try_lock
 from wheelferry.client.common.paths import find_faults
 from wheelferry.client.data import pillow
-from wheelferry.client.data.coco import LARGEST_ID
 from wheelferry.client.data.examine import examine
-from wheelferry.client.data.found import Found
+from wheelferry.client.data.findings import Found
+from wheelferry.client.data.formats.coco import LARGEST_ID
 from wheelferry.client.data.geometry import is_id
 from wheelferry.client.data.measuring import content
 

@@ -4,11 +4,11 @@ from collections import OrderedDict, namedtuple
 
 from wheelferry.client.data import pillow
 from wheelferry.client.data.categories import Categories
-from wheelferry.client.data.coco import Coco
-from wheelferry.client.data.found import Found
+from wheelferry.client.data.findings import Found
+from wheelferry.client.data.formats.coco import Coco
 from wheelferry.client.data.locate import locate, unlisted
 from wheelferry.client.data.measuring import Comparison, look_at_names, measure_all
-from wheelferry.client.data.things import Objects
+from wheelferry.client.data.object_checks import Objects
 
 # How a data set is read: `form` is one of FORMATS or None, `task` one of TASKS or None, `pictures` a folder
 # to look for pictures in; `corners` reads boxes as two corners, `one_based` VOC's as counted from 1; `jobs`

@@ -3,10 +3,10 @@
 import os
 
 from wheelferry.client.common.errors import BadInput
-from wheelferry.client.data import coco, voc, yolo
-from wheelferry.client.data.jsonstream import NotJson, members
-from wheelferry.client.data.labelme import Labelme
-from wheelferry.client.data.tree import PICTURES, Tree, ending, split_of
+from wheelferry.client.data.formats import coco, voc, yolo
+from wheelferry.client.data.formats.jsonstream import NotJson, members
+from wheelferry.client.data.formats.labelme import Labelme
+from wheelferry.client.data.formats.tree import PICTURES, Tree, ending, split_of
 from wheelferry.client.data.values import Split
 
 FORMATS = ("coco", "voc", "yolo", "labelme")

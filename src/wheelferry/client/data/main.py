@@ -10,8 +10,8 @@ from wheelferry.client.common.errors import BadInput
 from wheelferry.client.data.convert import convert
 from wheelferry.client.data.examine import Options, examine
 from wheelferry.client.data.locate import FORMATS
-from wheelferry.client.data.things import TASKS
-from wheelferry.client.data.told import lines
+from wheelferry.client.data.object_checks import TASKS
+from wheelferry.client.data.report_lines import lines
 
 PROGRAM = "wheelferry data"
 INTERRUPTED = "nothing was written; the same command starts anew"

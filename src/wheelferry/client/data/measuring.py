@@ -10,7 +10,7 @@ from typing import Any
 
 from wheelferry.client.common.paths import find_faults
 from wheelferry.client.data import pillow
-from wheelferry.client.data.jsonstream import encoding_of
+from wheelferry.client.data.formats.jsonstream import encoding_of
 
 _AHEAD = 4  # pictures a thread that wait for their turn: each is in memory, so not all of them
 _PLAIN = re.compile(r"[!-~]+")

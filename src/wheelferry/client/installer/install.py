@@ -31,7 +31,7 @@ from wheelferry.client.installer.packages import (
 from wheelferry.client.installer.prefix import INSTALLER, environment_python, write_listing
 from wheelferry.client.installer.programs import APPS
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
-from wheelferry.client.installer.replaced import remove_files
+from wheelferry.client.installer.replaced_files import remove_files
 from wheelferry.client.installer.wheels import Layout, dist_info, files_of
 from wheelferry.client.probe.machine import read_cpu
 from wheelferry.client.smoke.suite import prove

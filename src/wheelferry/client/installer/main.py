@@ -11,6 +11,7 @@ from wheelferry.client.common.console import Console
 from wheelferry.client.common.errors import BadInput, Interrupted, NotPossibleHere
 from wheelferry.client.common.signature import read_signers
 from wheelferry.client.data.main import main as data
+from wheelferry.client.installer.existing_environment import check_existing, install_into, open_existing
 from wheelferry.client.installer.install import (
     InstallRequest,
     completed_earlier,
@@ -18,7 +19,6 @@ from wheelferry.client.installer.install import (
     rollback,
     verify_installed,
 )
-from wheelferry.client.installer.into import check_existing, install_into, open_existing
 from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.packages import UV
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix

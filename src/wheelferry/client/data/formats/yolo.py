@@ -6,9 +6,9 @@ import re
 
 from wheelferry.client.common.errors import BadInput, NotPossibleHere
 from wheelferry.client.common.texts import NotText, decode_text
+from wheelferry.client.data.formats.jsonstream import encoding_of
+from wheelferry.client.data.formats.tree import ending, join, split_of
 from wheelferry.client.data.geometry import extent, finite
-from wheelferry.client.data.jsonstream import encoding_of
-from wheelferry.client.data.tree import ending, join, split_of
 from wheelferry.client.data.values import Category, Picture, Thing
 
 NAMES = ("classes.txt", "obj.names", "_darknet.labels")

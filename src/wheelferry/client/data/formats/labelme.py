@@ -6,9 +6,10 @@ import math
 import os
 
 from wheelferry.client.common.texts import NotText, decode_text
-from wheelferry.client.data import pillow, rle
+from wheelferry.client.data import pillow
+from wheelferry.client.data.formats import rle
+from wheelferry.client.data.formats.jsonstream import encoding_of
 from wheelferry.client.data.geometry import are_finite, extent, finite
-from wheelferry.client.data.jsonstream import encoding_of
 from wheelferry.client.data.values import Picture, Thing
 
 _CORNERS = 32  # of the polygon that stands for a circle

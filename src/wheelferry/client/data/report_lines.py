@@ -1,6 +1,6 @@
 """An examination as lines for a person."""
 
-from wheelferry.client.data.found import KEPT_OF_A_KIND
+from wheelferry.client.data.findings import KEPT_OF_A_KIND
 
 _SHOWN = 3  # examples of a kind
 _NOT_OPENED = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wheelferry.models.apps import FOLDER, FORMAT, LISTING, START
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.install import Trial
+from wheelferry.verification.installation.install import Trial
 
 _LISTING = f"{FOLDER}/{LISTING}"
 

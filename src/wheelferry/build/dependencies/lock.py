@@ -7,8 +7,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from wheelferry.build.closure import Wanted, resolve_closure
 from wheelferry.build.compile import Built
+from wheelferry.build.dependencies.closure import Wanted, resolve_closure
 from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools

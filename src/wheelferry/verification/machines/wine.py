@@ -30,7 +30,7 @@ _VISUAL_CPP = (
     "concrt140", "msvcp140", "msvcp140_1", "msvcp140_2", "msvcp140_atomic_wait", "msvcp140_codecvt_ids",
     "vcamp140", "vccorlib140", "vcomp140", "vcruntime140", "vcruntime140_1", "vcruntime140_threads",
 )  # fmt: skip
-_PASSING = Path(__file__).with_name("passing.c")
+_PASSING = Path(__file__).with_name("forwarding_dll.c")
 _VERSION = re.compile(r"wine-(\S+)")
 
 # No mono and no browser (both would be downloaded), no menu entries in the user's HOME, and no debugger: it

@@ -27,8 +27,8 @@ from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor, parse_platform
 from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
-from wheelferry.verification.binary_checks import read_member
-from wheelferry.verification.torch_symbols import TORCH, check_torch_symbols, is_torchs
+from wheelferry.verification.static.binary_checks import read_member
+from wheelferry.verification.static.torch_symbols import TORCH, check_torch_symbols, is_torchs
 from wheelferry.wheels.archive import UNREADABLE
 
 _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}

@@ -25,8 +25,8 @@ from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.system.files import CHUNK
 from wheelferry.system.threads import in_threads
-from wheelferry.verification import checks
-from wheelferry.verification.torch_symbols import TORCH, missing_text
+from wheelferry.verification.static import checks
+from wheelferry.verification.static.torch_symbols import TORCH, missing_text
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE
 

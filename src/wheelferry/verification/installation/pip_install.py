@@ -12,7 +12,7 @@ from wheelferry.client.installer.assets import place_assets
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
-from wheelferry.verification.install import Installed, Trial, look_for_assets
+from wheelferry.verification.installation.install import Installed, Trial, look_for_assets
 
 # As pip says it since version 9, the requirement with the name alone.
 _MISSING = re.compile(r"\S+ \S+ requires (\S+), which is not installed\.")

@@ -3,8 +3,8 @@
 import os
 import xml.etree.ElementTree as ET
 
+from wheelferry.client.data.formats.tree import join, split_of
 from wheelferry.client.data.geometry import finite
-from wheelferry.client.data.tree import join, split_of
 from wheelferry.client.data.values import Picture, Thing
 
 # The original data sets count pixels from 1; LabelImg from 0, as everybody since.

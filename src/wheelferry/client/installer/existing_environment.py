@@ -25,7 +25,7 @@ from wheelferry.client.installer.install import (
 from wheelferry.client.installer.packages import PIP
 from wheelferry.client.installer.prefix import FILES, RECEIPT, Prefix
 from wheelferry.client.installer.pythons import Python
-from wheelferry.client.installer.replaced import Replaced
+from wheelferry.client.installer.replaced_files import Replaced
 from wheelferry.client.installer.wheels import Layout
 
 _ASK = """

@@ -20,7 +20,7 @@ from wheelferry.models.manifest import File, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
-from wheelferry.verification.ownership import check_owners, check_scripts
+from wheelferry.verification.static.ownership import check_owners, check_scripts
 
 _MANYLINUX = re.compile(r"^manylinux(_2_\d+|\d+)_")
 

@@ -17,10 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from wheelferry.build.backend import with_backend
-from wheelferry.build.closure import Closure, Wanted, resolve_closure
 from wheelferry.build.compile import make_environment
+from wheelferry.build.dependencies.closure import Closure, Wanted, resolve_closure
+from wheelferry.build.dependencies.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.environment import own_target, resolve_environment
-from wheelferry.build.lock import pins_of, place_given, warn_of_alternatives
 from wheelferry.build.populate import populate
 from wheelferry.build.prepare import Prepared
 from wheelferry.cache.source import Source, export, project_in, substitute

@@ -2,9 +2,9 @@
 
 import os
 
+from wheelferry.client.data.formats.jsonstream import NotJson, encoding_of, members
+from wheelferry.client.data.formats.tree import Tree, join
 from wheelferry.client.data.geometry import are_finite, finite, is_id
-from wheelferry.client.data.jsonstream import NotJson, encoding_of, members
-from wheelferry.client.data.tree import Tree, join
 from wheelferry.client.data.values import Category, Picture, Thing
 
 LARGEST_ID = 2**53  # from here on a float cannot tell two whole numbers apart

@@ -27,13 +27,13 @@ from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.targets import Target
 from wheelferry.system.files import files_below, folder_aside, sha256_file
 from wheelferry.system.interpreters import Interpreter, find_interpreter
-from wheelferry.verification.wine import Compiler
+from wheelferry.verification.machines.wine import Compiler
 
 PARTS = "panda3d==1.10.16"
 
 _FORMAT = 1  # raise it when the same parts would be put together in another way
-_SOURCE = Path(__file__).with_name("python.c")
-_PASSING = Path(__file__).with_name("passing.c")
+_SOURCE = Path(__file__).with_name("python_exe.c")
+_PASSING = Path(__file__).with_name("forwarding_dll.c")
 _LIBRARY = re.compile(r"^python3(\d+)\.dll$", re.IGNORECASE)
 _PLACES = ("", "python", "tools")
 # Beside python.exe; everything else of deploy_libs goes to DLLs, as python.org's installer has it.

@@ -28,14 +28,14 @@ from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.system.process import Completed, Group
 from wheelferry.system.threads import side_by_side
-from wheelferry.verification.modules import (
+from wheelferry.verification.installation.modules import (
     TopModules,
     not_brought,
     packages_folder,
     remedy,
     top_modules,
 )
-from wheelferry.verification.runner import Machine, Runner
+from wheelferry.verification.machines.runner import Machine, Runner
 from wheelferry.verification.suite import spelled
 
 INSTALL_LOG = "install.log"

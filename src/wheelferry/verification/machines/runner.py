@@ -20,8 +20,8 @@ from wheelferry.system.files import files_below, folder_aside
 from wheelferry.system.interpreters import find_interpreter, program_in
 from wheelferry.system.sandbox import Sandbox, open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor, is_own_platform
-from wheelferry.verification.windows_python import bring_python
-from wheelferry.verification.wine import (
+from wheelferry.verification.machines.windows_python import bring_python
+from wheelferry.verification.machines.wine import (
     SETUP,
     Compiler,
     Wine,

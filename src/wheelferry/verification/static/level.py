@@ -30,9 +30,9 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
 from wheelferry.system.threads import in_threads
-from wheelferry.verification import checks
-from wheelferry.verification.apps import check_apps
-from wheelferry.verification.binary_checks import (
+from wheelferry.verification.installation.apps import check_apps
+from wheelferry.verification.static import checks
+from wheelferry.verification.static.binary_checks import (
     PeFiles,
     check_device_code,
     check_elf,
@@ -41,9 +41,9 @@ from wheelferry.verification.binary_checks import (
     check_stable,
     read_pe_files,
 )
-from wheelferry.verification.checks import LongestPath
-from wheelferry.verification.linux_binaries import ElfFiles, ElfWatch, check_linux
-from wheelferry.verification.startup_notes import startup_notes
+from wheelferry.verification.static.checks import LongestPath
+from wheelferry.verification.static.linux_binaries import ElfFiles, ElfWatch, check_linux
+from wheelferry.verification.static.startup_notes import startup_notes
 from wheelferry.wheels import extensions
 from wheelferry.wheels.processor_needs import processor_needs
 from wheelferry.wheels.read import read_wheel, unpacked_size

@@ -16,14 +16,14 @@ from wheelferry.client.common.bundle import Bundle
 from wheelferry.client.installer.prefix import LOG, RECEIPT
 from wheelferry.models.problems import Code, Problem
 from wheelferry.system.sandbox import Sandbox, clean_environment
-from wheelferry.verification.install import (
+from wheelferry.verification.installation.install import (
     Installed,
     Trial,
     installed_versions,
     look_for_assets,
     same_version,
 )
-from wheelferry.verification.pip_install import conflicts, options_for
+from wheelferry.verification.installation.pip_install import conflicts, options_for
 
 CLIENT_LOG = "client.log"  # the installer's own, in the report
 PROVED = "the bundle's own installer installed all of it; pip hashed every wheel and would install the same"

@@ -1,6 +1,7 @@
 """What is wrong with one object: box, outline, keypoints, and what COCO's evaluation reads of it."""
 
-from wheelferry.client.data import geometry, rle
+from wheelferry.client.data import geometry
+from wheelferry.client.data.formats import rle
 from wheelferry.client.data.geometry import are_finite, finite, is_id
 
 TASKS = ("boxes", "masks", "keypoints")

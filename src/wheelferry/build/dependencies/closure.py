@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.build.dependencies.with_torch import build_pure, build_with_torch, obstacle
 from wheelferry.build.populate import NeedsCompilerError, build_sdists
-from wheelferry.build.with_torch import build_pure, build_with_torch, obstacle
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import OTHER_WAYS, NeedsTorchError

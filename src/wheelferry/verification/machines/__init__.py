@@ -1,0 +1,1 @@
+"""What runs a target: this machine, or Wine for Windows."""

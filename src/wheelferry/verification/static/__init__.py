@@ -1,0 +1,1 @@
+"""The static level: what a bundle's files say, without running anything."""
