@@ -163,7 +163,7 @@ def test_a_processor_that_cannot_be_read_is_said() -> None:
     said = explain(ILLEGAL, "import keen", "keen", needs, unknown, {})
     assert said == (
         "import keen ended Python with an illegal instruction; this processor is a processor without a name; "
-        "what it can do cannot be read, and keen 1.0 needs x86-64-v3 (AVX2)"
+        "its instruction sets cannot be read, and keen 1.0 needs x86-64-v3 (AVX2)"
     )
 
 

@@ -455,9 +455,9 @@ def test_what_may_turn_an_installer_away_is_noted() -> None:
     findings = look(machine(environment=environment, configuration=["/etc/pip.conf"]), target())
     messages = [f.message for f in findings if f.code in ("environment", "configuration")]
     assert messages == [
-        "LD_LIBRARY_PATH=/opt/cuda/lib64 is set; neutralised here",
-        "PIP_INDEX_URL=" + "x" * 77 + "... is set; neutralised here",
-        "conda is active (CONDA_EXE, CONDA_PREFIX); neutralised here",
+        "LD_LIBRARY_PATH=/opt/cuda/lib64 is set; the installer ignores it",
+        "PIP_INDEX_URL=" + "x" * 77 + "... is set; the installer ignores it",
+        "conda is active (CONDA_EXE, CONDA_PREFIX); the installer ignores it",
         "/etc/pip.conf exists; it is not read here",
     ]
     assert not problems(findings)

@@ -136,7 +136,7 @@ def test_an_older_bundle_says_nothing_of_processors_and_works(packed: Path) -> N
     bundle = open_bundle(str(packed))
     assert bundle.targets[0].processor is None
     (warning,) = preflight_problems(machine(cpu=cpu(1)), bundle)
-    assert "has not all of x86-64-v2 (SSE4.2); the newest numpy stops without it" in warning
+    assert "lacks a part of x86-64-v2 (SSE4.2); the newest numpy stops without it" in warning
 
 
 def look(found: dict[str, Any], *wanted: str, on: str = "x86_64") -> Finding:
@@ -152,7 +152,8 @@ def test_what_cannot_be_read_is_said_with_what_is_needed() -> None:
     finding = look(cpu(), "x86-64-v3")
     assert finding.level == "note"
     assert finding.message == (
-        "what the processor (A processor) can do is not known; the bundle needs x86-64-v3 (AVX2) (extra)"
+        "which instruction sets the processor (A processor) has is not known; "
+        "the bundle needs x86-64-v3 (AVX2) (extra)"
     )
 
 

@@ -655,7 +655,7 @@ def test_the_exact_limit(packed: Callable[..., Path], tools: Tools, total: int, 
     assert [problem.code.name for problem in problems] == ([] if fine else ["PATH_LENGTH"])
     if not fine:
         assert problems[0].file == LEAF
-        assert "1 characters longer than Windows takes below a folder of 51" in problems[0].message
+        assert "1 characters longer than Windows allows below a folder of 51" in problems[0].message
         assert verify_static(bundle, tools, prefix_length=0)[1] == []
         assert verify_static(bundle, tools, prefix_length=PREFIX - 1)[1] == []
 

@@ -6,7 +6,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,20 @@ class NeedsTorchError(InputError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    """What is to be resolved, for which target, from where, within which limits."""
+
+    target: Target
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    find_links: Path | None
+    interpreter: Interpreter | None
+    torch_index: str | None
+    only_binary: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Uv:
     """Runs uv with the user's index settings; `warn` is told what it warns of."""
 
@@ -100,65 +114,79 @@ class Uv:
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached, and
         NeedsTorchError for the first sdist that does not tell its metadata without torch.
         """
-        asked, constraints, excluded = list(requirements), list(constraints), list(excluded)
-        only_binary = list(only_binary)
+        question = _Question(
+            target=target,
+            requirements=tuple(requirements),
+            constraints=tuple(constraints),
+            find_links=find_links,
+            interpreter=interpreter,
+            torch_index=torch_index,
+            only_binary=tuple(only_binary),
+            excluded=tuple(excluded),
+        )
         work.mkdir(parents=True, exist_ok=True)
-        # named pyproject.toml because uv reads which index serves which package from there alone
-        wanted = work / "pyproject.toml"
-        wanted.write_text(_project_text(target, asked, torch_index), "utf-8")
-        limits = work / "constraints.txt"
-        limits.write_text("\n".join(constraints) + "\n", "utf-8")
-        build_limits = work / "build-constraints.txt"
-        build_limits.write_text(f"{_NO_TORCH}\n", "utf-8")
+        return self._answer(question, work)
+
+    def _answer(self, question: _Question, work: Path) -> str:
         result = work / "pylock.toml"
-        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
-        command += ["--build-constraints", build_limits]
-        # not quiet, for its warnings
-        command += ["--format", "pylock.toml", "--output-file", result, "--no-header"]
-        if torch_index is None:  # uv would leave out torch's index too
-            command += self.index.uv_arguments
-        command += ["--python-version", target.python, "--python-platform", target.uv_platform]
-        command += _AS_PIP_DOES
-        # uv 0.9.0 has no --excludes; an override that no Python meets does the same in every version
-        overrides = work / "overrides.txt"
-        overrides.write_text("".join(f"{name}; python_version < '0'\n" for name in excluded), "utf-8")
-        command += ["--overrides", overrides]
-        for name in only_binary:
-            command += ["--only-binary", name]
-        # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place
-        command += ["--python", interpreter.path if interpreter is not None else sys.executable]
+        name = question.target.name
         environment = self._environment()
-        if find_links is not None:
-            folders = [str(find_links), *self.index.find_links]
-            environment["UV_FIND_LINKS"] = ",".join(folders)
-        outcome = self.run(command, step=f"resolve for {target.name}", cwd=work, env=environment, check=False)
+        if question.find_links is not None:
+            environment["UV_FIND_LINKS"] = ",".join([str(question.find_links), *self.index.find_links])
+        command = self._compile_command(question, work, result)
+        outcome = self.run(command, step=f"resolve for {name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:
-            failed = _FAILED_BUILD.search(outcome.output)
-            if failed and speaks_of_torch(outcome.output):
-                raise NeedsTorchError(failed["name"], failed["version"])
-            hint = "choose another torch or Python, or change what is asked for with --with and -r"
-            if failed:
-                hint = f"require another release of {failed['name']}, or another package; or {OTHER_WAYS}"
-            raise self._error(f"cannot resolve for {target.name}", outcome.output, hint)
+            raise self._unresolved(name, outcome.output)
         for warning in dict.fromkeys(_WORTH_TELLING.findall(outcome.output)):
             self.warn(warning.replace("`", ""))
         resolution = result.read_text("utf-8")
-        elsewhere = _from_elsewhere(resolution, asked, torch_index)
+        elsewhere = _from_elsewhere(resolution, question.requirements, question.torch_index)
         if not elsewhere:
             return resolution
         # uv knows the index of what is asked for, not of what others require
         result.unlink()
-        return self.resolve(
-            target,
-            requirements=[*asked, *elsewhere],
-            constraints=constraints,
-            find_links=find_links,
-            interpreter=interpreter,
-            work=work,
-            torch_index=torch_index,
-            only_binary=only_binary,
-            excluded=excluded,
+        return self._answer(replace(question, requirements=(*question.requirements, *elsewhere)), work)
+
+    def _compile_command(self, question: _Question, work: Path, result: Path) -> list[str | Path]:
+        """uv's command that answers the question, with the files it reads, written to `work`."""
+        # named pyproject.toml because uv reads which index serves which package from there alone
+        wanted = work / "pyproject.toml"
+        wanted.write_text(
+            _project_text(question.target, question.requirements, question.torch_index), "utf-8"
         )
+        limits = work / "constraints.txt"
+        limits.write_text("\n".join(question.constraints) + "\n", "utf-8")
+        build_limits = work / "build-constraints.txt"
+        build_limits.write_text(f"{_NO_TORCH}\n", "utf-8")
+        # uv 0.9.0 has no --excludes; an override that no Python meets does the same in every version
+        overrides = work / "overrides.txt"
+        overrides.write_text(
+            "".join(f"{name}; python_version < '0'\n" for name in question.excluded), "utf-8"
+        )
+        command: list[str | Path] = [self.program, "pip", "compile", wanted, "--constraints", limits]
+        command += ["--build-constraints", build_limits, "--overrides", overrides]
+        # not quiet, for its warnings
+        command += ["--format", "pylock.toml", "--output-file", result, "--no-header"]
+        if question.torch_index is None:  # uv would leave out torch's index too
+            command += self.index.uv_arguments
+        target = question.target
+        command += ["--python-version", target.python, "--python-platform", target.uv_platform]
+        command += _AS_PIP_DOES
+        for name in question.only_binary:
+            command += ["--only-binary", name]
+        # any Python serves uv to resolve, but it wants to see one, and finds none that is in no usual place
+        interpreter = question.interpreter
+        return [*command, "--python", interpreter.path if interpreter is not None else sys.executable]
+
+    def _unresolved(self, name: str, output: str) -> WheelferryError:
+        """The error of a resolution for the target `name` that uv ended with."""
+        failed = _FAILED_BUILD.search(output)
+        if failed and speaks_of_torch(output):
+            return NeedsTorchError(failed["name"], failed["version"])
+        hint = "choose another torch or Python, or change what is asked for with --with and -r"
+        if failed:
+            hint = f"require another release of {failed['name']}, or another package; or {OTHER_WAYS}"
+        return self._error(f"cannot resolve for {name}", output, hint)
 
     def locate_sdist(self, name: str, version: str | None, *, python: str, work: Path) -> str:
         """PEP 751 text that says where the index has the sdist of one release; nothing of it is run.

@@ -59,7 +59,10 @@ def _collision(name, spelled):
         path, is_file = "/".join(parts[:end]), end == len(parts)
         other, is_other_file = spelled.setdefault(_folded(path), (path, is_file))
         if other != path:
-            return "differs from %s in nothing that every file system tells apart" % ascii(other)
+            return (
+                "differs from %s only in capitals or accents, which not every file system tells apart"
+                % ascii(other)
+            )
         if is_file != is_other_file:
             return "is a file, or below one, that is a folder as well"
     return None

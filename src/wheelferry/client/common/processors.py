@@ -66,4 +66,4 @@ def described(cpu):
         return "%s, x86-64-v%d" % (name, cpu["level"])
     if cpu.get("features"):
         return "%s, with %s" % (name, ", ".join(cpu["features"]))
-    return "%s; what it can do cannot be read" % name
+    return "%s; its instruction sets cannot be read" % name

@@ -45,7 +45,7 @@ def locate(path, form, pictures, found):
                 "%s has labels of several formats: %s" % (path, told), hint="say which with --format"
             )
         if not kinds:
-            raise BadInput("%s is no data set that is known here" % path, hint=_LOOKED_FOR)
+            raise BadInput("%s is no data set in a known format" % path, hint=_LOOKED_FOR)
         form = next(iter(kinds))
     elif form not in kinds:
         raise BadInput("%s has no labels of the format %s" % (path, form), hint=_LOOKED_FOR)
@@ -66,7 +66,7 @@ def _one_file(path, form, pictures, found):
         return Located("labelme", tree, [Split("all", Labelme(tree, [name], found))])
     if ending(name) == "xml" and form in (None, "voc"):
         return Located("voc", tree, [Split("all", voc.Voc(tree, [name], found))])
-    raise BadInput("%s is no data set that is known here" % path, hint=_LOOKED_FOR)
+    raise BadInput("%s is no data set in a known format" % path, hint=_LOOKED_FOR)
 
 
 def _kinds(tree):
@@ -159,7 +159,7 @@ def _yolo(tree, files, _pictures, found):
     splits = description.splits or yolo.guess_splits(everything)
     if not any(splits.values()):
         raise BadInput(
-            "%s names no picture that is there" % (description.file or tree.root), hint=_LOOKED_FOR
+            "none of the pictures that %s names is there" % (description.file or tree.root), hint=_LOOKED_FOR
         )
     return [Split(name, yolo.Yolo(tree, names, description, found)) for name, names in splits.items()]
 

@@ -77,5 +77,5 @@ def _enough(path, folder, size, files, another):
         text = "%s free in %s, %s needed" % (human_size(free), path, human_size(size))
         yield Finding("space", OK, text)
     if inodes is not None and inodes < files:
-        text = "the disk of %s takes %d more files, %d are needed (it runs out of inodes)"
+        text = "the disk of %s has room for %d more files (inodes), %d are needed"
         yield Finding("inodes", PROBLEM, text % (path, inodes, files), "remove files there, or %s" % another)

@@ -64,7 +64,7 @@ def _windows_paths(profile, prefix, longest):
         yield Finding(
             "path-length",
             PROBLEM,
-            "the longest path would have %d characters, Windows takes %d here" % (length, WINDOWS_LIMIT - 1),
+            "the longest path would have %d characters, Windows allows %d here" % (length, WINDOWS_LIMIT - 1),
             "%s, or %s" % (shorter, allow) if room > 3 else allow,
         )
 
@@ -81,12 +81,11 @@ def _linux_paths(profile, prefix, longest):
         text = "%s... has %d bytes, a name may have %d" % (too_long[0][:30], _bytes(too_long[0]), most)
         yield Finding("path-length", PROBLEM, text, "choose a shorter --prefix")
     elif length >= LINUX_LIMIT:
-        text = "the longest path would have %d bytes, Linux takes %d" % (length, LINUX_LIMIT - 1)
+        text = "the longest path would have %d bytes, Linux allows %d" % (length, LINUX_LIMIT - 1)
         yield Finding("path-length", PROBLEM, text, "choose a shorter --prefix")
     elif most < _SHORT_NAME:
-        text = (
-            "the file system of %s takes names of %d bytes (an encrypted home?); some files have longer ones"
-        )
+        text = "the file system of %s allows names of at most %d bytes (is it an encrypted home?); "
+        text += "some files have longer ones"
         remedy = "if the installation fails, choose a folder on another disk with --prefix"
         yield Finding("path-length", WARNING, text % (prefix, most), remedy)
     else:

@@ -61,7 +61,7 @@ def examine_processor(profile, target):
     known = cpu["level"] if profile["machine"] == "x86_64" else cpu.get("features")
     needs = target.processor or ()
     if known is None:
-        text = "what the processor (%s) can do is not known" % (cpu["model"] or "no name")
+        text = "which instruction sets the processor (%s) has is not known" % (cpu["model"] or "no name")
         if needs:
             text += "; the bundle needs " + ", ".join(
                 "%s (%s)" % (named(need), one.package) for one in needs for need in one.needs
@@ -87,11 +87,11 @@ def _processor_speed(cpu, target):
     if cpu["level"] == 2:
         return Finding("cpu", NOTE, "%s has no AVX2: everything works, more slowly" % cpu["model"])
     if target.processor is not None:
-        return Finding("cpu", WARNING, "%s has not all of x86-64-v2 (SSE4.2)" % cpu["model"], _SMOKE)
+        return Finding("cpu", WARNING, "%s lacks a part of x86-64-v2 (SSE4.2)" % cpu["model"], _SMOKE)
     return Finding(
         "cpu",
         WARNING,
-        "%s has not all of x86-64-v2 (SSE4.2); the newest numpy stops without it" % cpu["model"],
+        "%s lacks a part of x86-64-v2 (SSE4.2); the newest numpy stops without it" % cpu["model"],
         "if the smoke test fails, ask for a bundle with an older numpy (--with 'numpy<2.4')",
     )
 

@@ -9,10 +9,10 @@ def examine_variables(profile):
         # conda and virtual environments set a handful of these each time they are activated
         if not variable["name"].upper().startswith(("CONDA", "_CONDA")):
             shown = "%s=%s" % (variable["name"], _shortened(variable["value"]))
-            yield Finding("environment", NOTE, "%s is set; neutralised here" % shown)
+            yield Finding("environment", NOTE, "%s is set; the installer ignores it" % shown)
     conda = [v["name"] for v in profile["environment"] if v["name"].upper().startswith(("CONDA", "_CONDA"))]
     if conda:
-        text = "conda is active (%s); neutralised here" % ", ".join(conda)
+        text = "conda is active (%s); the installer ignores it" % ", ".join(conda)
         yield Finding("environment", NOTE, text)
     for path in profile["configuration"]:
         yield Finding("configuration", NOTE, "%s exists; it is not read here" % path)

@@ -119,7 +119,10 @@ def _check_base(delta, old):
     there = {item["path"]: (item["size"], item["sha256"]) for item in manifest["files"]}
     for name, (place, source) in delta.sources.items():
         if place == OLD and there.get(source) != delta.files[name]:
-            raise Damaged("%s takes a file from the old bundle that it has not: %s" % (delta.root, source))
+            raise Damaged(
+                "%s takes a file from the old bundle that the old bundle does not have: %s"
+                % (delta.root, source)
+            )
 
 
 def _source(delta, old, name):

@@ -56,7 +56,9 @@ def parse_files(items, document):
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Damaged("%s has no proper list of files: %s" % (document, error)) from None
     if faults:
-        raise Damaged("%s names files that cannot be:\n%s" % (document, listed(faults)), hint="do not use it")
+        raise Damaged(
+            "%s names files that are not allowed:\n%s" % (document, listed(faults)), hint="do not use it"
+        )
     return files
 
 
@@ -183,7 +185,7 @@ class PartialTree(object):
             if not try_lock(descriptor):
                 os.close(descriptor)
                 raise NotPossibleHere(
-                    "somebody else is at work on %s" % self.out, hint="wait for them, or choose another --out"
+                    "another program is writing %s" % self.out, hint="wait for them, or choose another --out"
                 )
             if is_still(descriptor, self._join(_LOCK)):
                 return descriptor

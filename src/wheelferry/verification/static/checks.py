@@ -369,7 +369,7 @@ def check_path_lengths(entry: TargetEntry, wheels: Mapping[str, WheelInfo], pref
 def _too_long(file: str, subject: str, length: int, prefix: int, others: str) -> Problem:
     over = length - windows_room(prefix)
     message = (
-        f"{subject} {over} characters longer than Windows takes below a folder of {prefix}{others}; "
+        f"{subject} {over} characters longer than Windows allows below a folder of {prefix}{others}; "
         f"folders of {prefix - over} and less are all right"
     )
     return Problem(code=Code.PATH_LENGTH, file=file, message=message)
