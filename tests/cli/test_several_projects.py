@@ -155,15 +155,16 @@ def test_a_bundle_of_one_says_nothing_of_others(yard: Yard) -> None:
 
 def test_the_client_installs_and_checks_both(yard: Yard) -> None:
     environment = {**os.environ, "PATH": one_python(), "HOME": str(yard.folder / "home")}
-    command = ["sh", yard.folder / "both" / "install.sh", "--prefix", yard.folder / "client", "--yes"]
-    done = subprocess.run([*command, "--verify", "smoke"], env=environment, capture_output=True, text=True)
+    install, prefix = yard.folder / "both" / "install.sh", yard.folder / "client"
+    command: list[str | Path] = ["sh", install, "--prefix", prefix, "--yes", "--verify", "smoke"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tiny@1.0 + plank@1.0" in done.stdout + done.stderr
-    receipt = read(yard.folder / "client" / "envs" / "1" / "receipt.json")
+    receipt = read(prefix / "envs" / "1" / "receipt.json")
     assert receipt["bundle"]["projects"] == ["tiny@1.0", "plank@1.0"]
     smoke = receipt["suite"]["smoke"]
     assert (smoke["passed"], smoke["projects"]["plank"]["passed"]) == (2, 1)
-    again = [yard.folder / "client" / "wheelferry", "--verify", "smoke"]
+    again: list[str | Path] = [prefix / "wheelferry", "--verify", "smoke"]
     assert subprocess.run(again, env=environment, capture_output=True).returncode == 0
 
 

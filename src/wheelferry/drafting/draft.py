@@ -49,6 +49,8 @@ def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
         torch_is_stated=bool(stated),
         python=examined.python or _ANY_PYTHON,
         modules=modules,
+        submodules=origin.submodules,
+        addresses=[text for text in examined.requires if Requirement(text).url],
         imports=["torch", *examined.modules],
     )
     parse_recipe(text, file=f"{name}.toml")  # a draft that nobody could read would be no help

@@ -42,7 +42,7 @@ class Examined:
 
     `modules` are top-level ones; `requires` what the wheel will require, `build_requires` what setup.py
     needs beside torch, with the reason where the project does not say so. `cpu` and `cuda` are the compiled
-    modules of either build; `submodules` paths of git submodules, which an archive lacks.
+    modules of either build.
     """
 
     name: str
@@ -56,7 +56,6 @@ class Examined:
     cpu: tuple[Described, ...]
     cuda: tuple[Described, ...]
     kernels: tuple[str, ...]
-    submodules: tuple[str, ...]
 
 
 def find_project(tree: Path, named: str) -> str:
@@ -130,7 +129,6 @@ def examine(
         cpu=cpu,
         cuda=cuda,
         kernels=_kernels(project, cuda),
-        submodules=_submodules(tree),
     )
 
 
@@ -155,6 +153,10 @@ class _Asker:
                 package = _PACKAGES.get(absent[-1], absent[-1]) if absent else None
                 if package is None or package in self.needed:
                     raise
+                # of one package one requirement is left, the one that says more
+                same = [text for text in self.needed if _is_of_same(text, package)]
+                for text in same:
+                    del self.needed[text]
                 self.needed[package] = "setup.py imports it without declaring it"
         raise BuildError(
             "setup.py imports ever more that it does not declare", hint="write the recipe by hand"
@@ -183,6 +185,12 @@ class _Asker:
         choices = choose_files(resolution, target, base=folder / "resolve")
         wheels = populate(choices, target, self._interpreter, tools, sdist_constraints=())
         return make_environment(folder, wheels, self._interpreter, tools, tools.store.log_path("recipe-new"))
+
+
+def _is_of_same(one: str, other: str) -> bool:
+    """Whether two requirements are of one package, the first without a range."""
+    first, second = Requirement(one), Requirement(other)
+    return canonicalize_name(first.name) == canonicalize_name(second.name) and not first.specifier
 
 
 def _declared(project: Path) -> Iterable[str]:
@@ -227,9 +235,3 @@ def _kernels(project: Path, extensions: Iterable[Described]) -> tuple[str, ...]:
     paths = (project / file for file in sorted(files))
     texts = [path.read_text("utf-8", errors="replace") for path in paths if path.is_file()]
     return tuple(dict.fromkeys(kernel for text in texts for kernel in _KERNEL.findall(text)))
-
-
-def _submodules(tree: Path) -> tuple[str, ...]:
-    file = tree / ".gitmodules"
-    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
-    return tuple(re.findall(r"^\s*path\s*=\s*(\S+)", text, flags=re.MULTILINE))

@@ -149,6 +149,13 @@ class SdistSource(_Source):
         return f"pkg:pypi/{canonicalize_name(self.name)}"
 
 
+class Submodule(Model):
+    """A git submodule of a release: its repository, and the commit that the release's own names."""
+
+    url: str
+    commit: Commit
+
+
 class Release(Model):
     """One release: where it is, what it calls itself, what it can live with."""
 
@@ -172,6 +179,11 @@ class Release(Model):
             "built and travel in the same bundle; a file's path counts from the recipe's folder"
         ),
     ] = ()
+
+    submodules: Annotated[
+        dict[RelativePath, Submodule],
+        Field(description="git submodules that the build needs, by their place in the source"),
+    ] = {}
 
     @property
     def pin(self) -> str:
@@ -441,6 +453,8 @@ class Recipe(Model):
 
     def _unpinned_releases(self) -> Iterable[str]:
         for name, release in self.releases.items():
+            if release.submodules and self.source.kind != "git":
+                yield f'releases."{name}".submodules: only a git source has submodules'
             if self.source.kind == "folder":
                 if release.tree is None:
                     yield f'releases."{name}".tree: a folder source pins each release by tree'
