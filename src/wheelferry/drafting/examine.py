@@ -102,7 +102,7 @@ def examine(
     `cuda_environment` as well. Raises BuildError when it cannot run like that.
     """
     project = tree / subdirectory
-    asker = _Asker(project, target, interpreter, work, tools)
+    asker = _Asker(tree, subdirectory, target, interpreter, work, tools)
     for_cuda = {**environment, **cuda_environment}
     try:
         described = asker.ask(environment, cuda=False)
@@ -136,11 +136,17 @@ class _Asker:
     """Runs setup.py in an environment that grows by what it turns out to need; `needed` has the reasons."""
 
     def __init__(
-        self, project: Path, target: Target, interpreter: Interpreter, work: Path, tools: Tools
+        self,
+        tree: Path,
+        subdirectory: str,
+        target: Target,
+        interpreter: Interpreter,
+        work: Path,
+        tools: Tools,
     ) -> None:
-        self._project, self._target, self._interpreter = project, target, interpreter
+        self._tree, self._inside, self._target, self._interpreter = tree, subdirectory, target, interpreter
         self._work, self._tools = work, tools
-        self.needed = dict.fromkeys(_ALWAYS, "") | dict.fromkeys(_declared(project), "")
+        self.needed = dict.fromkeys(_ALWAYS, "") | dict.fromkeys(_declared(tree / subdirectory), "")
         self._times = 0
 
     def ask(self, environment: Mapping[str, str], *, cuda: bool) -> Description:
@@ -169,7 +175,17 @@ class _Asker:
         python = self._environment(folder)
         stub = place_torch_stub(folder / "torch", self._target.torch, cuda="13.0" if cuda else None)
         log = self._tools.store.log_path("recipe-new")
-        return describe(self._project, python, folder / "run", stub, environment, self._tools, log, cuda=cuda)
+        return describe(
+            self._tree,
+            python,
+            folder / "run",
+            stub,
+            environment,
+            self._tools,
+            log,
+            cuda=cuda,
+            inside=self._inside,
+        )
 
     def _environment(self, folder: Path) -> Path:
         """An environment with what setup.py needs; its Python."""
