@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from clients import PYTHON, one_python
+from wheelferry.catalog import load_recipe
+from wheelferry.errors import InputError
+from wheelferry.matrix.record import read_evidence
+from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.system.files import tree_hash
 from yard import Yard
 
@@ -175,6 +179,28 @@ def test_inspection_names_both(yard: Yard) -> None:
     assert "tiny@1.0 + plank@1.0" in said
     origins = {package["name"]: package for package in seen["packages"]}
     assert origins["plank"]["origin"]["commit"] == seen["further"][0]["commit"]
+
+
+def test_it_is_evidence_for_each_project(yard: Yard) -> None:
+    plank = load_recipe(str(yard.folder / "plank.toml"))
+    (record,) = read_evidence(yard.folder / "both", plank, command=None, trust_recipe=False)
+    assert (record.release, record.levels, record.failed) == ("1.0", ("static", "install", "smoke"), None)
+    assert record.wheel.file.startswith("plank-1.0")
+    assert record.plan == plan_digest(plank.recipe, "1.0", record.target)
+    tiny = load_recipe(str(yard.folder / "tiny.toml"))
+    with pytest.raises(InputError, match="without the compiled ops"):
+        read_evidence(yard.folder / "both", tiny, command=None, trust_recipe=False)
+
+
+def test_merged_and_served_it_is_still_of_both(yard: Yard) -> None:
+    yard.run("merge", "both", "--out", "merged")
+    assert (yard.folder / "merged" / "bundle.json").read_bytes() == (
+        yard.folder / "both" / "bundle.json"
+    ).read_bytes()
+    yard.run("verify", "merged", "--level", "static")
+    yard.run("bundle", "./tiny.toml@1.0", *TARGET, "--out", "alone", "--no-verify")
+    said = refused(yard, "merge", "both", "alone", "--out", "never")
+    assert "further: plank@1.0 in both, no other project in alone" in said
 
 
 @pytest.mark.parametrize(
