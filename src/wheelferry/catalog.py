@@ -158,7 +158,12 @@ def find_projects(references: Iterable[str]) -> list[tuple[LocatedRecipe, str]]:
     Raises InputError for a reference that names no release, a recipe or release that there is not, and a
     project that another one needs in another release.
     """
-    found = [_located(text) for text in references]
+    return with_needed([_located(text) for text in references])
+
+
+def with_needed(projects: Iterable[tuple[LocatedRecipe, str]]) -> list[tuple[LocatedRecipe, str]]:
+    """Recipes and releases, and behind them those that they need; errors as of `find_projects`."""
+    found = list(projects)
     for located, release_name in found:
         release = find_release(located.recipe, release_name)
         for text in release.projects:

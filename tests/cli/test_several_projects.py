@@ -185,6 +185,7 @@ def test_it_is_evidence_for_each_project(yard: Yard) -> None:
     plank = load_recipe(str(yard.folder / "plank.toml"))
     (record,) = read_evidence(yard.folder / "both", plank, command=None, trust_recipe=False)
     assert (record.release, record.levels, record.failed) == ("1.0", ("static", "install", "smoke"), None)
+    assert record.wheel is not None
     assert record.wheel.file.startswith("plank-1.0")
     assert record.plan == plan_digest(plank.recipe, "1.0", record.target)
     tiny = load_recipe(str(yard.folder / "tiny.toml"))

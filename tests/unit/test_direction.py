@@ -11,9 +11,9 @@ import wheelferry
 ROOT = Path(wheelferry.__file__).parent
 # Top first. A package may import from those that stand below it.
 ORDER = (
-    "__main__", "cli", "serving", "doctor", "pipeline", "drafting", "inspection", "matrix", "transfer",
-    "verification", "distributed", "bundle", "build", "toolchains", "cache", "wheels", "binaries", "catalog",
-    "system", "models", "client", "progress", "errors", "__init__",
+    "__main__", "cli", "serving", "doctor", "proving", "pipeline", "drafting", "inspection", "matrix",
+    "transfer", "verification", "distributed", "bundle", "build", "toolchains", "cache", "wheels", "binaries",
+    "catalog", "system", "models", "client", "progress", "errors", "__init__",
 )  # fmt: skip
 # The same for the client's own packages.
 CLIENT_ORDER = ("installer", "data", "transfer", "smoke", "apps", "preflight", "probe", "common")
@@ -22,8 +22,9 @@ DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
     "client.data.geometry", "client.data.kinds", "client.data.formats.rle", "client.data.values",
     "inspection.vulnerabilities",
-    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "serving.simple_api",
-    "transfer.differences", "transfer.volumes", "verification.static.ownership", "wheels.licences",
+    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.next_cell",
+    "serving.simple_api", "transfer.differences", "transfer.volumes",
+    "verification.static.ownership", "wheels.licences",
 }  # fmt: skip
 # What they may use besides the standard library: values, parsers and validators.
 PURE_LIBRARIES = {"cvss", "packaging", "pydantic", "tomli_w"}

@@ -74,7 +74,7 @@ def _application(main: str, packages: Sequence[str]) -> bytes:
     """
     sources = {"__main__.py": main}
     inits = [_PACKAGE / "__init__.py", _CLIENT / "__init__.py"]
-    for source in inits + [path for name in packages for path in sorted((_CLIENT / name).glob("*.py"))]:
+    for source in inits + [path for name in packages for path in sorted((_CLIENT / name).rglob("*.py"))]:
         sources[source.relative_to(_PACKAGE.parent).as_posix()] = source.read_text("utf-8")
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:

@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -210,6 +210,20 @@ class Store:
             source_bytes=_size_below(self.sources),
             partial_bytes=_size_below(self.partial),
         )
+
+    def object_names(self) -> frozenset[str]:
+        """The SHA-256 of every object that is there."""
+        return frozenset(path.name for path in self._object_files())
+
+    def discard(self, *, keep: Collection[str], larger_than: int) -> int:
+        """Remove objects of more than so many bytes, but those in `keep` and those that a bundle links to."""
+        freed = 0
+        for path in list(self._object_files()):
+            status = path.stat()
+            if path.name not in keep and status.st_size > larger_than and status.st_nlink == 1:
+                path.unlink(missing_ok=True)
+                freed += status.st_size
+        return freed
 
     def damaged(self, *, on_bytes: Callable[[int], None] | None = None) -> list[str]:
         """Re-hash every object and record; remove those whose bytes are wrong and return their names."""

@@ -18,6 +18,7 @@ from wheelferry.catalog import (
     LocatedRecipe,
     find_projects,
     load_records,
+    records_file,
     require_files,
     shipped_alternatives,
     shipped_companions,
@@ -25,7 +26,7 @@ from wheelferry.catalog import (
 )
 from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import choose_torch, require_possible
+from wheelferry.matrix.coverage import Status, choose_torch, judge, require_possible
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
 from wheelferry.models.planning.joining import asked_of, assets_of, join_plans
@@ -199,6 +200,8 @@ def plan_from_options(
         for target in targets:
             if obstacle(one.recipe, release, target, other_index=choice.torch_index is not None):
                 require_possible(one.recipe, release, target, load_records(one))
+        if not quiet:
+            _warn_of_failures(one, release, targets)
     recipes = [one.recipe for one, _ in projects]
     apps, own_assets = asked_of(recipes, required.app or ()), assets_of(recipes, assets or ())
     plan = join_plans(
@@ -240,6 +243,20 @@ def require_all_files(plan: Plan, located: LocatedRecipe) -> None:
     """Raise unless the local files among the assets of all projects are there; see `require_files`."""
     for one, recipe in zip(plan.projects, located.projects, strict=True):
         require_files(one.assets, recipe)
+
+
+def _warn_of_failures(located: LocatedRecipe, release_name: str, targets: Iterable[Target]) -> None:
+    """Warn of targets that somebody tried, and that failed."""
+    file = records_file(located)
+    if not file.is_file() or '"failed": "' not in file.read_text("utf-8"):
+        return  # without reading them one by one, which takes as long as all of `plan`
+    known = {record.cell: record for record in load_records(located) if record.failed}
+    for target in targets:
+        if (release_name, target) not in known:
+            continue
+        verdict = judge(located.recipe, release_name, target, known)
+        if verdict.status is Status.FAILS:
+            watcher(quiet=False).warn(f"{target.name} is known to fail: {verdict.reason}")
 
 
 def _user_requirements(required: Requirements) -> list[UserRequirement]:

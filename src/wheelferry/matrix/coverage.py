@@ -14,7 +14,7 @@ from wheelferry.models.cuda import backend_of, parse_version
 from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.planning.supported import default_torch, find_release, obstacle, torch_range
 from wheelferry.models.recipe import Recipe
-from wheelferry.models.records import Record, order, version
+from wheelferry.models.records import MAKING, Record, order, version
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     DEFAULT_GLIBC_MINOR,
@@ -32,6 +32,7 @@ class Status(StrEnum):
 
     VERIFIED = "verified"
     BUILDS = "builds"
+    FAILS = "fails"
     UNTRIED = "not tried"
     UNSUPPORTED = "unsupported"
 
@@ -106,13 +107,21 @@ def judge(
     if record is None:
         return Verdict(release=release, target=target, status=Status.UNTRIED)
     if not _is_current(recipe, record):
-        seen = "verified" if record.verified else "built"
+        seen = "verified" if record.verified else "tried" if record.failed else "built"
         reason = f"the recipe changed since it was {seen} on {record.date[:10]}"
         return Verdict(release=release, target=target, status=Status.UNTRIED, reason=reason)
     if record.verified:
         return Verdict(release=release, target=target, status=Status.VERIFIED, record=record)
-    reason = f"the {record.failed} level failed on {record.date[:10]}" if record.failed else ""
-    return Verdict(release=release, target=target, status=Status.BUILDS, reason=reason, record=record)
+    if record.failed:
+        reason = failure_text(record)
+        return Verdict(release=release, target=target, status=Status.FAILS, reason=reason, record=record)
+    return Verdict(release=release, target=target, status=Status.BUILDS, record=record)
+
+
+def failure_text(record: Record) -> str:
+    """What failed of a recorded cell, when, and why as far as that was kept."""
+    what = "no bundle could be made" if record.failed == MAKING else f"the {record.failed} level failed"
+    return f"{what} on {record.date[:10]}{f': {record.reason}' if record.reason else ''}"
 
 
 def cells(recipe: Recipe, records: Iterable[Record], selection: Selection) -> list[Verdict]:

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 
 from wheelferry.matrix.coverage import Status, Verdict
 
-MARKS = {Status.VERIFIED: "✓", Status.BUILDS: "b", Status.UNTRIED: "·", Status.UNSUPPORTED: "—"}
-LEGEND = "✓ verified   b builds   · not tried   — unsupported"
+MARKS = {
+    Status.VERIFIED: "✓",
+    Status.BUILDS: "b",
+    Status.FAILS: "✗",
+    Status.UNTRIED: "·",
+    Status.UNSUPPORTED: "—",
+}
+LEGEND = "✓ verified   b builds   ✗ fails   · not tried   — unsupported"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Record: turn the reports inside bundles into the records that the matrix of a recipe shows."""
 
+import hashlib
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.matrix.coverage import add_records
 from wheelferry.models.manifest import REPORT, Manifest, TargetEntry, is_untouched
 from wheelferry.models.planning.make_plan import plan_digest
-from wheelferry.models.records import LEVELS, Record, RecordedWheel, records_text
+from wheelferry.models.records import LEVELS, Record, RecordedWheel, one_line, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE, shown_command
 from wheelferry.system.files import write_atomic
 from wheelferry.verification.static.level import check_report
@@ -217,12 +218,17 @@ def _record(
     if manifest.further:
         own = f"{manifest.recipe}: "
         skipped = [name.removeprefix(own) for name in skipped if name.startswith(own)]
+    failed = next((level for level in result["levels"] if level["problems"]), None)
+    took = {LEVELS[0]: report["static"]["seconds"], **{v["level"]: v["seconds"] for v in result["levels"]}}
     hashes = {file.path: file.sha256 for file in manifest.files}
     return Record(
         release=manifest.release,
         target=entry.target,
         levels=tuple(level for level in LEVELS if level in passed),
-        failed=next((level["level"] for level in result["levels"] if level["problems"]), None),
+        failed=failed["level"] if failed else None,
+        reason=one_line(failed["problems"][0]["message"]) if failed else None,
+        log=_digest(failed["problems"]) if failed else None,
+        seconds=tuple((level, took[level]) for level in LEVELS if level in passed and level in took),
         skipped=tuple(skipped),
         isolated=bool(result["isolation"].get("isolated", False)),
         date=report["date"],
@@ -235,6 +241,12 @@ def _record(
         wheelferry=manifest.created_by,
         machine=_machine(report["host"], result.get("runner")),
     )
+
+
+def _digest(problems: Sequence[Mapping[str, str]]) -> str:
+    """The SHA-256 of all that a level found, so that two failures can be told to be the same."""
+    text = "\n".join(problem["message"] for problem in problems)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _installed(result: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:

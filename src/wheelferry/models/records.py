@@ -1,6 +1,7 @@
 """What was seen of one cell: records, and the file they are kept in."""
 
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Annotated
@@ -19,6 +20,8 @@ from wheelferry.models.targets import (
 
 RECORDS_FORMAT = 1
 LEVELS = ("static", "install", "smoke", "train")
+# What failed of a cell that no bundle could be made for.
+MAKING = "bundle"
 
 
 def _real(target: Target) -> Target:
@@ -46,25 +49,30 @@ class RecordedWheel(_Model):
 
 
 class Record(_Model):
-    """What one verify report says about one target of one bundle.
+    """What one verify report says about one target of one bundle, or why no bundle could be made.
 
-    `levels` are those that passed, `failed` is the one that found problems, `torch` the version that was
-    installed (with its local part, where the index offers such a build). `plan` is the digest of what the
-    recipe said for the target when the bundle was made, `bundle` the digest of its manifest.
+    `levels` are those that passed, `failed` is the one that found problems (``bundle`` where the bundle
+    could not be made), `reason` the first of them in one line, and `log` the SHA-256 of what was said then.
+    `torch` is the version that was installed (with its local part, where the index offers such a build).
+    `plan` is the digest of what the recipe said for the target when the bundle was made, `bundle` the digest
+    of its manifest. `seconds` say how long each level took, and ``bundle`` how long the making.
     """
 
     release: str
     target: Annotated[Target, AfterValidator(_real)]
     levels: tuple[str, ...]
     failed: str | None = None
+    reason: str | None = None
+    log: str | None = None
+    seconds: tuple[tuple[str, float], ...] = ()
     skipped: tuple[str, ...] = ()
-    isolated: bool
+    isolated: bool = False
     date: str
     command: str
-    wheel: RecordedWheel
+    wheel: RecordedWheel | None = None
     torch: str | None = None
-    commit: str
-    bundle: str
+    commit: str | None = None
+    bundle: str | None = None
     plan: str
     wheelferry: str
     machine: str
@@ -86,6 +94,20 @@ class _RecordFile(_Model):
     records: tuple[Record, ...]
 
 
+_FOLDERS = re.compile(r"(?<![\w.…])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:;,'\"]+)+[/\\](?=[^\s/\\])")
+_LONGEST_REASON = 240
+
+
+def one_line(text: str) -> str:
+    """The first line of a message, for a record, with the last one where the first only announces it.
+
+    Without the folders of this machine, and not too long.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    told = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return _FOLDERS.sub("…/", told)[:_LONGEST_REASON]
+
+
 def parse_records(text: str, *, file: str, recipe: str) -> tuple[Record, ...]:
     """Read a file of records of `recipe`; raises InputError naming what is wrong with it."""
     try:
@@ -104,13 +126,16 @@ def parse_records(text: str, *, file: str, recipe: str) -> tuple[Record, ...]:
 
 
 def records_text(recipe: str, records: Iterable[Record]) -> str:
-    """The file of `records`, in an order that does not depend on when they came."""
-    document = {
-        "format": RECORDS_FORMAT,
-        "recipe": recipe,
-        "records": [record.model_dump(mode="json") for record in sorted(records, key=order)],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    """The file of `records`, in an order that does not depend on when they came.
+
+    Each has a line of its own, so that what several people recorded merges as text does.
+    """
+    lines = [
+        json.dumps(record.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+        for record in sorted(records, key=order)
+    ]
+    head = f'{{"format": {RECORDS_FORMAT}, "recipe": {json.dumps(recipe)}, "records": ['
+    return head + "".join(f"\n{line}," for line in lines).removesuffix(",") + "\n]}\n"
 
 
 version = cache(Version)  # sorting asks for the same few again and again

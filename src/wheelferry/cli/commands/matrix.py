@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wheelferry.cli.options import Json, with_groups
+from wheelferry.cli.commands.bundle import LevelName
+from wheelferry.cli.options import Json, Quiet, RunnerOption, Source, with_groups
 
 
 class StatusName(StrEnum):
@@ -15,6 +16,7 @@ class StatusName(StrEnum):
 
     verified = "verified"
     builds = "builds"
+    fails = "fails"
     not_tried = "not tried"
     unsupported = "unsupported"
 
@@ -47,7 +49,7 @@ Statuses = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only verified, builds, 'not tried' or unsupported cells, one by one; repeatable.",
+        help="Only verified, builds, fails, 'not tried' or unsupported cells, one by one; repeatable.",
     ),
 ]
 Out = Annotated[
@@ -105,6 +107,34 @@ class Result:
     out: Out = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proving:
+    """Whether cells are proven one after the other, how far each, and for how long."""
+
+    prove: Annotated[
+        bool,
+        typer.Option(
+            "--prove",
+            help="Bundle and verify what was not tried, cell by cell, and record what is seen. Goes on where "
+            "an earlier run stopped.",
+        ),
+    ] = False
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --prove: start no cell that would probably not end within it, as in 90m or 2h. "
+            "Default: no limit.",
+        ),
+    ] = None
+    level: Annotated[
+        LevelName, typer.Option("--level", help="With --prove: how far each cell is verified.")
+    ] = LevelName.smoke
+    source: Source = None
+    runner: RunnerOption = None
+    quiet: Quiet = False
+
+
 @with_groups
 def matrix(
     references: References = None,
@@ -112,6 +142,7 @@ def matrix(
     cells: CellChoice,
     status: Statuses = None,
     result: Result,
+    proving: Proving,
     record: Annotated[
         bool,
         typer.Option("--record", help="Add what the reports of the BUNDLEs say to their recipe's records."),
@@ -123,8 +154,8 @@ def matrix(
     """Show what a recipe supports, and what was verified.
 
     A cell is one combination of release, torch, Python, backend and platform. It is verified (a recorded
-    report says that it installed without a network, passed its checks and trained), builds, is unsupported
-    (with the reason), or was not tried. A few cells are listed one by one, many as a grid.
+    report says that it installed without a network, passed its checks and trained), builds, fails, is
+    unsupported (with the reason), or was not tried. A few cells are listed one by one, many as a grid.
 
     \b
     the whole grid
@@ -136,13 +167,20 @@ def matrix(
     add the reports of bundles to the records, then write the coverage page
       wheelferry matrix --record BUNDLE...
       wheelferry matrix --markdown --out docs/coverage.md
+    try what nobody has tried, for two hours, what teaches most first
+      wheelferry matrix detectron2 --prove --budget 2h
     a workflow that builds cells, merges, verifies and publishes them
       wheelferry matrix detectron2 --github --python 3.12 --backend cpu
     """
     from wheelferry.cli.render import matrix as matrices
 
-    _require_one_kind(result, record=record)
+    _require_one_kind(result, record=record, prove=proving.prove)
     named = references or []
+    if proving.prove:
+        from wheelferry.cli.render.proving import prove_cells
+
+        prove_cells(named, cells, proving, file=records, as_json=result.json)
+        return
     if record:
         matrices.record_reports(
             named, command=command, file=records, trust_recipe=trust_recipe, as_json=result.json
@@ -164,15 +202,16 @@ def matrix(
         matrices.show(asked, [name.value for name in status or []], as_json=result.json)
 
 
-def _require_one_kind(result: Result, *, record: bool) -> None:
+def _require_one_kind(result: Result, *, record: bool, prove: bool) -> None:
     from wheelferry.errors import InputError
 
     given = {
-        "--json": result.json and not record,
+        "--json": result.json and not record and not prove,
         "--markdown": result.markdown,
         "--github": result.github,
         "--gitlab": result.gitlab,
         "--record": record,
+        "--prove": prove,
     }
     kinds = [name for name, is_given in given.items() if is_given]
     if len(kinds) > 1:

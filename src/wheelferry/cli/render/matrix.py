@@ -145,8 +145,8 @@ def _evidence(record: Record | None) -> list[str]:
         return []
     with_torch = f", with torch {record.torch}" if record.torch else ""
     return [
-        f"{record.date[:10]}: {', '.join(record.levels)} passed{with_torch}",
-        f"{record.wheel.file} sha256:{record.wheel.sha256}",
+        f"{record.date[:10]}: {', '.join(record.levels) or 'nothing'} passed{with_torch}",
+        *([f"{record.wheel.file} sha256:{record.wheel.sha256}"] if record.wheel else []),
         record.command,
     ]
 
@@ -245,6 +245,6 @@ def record_reports(
         return
     for path, new in results:
         for entry in new:
-            status = "verified" if entry.verified else "builds"
+            status = "verified" if entry.verified else "fails" if entry.failed else "builds"
             print_line(f"{status:9} {entry.release} {entry.target.name} ({', '.join(entry.levels)})")
         print_line(f"records: {path}")
