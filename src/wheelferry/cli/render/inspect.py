@@ -186,7 +186,7 @@ def _target(target: InspectedTarget) -> dict[str, Any]:
         "platform": entry.target.platform,
         "torch": entry.target.torch,
         "backend": entry.target.backend,
-        "ops": list(entry.extensions),
+        "ops": list(entry.all_extensions),
         "on_stable_abi": entry.on_stable_abi,
         "gpu_code": list(entry.cuda.images) if entry.cuda else [],
         "bytes": sum(package.file.size for package in target.packages),

@@ -68,7 +68,7 @@ class Target(object):
         self.requirements = entry["requirements"]
         self.pylock = entry["pylock"]
         self.built = entry["built"]
-        self.cuda_images = tuple((entry.get("cuda") or {}).get("images", ()))
+        self.cuda_images = _common_images([entry, *entry.get("further", ())])
         self.footprint = entry.get("footprint") or {}
         self.uv = entry.get("uv", "")
         self.pip = entry.get("pip", "")
@@ -107,6 +107,12 @@ class Target(object):
             if match:
                 return tuple(int(part) for part in pin.version.split(".")[:2])
         return None
+
+
+def _common_images(wheels):
+    """The GPU code that the wheel of each project with CUDA ops has, as entries of a manifest say it."""
+    own = [wheel["cuda"]["images"] for wheel in wheels if wheel.get("cuda")]
+    return tuple(image for image in own[0] if all(image in other for other in own)) if own else ()
 
 
 # What reading a document raises that has other contents than ours.
