@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wheelferry import errors
+from wheelferry.catalog import shipped_downloads
 from wheelferry.cli.app import app
 from wheelferry.client.data.kinds import KINDS, LEVELS
 from wheelferry.models import manifest, report
@@ -32,6 +33,7 @@ def write_reference(folder: Path) -> None:
         "codes": codes(),
         "formats": formats(),
         "data": data(),
+        "downloads": downloads(),
     }
     for name, text in pages.items():
         path = folder / f"{name}.md"
@@ -134,6 +136,21 @@ def data() -> str:
         "# What is wrong with a data set\n\n`wheelferry data check` names these kinds: errors first, then "
         "warnings, then notes. The last column is what `data convert` does about one; the data set itself is "
         "never altered.\n\n" + table
+    )
+
+
+def downloads() -> str:
+    """Every package that is known to download something later."""
+    table = _table(
+        ("package", "fetches", "from", "when", "instead", "seen with"),
+        (
+            (_code(row.package), row.what, ", ".join(map(_code, row.hosts)), row.when, row.instead, row.seen)
+            for row in shipped_downloads()
+        ),
+    )
+    return (
+        "# Packages that download something later\n\nWhat these packages fetch is on no index, so no bundle "
+        "has it by itself: [what to do](../how-to/downloads.md).\n\n" + table
     )
 
 

@@ -12,6 +12,7 @@ from wheelferry.models.apps import LISTING, START
 from wheelferry.models.companions import Companion, parse_companions
 from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.planning.assets import PlannedAsset
+from wheelferry.models.planning.downloads import LaterDownload, parse_downloads
 from wheelferry.models.planning.supported import find_release
 from wheelferry.models.processors import KnownNeed, parse_processors
 from wheelferry.models.recipe import Program, Recipe, Torch
@@ -82,6 +83,12 @@ def shipped_torch() -> tuple[Torch, ...]:
 def shipped_alternatives() -> tuple[Alternatives, ...]:
     """The table of packages that install the same modules."""
     return parse_alternatives(Path(__file__).with_name("alternatives.toml").read_text("utf-8"))
+
+
+@cache
+def shipped_downloads() -> tuple[LaterDownload, ...]:
+    """The table of packages that download something when they are built or first used."""
+    return parse_downloads(Path(__file__).with_name("downloads.toml").read_text("utf-8"))
 
 
 @cache

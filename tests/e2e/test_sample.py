@@ -88,7 +88,8 @@ def test_all_four_levels_pass_and_leave_evidence(ferry: Ferry, bundle: Path) -> 
     assert {check["name"]: check["status"] for check in levels["smoke"]["checks"]}[
         "check_detector.pretrained"
     ] == "passed"
-    (train,) = levels["train"]["checks"]
+    train, processes = levels["train"]["checks"]
+    assert (processes["name"], processes["status"]) == ("check_processes.two_train_as_one", "passed")
     assert train["values"]["AP50"] >= 0.5
     assert train["values"]["last loss"] <= train["values"]["first loss"] / 2
     page = (bundle / "report" / "report.html").read_text("utf-8")

@@ -145,9 +145,11 @@ class Judge:
         self.tools = tools
         self.located = located
 
-    def __call__(self, files: Mapping[str, bytes], *, name: str = NAME) -> tuple[list[str], list[str]]:
+    def __call__(
+        self, files: Mapping[str, bytes], *, name: str = NAME, tag: str = TAG
+    ) -> tuple[list[str], list[str]]:
         """The problems and the notes about it, without its path."""
-        wheel = locked(write_wheel(self.folder, name, "1.0", tag=TAG, files=files), self.tools.store)
+        wheel = locked(write_wheel(self.folder, name, "1.0", tag=tag, files=files), self.tools.store)
         made = self.folder / "made"
         bundle = pack_bundle(self.folder / "b", made, self.tools, self.located, more=[wheel])
         opened, problems = verify_static(bundle, self.tools)
@@ -179,6 +181,15 @@ def test_a_newer_glibc_than_the_targets(version: str, library: str, judge: Judge
     files = {"extra/tool": elf_file([library], {library: ["GLIBC_2.2.5", version]}), MODULE: elf_file()}
     said = f"extra/tool needs {version}, which manylinux_2_28_x86_64 does not promise [GLIBC]"
     assert judge(files) == ([said], [])
+
+
+def test_a_newer_glibc_in_a_wheel_for_any_platform(judge: Judge) -> None:
+    needing = elf_file(["libc.so.6"], {"libc.so.6": ["GLIBC_2.34"]})
+    said = "needs GLIBC_2.34, which manylinux_2_28_x86_64 does not promise"
+    notes = [f"extra/attach.so {said}: what it is for fails on a client with an older glibc"]
+    assert judge({"extra/attach.so": needing}, tag="py2.py3-none-any") == ([], notes)
+    # a module is what the wheel is for, whatever its tag says
+    assert judge({MODULE: needing}, tag="py3-none-any") == ([f"{MODULE} {said} [GLIBC]"], [])
 
 
 def test_a_newer_libstdcxx_that_the_wheel_brings(judge: Judge) -> None:

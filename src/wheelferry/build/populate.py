@@ -3,22 +3,33 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from wheelferry.build.repair import repack_for_target
+from wheelferry.build.watched import watch_build
 from wheelferry.cache.download import Download, download_all
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import NeedsTorchError, speaks_of_network, speaks_of_torch
+from wheelferry.catalog import shipped_downloads
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import AllowedHashes, Choice, LockedWheel, require_allowed
+from wheelferry.models.planning.downloads import downloads_of
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.this_machine import is_own_platform
 from wheelferry.wheels.archive import unpack
+from wheelferry.wheels.read import read_wheel
 
 # Part of every sdist's key: raise it when the same sdist would give another wheel.
-_SDIST_FORMAT = 3
+_SDIST_FORMAT = 4
+# What is remembered, under a wheel's key, of the machines that its build tried to reach.
+_ATTEMPTS = "sdist-attempts"
+
+
+class IncompleteWheelError(BuildError):
+    """A build passed, but did not get what it downloads: its wheel is of no use."""
 
 
 class NeedsCompilerError(InputError):
@@ -113,6 +124,8 @@ def _build_sdists(
                 choice, entries[choice.url], target, interpreter, tools, constraints
             )
         except BuildError as error:
+            if isinstance(error, IncompleteWheelError):
+                raise
             if speaks_of_torch(str(error)):
                 raise NeedsTorchError(choice.name, str(choice.version)) from None
             if is_own_platform(target) or speaks_of_network(str(error)):
@@ -153,7 +166,10 @@ def _build_sdist(
     tools: Tools,
     constraints: tuple[str, ...],
 ) -> Entry:
-    """The wheel of an sdist, from the store if it was built for this Python and platform before."""
+    """The wheel of an sdist, from the store if it was built for this Python and platform before.
+
+    Raises IncompleteWheelError, and BuildError as the build does.
+    """
     identity = json.dumps(
         [_SDIST_FORMAT, sdist.sha256, target.python, target.platform, interpreter.version, constraints]
     )
@@ -161,23 +177,50 @@ def _build_sdist(
     with tools.store.lock(f"sdist-{key}"):
         known = tools.store.recall("sdist", key)
         if known:
+            _warn_of_attempts(choice, tools.store.recall_text(_ATTEMPTS, key) or "", tools)
             return known
         with tools.progress.task(f"build {choice.filename}"), tools.store.workspace("sdist") as work:
             source = work / choice.filename
             tools.store.place(sdist.sha256, source)
+            watch = watch_build(work / "watch")
             wheel = tools.uv.build_sdist(
                 source,
                 work / "out",
                 interpreter=interpreter,
                 constraints=constraints,
-                environment={"SOURCE_DATE_EPOCH": "315532800"},
+                environment={"SOURCE_DATE_EPOCH": "315532800", **watch.environment},
                 log=tools.store.log_path(f"build-{choice.name}"),
             )
             if filename_parts(wheel.name)[2].isdisjoint(target.tags):
                 raise BuildError(f"{choice.filename} compiles: it made {wheel.name}")
+            addresses = ", ".join(dict.fromkeys(attempt.address for attempt in watch.attempts()))
+            _require_complete(choice, wheel, addresses)
+            _warn_of_attempts(choice, addresses, tools)
             # a pure wheel too: its file modes came from this machine's umask
             unpack(wheel, work / "tree")
             wheel = repack_for_target(work / "tree", work / "packed", wheel.name, target, tools, epoch=0)
             entry = tools.store.add(wheel)
+        tools.store.remember_text(_ATTEMPTS, key, addresses)
         tools.store.remember("sdist", key, entry)
         return entry
+
+
+def _require_complete(choice: Choice, wheel: Path, addresses: str) -> None:
+    """Raise IncompleteWheelError for a wheel that lacks what its build downloads, as far as that is known."""
+    files = read_wheel(wheel).files
+    for download in downloads_of(shipped_downloads(), {choice.name}):
+        if download.is_missed_by(files):
+            tried = f"; it tried to reach {addresses}" if addresses else ""
+            raise IncompleteWheelError(
+                f"build {choice.filename}: the wheel that was made lacks {download.what}{tried}",
+                hint=download.instead,
+            )
+
+
+def _warn_of_attempts(choice: Choice, addresses: str, tools: Tools) -> None:
+    """Warn of a build that tried to reach the `addresses`: no lock knows what it got there, or did not."""
+    if addresses:
+        tools.progress.warn(
+            f"the build of {choice.filename} tried to reach {addresses}: what it got there, or did not get, "
+            "no lock knows"
+        )

@@ -10,17 +10,7 @@ SCRIPTS = ("install.sh", "install.cmd")
 _PACKAGE = Path(__file__).parents[1]
 _CLIENT = _PACKAGE / "client"
 # The packages of the client that each program needs; apply.pyz and join.pyz lie on every medium.
-_INSTALLER = (
-    "common",
-    "probe",
-    "preflight",
-    "smoke",
-    "apps",
-    "transfer",
-    "data",
-    "data/formats",
-    "installer",
-)
+_INSTALLER = ("common", "probe", "preflight", "smoke", "apps", "transfer", "data", "installer")
 _TRANSFER = ("common", "transfer")
 _PROBE = ("common", "probe")
 _MAIN = "from wheelferry.client.installer.main import main\n\nraise SystemExit(main())\n"

@@ -52,7 +52,10 @@ class _ShownTask:
 
 
 class ConsoleProgress:
-    """Shows stages and tasks: live bars on a terminal, one line each elsewhere."""
+    """Shows stages and tasks: live bars on a terminal, one line each elsewhere.
+
+    A warning is shown once: what is fetched ahead is looked at again when it is locked.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -68,6 +71,7 @@ class ConsoleProgress:
         )
         self._running = 0
         self._lock = threading.Lock()
+        self._warned: set[str] = set()
 
     def stage(self, title: str) -> None:
         self._console.print(f"[bold]{escape(title)}[/bold]")
@@ -97,4 +101,8 @@ class ConsoleProgress:
         self._console.print(f"  {escape(message)}")
 
     def warn(self, message: str) -> None:
+        with self._lock:
+            if message in self._warned:
+                return
+            self._warned.add(message)
         self._console.print(f"[yellow]warning:[/yellow] {escape(message)}")

@@ -22,6 +22,7 @@ from wheelferry.catalog import (
     require_files,
     shipped_alternatives,
     shipped_companions,
+    shipped_downloads,
     shipped_torch,
 )
 from wheelferry.cli.options import CompilerName, Making, Requirements, TargetChoice, Trying
@@ -29,6 +30,7 @@ from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import Status, choose_torch, judge, require_possible
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
+from wheelferry.models.planning.downloads import downloads_of_requested
 from wheelferry.models.planning.joining import asked_of, assets_of, join_plans
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
@@ -451,11 +453,20 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
     }
 
 
-def warn_of_alternatives(plan: Plan) -> None:
-    """Warn of packages that install the same module, as far as they are asked for: the lock looks at all."""
+def warn_of_packages(plan: Plan) -> None:
+    """Warn of packages that install the same module, and of those that download something later.
+
+    As far as they are asked for: the lock looks at all.
+    """
     excluded = {exclusion.name for cell in plan.cells for exclusion in cell.excluded}
     cells = [cell for one in plan.projects for cell in one.cells]
     texts = dict.fromkeys(text for cell in cells for text in cell.requirements)
     names = {canonicalize_name(Requirement(text).name) for text in texts} - excluded
-    for message in warnings(shipped_alternatives(), names):
+    recipes_own = {
+        canonicalize_name(Requirement(entry.requires).name)
+        for one in plan.projects
+        for entry in one.recipe.requirements
+    }
+    downloads = downloads_of_requested(shipped_downloads(), names - recipes_own, excluded)
+    for message in (*warnings(shipped_alternatives(), names), *map(str, downloads)):
         watcher(quiet=False).warn(message)

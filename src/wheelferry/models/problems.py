@@ -22,6 +22,7 @@ class Code(Enum):
     RECORD = "a wheel's contents are not what its RECORD says"
     METADATA = "a wheel's metadata cannot be read by the tools of today"
     COMPRESSION = "a wheel is compressed in a way that not every installer reads"
+    INCOMPLETE = "a wheel was built without what its build should have downloaded"
     NAME = "a wheel's file name and its metadata differ"
     TAGS = "a wheel's file name and its WHEEL file give different tags"
     PLATFORM = "a wheel does not fit the target"

@@ -12,10 +12,11 @@ from wheelferry.build.dependencies.closure import Wanted, resolve_closure
 from wheelferry.build.environment import check_torch_build
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import shipped_alternatives
+from wheelferry.catalog import shipped_alternatives, shipped_downloads
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import Choice, Lock, LockedWheel
 from wheelferry.models.planning.alternatives import warnings
+from wheelferry.models.planning.downloads import downloads_of
 from wheelferry.models.planning.joining import joined_cell
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
@@ -87,6 +88,17 @@ def warn_of_alternatives(choices: Iterable[Choice], cell: Cell, tools: Tools) ->
         tools.progress.warn(f"{cell.target.name}: {message}")
 
 
+def warn_of_downloads(plan: Plan, choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
+    """Warn of packages that will want the network, but for those that the recipe itself is content with."""
+    recipes_own = {
+        canonicalize_name(Requirement(entry.requires).name)
+        for one in plan.projects
+        for entry in one.recipe.requirements
+    }
+    for download in downloads_of(shipped_downloads(), {choice.name for choice in choices} - recipes_own):
+        tools.progress.warn(f"{cell.target.name}: {download}")
+
+
 def _left_out(cell: Cell, wheels: Iterable[LockedWheel], tools: Tools) -> tuple[NormalizedName, ...]:
     """The excluded packages that are missed; raises InputError for one that nothing requires."""
     if not cell.excluded:
@@ -143,6 +155,7 @@ def _lock_wheels(
     closure = resolve_closure(plan, cell, wanted, work, tools)
     require_same_build(closure.choices)
     warn_of_alternatives(closure.choices, cell, tools)
+    warn_of_downloads(plan, closure.choices, cell, tools)
     _require_given(given, closure.choices, cell, tools)
     tools.progress.stage(f"populate {plan.full_title} for {cell.target.name}")
     return populate(

@@ -19,9 +19,14 @@ from packaging.utils import canonicalize_name
 from wheelferry.build.backend import with_backend
 from wheelferry.build.compile import make_environment
 from wheelferry.build.dependencies.closure import Closure, Wanted, resolve_closure
-from wheelferry.build.dependencies.lock import pins_of, place_given, warn_of_alternatives
+from wheelferry.build.dependencies.lock import (
+    pins_of,
+    place_given,
+    warn_of_alternatives,
+    warn_of_downloads,
+)
 from wheelferry.build.environment import own_target, resolve_environment
-from wheelferry.build.populate import populate
+from wheelferry.build.populate import IncompleteWheelError, populate
 from wheelferry.build.prepare import Prepared
 from wheelferry.cache.source import Source, export, project_in, substitute
 from wheelferry.cache.tools import Tools
@@ -104,12 +109,15 @@ def for_metadata(plan: Plan, cell: Cell, interpreter: Interpreter, tools: Tools)
 def require_closure(plan: Plan, asked: Asked, source: Source, tools: Tools, *, given: Iterable[Path]) -> None:
     """Return when all that the project's metadata, the recipe and the user require is known to fit together.
 
-    Raises InputError when it does not, and IntegrityError when no file has a hash that the user gave; what
-    keeps the question from being asked, the build or the lock will tell.
+    Raises InputError when it does not, IntegrityError when no file has a hash that the user gave, and
+    IncompleteWheelError when an sdist's build does not get what it downloads; what keeps the question from
+    being asked, the build or the lock will tell.
     """
     with tools.store.workspace("ahead", plain_path=True) as work, tools.progress.task("resolve"):
         try:
             _resolve(plan, asked, source, work, tools, given=given)
+        except IncompleteWheelError:
+            raise
         except (BuildError, MissingError) as error:
             tools.progress.note(f"not resolved before it is built: {str(error).splitlines()[0]}")
 
@@ -169,7 +177,9 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
     cell = prepared.cell
     with tools.store.workspace("ahead", plain_path=True) as work:
         closure = _resolve(plan, as_prepared(prepared), source, work, tools, given=())
-        warn_of_alternatives(closure.choices, cell, tools)  # before the compiler is done, it may take an hour
+        # before the compiler is done, it may take an hour
+        warn_of_alternatives(closure.choices, cell, tools)
+        warn_of_downloads(plan, closure.choices, cell, tools)
         populate(
             closure.choices,
             cell.target,

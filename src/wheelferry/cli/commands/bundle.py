@@ -226,13 +226,13 @@ def plan(
     Of several projects it says whether they go together.
     """
     from wheelferry.cli.render.plan import show_plan
-    from wheelferry.cli.session import plan_from_options, require_all_files, warn_of_alternatives
+    from wheelferry.cli.session import plan_from_options, require_all_files, warn_of_packages
 
     # whether a Python travels is decided when the bundle is packed
     located, chosen = plan_from_options(references, targets, required, assets=asset, has_runtime=True)
     require_all_files(chosen, located)
     show_plan(chosen, as_json=json)
-    warn_of_alternatives(chosen)
+    warn_of_packages(chosen)
 
 
 @with_groups

@@ -17,6 +17,7 @@ from wheelferry.client.preflight.paths import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry
+from wheelferry.models.planning.downloads import LaterDownload, downloads_of
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
@@ -241,6 +242,21 @@ def _missing(requirement: Requirement, infos: Mapping[NormalizedName, WheelInfo]
     if not requirement.specifier.contains(found.version, prereleases=True):
         return f"the bundle has {needed} {found.version}"
     return None
+
+
+def check_downloads(
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+    table: Iterable[LaterDownload],
+) -> Iterator[Problem | Note]:
+    """What packages download when they are first used, and what their wheels lack that should be in them."""
+    for download in downloads_of(table, infos):
+        path = paths[download.package]
+        if download.is_missed_by(infos[download.package].files):
+            message = f"lacks {download.what}, which its build did not get. {download}"
+            yield Problem(code=Code.INCOMPLETE, file=path, message=message)
+        elif not download.at_build:
+            yield Note(file=path, message=str(download))
 
 
 def check_requested(

@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from wheelferry.binaries import pe
 from wheelferry.bundle.reader import REPORT_FILES, HashedFile, own_files, parse_bytes, read_manifest
 from wheelferry.cache.tools import Tools
+from wheelferry.catalog import shipped_downloads
 from wheelferry.client.common.errors import Damaged, NotPossibleHere
 from wheelferry.client.common.processors import named
 from wheelferry.client.common.signature import Signers, check_signature, read_signature
@@ -336,6 +337,7 @@ def _check_target(
     yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
     own = [canonicalize_name(project.distribution) for project in opened.manifest.projects]
     yield from checks.check_requested(entry, infos, paths, own)
+    yield from checks.check_downloads(infos, paths, shipped_downloads())
     yield from _note_processor(opened.root, entry, paths)
     wheels = {paths[name]: info for name, info in infos.items()}
     yield from checks.check_installation(wheels, entry.target)

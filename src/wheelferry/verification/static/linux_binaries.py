@@ -212,7 +212,12 @@ def _check_versions(
     promised = _promised(wheel)
     if minor > limit:
         text = f"{version}, which {wheel.target.platform} does not promise"
-        yield wheel.problem(Code.GLIBC, members, text)
+        # a wheel for any platform is of use on Windows and macOS too, where nothing loads its files for Linux
+        for_any = all(tag.platform == "any" for tag in wheel.info.tags)
+        if for_any and not any(map(wheel.is_module, members)):
+            yield wheel.note(members, f"{text}: what it is for fails on a client with an older glibc")
+        else:
+            yield wheel.problem(Code.GLIBC, members, text)
     elif promised is not None and promised < minor:
         yield wheel.note(members, f"{version}: newer than its tag says, but every such target has it")
 
