@@ -146,7 +146,9 @@ class _Asker:
     ) -> None:
         self._tree, self._inside, self._target, self._interpreter = tree, subdirectory, target, interpreter
         self._work, self._tools = work, tools
-        self.needed = dict.fromkeys(_ALWAYS, "") | dict.fromkeys(_declared(tree / subdirectory), "")
+        declared = list(_declared(tree / subdirectory))
+        always = [name for name in _ALWAYS if not any(_is_of_same(name, text) for text in declared)]
+        self.needed = dict.fromkeys([*always, *declared], "")
         self._times = 0
 
     def ask(self, environment: Mapping[str, str], *, cuda: bool) -> Description:
