@@ -242,7 +242,7 @@ def pack_bundle(
     cells = [_synthesise(cell, made, tools.store, more, torch_files) for cell in plan.cells]
     installer_sets = {cell.lock.target: installer_set or _kit(made, tools.store) for cell in cells}
     carried = carry_assets(plan, located, tools)
-    pack(plan, located, "0" * 64, cells, out, tools, installer_sets=installer_sets, assets=carried)
+    pack(plan, located, ["0" * 64], cells, out, tools, installer_sets=installer_sets, assets=carried)
     return out
 
 

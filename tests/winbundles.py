@@ -113,7 +113,7 @@ def pack_windows(
         uv=_locked(folder / "kit", "uv", {"version": "0.9.0"}, tools.store),
         pip=_locked(folder / "kit", "pip", {"version": "26.0"}, tools.store),
     )
-    pack(plan, found, "0" * 64, cells, folder / "bundle", tools, installer_sets={target: kit})
+    pack(plan, found, ["0" * 64], cells, folder / "bundle", tools, installer_sets={target: kit})
     return folder / "bundle"
 
 

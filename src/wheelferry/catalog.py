@@ -13,6 +13,7 @@ from wheelferry.models.companions import Companion, parse_companions
 from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.downloads import LaterDownload, parse_downloads
+from wheelferry.models.planning.supported import find_release
 from wheelferry.models.processors import KnownNeed, parse_processors
 from wheelferry.models.recipe import Program, Recipe, Torch
 from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
@@ -26,10 +27,19 @@ OWN_FOLDERS = "WHEELFERRY_RECIPES"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocatedRecipe:
-    """A recipe and the folder that its relative paths count from."""
+    """A recipe and the folder that its relative paths count from.
+
+    `others` are those of further projects in the same bundle, in the order of `Plan.others`.
+    """
 
     recipe: Recipe
     folder: Path
+    others: tuple["LocatedRecipe", ...] = ()
+
+    @property
+    def projects(self) -> tuple["LocatedRecipe", ...]:
+        """The recipe of each project in the bundle, this one first."""
+        return (self, *self.others)
 
 
 def shipped_folder() -> Path:
@@ -147,6 +157,43 @@ def split_reference(text: str) -> tuple[str, str]:
     if not at or not recipe or not release:
         raise InputError(f"{text!r} names no release", hint="write RECIPE@RELEASE, as in sample@1.0")
     return recipe, release
+
+
+def find_projects(references: Iterable[str]) -> list[tuple[LocatedRecipe, str]]:
+    """The recipe and the release of each reference, and behind them the projects that these need.
+
+    Raises InputError for a reference that names no release, a recipe or release that there is not, and a
+    project that another one needs in another release.
+    """
+    return with_needed([_located(text) for text in references])
+
+
+def with_needed(projects: Iterable[tuple[LocatedRecipe, str]]) -> list[tuple[LocatedRecipe, str]]:
+    """Recipes and releases, and behind them those that they need; errors as of `find_projects`."""
+    found = list(projects)
+    for located, release_name in found:
+        release = find_release(located.recipe, release_name)
+        for text in release.projects:
+            needed, wanted = _located(text, beside=located.folder)
+            there = {one.recipe.name: name for one, name in found}
+            if needed.recipe.name not in there:
+                find_release(needed.recipe, wanted)
+                found.append((needed, wanted))
+            elif there[needed.recipe.name] != wanted:
+                raise InputError(
+                    f"{located.recipe.name}@{release_name} goes with {needed.recipe.name}@{wanted}, and not "
+                    f"with {needed.recipe.name}@{there[needed.recipe.name]}",
+                    hint=f"leave {needed.recipe.name} out: the one that is needed travels by itself",
+                )
+    return found
+
+
+def _located(reference: str, *, beside: Path | None = None) -> tuple[LocatedRecipe, str]:
+    """The recipe and the release that a reference names; a file's path counts from the folder `beside`."""
+    name, release = split_reference(reference)
+    if beside is not None and name.endswith(".toml"):
+        name = str(beside / name)
+    return load_recipe(name), release
 
 
 def require_files(assets: Iterable[PlannedAsset], located: LocatedRecipe) -> None:

@@ -1,12 +1,11 @@
-"""Bundle: the main job — fetch, build, lock, populate, pack, verify — for one release and its targets."""
+"""Bundle: the main job — fetch, build, lock, populate, pack, verify — for releases and their targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelferry.build.cells import BuildCells, Locked, Outcome, build_here, lock_cells
-from wheelferry.build.fetch import fetch
-from wheelferry.build.strategy import choose_strategies
+from wheelferry.build.projects import choose_project_strategies, fetch_projects
 from wheelferry.bundle.assets import carry_assets
 from wheelferry.bundle.installers import collect_installers
 from wheelferry.bundle.pack import check_output, pack
@@ -40,7 +39,7 @@ def bundle(
     out: Path,
     tools: Tools,
     *,
-    source: str | None = None,
+    sources: Sequence[str] = (),
     level: Level | None = Level.TRAIN,
     keep_going: bool = False,
     runtimes: Sequence[str] = (),
@@ -49,30 +48,36 @@ def bundle(
     settings: TrialSettings = DEFAULT_SETTINGS,
     build: BuildCells = build_here,
 ) -> Bundled:
-    """Make the bundle of `plan` in `out` and verify it up to `level` (None: not at all).
+    """Make the bundle of `plan` and its other projects in `out`; verify it up to `level` (None: not at all).
 
     All targets are built even when one fails. Then nothing is packed, or, with `keep_going`, those that
     did not fail are; `Bundled.cells` says what became of the rest. `runtimes` are Pythons to carry, as
-    `collect_installers` takes them; `wheels` are those that were built elsewhere. `command` is the command
-    line to name in the report; `settings` are as `verify` takes them, `build` as `lock_cells` does.
+    `collect_installers` takes them; `wheels` are those that were built elsewhere, `sources` what stands in
+    for the recipes' own (see `read_sources`). `command` is the command line to name in the report;
+    `settings` are as `verify` takes them, `build` as `lock_cells` does.
     """
     check_output(out)
-    app_folders(plan.programs, located)
+    for one, recipe in zip(plan.projects, located.projects, strict=True):
+        app_folders(one.programs, recipe)
     if settings.runner is Runner.WINE and level:
         require_wine(tools)
         if settings.windows_python is not None:
             check_windows_python(settings.windows_python, [cell.target for cell in plan.cells])
-    strategies = choose_strategies(plan, wheels)
+    chosen = choose_project_strategies(plan, located, wheels, sources)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     installer_sets = collect_installers([cell.target for cell in plan.cells], runtimes, tools)
-    assets = carry_assets(plan, located, tools)
-    release = fetch(plan, located.folder, tools, source=source) if strategies.need_source else None
-    locked = lock_cells(plan, strategies, release, tools, build)
+    assets = tuple(
+        asset
+        for one, recipe in zip(plan.projects, located.projects, strict=True)
+        for asset in carry_assets(one, recipe, tools)
+    )
+    projects = fetch_projects(chosen, tools)
+    locked = lock_cells(projects, tools, build)
     if not keep_going or not locked.done:
         locked.raise_failures()
-    commit = release.identity if release else plan.release.pin
+    commits = [one.source.identity if one.source else one.plan.release.pin for one in projects]
     manifest = pack(
-        plan, located, commit, locked.done, out, tools, installer_sets=installer_sets, assets=assets
+        plan, located, commits, locked.done, out, tools, installer_sets=installer_sets, assets=assets
     )
     report = None
     if level is not None:

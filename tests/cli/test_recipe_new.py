@@ -160,22 +160,48 @@ def test_an_archive_is_pinned_by_its_hash(tmp_path: Path) -> None:
     [
         ("no such thing!", "there is no such file or folder, and it is no name of a package"),
         ("empty", "has no setup.py and no pyproject.toml"),
-        ("plain", "describes no compiled modules"),
+        ("plain-1.0.tar.gz", "describes no compiled modules"),
         ("notes.txt", "is no source archive"),
     ],
 )
 def test_what_a_recipe_cannot_build_is_refused(tmp_path: Path, named: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain" / "setup.py").write_text(
-        "from setuptools import setup\nsetup(name='plain')\n", "utf-8"
-    )
+    (tmp_path / "setup.py").write_text("from setuptools import setup\nsetup(name='plain')\n", "utf-8")
+    with tarfile.open(tmp_path / "plain-1.0.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "setup.py", "plain-1.0/setup.py")
     (tmp_path / "notes.txt").touch()
     there = tmp_path / named
     done = wheelferry("recipe", "new", there if there.exists() else named, "--out", tmp_path)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert list(tmp_path.glob("*.toml")) == []
+
+
+PLAIN = """
+import pkg_resources
+from pathlib import Path
+from setuptools import setup
+
+version = (Path(__file__).parents[1] / "tin_ops" / "version").read_text()
+setup(name="plain", version=version, packages=["plain"], install_requires=["tin-ops @ git+https://x.example/t.git"])
+"""
+
+
+def test_a_project_in_a_folder_that_compiles_nothing_and_needs_its_neighbour(tmp_path: Path) -> None:
+    """It reads a file beside its own folder, and imports what setuptools has and it does not declare."""
+    whole = write_project(tmp_path / "whole")
+    (whole / "tin_ops" / "version").write_text("3.1", "utf-8")
+    (whole / "plain" / "plain").mkdir(parents=True)
+    (whole / "plain" / "plain" / "__init__.py").touch()
+    (whole / "plain" / "setup.py").write_text(PLAIN, "utf-8")
+    done = wheelferry("recipe", "new", whole, "--subdirectory", "plain", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "plain.toml").read_text("utf-8")
+    recipe = parse_recipe(text, file="plain.toml")
+    assert recipe.build.python_only
+    assert "# decide: it requires tin-ops @ git+https://x.example/t.git, which no index has" in text
+    assert [entry.requires for entry in recipe.build.requires] == ["wheel", "setuptools<81"]
+    compile((tmp_path / "plain" / "smoke" / "check_ops.py").read_text("utf-8"), "check_ops.py", "exec")
 
 
 def test_a_folder_elsewhere_is_refused_with_the_place_that_would_do(tmp_path: Path) -> None:

@@ -330,6 +330,7 @@ def test_a_report_becomes_a_record_without_the_wheelhouse(bundle: Path, located:
     assert new == load_records(located)
     (one,) = new
     assert one.verified
+    assert one.wheel is not None
     assert (one.wheel.file, one.wheel.sha256) == expected
     assert one.command == "wheelferry bundle tiny@1.0"
     assert one.skipped == ("gpu",)

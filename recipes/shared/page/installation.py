@@ -5,6 +5,7 @@ import os
 
 RECORDS = "accepted"  # the installer leaves it alone, whatever it removes
 _RECEIPT = "receipt.json"
+_LISTING = "apps.json"
 _MARKER = ".wheelferry.json"
 _PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -13,10 +14,13 @@ class Installation(object):
     """What surrounds the folder of apps: an environment of a prefix, an existing one, or a bundle."""
 
     def __init__(self, apps):
+        above = os.path.dirname(apps)
+        if not os.path.isfile(os.path.join(apps, _LISTING)) and os.path.isfile(os.path.join(above, _LISTING)):
+            apps = above  # in a bundle of several projects each has a folder of its own there
         self.apps = apps
         self.root = os.path.dirname(apps)
         self.receipt = _read_json(os.path.join(self.root, _RECEIPT)) or {}
-        self.listing = _read_json(os.path.join(apps, "apps.json")) or {}
+        self.listing = _read_json(os.path.join(apps, _LISTING)) or {}
 
     @property
     def title(self):
@@ -54,13 +58,18 @@ class Installation(object):
         return "; ".join(texts) or "no: the installation was made without checks"
 
     def checks(self):
-        """The checks that ran on this machine, by level, as the bundle's suite wrote them."""
-        folder = os.path.join(self.root, "report")
+        """The checks that ran on this machine, by level, as the bundle's suites wrote them.
+
+        Of several projects each has a folder of its own in that of the level.
+        """
         found = {}
         for level in ("smoke", "train"):
-            document = _read_json(os.path.join(folder, level, level + ".json"))
-            if document:
-                found[level] = document.get("checks", [])
+            folder = os.path.join(self.root, "report", level)
+            for name in ["", *sorted(os.listdir(folder) if os.path.isdir(folder) else ())]:
+                document = _read_json(os.path.join(folder, name, level + ".json"))
+                if document:
+                    checks = document.get("checks", [])
+                    found.setdefault(level, []).extend(_below(name, check) for check in checks)
         return found
 
     def picture(self, level, name):
@@ -69,6 +78,13 @@ class Installation(object):
         if name not in named or not name.lower().endswith(_PICTURES):
             return None
         return os.path.join(self.root, "report", level, *name.split("/"))
+
+
+def _below(folder, check):
+    """The check with its files counted from the folder above `folder`."""
+    if not folder:
+        return check
+    return dict(check, files=[dict(f, path="%s/%s" % (folder, f["path"])) for f in check["files"]])
 
 
 _UNSIGNED = "was not checked when it was installed (install with --key to have it checked)"

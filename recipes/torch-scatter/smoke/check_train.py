@@ -45,7 +45,7 @@ class Network(torch.nn.Module):
         self.message = torch.nn.Sequential(
             torch.nn.Linear(FEATURES, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, WIDTH)
         )
-        self.weight = torch.nn.Linear(FEATURES, 1)
+        self.weight = torch.nn.Linear(FEATURES, 1, bias=False)  # shares do not change with a bias
         self.answer = torch.nn.Sequential(
             torch.nn.Linear(FEATURES + 3 * WIDTH, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 1)
         )

@@ -1,14 +1,19 @@
 """Several cells of a plan, compiled beside one another; one that fails leaves the others usable."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from wheelferry.build.compile import Built, compile_wheel
 from wheelferry.build.dependencies.lock import lock, require_resolvable
-from wheelferry.build.dependencies.prefetch import as_prepared, fetching_ahead, require_closure
+from wheelferry.build.dependencies.prefetch import (
+    as_prepared,
+    fetching_ahead,
+    require_closure,
+    require_joint_closure,
+)
 from wheelferry.build.prebuilt import take_prebuilt
 from wheelferry.build.prepare import Prepared, prepare
 from wheelferry.build.strategy import BuildStrategies
@@ -17,7 +22,9 @@ from wheelferry.cache.source import Source
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import WheelferryError
 from wheelferry.models.lock import Lock
+from wheelferry.models.planning.joining import joined_cell
 from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.targets import Target
 from wheelferry.progress import Labelled
 from wheelferry.system.process import Group
 from wheelferry.system.threads import result_of
@@ -28,10 +35,28 @@ Failures = tuple[tuple[Cell, WheelferryError], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Locked:
-    """A cell that is ready to be packed: its built wheel and its lock."""
+    """A cell that is ready to be packed: its lock, and the built wheels that are in it.
+
+    `further` are those of the bundle's projects beside the first.
+    """
 
     built: Built
     lock: Lock
+    further: tuple[Built, ...] = ()
+
+    @property
+    def wheels(self) -> tuple[Built, ...]:
+        """The wheels of all projects, in the order of `Plan.projects`."""
+        return (self.built, *self.further)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectBuild:
+    """One project of a bundle, and what its wheels are made of; `source` is None where all are given."""
+
+    plan: Plan
+    strategies: BuildStrategies
+    source: Source | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,24 +151,62 @@ def build_cells(
 
 
 def lock_cells(
-    plan: Plan,
-    strategies: BuildStrategies,
-    source: Source | None,
-    tools: Tools,
-    build: BuildCells = build_here,
+    projects: Sequence[ProjectBuild], tools: Tools, build: BuildCells = build_here
 ) -> Outcome[Locked]:
-    """The wheel and the lock of every cell; what the user requires of it is resolved before it is built."""
-    possible: Outcome[Cell] = each_cell(
-        [(cell, cell) for cell in plan.cells],
-        lambda _, cell: require_resolvable(plan, cell, tools, given=strategies.dependencies),
+    """The wheels and the lock of every target; what is required of it is resolved before anything is built.
+
+    All `projects` are for the same targets, and the first one's plan is that of the bundle. A target fails
+    with the first of its wheels that does.
+    """
+    first = projects[0]
+    given = first.strategies.dependencies
+    possible: Outcome[Target] = each_cell(
+        [(cell, number) for number, cell in enumerate(first.plan.cells)],
+        lambda _, number: _require_possible(projects, number, tools),
     )
-    plan = replace(plan, cells=possible.done)
-    built = build_cells(plan, strategies, source, tools, build)
+    built = _build_each(projects, possible.done, tools, build)
     locked: Outcome[Locked] = each_cell(
-        [(one.cell, one) for one in built.done],
-        lambda _, one: Locked(built=one, lock=lock(plan, one, tools, given=strategies.dependencies)),
+        [(wheels[0].cell, wheels) for wheels in built.done],
+        lambda _, wheels: Locked(
+            built=wheels[0],
+            lock=lock(first.plan, wheels[0], tools, given=given, further=wheels[1:]),
+            further=wheels[1:],
+        ),
     )
     return replace(locked, failed=(*possible.failed, *built.failed, *locked.failed))
+
+
+def _require_possible(projects: Sequence[ProjectBuild], number: int, tools: Tools) -> Target:
+    """The target of that number in each plan, once all that its wheels will require fits together."""
+    first, cells = projects[0], [project.plan.cells[number] for project in projects]
+    given = first.strategies.dependencies
+    together = joined_cell(cells)
+    require_resolvable(first.plan, together, tools, given=given)
+    if len(projects) > 1:
+        sources = [
+            project.strategies.prebuilt.get(cell.target) or project.source
+            for project, cell in zip(projects, cells, strict=True)
+        ]
+        wheels = zip([project.plan for project in projects], cells, sources, strict=True)
+        require_joint_closure(together, list(wheels), tools, given=given)
+    return together.target
+
+
+def _build_each(
+    projects: Sequence[ProjectBuild], targets: Container[Target], tools: Tools, build: BuildCells
+) -> Outcome[tuple[Built, ...]]:
+    """The wheels of every project for those of `targets` for which none fails, by target."""
+    done: dict[Target, tuple[Built, ...]] = {
+        cell.target: () for cell in projects[0].plan.cells if cell.target in targets
+    }
+    failed: list[tuple[Cell, WheelferryError]] = []
+    for project in projects:
+        cells = tuple(cell for cell in project.plan.cells if cell.target in done)
+        plan = replace(project.plan, cells=cells)
+        outcome = build_cells(plan, project.strategies, project.source, tools, build)
+        failed += outcome.failed
+        done = {one.cell.target: (*done[one.cell.target], one) for one in outcome.done}
+    return Outcome(done=tuple(done.values()), failed=tuple(failed))
 
 
 def at_once(cells: Iterable[Prepared], jobs: int) -> int:

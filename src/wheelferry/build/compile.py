@@ -100,7 +100,7 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         substitute(tree, cell.substitutions)
         project = project_in(tree, plan.recipe.source.subdirectory)
         if prepared.compiler is not None:
-            _require_modules(plan, prepared, project, work / "described", tools, log)
+            _require_modules(plan, prepared, tree, work / "described", tools, log)
         with tools.progress.task("make the build environment"):
             python = make_environment(work, environment, interpreter, tools, log)
         variables = build_variables(prepared.compiler, interpreter, work, python, source.epoch, tools)
@@ -138,14 +138,12 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
             )
 
 
-def _require_modules(
-    plan: Plan, prepared: Prepared, project: Path, work: Path, tools: Tools, log: Path
-) -> None:
+def _require_modules(plan: Plan, prepared: Prepared, tree: Path, work: Path, tools: Tools, log: Path) -> None:
     """Raise InputError when setup.py will not make what the recipe names; asked without torch's gigabytes."""
     work.mkdir()
     light = tuple(w for w in prepared.environment.wheels if w.name != "torch" and w.size <= _LIGHT)
     python = make_environment(work, light, prepared.interpreter, tools, log)
-    require_described(plan.recipe, prepared.cell, project, python, work, tools, log)
+    require_described(plan.recipe, prepared.cell, tree, python, work, tools, log)
 
 
 def _compiled_before(key: str, work: Path, tools: Tools) -> Path | None:

@@ -45,12 +45,12 @@ class Description:
 def require_described(
     recipe: Recipe, cell: Cell, tree: Path, python: Path, work: Path, tools: Tools, log: Path
 ) -> None:
-    """Raise InputError when setup.py of `tree` will not make the modules that the recipe names.
+    """Raise InputError when the project's setup.py in `tree` will not make the modules that the recipe names.
 
     It runs in a copy of `tree`, by `python`, which has what it needs to build. Where it cannot run like that,
     or describes no extension, nothing is known before the build.
     """
-    described = _described(cell, tree, python, work, tools, log)
+    described = _described(recipe, cell, tree, python, work, tools, log)
     if not described:
         tools.progress.note("which modules setup.py makes is known only when they are compiled")
         return
@@ -75,12 +75,22 @@ def require_described(
 
 
 def _described(
-    cell: Cell, tree: Path, python: Path, work: Path, tools: Tools, log: Path
+    recipe: Recipe, cell: Cell, tree: Path, python: Path, work: Path, tools: Tools, log: Path
 ) -> tuple[Described, ...]:
     cuda, environment = cell.cuda.version if cell.cuda else None, dict(cell.environment)
     stub = place_torch_stub(work / "described-torch", cell.target.torch, cuda=cuda)
     try:
-        told = describe(tree, python, work / "described", stub, environment, tools, log, cuda=bool(cuda))
+        told = describe(
+            tree,
+            python,
+            work / "described",
+            stub,
+            environment,
+            tools,
+            log,
+            cuda=bool(cuda),
+            inside=recipe.source.subdirectory or "",
+        )
     except BuildError:
         return ()
     return told.extensions
@@ -96,11 +106,12 @@ def describe(
     log: Path,
     *,
     cuda: bool,
+    inside: str = "",
 ) -> Description:
-    """What setup.py of `tree` tells when it is asked for its metadata, with the stand-in for torch `stub`.
+    """What a project's setup.py tells when it is asked for its metadata, with the stand-in for torch `stub`.
 
-    It runs in a copy of `tree` in the new `folder`, by `python`, and with `environment`. Raises BuildError
-    when it cannot run like that.
+    The project is the folder `inside` of `tree`. It runs in a copy of all of that in the new `folder`, by
+    `python`, and with `environment`. Raises BuildError when it cannot run like that.
     """
     copy, listed, out = folder / "source", folder / "extensions.jsonl", folder / "metadata"
     out.mkdir(parents=True)
@@ -116,7 +127,7 @@ def describe(
         **(for_cuda if cuda else {"FORCE_CUDA": "0"}),
         **environment,
     }
-    metadata = with_backend(lambda b: b.prepare("wheel", out), copy, python, variables, tools, log)
+    metadata = with_backend(lambda b: b.prepare("wheel", out), copy / inside, python, variables, tools, log)
     lines = [json.loads(line) for line in listed.read_text("utf-8").splitlines()]
     return Description(
         extensions=tuple(Described(name=line["name"], sources=tuple(line["sources"])) for line in lines),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wheelferry.cache.download import Download, download_all
-from wheelferry.cache.source import Source, clone_release, folder_release, sdist_release
+from wheelferry.cache.source import Source, clone_release, folder_release, sdist_release, submodules_of
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import choose_files
@@ -19,7 +19,14 @@ def fetch(plan: Plan, folder: Path, tools: Tools, *, source: str | None = None) 
         return folder_release(plan.title, plan.release, Path(source) if source else folder / origin.path)
     if isinstance(origin, SdistSource):
         return _fetch_sdist(plan, origin, tools, source)
-    return clone_release(plan.title, plan.release, source or origin.url, tools.store, tools.run)
+    found = clone_release(plan.title, plan.release, source or origin.url, tools.store, tools.run)
+    left = [place for place in submodules_of(found, tools.run) if place not in plan.release.submodules]
+    if left:
+        tools.progress.note(
+            f"{plan.title}: git submodules are left out: {', '.join(left)}; if the build needs one, name it "
+            f'in the recipe: releases."{plan.release_name}".submodules'
+        )
+    return found
 
 
 def _fetch_sdist(plan: Plan, origin: SdistSource, tools: Tools, source: str | None) -> Source:

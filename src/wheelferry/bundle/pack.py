@@ -1,9 +1,8 @@
 """Pack: the bundle folder, from what is in the store; the same inputs give the same bytes."""
 
 import json
-import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -12,15 +11,28 @@ from wheelferry import __version__
 from wheelferry.build.cells import Locked
 from wheelferry.bundle.assets import CarriedAsset, asset_variables
 from wheelferry.bundle.installers import InstallerSet
+from wheelferry.bundle.programs import write_apps
 from wheelferry.bundle.readme import README, readme
+from wheelferry.bundle.suites import write_suites
 from wheelferry.bundle.zipapp import PYZ, SCRIPTS, write_installer
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe, app_folders
+from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
-from wheelferry.models import apps
+from wheelferry.models import apps, suites
 from wheelferry.models.lock import LockedWheel, pylock_text, requirements_text
-from wheelferry.models.manifest import NAME, REPORT, SIGNATURE, File, Manifest, TargetEntry, parse_manifest
+from wheelferry.models.manifest import (
+    NAME,
+    REPORT,
+    SIGNATURE,
+    File,
+    FurtherWheel,
+    Manifest,
+    Project,
+    TargetEntry,
+    parse_manifest,
+)
 from wheelferry.models.planning.build_key import device_code, required_modules
+from wheelferry.models.planning.joining import joined_cell
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import Target
 from wheelferry.system.files import (
@@ -38,9 +50,6 @@ from wheelferry.wheels.read import footprint
 # What `seal` writes, for whatever targets a bundle has: never taken over from another bundle.
 SEALED = (README, PYZ, *SCRIPTS)
 CREATED_BY = f"wheelferry {__version__}"
-_CLIENT = Path(__file__).parents[1] / "client"
-_HARNESS = _CLIENT / "smoke" / "harness.py"
-_START_APPS = _CLIENT / "apps" / "start.py"
 
 
 def check_output(out: Path) -> None:
@@ -70,7 +79,7 @@ def check_output(out: Path) -> None:
 def pack(
     plan: Plan,
     located: LocatedRecipe,
-    commit: str,
+    commits: Sequence[str],
     locked: Iterable[Locked],
     out: Path,
     tools: Tools,
@@ -80,7 +89,8 @@ def pack(
 ) -> Manifest:
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
 
-    `commit` is what identifies the source, `installer_sets` are what the clients of each target install with.
+    `commits` are what identifies the source of each project, `installer_sets` what the clients of each target
+    install with.
     """
     cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
@@ -104,21 +114,32 @@ def pack(
             _entry(work, cell, plan, installer_sets[cell.lock.target], single=len(cells) == 1)
             for cell in cells
         ]
-        _write_smoke(work / "smoke", plan, located)
-        _write_apps(work / apps.FOLDER, plan, located)
+        write_suites(work / suites.FOLDER, plan, located)
+        write_apps(work / apps.FOLDER, plan, located)
         placed = _place_assets(work, assets, tools)
+        first, *further = (
+            Project(
+                recipe=one.recipe.name,
+                release=one.release_name,
+                distribution=one.recipe.distribution,
+                source=one.recipe.source.place,
+                commit=commit,
+            )
+            for one, commit in zip(plan.projects, commits, strict=True)
+        )
         manifest = Manifest(
-            recipe=plan.recipe.name,
-            release=plan.release_name,
-            distribution=plan.recipe.distribution,
-            source=plan.recipe.source.place,
-            commit=commit,
+            **asdict(first),
+            further=tuple(further),
             created_by=CREATED_BY,
             targets=tuple(entries),
             files=(),
             origins={wheel.filename: wheel.origin for wheel in wheels},
             assets=tuple(one.asset for one in assets),
-            asset_variables=asset_variables(plan.recipe, assets),
+            asset_variables={
+                root: variable
+                for one in plan.projects
+                for root, variable in asset_variables(one.recipe, assets).items()
+            },
         )
         # these were hashed on their way out of the store in this very run
         known = {f"wheelhouse/{wheel.filename}": wheel.sha256 for wheel in wheels}
@@ -156,7 +177,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         cuda=device_code(plan.recipe, cell.built.cuda_architectures) if cell.built.cell.cuda else None,
         on_stable_abi=cell.built.on_stable_abi,
         plan=cell.built.cell.plan_digest,
-        requested=_requested(cell.built.cell.requirements),
+        requested=_requested(joined_cell([one.cell for one in cell.wheels]).requirements),
         excluded=cell.lock.excluded,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
@@ -168,6 +189,17 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         uv=f"tools/{installer_set.uv.filename}",
         pip=f"tools/{installer_set.pip.filename}",
         runtime=installer_set.python.runtime if installer_set.python else None,
+        further=tuple(
+            FurtherWheel(
+                recipe=one.recipe.name,
+                built=built.wheel.filename,
+                extensions=required_modules(one.recipe, built.cell),
+                cuda=device_code(one.recipe, built.cuda_architectures) if built.cell.cuda else None,
+                on_stable_abi=built.on_stable_abi,
+                plan=built.cell.plan_digest,
+            )
+            for one, built in zip(plan.others, cell.further, strict=True)
+        ),
     )
 
 
@@ -193,54 +225,6 @@ def _place_assets(work: Path, assets: Iterable[CarriedAsset], tools: Tools) -> d
         destination.parent.mkdir(parents=True, exist_ok=True)
         tools.store.place(carried.sha256, destination)
     return {carried.asset.path: carried.sha256 for carried in assets}
-
-
-def _write_smoke(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
-    smoke = plan.recipe.smoke
-    shutil.copytree(
-        located.folder / smoke.path,
-        folder,
-        ignore=shutil.ignore_patterns("__pycache__"),
-        copy_function=shutil.copyfile,
-    )
-    shutil.copyfile(_HARNESS, folder / "harness.py")
-    suite = {
-        "format": 1,
-        "recipe": plan.recipe.name,
-        "release": plan.release_name,
-        "distribution": plan.recipe.distribution,
-        "imports": smoke.imports,
-        "modules": smoke.modules,
-        "own_data": smoke.own_data,
-        "features": plan.release.features,
-        "ops_features": plan.recipe.build.ops_features,
-        "settings": smoke.settings,
-        "connections": [connection.model_dump() for connection in smoke.connections],
-    }
-    (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", "utf-8", newline="\n")
-
-
-def _write_apps(folder: Path, plan: Plan, located: LocatedRecipe) -> None:
-    """Write the programs for the client: the recipe's folder, shared code, their list, what starts them."""
-    if not plan.programs:
-        return
-    for name, source in app_folders(plan.programs, located).items():
-        shutil.copytree(
-            source,
-            folder / name,
-            ignore=shutil.ignore_patterns("__pycache__"),
-            copy_function=shutil.copyfile,
-            dirs_exist_ok=True,
-        )
-    shutil.copyfile(_START_APPS, folder / apps.START)
-    listing = {
-        "format": apps.FORMAT,
-        "recipe": plan.recipe.name,
-        "release": plan.release_name,
-        "distribution": plan.recipe.distribution,
-        "programs": [p.model_dump(include={"name", "help", "module"}) for p in plan.programs],
-    }
-    (folder / apps.LISTING).write_text(json.dumps(listing, indent=1) + "\n", "utf-8", newline="\n")
 
 
 def seal(work: Path, manifest: Manifest, known: Mapping[str, str]) -> Manifest:

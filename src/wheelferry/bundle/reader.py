@@ -1,11 +1,13 @@
 """Opening a bundle: its manifest, its files, and the targets that are asked for."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models import suites
 from wheelferry.models.manifest import (
     NAME,
     REPORT,
@@ -62,6 +64,23 @@ def select_targets(manifest: Manifest, only: str | None) -> list[TargetEntry]:
     if only is not None and only not in names:
         raise InputError(f"the bundle has no target {only!r}", hint=f"it has {', '.join(names)}")
     return [entry for entry in manifest.targets if only in (None, entry.target.name)]
+
+
+class Suite(NamedTuple):
+    """A smoke suite in a bundle: its recipe (empty where there is one project), its folder, what it is."""
+
+    recipe: str
+    folder: Path
+    document: Mapping[str, Any]
+
+
+def read_suites(root: Path) -> list[Suite]:
+    """The smoke suites of the bundle in `root`, one for each of its projects, in their order."""
+    folder = root / suites.FOLDER
+    listing = folder / suites.LISTING
+    names = json.loads(listing.read_text("utf-8"))["suites"] if listing.is_file() else [""]
+    found = [(name, folder / name) for name in names]
+    return [Suite(name, own, json.loads((own / suites.SUITE).read_text("utf-8"))) for name, own in found]
 
 
 class HashedFile(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wheelferry.models.manifest import Manifest, TargetEntry
+from wheelferry.models.manifest import Manifest
 
 README = "README.txt"
 
@@ -22,6 +22,7 @@ _INSTALL = {
     True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
     False: "    sh install.sh          on Linux",
 }
+_IT = {True: "them", False: "it"}
 _CHECK = {True: ".\\install.cmd --check", False: "sh install.sh --check"}
 _NEXT = """\
    It looks at the machine and says what it found. What cannot work is refused here, with the reason, and
@@ -65,10 +66,10 @@ def readme(manifest: Manifest, programs: Sequence[tuple[str, str]] = ()) -> str:
     # Linux first
     systems = sorted({entry.target.is_windows for entry in manifest.targets})
     parts = [
-        f"{manifest.recipe}@{manifest.release}: everything to install it without a network.\n",
+        f"{manifest.title}: everything to install {_IT[len(manifest.projects) > 1]} without a network.\n",
         _steps(systems, programs),
         _TROUBLE,
-        _without_installer(manifest.targets),
+        _without_installer(manifest),
         _END,
     ]
     return "\n".join(parts)
@@ -109,10 +110,11 @@ def _usage(here: str, programs: Sequence[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _without_installer(entries: Sequence[TargetEntry]) -> str:
+def _without_installer(manifest: Manifest) -> str:
     """How pip and uv install the bundle by themselves."""
+    suites = [f"smoke/{one.recipe}" for one in manifest.projects] if manifest.further else ["smoke"]
     lines = ["Without the installer: in an environment of the right Python, one of these", ""]
-    for entry in entries:
+    for entry in manifest.targets:
         options = (
             f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
         )
@@ -125,7 +127,7 @@ def _without_installer(entries: Sequence[TargetEntry]) -> str:
             f"    pip install --no-deps -r {entry.pylock}    (pip 26.1 and later)",
             "",
         ]
-    if len(entries) > 1:
+    if len(manifest.targets) > 1:
         lines += [
             "If pip or uv stops at a hash, it chose the wheel of another target: take one of the last two",
             "lines, which name the files.",
@@ -134,8 +136,11 @@ def _without_installer(entries: Sequence[TargetEntry]) -> str:
     lines += [
         "and then the checks, with its Python:",
         "",
-        "    python smoke/harness.py --level smoke --out smoke-report",
-        "    python smoke/harness.py --level train --out smoke-report",
+        *(
+            f"    python {suite}/harness.py --level {level} --out {suite.replace('/', '-')}-report"
+            for suite in suites
+            for level in ("smoke", "train")
+        ),
         "",
     ]
     return "\n".join(lines)

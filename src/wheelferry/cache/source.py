@@ -6,7 +6,7 @@ import posixpath
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -40,20 +40,82 @@ _HOST_HINT = "check the network, or give the source with --source URL|PATH (a ba
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A release's source, checked against its pin: where it lies, what it is, when it was last changed."""
+    """A release's source, checked against its pin: where it lies, what it is, when it was last changed.
+
+    `submodules` are the sources of git submodules by their place in it.
+    """
 
     location: Path
     identity: str
     epoch: int
     kind: Literal["git", "folder", "sdist"]
+    submodules: Mapping[str, "Source"] = field(default_factory=dict)
 
 
 def clone_release(name: str, release: Release, url: str, store: Store, run: CommandRunner) -> Source:
-    """A bare clone that holds the release's commit, from the store or from `url`.
+    """A bare clone that holds the release's commit, from the store or from `url`; and its submodules'.
 
     Raises IntegrityError when a tag is another commit than the recipe pins, MissingError when the
-    repository cannot be reached, InputError when it does not have the tag.
+    repository cannot be reached, InputError when it does not have the tag. The same of submodules.
     """
+    source = _clone(name, release, url, store, run)
+    if not release.submodules:
+        return source
+    named = submodules_of(source, run)
+    found = {}
+    for place, one in release.submodules.items():
+        if place not in named:
+            there = ", ".join(named) or "it has none"
+            raise InputError(f"{name}: {place} is no git submodule", hint=f"submodules: {there}")
+        if named[place] != one.commit:
+            raise IntegrityError(
+                f"{name}: the source names commit {named[place]} of its submodule {place}, "
+                f"the recipe pins {one.commit}",
+                hint="put the commit that the source names into the recipe",
+            )
+        pinned = release.model_copy(update={"tag": None, "commit": one.commit, "submodules": {}})
+        found[place] = _clone(f"{name}, submodule {place}", pinned, one.url, store, run)
+    return replace(source, submodules=found)
+
+
+def submodules_of(source: Source, run: CommandRunner) -> dict[str, str]:
+    """The commit of each git submodule that a clone's commit names, by its place; none for other sources."""
+    if source.kind != "git":
+        return {}
+    listing = _git(run, source.location, "ls-tree", "-r", "-z", source.identity, step="list the source")
+    lines = [line.partition("\t") for line in listing.split("\0")]
+    return {place: what.split()[2] for what, _, place in lines if what.startswith("160000 ")}
+
+
+def submodule_addresses(source: Source, url: str, run: CommandRunner) -> dict[str, str]:
+    """Where a clone's submodules are, by their place, as .gitmodules says; `url` is its own address."""
+    if not submodules_of(source, run):
+        return {}
+    listing = _git(
+        run, source.location, "config", "--blob", f"{source.identity}:.gitmodules", "--null",
+        "--get-regexp", r"^submodule\..*\.(path|url)$", step="read .gitmodules",
+    )  # fmt: skip
+    named: dict[str, dict[str, str]] = {}
+    for line in filter(None, listing.split("\0")):
+        key, _, value = line.partition("\n")
+        name, _, kind = key.removeprefix("submodule.").rpartition(".")
+        named.setdefault(name, {})[kind] = value
+    found = {one["path"]: one["url"] for one in named.values() if {"path", "url"} <= one.keys()}
+    return {place: _absolute(address, url) for place, address in found.items()}
+
+
+def _absolute(address: str, url: str) -> str:
+    """An address of .gitmodules, which may count from the repository's own."""
+    if not address.startswith(("./", "../")):
+        return address
+    base = url.rstrip("/")
+    while address.startswith(("./", "../")):
+        step, _, address = address.partition("/")
+        base = base.rpartition("/")[0] if step == ".." else base
+    return f"{base}/{address}"
+
+
+def _clone(name: str, release: Release, url: str, store: Store, run: CommandRunner) -> Source:
     commit = release.commit or ""
     git_url = _git_url(url)
     clone = store.sources / f"{commit}.git"  # whoever had it, a commit is its content
@@ -207,7 +269,8 @@ def _names(source: Source, run: CommandRunner) -> list[str]:
     listing = _git(
         run, source.location, "ls-tree", "-r", "-z", "--name-only", source.identity, step="list the source"
     )
-    return [name for name in listing.split("\0") if name]
+    own = [name for name in listing.split("\0") if name]
+    return own + [f"{place}/{name}" for place, one in source.submodules.items() for name in _names(one, run)]
 
 
 def unfit_for_windows(names: Iterable[str]) -> list[str]:
@@ -266,10 +329,12 @@ def _export_commit(source: Source, destination: Path, run: CommandRunner) -> Non
         run, source.location, "archive", "--format=tar", "-o", os.fspath(archive), source.identity,
         step="export the source",
     )  # fmt: skip
-    destination.mkdir(parents=True)
+    destination.mkdir(parents=True, exist_ok=True)  # of a submodule git has made it
     with tarfile.open(archive) as stream:
         stream.extractall(destination, filter="data")
     archive.unlink()
+    for place, one in source.submodules.items():
+        _export_commit(one, contained(destination, place), run)
 
 
 def project_in(tree: Path, subdirectory: str | None) -> Path:

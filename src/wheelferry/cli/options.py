@@ -32,9 +32,13 @@ class RunnerName(StrEnum):
     wine = "wine"
 
 
-Reference = Annotated[
-    str,
-    typer.Argument(metavar="RECIPE@RELEASE", help="What to build, as in detectron2@v0.6 or ./my.toml@1.0."),
+References = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECIPE@RELEASE...",
+        help="What to build, as in detectron2@v0.6 or ./my.toml@1.0; several go into one bundle.",
+        show_default=False,
+    ),
 ]
 Python = Annotated[
     list[str] | None,
@@ -157,9 +161,11 @@ WindowsPython = Annotated[
     ),
 ]
 Source = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="URL|PATH", help="Repository, checkout or sdist to take instead of the recipe's source."
+        metavar="[RECIPE=]URL|PATH",
+        help="Repository, checkout or sdist to take instead of the recipe's source. Of several projects it "
+        "is the first one's, and that of all in the same repository; RECIPE= names another. Repeatable.",
     ),
 ]
 With = Annotated[

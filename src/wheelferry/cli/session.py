@@ -16,14 +16,14 @@ from packaging.version import Version
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.catalog import (
     LocatedRecipe,
-    load_recipe,
+    find_projects,
     load_records,
     records_file,
+    require_files,
     shipped_alternatives,
     shipped_companions,
     shipped_downloads,
     shipped_torch,
-    split_reference,
 )
 from wheelferry.cli.options import (
     CompilerName,
@@ -38,10 +38,11 @@ from wheelferry.matrix.coverage import Status, choose_torch, judge, require_poss
 from wheelferry.models.connections import Allowed
 from wheelferry.models.planning.alternatives import exclusions, warnings
 from wheelferry.models.planning.downloads import downloads_of_requested
+from wheelferry.models.planning.joining import asked_of, assets_of, join_plans
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.requirements import UserRequirement, given_with
-from wheelferry.models.planning.supported import find_release, obstacle
+from wheelferry.models.planning.supported import common_torch, obstacle
 from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
@@ -200,7 +201,7 @@ def _talkative(command: Sequence[str | Path], **options: Any) -> "Completed":
 
 
 def plan_from_options(
-    reference: str,
+    references: Sequence[str],
     choice: TargetChoice,
     required: Requirements | None = None,
     *,
@@ -210,37 +211,65 @@ def plan_from_options(
 ) -> tuple[LocatedRecipe, Plan]:
     """The recipe and the plan that the options describe; raises InputError for what cannot be.
 
-    With a client's profile what was left open is chosen for that machine, and what would not run there
-    is refused; `has_runtime` says that the bundle brings its own Python.
+    Of several projects they are those of the first, with the others in `LocatedRecipe.others` and
+    `Plan.others`; what a release cannot be without is among them. All are for the same targets. With a
+    client's profile what was left open is chosen for that machine, and what would not run there is refused;
+    `has_runtime` says that the bundle brings its own Python.
     """
-    recipe_name, release_name = split_reference(reference)
-    located = load_recipe(recipe_name)
-    find_release(located.recipe, release_name)
+    projects = find_projects(references)
+    located, release_name = projects[0]
     required = required or Requirements()
     if choice.profile is not None:
         choice = _fitted(choice, choice.profile, located, release_name, has_runtime=has_runtime, quiet=quiet)
-    targets = list(_targets(choice, located, release_name))
+    targets = list(dict.fromkeys(_targets(choice, projects)))
     # said here and not by the plan, because the nearest cell depends on what was recorded
-    for target in targets:
-        if obstacle(located.recipe, release_name, target, other_index=choice.torch_index is not None):
-            require_possible(located.recipe, release_name, target, load_records(located))
-    if not quiet:
-        _warn_of_failures(located, release_name, targets)
-    plan = make_plan(
+    for one, release in projects:
+        for target in targets:
+            if obstacle(one.recipe, release, target, other_index=choice.torch_index is not None):
+                require_possible(one.recipe, release, target, load_records(one))
+        if not quiet:
+            _warn_of_failures(one, release, targets)
+    recipes = [one.recipe for one, _ in projects]
+    apps, own_assets = asked_of(recipes, required.app or ()), assets_of(recipes, assets or ())
+    plan = join_plans(
+        [
+            _plan_project(one, release, targets, choice, required, apps=programs, assets=files)
+            for (one, release), programs, files in zip(projects, apps, own_assets, strict=True)
+        ]
+    )
+    return replace(located, others=tuple(one for one, _ in projects[1:])), plan
+
+
+def _plan_project(
+    located: LocatedRecipe,
+    release_name: str,
+    targets: Sequence[Target],
+    choice: TargetChoice,
+    required: Requirements,
+    *,
+    apps: Sequence[str],
+    assets: Sequence[str],
+) -> Plan:
+    return make_plan(
         located.recipe,
         release_name,
-        dict.fromkeys(targets),
+        targets,
         required=_user_requirements(required),
         torch_index=choice.torch_index,
         cuda_architectures=choice.cuda_arch or (),
-        assets=assets or (),
+        assets=assets,
         without_ops=choice.without_ops,
-        apps=required.app or (),
+        apps=apps,
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
         companions=shipped_companions(),
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
-    return located, plan
+
+
+def require_all_files(plan: Plan, located: LocatedRecipe) -> None:
+    """Raise unless the local files among the assets of all projects are there; see `require_files`."""
+    for one, recipe in zip(plan.projects, located.projects, strict=True):
+        require_files(one.assets, recipe)
 
 
 def _warn_of_failures(located: LocatedRecipe, release_name: str, targets: Iterable[Target]) -> None:
@@ -305,8 +334,9 @@ def _fitted(
     )
 
 
-def _targets(choice: TargetChoice, located: LocatedRecipe, release_name: str) -> Iterator[Target]:
+def _targets(choice: TargetChoice, projects: Sequence[tuple[LocatedRecipe, str]]) -> Iterator[Target]:
     """Every combination of what was chosen, with the defaults for what was not."""
+    located, release_name = projects[0]
     platforms = [
         parse_platform(text, host_glibc_minor=host_glibc_minor())
         for text in choice.platform or [default_platform()]
@@ -320,13 +350,19 @@ def _targets(choice: TargetChoice, located: LocatedRecipe, release_name: str) ->
             platform=platform,
             backend=backend,
             torch=torch
-            or choose_torch(
-                located.recipe,
-                release_name,
+            or common_torch(
+                [(one.recipe, release) for one, release in projects],
+                choose_torch(
+                    located.recipe,
+                    release_name,
+                    python=python,
+                    platform=platform,
+                    backend=backend,
+                    records=lambda: load_records(located),
+                ),
                 python=python,
                 platform=platform,
                 backend=backend,
-                records=lambda: load_records(located),
             ),
         )
 
@@ -399,8 +435,10 @@ def _running_python() -> str:
 
 
 def plan_document(plan: Plan) -> Mapping[str, Any]:
-    """A plan as plain values, for --json."""
+    """A plan as plain values, for --json; of several projects with those of the others below ``further``."""
+    further = {"further": [plan_document(one) for one in plan.others]} if plan.others else {}
     return {
+        **further,
         "recipe": plan.recipe.name,
         "release": plan.release_name,
         "commit": plan.release.pin,
@@ -446,9 +484,14 @@ def warn_of_packages(plan: Plan) -> None:
     As far as they are asked for: the lock looks at all.
     """
     excluded = {exclusion.name for cell in plan.cells for exclusion in cell.excluded}
-    texts = dict.fromkeys(text for cell in plan.cells for text in cell.requirements)
+    cells = [cell for one in plan.projects for cell in one.cells]
+    texts = dict.fromkeys(text for cell in cells for text in cell.requirements)
     names = {canonicalize_name(Requirement(text).name) for text in texts} - excluded
-    recipes_own = {canonicalize_name(Requirement(r.requires).name) for r in plan.recipe.requirements}
+    recipes_own = {
+        canonicalize_name(Requirement(entry.requires).name)
+        for one in plan.projects
+        for entry in one.recipe.requirements
+    }
     downloads = downloads_of_requested(shipped_downloads(), names - recipes_own, excluded)
     for message in (*warnings(shipped_alternatives(), names), *map(str, downloads)):
         watcher(quiet=False).warn(message)

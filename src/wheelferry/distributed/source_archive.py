@@ -9,7 +9,7 @@ from typing import Literal
 
 from wheelferry.cache.source import UNREADABLE, Source, has_commit
 from wheelferry.cache.store import Store
-from wheelferry.errors import IntegrityError
+from wheelferry.errors import InputError, IntegrityError
 from wheelferry.system.files import remove_tree, rename, sha256_file, tree_hash
 from wheelferry.system.process import CommandRunner
 
@@ -26,7 +26,12 @@ class SourceArchive:
 
 
 def pack_source(source: Source) -> SourceArchive:
-    """The source as one value."""
+    """The source as one value; raises InputError for one with git submodules, which it would lack."""
+    if source.submodules:
+        raise InputError(
+            f"the source has git submodules ({', '.join(source.submodules)}), which stay here",
+            hint="leave --scheduler out, and build on this one",
+        )
     data = source.location.read_bytes() if source.kind == "sdist" else _archive(source)
     return SourceArchive(
         kind=source.kind,

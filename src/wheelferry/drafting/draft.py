@@ -32,8 +32,14 @@ class Draft:
 
 
 def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
-    """The draft for what was found; raises InputError for a project that compiles nothing against torch."""
+    """The draft for what was found; raises InputError for what an index has and nobody needs to compile."""
     modules = _modules(examined)
+    if not modules and origin.keys["kind"] == "sdist":
+        raise InputError(
+            f"setup.py of {examined.name} describes no compiled modules",
+            hint="one without compiled ops needs no recipe: bundle it with --with; one that compiles by "
+            "other means (CMake) needs a recipe by hand: docs/how-to/own-recipe.md",
+        )
     name = canonicalize_name(examined.name)
     compiled = list(dict.fromkeys(extension.name for extension in (*examined.cpu, *examined.cuda)))
     release = origin.release or examined.version
@@ -49,6 +55,8 @@ def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
         torch_is_stated=bool(stated),
         python=examined.python or _ANY_PYTHON,
         modules=modules,
+        submodules=origin.submodules,
+        addresses=[text for text in examined.requires if Requirement(text).url],
         imports=["torch", *examined.modules],
     )
     parse_recipe(text, file=f"{name}.toml")  # a draft that nobody could read would be no help
@@ -56,7 +64,12 @@ def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
         name=name,
         release=release,
         recipe=text,
-        checks=_render("check_ops.py.j2", name=name, imports=list(examined.modules), compiled=compiled),
+        checks=_render(
+            "check_ops.py.j2" if compiled else "check_imports.py.j2",
+            name=name,
+            imports=list(examined.modules),
+            compiled=compiled,
+        ),
         decisions=tuple(line.strip() for line in text.splitlines() if "# decide:" in line),
     )
 
@@ -66,12 +79,6 @@ def _modules(examined: Examined) -> Mapping[str, Sequence[str]]:
     cpu = [extension.name for extension in examined.cpu]
     cuda = [extension.name for extension in examined.cuda]
     with_kernels = [extension.name for extension in examined.cuda if extension.has_kernels]
-    if not cpu and not cuda:
-        raise InputError(
-            f"setup.py of {examined.name} describes no compiled modules",
-            hint="one without compiled ops needs no recipe: bundle it with --with; one that compiles by "
-            "other means (CMake) needs a recipe by hand: docs/how-to/own-recipe.md",
-        )
     keys = {
         "extensions": [name for name in cpu if name in cuda],
         "cpu_extensions": [name for name in cpu if name not in cuda],

@@ -42,7 +42,7 @@ class Examined:
 
     `modules` are top-level ones; `requires` what the wheel will require, `build_requires` what setup.py
     needs beside torch, with the reason where the project does not say so. `cpu` and `cuda` are the compiled
-    modules of either build; `submodules` paths of git submodules, which an archive lacks.
+    modules of either build.
     """
 
     name: str
@@ -56,7 +56,6 @@ class Examined:
     cpu: tuple[Described, ...]
     cuda: tuple[Described, ...]
     kernels: tuple[str, ...]
-    submodules: tuple[str, ...]
 
 
 def find_project(tree: Path, named: str) -> str:
@@ -103,7 +102,7 @@ def examine(
     `cuda_environment` as well. Raises BuildError when it cannot run like that.
     """
     project = tree / subdirectory
-    asker = _Asker(project, target, interpreter, work, tools)
+    asker = _Asker(tree, subdirectory, target, interpreter, work, tools)
     for_cuda = {**environment, **cuda_environment}
     try:
         described = asker.ask(environment, cuda=False)
@@ -130,7 +129,6 @@ def examine(
         cpu=cpu,
         cuda=cuda,
         kernels=_kernels(project, cuda),
-        submodules=_submodules(tree),
     )
 
 
@@ -138,11 +136,19 @@ class _Asker:
     """Runs setup.py in an environment that grows by what it turns out to need; `needed` has the reasons."""
 
     def __init__(
-        self, project: Path, target: Target, interpreter: Interpreter, work: Path, tools: Tools
+        self,
+        tree: Path,
+        subdirectory: str,
+        target: Target,
+        interpreter: Interpreter,
+        work: Path,
+        tools: Tools,
     ) -> None:
-        self._project, self._target, self._interpreter = project, target, interpreter
+        self._tree, self._inside, self._target, self._interpreter = tree, subdirectory, target, interpreter
         self._work, self._tools = work, tools
-        self.needed = dict.fromkeys(_ALWAYS, "") | dict.fromkeys(_declared(project), "")
+        declared = list(_declared(tree / subdirectory))
+        always = [name for name in _ALWAYS if not any(_is_of_same(name, text) for text in declared)]
+        self.needed = dict.fromkeys([*always, *declared], "")
         self._times = 0
 
     def ask(self, environment: Mapping[str, str], *, cuda: bool) -> Description:
@@ -155,6 +161,10 @@ class _Asker:
                 package = _PACKAGES.get(absent[-1], absent[-1]) if absent else None
                 if package is None or package in self.needed:
                     raise
+                # of one package one requirement is left, the one that says more
+                same = [text for text in self.needed if _is_of_same(text, package)]
+                for text in same:
+                    del self.needed[text]
                 self.needed[package] = "setup.py imports it without declaring it"
         raise BuildError(
             "setup.py imports ever more that it does not declare", hint="write the recipe by hand"
@@ -167,7 +177,17 @@ class _Asker:
         python = self._environment(folder)
         stub = place_torch_stub(folder / "torch", self._target.torch, cuda="13.0" if cuda else None)
         log = self._tools.store.log_path("recipe-new")
-        return describe(self._project, python, folder / "run", stub, environment, self._tools, log, cuda=cuda)
+        return describe(
+            self._tree,
+            python,
+            folder / "run",
+            stub,
+            environment,
+            self._tools,
+            log,
+            cuda=cuda,
+            inside=self._inside,
+        )
 
     def _environment(self, folder: Path) -> Path:
         """An environment with what setup.py needs; its Python."""
@@ -183,6 +203,12 @@ class _Asker:
         choices = choose_files(resolution, target, base=folder / "resolve")
         wheels = populate(choices, target, self._interpreter, tools, sdist_constraints=())
         return make_environment(folder, wheels, self._interpreter, tools, tools.store.log_path("recipe-new"))
+
+
+def _is_of_same(one: str, other: str) -> bool:
+    """Whether two requirements are of one package, the first without a range."""
+    first, second = Requirement(one), Requirement(other)
+    return canonicalize_name(first.name) == canonicalize_name(second.name) and not first.specifier
 
 
 def _declared(project: Path) -> Iterable[str]:
@@ -227,9 +253,3 @@ def _kernels(project: Path, extensions: Iterable[Described]) -> tuple[str, ...]:
     paths = (project / file for file in sorted(files))
     texts = [path.read_text("utf-8", errors="replace") for path in paths if path.is_file()]
     return tuple(dict.fromkeys(kernel for text in texts for kernel in _KERNEL.findall(text)))
-
-
-def _submodules(tree: Path) -> tuple[str, ...]:
-    file = tree / ".gitmodules"
-    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
-    return tuple(re.findall(r"^\s*path\s*=\s*(\S+)", text, flags=re.MULTILINE))

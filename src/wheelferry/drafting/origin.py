@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -16,11 +16,13 @@ from wheelferry.cache.source import (
     list_references,
     read_sdist,
     remote_of,
+    submodule_addresses,
+    submodules_of,
 )
 from wheelferry.cache.tools import Tools
-from wheelferry.errors import InputError
+from wheelferry.errors import InputError, MissingError
 from wheelferry.models.lock import choose_files
-from wheelferry.models.recipe import Release
+from wheelferry.models.recipe import Release, Submodule
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file, tree_hash
 
@@ -35,6 +37,7 @@ class Origin:
     """A project's source, held here, as its recipe will name it.
 
     `keys` are those of the recipe's ``[source]``, `pin` those of its release; `release` is what to call it.
+    `submodules` are git submodules by their place.
     `given` is the option that any later command needs, because nobody else can find the source.
     """
 
@@ -43,6 +46,7 @@ class Origin:
     pin: Mapping[str, str]
     release: str
     given: str = ""
+    submodules: Mapping[str, Submodule] = field(default_factory=dict)
 
 
 def find_origin(named: str, release: str | None, target: Target, recipe_folder: Path, tools: Tools) -> Origin:
@@ -86,13 +90,38 @@ def _repository(named: str, release: str | None, tools: Tools) -> Origin:
     with tools.progress.task(f"clone {release}"):
         source = clone_release(release, pinned, named, tools.store, tools.run)
     url = remote_of(named, tools.run)
+    submodules = _submodules(source, url, tools)
+    if submodules:
+        source = _with_submodules(named, pinned.model_copy(update={"submodules": submodules}), source, tools)
     return Origin(
         source=source,
         keys={"kind": "git", "url": url},
         pin={kind: release, "commit": commit},
         release=release,
         given="" if url == named else f"--source {named}",
+        submodules=submodules,
     )
+
+
+def _submodules(source: Source, url: str, tools: Tools) -> dict[str, Submodule]:
+    """The git submodules of a clone, by their place."""
+    commits = submodules_of(source, tools.run)
+    addresses = submodule_addresses(source, url, tools.run)
+    return {
+        place: Submodule(url=addresses[place], commit=commit)
+        for place, commit in commits.items()
+        if place in addresses
+    }
+
+
+def _with_submodules(named: str, release: Release, source: Source, tools: Tools) -> Source:
+    """The source with its submodules; without, where one cannot be had from here."""
+    try:
+        with tools.progress.task("clone submodules"):
+            return clone_release(named, release, named, tools.store, tools.run)
+    except (MissingError, InputError) as error:
+        tools.progress.warn(f"without its git submodules: {str(error).splitlines()[0]}")
+        return source
 
 
 def _newest(tags: Iterable[str]) -> str | None:

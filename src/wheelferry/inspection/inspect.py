@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry.bundle.reader import open_untouched, select_targets
 from wheelferry.cache.pip_config import public_url
@@ -233,8 +233,10 @@ def _origin(path: str, info: WheelInfo, manifest: Manifest) -> Origin:
     url = public_url(manifest.origins.get(filename, ""))
     # a stamp is also in what was built with torch from the sdist of another project
     if info.stamp is not None and (not url or url.endswith(".whl")):
+        own = [one for one in manifest.projects if canonicalize_name(one.distribution) == info.name]
+        project = own[0] if own else manifest.projects[0]
         return Origin(
-            kind="built", url=public_url(manifest.source), commit=manifest.commit, key=_key(info.stamp)
+            kind="built", url=public_url(project.source), commit=project.commit, key=_key(info.stamp)
         )
     if not url.startswith(("https:", "http:")):
         return Origin(kind="file" if url else "unknown", url=url)

@@ -88,7 +88,8 @@ def _graph(
     """
     infos = {package.info.name: package.info for package in target.packages}
     environment = target.entry.target.marker_environment
-    asked = [Requirement(manifest.distribution), *map(Requirement, target.entry.requested)]
+    own = [Requirement(project.distribution) for project in manifest.projects]
+    asked = [*own, *map(Requirement, target.entry.requested)]
     asked = [one for one in asked if one.marker is None or one.marker.evaluate({**environment, "extra": ""})]
     left = set(infos) - set(checks.reached(asked, infos, environment))
     asked += [Requirement(name) for name in sorted(left)]
@@ -99,14 +100,14 @@ def _graph(
 def _root(manifest: Manifest, target: InspectedTarget) -> Component:
     identity = target.entry.target
     return Component(
-        name=manifest.recipe,
-        version=manifest.release,
+        name=" + ".join(one.recipe for one in manifest.projects),
+        version=" + ".join(one.release for one in manifest.projects),
         type=ComponentType.APPLICATION,
         bom_ref=f"bundle:{manifest.digest}",
         properties=[
             Property(name="wheelferry:digest", value=manifest.digest),
             Property(name="wheelferry:target", value=identity.name),
-            Property(name="wheelferry:commit", value=manifest.commit),
+            *(Property(name="wheelferry:commit", value=one.commit) for one in manifest.projects),
         ],
     )
 

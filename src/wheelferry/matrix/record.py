@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,14 @@ def record_each(
     trust_recipe: bool = False,
     find: Callable[[str], LocatedRecipe] = load_recipe,
 ) -> list[tuple[Path, tuple[Record, ...]]]:
-    """`record` for bundles of several recipes, which `find` locates by name."""
+    """`record` for bundles of several recipes, which `find` locates by name.
+
+    A bundle of several projects says something of each.
+    """
     groups: dict[str, list[Path]] = {}
     for root in bundles:
-        groups.setdefault(open_bundle(root)[0].recipe, []).append(root)
+        for project in open_bundle(root)[0].projects:
+            groups.setdefault(project.recipe, []).append(root)
     recipes = {name: find(name) for name in groups}
     # all are read before anything is written
     pairs = [(root, recipes[name]) for name, roots in groups.items() for root in roots]
@@ -84,17 +89,22 @@ def _collect(
 def read_evidence(
     root: Path, located: LocatedRecipe, *, command: str | None, trust_recipe: bool
 ) -> list[Record]:
-    """The records of one bundle, a record for each target that its report is about."""
-    manifest, text = open_bundle(root)
-    if not is_untouched(text, manifest):
+    """The records of one bundle for one of its projects, a record for each target that its report is about.
+
+    Of several projects, all must have passed: a level at which another one failed is not one that passed.
+    """
+    whole, text = open_bundle(root)
+    if not is_untouched(text, whole):
         raise IntegrityError(f"{root}: the manifest was altered after packing")
-    if manifest.recipe != located.recipe.name:
+    names = [project.recipe for project in whole.projects]
+    if located.recipe.name not in names:
         raise InputError(
-            f"{root} is a bundle of {manifest.recipe}, not of {located.recipe.name}",
+            f"{root} is a bundle of {' and '.join(names)}, not of {located.recipe.name}",
             hint=f"record it with: wheelferry matrix --record {root}",
         )
+    manifest = _of_project(whole, names.index(located.recipe.name))
     bare = [entry.target.name for entry in manifest.targets if not entry.has_ops]
-    if bare:
+    if bare and not located.recipe.build.python_only:
         raise InputError(
             f"{root}: {', '.join(bare)} was made without the compiled ops, which says nothing about a cell "
             "of the matrix",
@@ -106,7 +116,7 @@ def read_evidence(
             f"{root}: {', '.join(lacking)} was left out, so that it says nothing about a cell of the matrix",
             hint="record bundles that were made without --exclude and --prefer",
         )
-    report = read_report(root, manifest)
+    report = read_report(root, whole)
     if not report.get("static", {}).get("passed"):
         raise IntegrityError(f"{root}: its report says that the bundle is not sound")
     made_by = report.get("command") or _plain(command)
@@ -134,6 +144,16 @@ def read_evidence(
 def _fails_on_own_data(result: Mapping[str, Any]) -> bool:
     """Whether the level with data of the user's has problems, as expectations that were not met."""
     return any("own_data" in level["facts"] and level["problems"] for level in result["levels"])
+
+
+def _of_project(manifest: Manifest, number: int) -> Manifest:
+    """The manifest with the project of that number as its first; the others stay as they are."""
+    project = manifest.projects[number]
+    return replace(
+        manifest,
+        **asdict(project),
+        targets=tuple(entry.of_each_project[number] for entry in manifest.targets),
+    )
 
 
 def _results(
@@ -199,7 +219,15 @@ def _record(
     plan: str,
 ) -> Record:
     passed = {LEVELS[0], *(level["level"] for level in result["levels"] if level["passed"])}
-    checks = [check for level in result["levels"] for check in level["checks"]]
+    skipped = [
+        check["name"]
+        for level in result["levels"]
+        for check in level["checks"]
+        if check["status"] == "skipped"
+    ]
+    if manifest.further:
+        own = f"{manifest.recipe}: "
+        skipped = [name.removeprefix(own) for name in skipped if name.startswith(own)]
     failed = next((level for level in result["levels"] if level["problems"]), None)
     ran = [{"level": LEVELS[0], **report["static"]}, *result["levels"]]
     took = {level["level"]: level["seconds"] for level in ran if "seconds" in level}
@@ -212,14 +240,14 @@ def _record(
         reason=one_line(failed["problems"][0]["message"]) if failed else None,
         log=_digest(failed["problems"]) if failed else None,
         seconds=tuple((level, took[level]) for level in LEVELS if level in passed and level in took),
-        skipped=tuple(check["name"] for check in checks if check["status"] == "skipped"),
+        skipped=tuple(skipped),
         isolated=bool(result["isolation"].get("isolated", False)),
         date=report["date"],
         command=command,
         wheel=RecordedWheel(file=entry.built, sha256=hashes[f"wheelhouse/{entry.built}"]),
         torch=next((i["torch"] for i in _installed(result) if "torch" in i), None),
         commit=manifest.commit,
-        bundle=manifest.digest,
+        bundle=report["digest"],
         plan=plan,
         wheelferry=manifest.created_by,
         machine=_machine(report["host"], result.get("runner")),

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
@@ -15,6 +15,8 @@ from wheelferry.models.processors import ProcessorNeed
 from wheelferry.models.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
 FORMAT = 1
+# Of a bundle of several projects: whoever knows one project only must not take it for a bundle of the first.
+FORMAT_OF_SEVERAL = 2
 NAME = "bundle.json"
 # What verification itself writes; not part of what is shipped and therefore not listed.
 REPORT = "report"
@@ -22,7 +24,8 @@ REPORT = "report"
 SIGNATURE = f"{NAME}.sig"
 _Value = TypeVar("_Value")
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError)
-_TEXTS = ("recipe", "release", "distribution", "source", "commit", "created_by")
+_PROJECT = ("recipe", "release", "distribution", "source", "commit")
+_TEXTS = (*_PROJECT, "created_by")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +72,39 @@ class Runtime:
     footprint: Footprint
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """One project of a bundle: recipe, release, its wheel's name, where its source is and what pins it."""
+
+    recipe: str
+    release: str
+    distribution: str
+    source: str
+    commit: str
+
+    @property
+    def title(self) -> str:
+        """``sample@1.0``."""
+        return f"{self.recipe}@{self.release}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurtherWheel:
+    """The wheel of a project beside the first on one target: see the keys of `TargetEntry`."""
+
+    recipe: str
+    built: str
+    extensions: tuple[str, ...]
+    cuda: DeviceCode | None = None
+    on_stable_abi: bool = False
+    plan: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain values; what it does not have is not a key either."""
+        optional = ("cuda", "on_stable_abi", "plan")
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetEntry:
     """One target of a bundle: its lock files, the wheel that was built for it, what installs it.
@@ -79,7 +115,7 @@ class TargetEntry:
     for beside the project, `excluded` the packages that were left out although something requires them.
     `footprint` is that of all its wheels; `processor` are those that not every processor of the platform
     runs, None where nobody looked. `uv` and `pip` are the bundle's paths of the installers' own
-    wheels. Older bundles lack some of these.
+    wheels. `further` are the wheels of the bundle's other projects. Older bundles lack some of these.
     """
 
     target: Target
@@ -97,6 +133,7 @@ class TargetEntry:
     uv: str = ""
     pip: str = ""
     runtime: Runtime | None = None
+    further: tuple[FurtherWheel, ...] = ()
 
     @property
     def has_ops(self) -> bool:
@@ -104,9 +141,34 @@ class TargetEntry:
         return bool(self.extensions)
 
     @property
+    def of_each_project(self) -> tuple["TargetEntry", ...]:
+        """The entry as that of each project by itself, in the bundle's order: with that one's wheel."""
+        return (
+            replace(self, further=()),
+            *(
+                replace(
+                    self,
+                    built=one.built,
+                    extensions=one.extensions,
+                    cuda=one.cuda,
+                    on_stable_abi=one.on_stable_abi,
+                    plan=one.plan,
+                    further=(),
+                )
+                for one in self.further
+            ),
+        )
+
+    @property
+    def all_extensions(self) -> tuple[str, ...]:
+        """The compiled modules of all projects."""
+        return (*self.extensions, *(name for one in self.further for name in one.extensions))
+
+    @property
     def named(self) -> tuple[str, ...]:
         """The bundle's paths of the files that the target cannot be without, its lock's wheels apart."""
         paths = [self.requirements, self.pylock, f"wheelhouse/{self.built}", self.uv, self.pip]
+        paths += [f"wheelhouse/{one.built}" for one in self.further]
         paths += [self.runtime.path] if self.runtime else []
         return tuple(path for path in paths if path)
 
@@ -115,7 +177,9 @@ class TargetEntry:
         document = asdict(self)
         optional = (
             "cuda", "on_stable_abi", "plan", "requested", "excluded", "footprint", "uv", "pip", "runtime",
+            "further",
         )  # fmt: skip
+        document["further"] = [one.to_json() for one in self.further]
         for name in optional:
             if not document[name]:
                 del document[name]
@@ -143,7 +207,7 @@ class Manifest:
     """Everything a bundle says of itself. `origins` tells where each wheel came from.
 
     `asset_variables` maps a root of assets (``cache``) to the environment variable that tells the project
-    where it is (``FVCORE_CACHE``).
+    where it is (``FVCORE_CACHE``). `further` are projects beside the first, which the keys here are about.
     """
 
     recipe: str
@@ -157,6 +221,17 @@ class Manifest:
     origins: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[Asset, ...] = ()
     asset_variables: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[Project, ...] = ()
+
+    @property
+    def projects(self) -> tuple[Project, ...]:
+        """All projects, the first first."""
+        return (Project(**{name: getattr(self, name) for name in _PROJECT}), *self.further)
+
+    @property
+    def title(self) -> str:
+        """``sample@1.0``; of several projects ``sample@1.0 + other@2.1``."""
+        return " + ".join(project.title for project in self.projects)
 
     def to_text(self) -> str:
         """The canonical text: sorted keys, fixed indentation, and a digest over everything else."""
@@ -173,9 +248,11 @@ class Manifest:
             "assets": [asdict(asset) for asset in sorted(self.assets, key=lambda a: a.path)],
             "asset_variables": dict(self.asset_variables),
         }
+        further = {"further": [asdict(project) for project in self.further]}
         return {
             **(carried if self.assets else {}),
-            "format": FORMAT,
+            **(further if self.further else {}),
+            "format": FORMAT_OF_SEVERAL if self.further else FORMAT,
             "recipe": self.recipe,
             "release": self.release,
             "distribution": self.distribution,
@@ -198,9 +275,10 @@ def parse_manifest(text: str, *, file: str = NAME) -> Manifest:
         data = json.loads(text)
         with _at("format"):
             version = data["format"]
-        if version != FORMAT:
+        if version not in (FORMAT, FORMAT_OF_SEVERAL):
             raise InputError(
-                f"{file} has format {json.dumps(version)[:20]}, this wheelferry reads {FORMAT}",
+                f"{file} has format {json.dumps(version)[:20]}, this wheelferry reads {FORMAT} and "
+                f"{FORMAT_OF_SEVERAL}",
                 hint="use the wheelferry that made the bundle, or a newer one",
             )
         manifest = Manifest(
@@ -210,7 +288,10 @@ def parse_manifest(text: str, *, file: str = NAME) -> Manifest:
             origins=_read(data, "origins", _texts_by_name),
             assets=_each({"assets": [], **data}, "assets", _asset),
             asset_variables=_read({"asset_variables": {}, **data}, "asset_variables", _texts_by_name),
+            further=_each({"further": [], **data}, "further", _project),
         )
+        _require_once("further", (project.recipe for project in manifest.projects))
+        _require_all_wheels(manifest)
         _require_once("files", (file.path for file in manifest.files))
         _require_once("targets", (entry.target.name for entry in manifest.targets))
         return manifest
@@ -265,6 +346,15 @@ def _require_once(place: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
+def _require_all_wheels(manifest: Manifest) -> None:
+    """Raise unless each target has the wheels of the bundle's projects, in their order."""
+    names = [project.recipe for project in manifest.further]
+    for number, entry in enumerate(manifest.targets):
+        found = [wheel.recipe for wheel in entry.further]
+        if found != names:
+            raise _Unfit(f"targets[{number}].further: of {found} instead of {names}")
+
+
 def _texts_by_name(data: Mapping[str, Any]) -> dict[str, str]:
     return {_text(name): _text(value) for name, value in data.items()}
 
@@ -291,7 +381,24 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         uv=_read(data, "uv", _inside) if "uv" in data else "",
         pip=_read(data, "pip", _inside) if "pip" in data else "",
         runtime=_read(data, "runtime", _runtime) if "runtime" in data else None,
+        further=_each({"further": [], **data}, "further", _further_wheel),
     )
+
+
+def _further_wheel(data: Mapping[str, Any]) -> FurtherWheel:
+    return FurtherWheel(
+        recipe=_read(data, "recipe", _text),
+        built=_read(data, "built", _file_name),
+        extensions=_read(data, "extensions", _texts),
+        cuda=_read(data, "cuda", _device_code) if "cuda" in data else None,
+        on_stable_abi=bool(data.get("on_stable_abi", False)),
+        plan=_read({"plan": "", **data}, "plan", _text),
+    )
+
+
+def _project(data: Mapping[str, Any]) -> Project:
+    _read(data, "recipe", _file_name)  # of its smoke suite's folder
+    return Project(**{name: _read(data, name, _text) for name in _PROJECT})
 
 
 def _target(data: Mapping[str, Any]) -> Target:

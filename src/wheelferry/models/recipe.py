@@ -15,6 +15,7 @@ from wheelferry.models.recipe_fields import (
     Commit,
     ProjectName,
     Range,
+    ReferenceText,
     RelativePath,
     RequirementText,
     RootName,
@@ -148,6 +149,13 @@ class SdistSource(_Source):
         return f"pkg:pypi/{canonicalize_name(self.name)}"
 
 
+class Submodule(Model):
+    """A git submodule of a release: its repository, and the commit that the release's own names."""
+
+    url: str
+    commit: Commit
+
+
 class Release(Model):
     """One release: where it is, what it calls itself, what it can live with."""
 
@@ -164,6 +172,18 @@ class Release(Model):
         Literal["required", "optional"],
         Field(description="whether its Python part is of use without the compiled ops (--without-ops)"),
     ] = "required"
+    projects: Annotated[
+        tuple[ReferenceText, ...],
+        Field(
+            description="releases of other recipes that it cannot be without and that no index has: they are "
+            "built and travel in the same bundle; a file's path counts from the recipe's folder"
+        ),
+    ] = ()
+
+    submodules: Annotated[
+        dict[RelativePath, Submodule],
+        Field(description="git submodules that the build needs, by their place in the source"),
+    ] = {}
 
     @property
     def pin(self) -> str:
@@ -237,10 +257,21 @@ class Build(Model):
         ),
     ] = False
 
+    python_only: Annotated[
+        bool,
+        Field(
+            description="whether the project has no compiled modules of its own: it goes with ops that other "
+            "projects in its bundle have"
+        ),
+    ] = False
+
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
-        if not (self.extensions or self.cpu_extensions or self.cuda_extensions):
-            raise ValueError("needs extensions, cpu_extensions or cuda_extensions")
+        named = self.extensions or self.cpu_extensions or self.cuda_extensions
+        if not (named or self.python_only):
+            raise ValueError("needs extensions, cpu_extensions or cuda_extensions, or python_only")
+        if self.python_only and (named or self.cuda_host_extensions):
+            raise ValueError("python_only: it says that there are no compiled modules, and others are named")
         return self
 
     def modules(self, *, cuda: bool) -> tuple[str, ...]:
@@ -426,6 +457,8 @@ class Recipe(Model):
 
     def _unpinned_releases(self) -> Iterable[str]:
         for name, release in self.releases.items():
+            if release.submodules and self.source.kind != "git":
+                yield f'releases."{name}".submodules: only a git source has submodules'
             if self.source.kind == "folder":
                 if release.tree is None:
                     yield f'releases."{name}".tree: a folder source pins each release by tree'

@@ -4,21 +4,24 @@ import datetime as dt
 import hashlib
 import platform
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from wheelferry import __version__
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.build.fetch import fetch
+from wheelferry.build.projects import read_sources
 from wheelferry.cache.tools import Tools
-from wheelferry.catalog import LocatedRecipe, shipped_companions
+from wheelferry.catalog import LocatedRecipe, shipped_companions, with_needed
 from wheelferry.errors import BuildError, InputError
 from wheelferry.matrix.next_cell import Cell
 from wheelferry.matrix.record import read_evidence
+from wheelferry.models.planning.joining import join_plans
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.records import LEVELS, MAKING, Record, one_line
 from wheelferry.models.report import Level, shown_command
-from wheelferry.models.targets import DEFAULT_BACKEND
+from wheelferry.models.targets import DEFAULT_BACKEND, Target
 from wheelferry.pipeline import bundle
 from wheelferry.verification.installation.install import TrialSettings
 
@@ -27,7 +30,7 @@ def prove_cell(
     cell: Cell,
     located: LocatedRecipe,
     level: Level,
-    source: str | None,
+    sources: Sequence[str],
     tools: Tools,
     settings: TrialSettings,
 ) -> Record:
@@ -36,22 +39,20 @@ def prove_cell(
     Raises what `fetch` raises for a source that cannot be had, and MissingError for what this machine lacks.
     """
     release, target = cell
-    plan = make_plan(
-        located.recipe,
-        release,
-        [target],
-        companions=shipped_companions(),
-        on_stable_abi=[target] if suits_stable_abi(target, located.recipe) else [],
-    )
-    command = _command(cell, located, level, source)
+    projects = with_needed([(located, release)])
+    plan = join_plans([_plan(one, name, target) for one, name in projects])
+    together = replace(located, others=tuple(one for one, _ in projects[1:]))
+    command = _command(cell, located, level, sources)
     # what is wrong with the source is wrong for every cell
-    fetch(plan, located.folder, tools, source=source)
+    given = read_sources(plan, sources)
+    for one, recipe in zip(plan.projects, together.projects, strict=True):
+        fetch(one, recipe.folder, tools, source=given.get(one.recipe.name))
     started = time.monotonic()
     with tools.store.workspace("prove") as work:
         out = work / "bundle"
         try:
             made = bundle(
-                plan, located, out, tools, source=source, level=level, command=command, settings=settings
+                plan, together, out, tools, sources=sources, level=level, command=command, settings=settings
             )
         except (BuildError, InputError) as error:
             return _failed(MAKING, cell, plan, command, str(error), tools)
@@ -62,6 +63,16 @@ def prove_cell(
         (record,) = read_evidence(out, located, command=command, trust_recipe=False)
     making = took - sum(seconds for _, seconds in record.seconds)
     return record.model_copy(update={"seconds": ((MAKING, round(making, 1)), *record.seconds)})
+
+
+def _plan(located: LocatedRecipe, release: str, target: Target) -> Plan:
+    return make_plan(
+        located.recipe,
+        release,
+        [target],
+        companions=shipped_companions(),
+        on_stable_abi=[target] if suits_stable_abi(target, located.recipe) else [],
+    )
 
 
 def _failed(failed: str, cell: Cell, plan: Plan, command: str, said: str, tools: Tools) -> Record:
@@ -85,7 +96,7 @@ def _failed(failed: str, cell: Cell, plan: Plan, command: str, said: str, tools:
     )
 
 
-def _command(cell: Cell, located: LocatedRecipe, level: Level, source: str | None) -> str:
+def _command(cell: Cell, located: LocatedRecipe, level: Level, sources: Sequence[str]) -> str:
     """The command that does the same for a person, as evidence keeps it."""
     release, target = cell
     words = ["bundle", f"{located.recipe.name}@{release}", "--python", target.python, "--torch", target.torch]
@@ -93,6 +104,6 @@ def _command(cell: Cell, located: LocatedRecipe, level: Level, source: str | Non
     if target.backend != DEFAULT_BACKEND:
         words += ["--backend", target.backend]
     words += ["--level", level.name.lower()]
-    if source is not None:
-        words += ["--source", str(Path(source))]
+    for source in sources:
+        words += ["--source", source]
     return shown_command(words)

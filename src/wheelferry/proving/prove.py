@@ -33,7 +33,7 @@ class Wanted:
     located: LocatedRecipe
     selection: Selection
     level: Level
-    source: str | None = None
+    sources: tuple[str, ...] = ()
     budget: float | None = None
     file: Path | None = None
     settings: TrialSettings = DEFAULT_SETTINGS
@@ -73,24 +73,26 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
     kept = tools.store.object_names()
     added: list[Record] = []
     skipped: dict[Cell, str] = {}
-    last: Cell | None = None
+    tried: list[Cell] = []
     try:
         while True:
             known = load_records(wanted.located, file=wanted.records)
             verdicts = cells(wanted.located.recipe, known, wanted.selection)
             left = [(v.release, v.target) for v in verdicts if is_open(v, wanted.level)]
-            left = [cell for cell in left if cell not in skipped]
+            left = [cell for cell in left if cell not in tried]  # what went less far is not tried again
             each = _expected(added or known)
             if not left or _is_over(started, wanted.budget, each if added else None):
                 return Proven(added=tuple(added), skipped=skipped, left=len(left))
-            cell = next_cell(left, *_tried(verdicts), last)
-            if last is not None and last[1].torch != cell[1].torch:
+            cell = next_cell(left, *_known(verdicts), tried[-1] if tried else None)
+            if tried and tried[-1][1].torch != cell[1].torch:
                 tools.store.discard(keep=kept, larger_than=_LARGE)
             require_space(tools.store.root, _ROOM, purpose="proving a cell")
             watcher.before(cell, len(left), each)
-            last = cell
+            tried.append(cell)
             try:
-                record = prove_cell(cell, wanted.located, wanted.level, wanted.source, tools, wanted.settings)
+                record = prove_cell(
+                    cell, wanted.located, wanted.level, wanted.sources, tools, wanted.settings
+                )
             except MissingError as error:
                 skipped[cell] = str(error)
                 watcher.skipped(cell, str(error))
@@ -112,7 +114,7 @@ def is_open(verdict: Verdict, level: Level) -> bool:
     return verdict.status is Status.BUILDS and record is not None and LEVELS[level] not in record.levels
 
 
-def _tried(verdicts: Sequence[Verdict]) -> tuple[list[Cell], list[Cell]]:
+def _known(verdicts: Sequence[Verdict]) -> tuple[list[Cell], list[Cell]]:
     """The cells that were tried and passed as far as they went, and those that failed."""
     good = [(v.release, v.target) for v in verdicts if v.status in (Status.VERIFIED, Status.BUILDS)]
     bad = [(v.release, v.target) for v in verdicts if v.status is Status.FAILS]

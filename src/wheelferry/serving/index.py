@@ -132,7 +132,7 @@ def _require_distinct(parts: Mapping[str, Part]) -> None:
 def _locks(bundle: Intact) -> Iterator[tuple[str, Part]]:
     """A bundle's lock files, by the names that they have in the index."""
     manifest = bundle.manifest
-    folder = _NOT_PLAIN.sub("-", f"{manifest.recipe}-{manifest.release}")
+    folder = _NOT_PLAIN.sub("-", "-".join(f"{one.recipe}-{one.release}" for one in manifest.projects))
     for entry in manifest.targets:
         for name, served in (
             (entry.requirements, requirements_name(entry.target, single=False)),

@@ -28,7 +28,7 @@ from wheelferry.wheels.read import read_wheel
 from wheelferry.wheels.record import record_problems
 
 # What all bundles must agree on: with one of these different, they are bundles of different things.
-_SAME = ("recipe", "release", "distribution", "source", "commit")
+_SAME = ("recipe", "release", "distribution", "source", "commit", "further")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +102,8 @@ def _require_one_release(inputs: Sequence[Intact]) -> None:
     """Raise InputError, naming what differs, unless all bundles are of one release of one source."""
     first = inputs[0]
     differences = [
-        f"{name}: {getattr(first.manifest, name)!r} in {first.root}, "
-        f"{getattr(item.manifest, name)!r} in {item.root}"
+        f"{name}: {_shown(first.manifest, name)} in {first.root}, "
+        f"{_shown(item.manifest, name)} in {item.root}"
         for item in inputs[1:]
         for name in _SAME
         if getattr(item.manifest, name) != getattr(first.manifest, name)
@@ -113,6 +113,13 @@ def _require_one_release(inputs: Sequence[Intact]) -> None:
             "these are bundles of different things:\n" + "\n".join(differences),
             hint="merge bundles of one release; several projects share a machine as several bundles",
         )
+
+
+def _shown(manifest: Manifest, name: str) -> str:
+    """One of the facts that have to agree, as an error names it."""
+    if name == "further":
+        return " + ".join(project.title for project in manifest.further) or "no other project"
+    return repr(getattr(manifest, name))
 
 
 def _parts(item: Intact, *, single: bool) -> dict[str, Part]:

@@ -193,7 +193,7 @@ def _index_size(
 def _readme(manifest: Manifest) -> str:
     size = human_size(sum(file.size for file in manifest.files))
     return f"""\
-One of several volumes of the bundle {manifest.recipe}@{manifest.release} ({size}). The folder's name
+One of several volumes of the bundle {manifest.title} ({size}). The folder's name
 says which of how many; volumes.json lists all. Copy each such folder to a medium of its own, or several
 together.
 

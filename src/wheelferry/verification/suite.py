@@ -1,13 +1,15 @@
-"""The bundle's smoke suite, run where the bundle was installed: does it work there?"""
+"""The bundle's smoke suites, run where the bundle was installed: does it work there?"""
 
 import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wheelferry.bundle.reader import read_suites
 from wheelferry.cache.tools import Tools
+from wheelferry.models import suites
 from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.problems import Code, Note, Problem
@@ -36,7 +38,7 @@ class SuiteRun:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def run_suite(
+def run_suites(
     root: Path,
     level: Level,
     env: Path,
@@ -46,20 +48,72 @@ def run_suite(
     allowed: Iterable[Allowed] = (),
     own: Path | None = None,
 ) -> SuiteRun:
-    """Run one level of the bundle's smoke suite in the environment `env`; results and files go to `out`.
+    """Run one level of every smoke suite of the bundle in `env`; results and files go to `out`.
 
-    `allowed` are attempts to reach another machine that are no problem. `own` says in a file what is wanted
-    with the user's data; its checks run with this level.
+    `allowed` are attempts to reach another machine that are no problem. Of several projects each has a folder
+    in `out`, and its checks have its name in front. They all run, also when one has failed. `own` says in a
+    file what is wanted with the user's data; checks of the first project run on it with this level.
+    """
+    copy = out.parent.parent / "suite"
+    if not copy.is_dir():
+        # a copy, so that the byte code Python writes does not land in the bundle
+        shutil.copytree(root / suites.FOLDER, copy)
+        if (root / APPS).is_dir():  # what checks of the user's data may import
+            shutil.copytree(root / APPS, copy.parent / APPS)
+    runs: list[SuiteRun] = []
+    for recipe in (suite.recipe for suite in read_suites(root)):
+        run = run_suite(
+            copy / recipe, level, env, out / recipe, machine, tools, allowed,
+            project=recipe, own=None if runs else own,
+        )  # fmt: skip
+        runs.append(_of_project(recipe, run))
+    return SuiteRun(
+        findings=tuple(finding for run in runs for finding in run.findings),
+        not_tried=tuple(dict.fromkeys(line for run in runs for line in run.not_tried)),
+        checks=tuple(check for run in runs for check in run.checks),
+        figures=runs[0].figures,
+    )
+
+
+def _of_project(recipe: str, run: SuiteRun) -> SuiteRun:
+    """The run with the recipe's name before its checks and files; unchanged where there is one project."""
+    if not recipe:
+        return run
+    return SuiteRun(
+        findings=tuple(replace(finding, file=f"{recipe}: {finding.file}") for finding in run.findings),
+        not_tried=run.not_tried,
+        checks=tuple(
+            replace(
+                check,
+                name=f"{recipe}: {check.name}",
+                title=f"{recipe}: {check.title}",
+                files=tuple({**file, "path": f"{recipe}/{file['path']}"} for file in check.files),
+            )
+            for check in run.checks
+        ),
+        figures=run.figures,
+    )
+
+
+def run_suite(
+    suite: Path,
+    level: Level,
+    env: Path,
+    out: Path,
+    machine: Machine,
+    tools: Tools,
+    allowed: Iterable[Allowed] = (),
+    *,
+    project: str = "",
+    own: Path | None = None,
+) -> SuiteRun:
+    """Run one level of the smoke suite in the folder `suite`, of `project` where there are several.
+
+    `own` as `run_suites` takes it.
     """
     name = level.name.lower()
     out.mkdir(parents=True, exist_ok=True)
-    suite = out.parent.parent / "suite"
-    if not suite.is_dir():
-        # a copy, so that the byte code Python writes does not land in the bundle
-        shutil.copytree(root / "smoke", suite)
-        if (root / APPS).is_dir():  # what checks of the user's data may import
-            shutil.copytree(root / APPS, suite.parent / APPS)
-    with tools.progress.task(f"{name} suite") as task:
+    with tools.progress.task(f"{name} suite{f' of {project}' if project else ''}") as task:
 
         def listen(line: str) -> None:
             match = _SUITE_STEP.match(line)
@@ -157,6 +211,7 @@ def read_attempts(path: Path) -> tuple[list[tuple[str, Attempt]], bool]:
 
 
 def read_allowed(root: Path) -> tuple[Allowed, ...]:
-    """The attempts that the recipe of the bundle in `root` allows."""
-    suite = json.loads((root / "smoke" / "suite.json").read_text("utf-8"))
-    return tuple(Allowed(**entry) for entry in suite.get("connections", ()))
+    """The attempts that the recipes of the bundle in `root` allow."""
+    return tuple(
+        Allowed(**entry) for suite in read_suites(root) for entry in suite.document.get("connections", ())
+    )

@@ -40,7 +40,7 @@ from wheelferry.verification.machines.runner import Runner, cannot_run, open_mac
 from wheelferry.verification.machines.windows_python import check_windows_python
 from wheelferry.verification.own_data import ReadyData, make_data_ready
 from wheelferry.verification.static.level import Opened, verify_static
-from wheelferry.verification.suite import read_allowed, run_suite
+from wheelferry.verification.suite import read_allowed, run_suites
 
 
 def verify(
@@ -98,7 +98,7 @@ def verify(
         report = Report(
             bundle=root.resolve().name,
             digest=opened.manifest.digest if opened else None,
-            title=f"{opened.manifest.recipe}@{opened.manifest.release}" if opened else "unreadable bundle",
+            title=opened.manifest.title if opened else "unreadable bundle",
             level=level,
             date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             host=_host(),
@@ -228,7 +228,7 @@ def _run_suite(level: Level, trial: Trial, env: Path) -> LevelResult:
     out = trial.folder / REPORT / level.name.lower()
     own = trial.own if level is Level.TRAIN else None
     request = own.request(trial.folder, trial.machine) if own else None
-    done = run_suite(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed, request)
+    done = run_suites(trial.root, level, env, out, trial.machine, trial.tools, trial.allowed, request)
     facts: dict[str, object] = {"notes": [str(one) for one in done.findings if isinstance(one, Note)]}
     if own:
         facts["own_data"] = {**own.facts, "figures": done.figures}
@@ -255,7 +255,7 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
     """Replace the report folder: JSON, the page, the suite's pictures and logs, and their hashes."""
     with folder_aside(final) as folder:
         for target in report.targets:
-            for name in _evidence(target):
+            for name in _evidence(target, work / target.target / REPORT):
                 seen, kept = (
                     contained(work / target.target / REPORT, name),
                     contained(folder / target.target, name),
@@ -271,10 +271,12 @@ def _write_report(final: Path, report: Report, work: Path) -> None:
         (folder / Path(REPORT_FILES).name).write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
 
 
-def _evidence(target: TargetResult) -> Iterator[str]:
-    """Files worth keeping: logs, the harness's own results, what checks named; no data sets or weights."""
+def _evidence(target: TargetResult, seen: Path) -> Iterator[str]:
+    """Files in `seen` worth keeping: logs, the harness's results, what checks named; no data or weights."""
     yield from (INSTALL_LOG, CLIENT_LOG)
     for level in target.levels:
         folder = level.level.name.lower()
-        yield from (f"{folder}/{folder}.json", f"{folder}/suite.log")
+        for result in sorted(seen.glob(f"{folder}/**/{folder}.json")):  # of several projects one each
+            place = result.parent.relative_to(seen).as_posix()
+            yield from (f"{place}/{result.name}", f"{place}/suite.log")
         yield from (f"{folder}/{file['path']}" for check in level.checks for file in check.files)

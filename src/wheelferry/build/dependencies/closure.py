@@ -120,7 +120,7 @@ def _build(
         cell.target,
         wanted.interpreter,
         tools,
-        sdist_constraints=plan.recipe.build.sdist_constraints,
+        sdist_constraints=plan.sdist_constraints,
         allowed=cell.hashes,
     )
     return Closure(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import Version
 
 from wheelferry.build.compile import Built
 from wheelferry.build.dependencies.closure import Wanted, resolve_closure
@@ -18,6 +17,7 @@ from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import Choice, Lock, LockedWheel
 from wheelferry.models.planning.alternatives import warnings
 from wheelferry.models.planning.downloads import downloads_of
+from wheelferry.models.planning.joining import joined_cell
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import find_interpreter
@@ -25,23 +25,30 @@ from wheelferry.wheels.extensions import mixed_builds
 from wheelferry.wheels.read import read_wheel
 
 
-def lock(plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = ()) -> Lock:
+def lock(
+    plan: Plan, built: Built, tools: Tools, *, given: Iterable[Path] = (), further: Sequence[Built] = ()
+) -> Lock:
     """The exact wheels for the built wheel's target: it, its torch, and the newest of all else that fits.
+
+    `further` are the built wheels of the bundle's other projects.
 
     `given` are wheels of dependencies that the user has; they are taken where they fit, and one that nothing
     requires is told. Raises InputError when nothing fits, or when the index's file would take the place of
     one that was given, IntegrityError when the index would now give another torch than the one compiled
     against.
     """
-    cell = built.cell
-    tools.progress.stage(f"lock {plan.title} for {cell.target.name}")
+    own = (built, *further)
+    cell = joined_cell([one.cell for one in own])
+    tools.progress.stage(f"lock {plan.full_title} for {cell.target.name}")
     with tools.store.workspace("lock") as work:
         links = work / "built"
         fitting = place_given(given, links, cell)
-        tools.store.place(built.wheel.sha256, links / built.wheel.filename)
-        wheels = _lock_wheels(plan, built, fitting, links, work, tools)
+        for one in own:
+            tools.store.place(one.wheel.sha256, links / one.wheel.filename)
+        wheels = _lock_wheels(plan, cell, own, fitting, links, work, tools)
     result = Lock(target=cell.target, wheels=wheels, excluded=_left_out(cell, wheels, tools))
-    _require_torch(built, result.wheel("torch"), tools)
+    for one in own:
+        _require_torch(one, result.wheel("torch"), tools)
     return result
 
 
@@ -83,7 +90,11 @@ def warn_of_alternatives(choices: Iterable[Choice], cell: Cell, tools: Tools) ->
 
 def warn_of_downloads(plan: Plan, choices: Iterable[Choice], cell: Cell, tools: Tools) -> None:
     """Warn of packages that will want the network, but for those that the recipe itself is content with."""
-    recipes_own = {canonicalize_name(Requirement(r.requires).name) for r in plan.recipe.requirements}
+    recipes_own = {
+        canonicalize_name(Requirement(entry.requires).name)
+        for one in plan.projects
+        for entry in one.recipe.requirements
+    }
     for download in downloads_of(shipped_downloads(), {choice.name for choice in choices} - recipes_own):
         tools.progress.warn(f"{cell.target.name}: {download}")
 
@@ -111,8 +122,10 @@ def _left_out(cell: Cell, wheels: Iterable[LockedWheel], tools: Tools) -> tuple[
     return tuple(sorted({exclusion.name for exclusion in cell.excluded} & required))
 
 
-def _version(built: Built) -> Version:
-    return filename_parts(built.wheel.filename)[1]
+def _pin(built: Built) -> str:
+    """The built wheel as a requirement."""
+    name, version, _ = filename_parts(built.wheel.filename)
+    return f"{name}=={version}"
 
 
 def pins_of(given: Iterable[Path]) -> list[str]:
@@ -122,29 +135,35 @@ def pins_of(given: Iterable[Path]) -> list[str]:
 
 
 def _lock_wheels(
-    plan: Plan, built: Built, given: Sequence[Path], links: Path, work: Path, tools: Tools
+    plan: Plan,
+    cell: Cell,
+    own: Sequence[Built],
+    given: Sequence[Path],
+    links: Path,
+    work: Path,
+    tools: Tools,
 ) -> tuple[LockedWheel, ...]:
-    cell = built.cell
-    torch = [f"torch=={built.torch.version}"] if built.torch is not None else []
+    torch = dict.fromkeys(f"torch=={one.torch.version}" for one in own if one.torch is not None)
     pins = [*cell.shipped_constraints, *torch, *pins_of(given)]
+    interpreter = own[0].interpreter
     wanted = Wanted(
-        requirements=[f"{plan.recipe.distribution}=={_version(built)}", *cell.requirements],
+        requirements=[*map(_pin, own), *cell.requirements],
         constraints=pins,
         links=links,
-        interpreter=built.interpreter,
+        interpreter=interpreter,
     )
     closure = resolve_closure(plan, cell, wanted, work, tools)
     require_same_build(closure.choices)
     warn_of_alternatives(closure.choices, cell, tools)
     warn_of_downloads(plan, closure.choices, cell, tools)
     _require_given(given, closure.choices, cell, tools)
-    tools.progress.stage(f"populate {plan.title} for {cell.target.name}")
+    tools.progress.stage(f"populate {plan.full_title} for {cell.target.name}")
     return populate(
         closure.choices,
         cell.target,
-        built.interpreter,
+        interpreter,
         tools,
-        sdist_constraints=plan.recipe.build.sdist_constraints,
+        sdist_constraints=plan.sdist_constraints,
         allowed=cell.hashes,
         built=closure.built,
     )

@@ -34,9 +34,10 @@ from wheelferry.errors import BuildError, MissingError, WheelferryError
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Labelled, Stoppable
-from wheelferry.system.interpreters import Interpreter
+from wheelferry.system.interpreters import Interpreter, find_interpreter
 from wheelferry.system.process import Group
 from wheelferry.toolchains.torch_stub import place_torch_stub
+from wheelferry.wheels.read import read_wheel
 
 # What setup.py needs of a build environment to tell its metadata; torch is stood in for.
 _BACKEND = ("setuptools", "wheel", "packaging")
@@ -121,6 +122,44 @@ def require_closure(plan: Plan, asked: Asked, source: Source, tools: Tools, *, g
             tools.progress.note(f"not resolved before it is built: {str(error).splitlines()[0]}")
 
 
+def require_joint_closure(
+    cell: Cell,
+    projects: Sequence[tuple[Plan, Cell, Source | Path | None]],
+    tools: Tools,
+    *,
+    given: Iterable[Path],
+) -> None:
+    """Return when what several projects in one bundle require is known to fit together.
+
+    `cell` is what their cells for one target require together. Of each project the metadata tell the rest,
+    those of its source or of the wheel that was given. Errors as of `require_closure`.
+    """
+    plan = projects[0][0]
+    interpreter = find_interpreter(cell.target.python, tools.run, uv=tools.uv.program)
+    with tools.store.workspace("ahead", plain_path=True) as work, tools.progress.task("resolve"):
+        requires: list[str] = []
+        try:
+            for number, (own, own_cell, source) in enumerate(projects):
+                folder = work / str(number)
+                folder.mkdir()
+                requires += _required_by(own, own_cell, source, interpreter, folder, tools)
+            _resolve_together(plan, cell, requires, interpreter, work, tools, given=given)
+        except (BuildError, MissingError) as error:
+            tools.progress.note(f"not resolved before it is built: {str(error).splitlines()[0]}")
+
+
+def _required_by(
+    plan: Plan, cell: Cell, source: Source | Path | None, interpreter: Interpreter, work: Path, tools: Tools
+) -> list[str]:
+    """What one project's wheel will require, or its given wheel does; nothing where its backend is silent."""
+    if source is None:
+        return []
+    if isinstance(source, Path):
+        return [str(requirement) for requirement in read_wheel(source).requires]
+    asked = for_metadata(plan, cell, interpreter, tools)
+    return _requirements(plan, asked, source, work, tools) or []
+
+
 def _fetch_each(
     plan: Plan, cells: Sequence[Prepared], source: Source, tools: Tools, stop: threading.Event
 ) -> None:
@@ -146,7 +185,7 @@ def _fetch(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> None
             cell.target,
             prepared.interpreter,
             tools,
-            sdist_constraints=plan.recipe.build.sdist_constraints,
+            sdist_constraints=plan.sdist_constraints,
             allowed=cell.hashes,
             built=closure.built,
         )
@@ -160,14 +199,35 @@ def _resolve(
     requires = _requirements(plan, asked, source, work, tools)
     if requires is None:
         return Closure(choices=(), built={})
-    torch = [f"torch=={asked.torch}"] if asked.torch else []
+    return _resolve_together(
+        plan, cell, requires, asked.interpreter, work, tools, given=given, torch=asked.torch
+    )
+
+
+def _resolve_together(
+    plan: Plan,
+    cell: Cell,
+    requires: Iterable[str],
+    interpreter: Interpreter,
+    work: Path,
+    tools: Tools,
+    *,
+    given: Iterable[Path],
+    torch: str | None = None,
+) -> Closure:
+    """The files for all that is required; `torch` is the version with its build, where that is known."""
     links = work / "given"
     fitting = place_given(given, links, cell)
+    exactly = [f"torch=={torch}"] if torch else []
     wanted = Wanted(
-        requirements=[*requires, *plan.requirements_of_others(cell), f"torch=={cell.target.torch}"],
-        constraints=[*cell.shipped_constraints, *torch, *pins_of(fitting)],
+        requirements=[
+            *plan.of_others(requires),
+            *plan.requirements_of_others(cell),
+            f"torch=={cell.target.torch}",
+        ],
+        constraints=[*cell.shipped_constraints, *exactly, *pins_of(fitting)],
         links=links,
-        interpreter=asked.interpreter,
+        interpreter=interpreter,
     )
     return resolve_closure(plan, cell, wanted, work, tools)
 

@@ -13,7 +13,7 @@ from wheelferry.cli.options import (
     Making,
     Python,
     Quiet,
-    Reference,
+    References,
     Requirements,
     Runtime,
     TargetChoice,
@@ -84,7 +84,7 @@ def demo(
 
     watcher(quiet=quiet).note(DEMO_TAKES)
     make_bundle(
-        "sample@1.0",
+        ["sample@1.0"],
         out,
         TargetChoice(python=python, torch=torch or [DEMO_TORCH]),
         Requirements(),
@@ -96,7 +96,7 @@ def demo(
 
 @with_groups
 def bundle(
-    reference: Reference,
+    references: References,
     out: Out,
     targets: TargetChoice,
     required: Requirements,
@@ -120,12 +120,13 @@ def bundle(
 
     It fetches the source and compiles its wheels, resolves and locks everything that they require,
     downloads that, packs the folder, installs it without a network and runs the recipe's checks.
+    Several projects share one lock, and the checks of each are run.
 
     Several --python, --platform, --torch or --backend make several targets in one bundle. Downloads
     and builds are kept in the cache, so a run that was interrupted continues where it stopped.
     """
     make_bundle(
-        reference,
+        references,
         out,
         targets,
         required,
@@ -141,7 +142,7 @@ def bundle(
 
 @with_groups
 def pack(
-    reference: Reference,
+    references: References,
     out: Out,
     targets: TargetChoice,
     required: Requirements,
@@ -152,12 +153,12 @@ def pack(
 ) -> None:
     """Make the bundle without verifying it, as bundle --no-verify does."""
     make_bundle(
-        reference, out, targets, required, making, runtime=runtime, asset=asset, level=None, json=json
+        references, out, targets, required, making, runtime=runtime, asset=asset, level=None, json=json
     )
 
 
 def make_bundle(
-    reference: str,
+    references: list[str],
     out: Path,
     targets: TargetChoice,
     required: Requirements,
@@ -171,7 +172,6 @@ def make_bundle(
     json: bool,
 ) -> None:
     """The bundle command; without a `level` nothing is verified."""
-    from wheelferry.catalog import require_files
     from wheelferry.cli.render.bundle import end_of_verification, show_bundle
     from wheelferry.cli.session import (
         command_line,
@@ -179,15 +179,16 @@ def make_bundle(
         open_builder,
         plan_from_options,
         read_trying,
+        require_all_files,
         warn_of_client,
     )
     from wheelferry.pipeline import bundle as run_bundle
 
     settings = read_trying(trying)
     located, chosen = plan_from_options(
-        reference, targets, required, assets=asset, has_runtime=bool(runtime), quiet=making.quiet
+        references, targets, required, assets=asset, has_runtime=bool(runtime), quiet=making.quiet
     )
-    require_files(chosen.assets, located)
+    require_all_files(chosen, located)
     tools = open_build_tools(making)
     with open_builder(making, tools) as build_wheels:
         result = run_bundle(
@@ -195,7 +196,7 @@ def make_bundle(
             located,
             out,
             tools,
-            source=making.source,
+            sources=making.source or (),
             level=_level(level) if level else None,
             keep_going=keep_going,
             runtimes=runtime or (),
@@ -214,48 +215,54 @@ def make_bundle(
 
 @with_groups
 def plan(
-    reference: Reference,
+    references: References,
     targets: TargetChoice,
     required: Requirements,
     asset: Asset = None,
     json: Json = False,
 ) -> None:
-    """Show what would be built for which target."""
-    from wheelferry.catalog import require_files
+    """Show what would be built for which target.
+
+    Of several projects it says whether they go together.
+    """
     from wheelferry.cli.render.plan import show_plan
-    from wheelferry.cli.session import plan_from_options, warn_of_packages
+    from wheelferry.cli.session import plan_from_options, require_all_files, warn_of_packages
 
     # whether a Python travels is decided when the bundle is packed
-    located, chosen = plan_from_options(reference, targets, required, assets=asset, has_runtime=True)
-    require_files(chosen.assets, located)
+    located, chosen = plan_from_options(references, targets, required, assets=asset, has_runtime=True)
+    require_all_files(chosen, located)
     show_plan(chosen, as_json=json)
     warn_of_packages(chosen)
 
 
 @with_groups
 def build(
-    reference: Reference,
+    references: References,
     targets: TargetChoice,
     making: Making,
     out: Out = Path("wheelhouse"),
     json: Json = False,
 ) -> None:
-    """Build only the project's own wheels, into a folder."""
-    from wheelferry.build.cells import build_cells
-    from wheelferry.build.fetch import fetch
-    from wheelferry.build.strategy import choose_strategies
+    """Build only the projects' own wheels, into a folder."""
+    from wheelferry.build.cells import Outcome, build_cells
+    from wheelferry.build.projects import choose_project_strategies, fetch_projects
     from wheelferry.cli.render.bundle import show_wheels
     from wheelferry.cli.session import open_build_tools, open_builder, plan_from_options
     from wheelferry.system.files import check_folder
 
     check_folder(out, option="--out")
-    located, chosen = plan_from_options(reference, targets, has_runtime=True, quiet=making.quiet)
+    located, chosen = plan_from_options(references, targets, has_runtime=True, quiet=making.quiet)
     tools = open_build_tools(making)
-    strategies = choose_strategies(chosen, making.wheel or ())
+    strategies = choose_project_strategies(chosen, located, making.wheel or (), making.source or ())
     with open_builder(making, tools, ahead=False) as build_wheels:
-        needed = strategies.need_source
-        release = fetch(chosen, located.folder, tools, source=making.source) if needed else None
-        built = build_cells(chosen, strategies, release, tools, build_wheels)
+        made = [
+            build_cells(one.plan, one.strategies, one.source, tools, build_wheels)
+            for one in fetch_projects(strategies, tools)
+        ]
+    built = Outcome(
+        done=tuple(wheel for one in made for wheel in one.done),
+        failed=tuple(failure for one in made for failure in one.failed),
+    )
     if not built.done:
         built.raise_failures()
     entries = [one.wheel for one in built.done]
@@ -269,7 +276,7 @@ def build(
 
 @with_groups
 def lock(
-    reference: Reference,
+    references: References,
     out: Out,
     targets: TargetChoice,
     required: Requirements,
@@ -281,20 +288,17 @@ def lock(
     The paths in the pylock files are those of a bundle's wheelhouse.
     """
     from wheelferry.build.cells import lock_cells
-    from wheelferry.build.fetch import fetch
-    from wheelferry.build.strategy import choose_strategies
+    from wheelferry.build.projects import choose_project_strategies, fetch_projects
     from wheelferry.cli.render.lock import show_locks
     from wheelferry.cli.session import open_build_tools, open_builder, plan_from_options
     from wheelferry.system.files import check_folder
 
     check_folder(out, option="--out")
-    located, chosen = plan_from_options(reference, targets, required, has_runtime=True, quiet=making.quiet)
+    located, chosen = plan_from_options(references, targets, required, has_runtime=True, quiet=making.quiet)
     tools = open_build_tools(making)
-    strategies = choose_strategies(chosen, making.wheel or ())
+    strategies = choose_project_strategies(chosen, located, making.wheel or (), making.source or ())
     with open_builder(making, tools) as build_wheels:
-        needed = strategies.need_source
-        release = fetch(chosen, located.folder, tools, source=making.source) if needed else None
-        locked = lock_cells(chosen, strategies, release, tools, build_wheels)
+        locked = lock_cells(fetch_projects(strategies, tools), tools, build_wheels)
     if not locked.done:
         locked.raise_failures()
     show_locks(out, [one.lock for one in locked.done], as_json=json)

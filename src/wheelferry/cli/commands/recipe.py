@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wheelferry.cli.commands.bundle import Level, LevelName
-from wheelferry.cli.options import Json, Quiet, Source, Verbose
+from wheelferry.cli.options import Json, Quiet, Verbose
 
 if TYPE_CHECKING:
     from wheelferry.drafting.new import Drafted
@@ -21,6 +21,14 @@ app = typer.Typer(
 File = Annotated[str, typer.Argument(metavar="FILE[@RELEASE]", help="The recipe's file, ./mine.toml.")]
 OnePython = Annotated[
     str | None, typer.Option("--python", metavar="X.Y", help="Python to do it with. Default: this one's.")
+]
+OneSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="URL|PATH",
+        help="Repository, checkout or sdist to take instead of the recipe's source.",
+    ),
 ]
 OneTorch = Annotated[
     str | None, typer.Option("--torch", metavar="VERSION", help="torch. Default: the newest that fits.")
@@ -100,7 +108,7 @@ def _shown(path: Path) -> str:
 @app.command()
 def check(
     file: File,
-    source: Source = None,
+    source: OneSource = None,
     python: OnePython = None,
     torch: OneTorch = None,
     verbose: Verbose = False,
@@ -124,7 +132,7 @@ def check(
     name = release or _newest(located.recipe)
     problems = list(review_files(located, path))
     choice = TargetChoice(python=_one(python), torch=_one(torch))
-    _, plan = plan_from_options(f"{path}@{name}", choice, has_runtime=True, quiet=quiet)
+    _, plan = plan_from_options([f"{path}@{name}"], choice, has_runtime=True, quiet=quiet)
     tools = open_tools(verbose=verbose, quiet=quiet)
     problems += review_source(plan, located, tools, source=source)
     if problems:
@@ -146,7 +154,7 @@ def try_recipe(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The bundle. Default: NAME-try.")
     ] = None,
-    source: Source = None,
+    source: OneSource = None,
     python: OnePython = None,
     torch: OneTorch = None,
     backend: Annotated[
@@ -165,14 +173,14 @@ def try_recipe(
 
     path, release = _split(file)
     recipe = load_recipe(str(path)).recipe
-    reference = f"{path}@{release or _newest(recipe)}"
+    references = [f"{path}@{release or _newest(recipe)}"]
     bundle = out or Path(f"{recipe.name}-try")
     make_bundle(
-        reference,
+        references,
         bundle,
         TargetChoice(python=_one(python), torch=_one(torch), backend=_one(backend)),
         Requirements(),
-        Making(source=source, verbose=verbose, quiet=quiet),
+        Making(source=[source] if source else None, verbose=verbose, quiet=quiet),
         level=level,
         json=json,
     )

@@ -14,7 +14,7 @@ from wheelferry.inspection.audit import Audit, Finding, Subject
 from wheelferry.inspection.inspect import Evidence, InspectedTarget, Inspection, Origin, Package
 from wheelferry.inspection.osv import Database
 from wheelferry.inspection.vulnerabilities import Severity
-from wheelferry.models.manifest import TargetEntry
+from wheelferry.models.manifest import Manifest, TargetEntry
 from wheelferry.models.problems import Note, Problem
 
 
@@ -25,8 +25,9 @@ def show_inspection(seen: Inspection, written: Iterable[Path], *, whole: bool, a
         return
     manifest = seen.manifest
     size = sum(file.size for file in manifest.files)
-    print_line(f"{manifest.recipe}@{manifest.release}, {manifest.created_by}")
-    print_line(f"source        {public_url(manifest.source)}, commit {manifest.commit}")
+    print_line(f"{manifest.title}, {manifest.created_by}")
+    for project in manifest.projects:
+        print_line(f"source        {public_url(project.source)}, commit {project.commit}")
     print_line(f"digest        {manifest.digest}")
     print_line(f"size          {human_size(size)} in {len(manifest.files)} files")
     print_line(f"signature     {'there (verify --key checks it)' if seen.signed else 'none'}")
@@ -57,7 +58,8 @@ def _show_target(target: InspectedTarget, evidence: Evidence) -> None:
     if entry.footprint:
         installed = entry.footprint
         print_line(f"  installed   {human_size(installed.bytes)} in {installed.files} files")
-    print_line(f"  ops         {_ops(entry)}")
+    for one in entry.of_each_project:
+        print_line(f"  ops         {_ops(one)}")
     if entry.runtime:
         print_line(f"  Python      {entry.runtime.version} travels with it: {entry.runtime.path}")
     print_line(f"  installers  {', '.join(package.title for package in target.installers) or 'none'}")
@@ -117,6 +119,23 @@ def _texts(package: Package) -> str:
     return f"; see {files[0]} in the wheel" if files else ""
 
 
+def _further(manifest: Manifest) -> dict[str, Any]:
+    """The projects beside the first, where there are any."""
+    if not manifest.further:
+        return {}
+    return {
+        "further": [
+            {
+                "recipe": one.recipe,
+                "release": one.release,
+                "source": public_url(one.source),
+                "commit": one.commit,
+            }
+            for one in manifest.further
+        ]
+    }
+
+
 def _inspection(seen: Inspection) -> dict[str, Any]:
     manifest = seen.manifest
     sizes = {file.path: file.size for file in manifest.files}
@@ -126,6 +145,7 @@ def _inspection(seen: Inspection) -> dict[str, Any]:
         "release": manifest.release,
         "source": public_url(manifest.source),
         "commit": manifest.commit,
+        **_further(manifest),
         "created_by": manifest.created_by,
         "digest": manifest.digest,
         "files": len(manifest.files),
@@ -169,7 +189,7 @@ def _target(target: InspectedTarget) -> dict[str, Any]:
         "platform": entry.target.platform,
         "torch": entry.target.torch,
         "backend": entry.target.backend,
-        "ops": list(entry.extensions),
+        "ops": list(entry.all_extensions),
         "on_stable_abi": entry.on_stable_abi,
         "gpu_code": list(entry.cuda.images) if entry.cuda else [],
         "bytes": sum(package.file.size for package in target.packages),

@@ -11,6 +11,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(plan_document(plan))
         return
+    for number, one in enumerate(plan.projects):
+        if number:
+            print_line("")
+        _show_project(one)
+
+
+def _show_project(plan: Plan) -> None:
     pinned_by = "commit" if plan.release.commit else "SHA-256"
     print_line(f"{plan.title}, {pinned_by} {plan.release.pin}")
     for cell in plan.cells:

@@ -50,7 +50,7 @@ def prove_cells(
         located=one.located,
         selection=_provable(one, choice, proving),
         level=Level[proving.level.value.upper()],
-        source=proving.source,
+        sources=tuple(proving.source or ()),
         budget=budget,
         file=file,
         settings=TrialSettings(runner=Runner(proving.runner.value) if proving.runner else None),

@@ -44,6 +44,8 @@ def main(arguments):
         return 2
     # what argparse calls it in its usage and errors
     sys.argv = ["wheelferry " + name, *arguments[1:]]
+    if chosen[0].get("folder"):  # of several projects each has one of its own
+        sys.path.insert(0, os.path.join(folder, chosen[0]["folder"]))
     return importlib.import_module(chosen[0]["module"]).main(arguments[1:]) or 0
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from wheelferry.client.common.documents import parse_sealed, read_limited
 from wheelferry.client.common.errors import BadInput, Damaged
 
-FORMAT = 1
+FORMATS = (1, 2)  # of one project, and of several
 NAME = "bundle.json"
 CHUNK = 1 << 20
 _COPY = "copy the bundle again from where it was made"
@@ -68,7 +68,7 @@ class Target(object):
         self.requirements = entry["requirements"]
         self.pylock = entry["pylock"]
         self.built = entry["built"]
-        self.cuda_images = tuple((entry.get("cuda") or {}).get("images", ()))
+        self.cuda_images = _common_images([entry, *entry.get("further", ())])
         self.footprint = entry.get("footprint") or {}
         self.uv = entry.get("uv", "")
         self.pip = entry.get("pip", "")
@@ -109,6 +109,12 @@ class Target(object):
         return None
 
 
+def _common_images(wheels):
+    """The GPU code that the wheel of each project with CUDA ops has, as entries of a manifest say it."""
+    own = [wheel["cuda"]["images"] for wheel in wheels if wheel.get("cuda")]
+    return tuple(image for image in own[0] if all(image in other for other in own)) if own else ()
+
+
 # What reading a document raises that has other contents than ours.
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -122,12 +128,18 @@ class Bundle(object):
         self.document = document
         self.recipe = document["recipe"]
         self.release = document["release"]
+        self.projects = [(one["recipe"], one["release"]) for one in [document, *document.get("further", [])]]
         self.digest = document["digest"]
         self.created_by = document["created_by"]
         self.files = {item["path"]: (item["size"], item["sha256"]) for item in document["files"]}
         self.targets = [Target(entry, self._pins(entry)) for entry in document["targets"]]
         self.assets = document.get("assets", [])
         self.asset_variables = document.get("asset_variables", {})
+
+    @property
+    def title(self):
+        """``sample@1.0``; of several projects ``sample@1.0 + other@2.1``."""
+        return " + ".join("%s@%s" % project for project in self.projects)
 
     def path(self, name):
         """Where the bundle's file `name` is on this machine."""
@@ -208,7 +220,7 @@ def _read_manifest(root):
 
 def _parse_manifest(root, raw):
     path = os.path.join(root, NAME)
-    document = parse_sealed(raw, path, FORMAT, "manifest", _COPY)
+    document = parse_sealed(raw, path, FORMATS, "manifest", _COPY)
     try:
         outside = [name for name in _paths(document) if not _is_inside(name)]
     except _UNFIT as error:
@@ -232,6 +244,8 @@ def _paths(document):
         for key in ("requirements", "pylock", "built", "uv", "pip"):
             if entry.get(key):
                 yield entry[key]
+        for one in entry.get("further", ()):
+            yield one["built"]
         if entry.get("runtime"):
             yield from (entry["runtime"]["path"], entry["runtime"]["program"], entry["runtime"]["version"])
 

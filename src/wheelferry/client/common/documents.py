@@ -15,7 +15,7 @@ def seal(body):
 
 
 def read_sealed(path, form, kind, hint):
-    """The document in `path`, of the format number `form`, which `seal` wrote.
+    """The document in `path`, of the format number `form` (or of one of these), which `seal` wrote.
 
     Raises FileNotFoundError or NotADirectoryError when there is none, BadInput for another format, and
     Damaged for any text that differs by one byte from what was written. `kind` says what it should be.
@@ -38,9 +38,11 @@ def parse_sealed(raw, path, form, kind, hint):
         made_for = document["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Damaged("%s cannot be read as a %s" % (path, kind), hint=hint) from None
-    if made_for != form:
+    readable = form if isinstance(form, tuple) else (form,)
+    if made_for not in readable:
         raise BadInput(
-            "%s has format %s, this program reads %s" % (path, made_for, form),
+            "%s has format %s, this program reads %s"
+            % (path, made_for, " and ".join(str(number) for number in readable)),
             hint="use the program that lies beside it",
         )
     body = {name: value for name, value in document.items() if name != "digest"}

@@ -344,6 +344,7 @@ def make_receipt(request, session, python, installer, packages, results):
             "digest": request.bundle.digest,
             "created_by": request.bundle.created_by,
             "signed_by": request.bundle.signed_by,
+            "projects": ["%s@%s" % project for project in request.bundle.projects],
         },
         "target": request.target.name,
         "python": python.to_json(),

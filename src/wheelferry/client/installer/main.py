@@ -204,7 +204,7 @@ def _install(bundle, options, own, console):
     if not bundle.targets:
         raise BadInput("there is nothing to install here", hint="--probe FILE writes this machine's profile")
     own = own and look_before(own, bundle, console)
-    console.say("%s@%s, made by %s" % (bundle.recipe, bundle.release, bundle.created_by))
+    console.say("%s, made by %s" % (bundle.title, bundle.created_by))
     existing = open_existing(options.into, console) if options.into else None
     root = existing.folder if existing else os.path.abspath(options.prefix or default_prefix(bundle.recipe))
     profile, target, findings = _preflight(bundle, root, existing, options, console)

@@ -289,10 +289,18 @@ def load(suite_dir, own=None):
     if suite_dir not in sys.path:
         sys.path.insert(0, suite_dir)
     if own is not None:
-        sys.path.append(os.path.join(os.path.dirname(suite_dir), "apps"))
+        sys.path.append(_programs_of(suite_dir))
     for module in [*suite["modules"], *(suite["own_data"] if own is not None else ())]:
         importlib.import_module(module)
     return suite
+
+
+def _programs_of(suite_dir):
+    """The folder of the programs that go with a suite: beside it; of several projects, that of its name."""
+    parent, name = os.path.split(suite_dir)
+    if os.path.isfile(os.path.join(parent, "suites.json")):
+        return os.path.join(os.path.dirname(parent), "apps", name)
+    return os.path.join(parent, "apps")
 
 
 def read_stamp(distribution):

@@ -5,6 +5,7 @@ import re
 
 from wheelferry.client.common.errors import BadInput
 from wheelferry.client.common.files import read_json, write_json
+from wheelferry.client.smoke.suite import suites_in
 
 FORMAT = 1
 # Assets that the user gave lie there, in a bundle and in an environment.
@@ -122,8 +123,8 @@ def _with_carried(hint, carried):
 
 
 def require_support(folder):
-    """Raise BadInput where the suite in `folder` has no check that takes a user's data."""
-    suite = read_json(os.path.join(folder, "suite.json")) or {}
+    """Raise BadInput where the (first) suite in `folder` has no check that takes a user's data."""
+    suite = read_json(os.path.join(folder, suites_in(folder)[0], "suite.json")) or {}
     if not suite.get("own_data"):
         raise BadInput(
             "%s cannot be proven with data of your own: its suite has no check for that"

@@ -1,4 +1,4 @@
-"""The recipe's smoke suite, run in an environment: does what was installed work here?"""
+"""The recipes' smoke suites, run in an environment: does what was installed work here?"""
 
 import os
 import re
@@ -10,15 +10,17 @@ from wheelferry.client.smoke.page import render
 
 LEVELS = ("smoke", "train")
 PAGE = "report.html"
+LISTING = "suites.json"  # of a bundle of several projects
 _STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")
 
 
 def prove(python, folder, levels, session, out=None, own=None):
-    """Run the suite in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
+    """Run the suites in `folder`/smoke with `python`; for each of `levels` its counts and seconds.
 
-    What the checks write goes to `out`, by default `folder`/report. `own` is a file that
-    `own_data.write_request` wrote: the level train then has checks on the user's data, its counts have the
-    ``figures`` measured, and a page shows them.
+    Of several projects, each is counted under its recipe's name too. What the checks write goes to `out`, by
+    default `folder`/report. `own` is a file that `own_data.write_request` wrote: the level train of the first
+    project then has checks on the user's data, its counts have the ``figures`` measured, and a page shows
+    them.
 
     Raises SmokeFailed, with what failed, at the first level that does.
     """
@@ -29,12 +31,34 @@ def prove(python, folder, levels, session, out=None, own=None):
     }
 
 
+def suites_in(folder):
+    """The names of the suites in a folder ``smoke``, in order: of several projects; of one, an empty name."""
+    listing = read_json(os.path.join(folder, LISTING))
+    return listing["suites"] if listing else [""]
+
+
 def _run_level(python, folder, level, session, reports, own):
-    out = os.path.join(reports, level)
-    remove_tree(out)
-    command = [python, os.path.join(folder, "smoke", "harness.py")]
+    remove_tree(os.path.join(reports, level))
+    names = suites_in(os.path.join(folder, "smoke"))
+    if names == [""]:
+        return _run_suite(python, folder, "", level, session, reports, own)
+    counts = {
+        name: _run_suite(python, folder, name, level, session, reports, own if name == names[0] else None)
+        for name in names
+    }
+    # the first one may have figures too
+    total = {key: sum(one[key] for one in counts.values()) for key in counts[names[-1]]}
+    total["seconds"] = round(total["seconds"], 1)
+    return dict(counts[names[0]], projects=counts, **total)
+
+
+def _run_suite(python, folder, name, level, session, reports, own):
+    """Run one level of the suite called `name`, of several; its counts and seconds."""
+    out = os.path.join(reports, level, name)
+    command = [python, os.path.join(folder, "smoke", name, "harness.py")]
     command += ["--level", level, "--out", out, *(["--own", own] if own else ())]
-    with session.task("%s checks" % level, level) as task:
+    step = "%s %s" % (level, name) if name else level
+    with session.task("%s checks%s" % (level, " of %s" % name if name else ""), step) as task:
 
         def listen(line):
             match = _STEP.match(line)
@@ -51,13 +75,14 @@ def _run_level(python, folder, level, session, reports, own):
         _show(document, out, session.console)
     if status != 0 or not counts["passed"]:
         raise SmokeFailed(
-            "the %s checks failed:\n%s" % (level, _complaints(document, status, output)),
+            "the %s checks%s failed:\n%s"
+            % (level, " of %s" % name if name else "", _complaints(document, status, output)),
             hint="the whole output is in %s; an environment that was in use before is in use still"
             % session.prefix.log,
         )
     session.console.say("  %(passed)d passed, %(skipped)d skipped" % counts)
     figures = {"figures": document["figures"]} if own else {}
-    return dict(counts, seconds=session.seconds[level], **figures)
+    return dict(counts, seconds=session.seconds[step], **figures)
 
 
 def _show(document, out, console):

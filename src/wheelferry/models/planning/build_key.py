@@ -51,6 +51,10 @@ def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
             document["cuda_from_oldest"] = True
     if recipe.source.subdirectory:
         document["subdirectory"] = recipe.source.subdirectory
+    if release.projects:
+        document["projects"] = release.projects
+    if release.submodules:
+        document["submodules"] = _submodules(release)
     return _digest(document)
 
 
@@ -86,6 +90,8 @@ def _what_is_compiled(
         later["cuda_from_oldest"] = True
     if plan.recipe.source.subdirectory:
         later["subdirectory"] = plan.recipe.source.subdirectory
+    if plan.release.submodules:
+        later["submodules"] = _submodules(plan.release)
     return {
         "format": BUILD_FORMAT,
         "distribution": plan.recipe.distribution,
@@ -99,6 +105,10 @@ def _what_is_compiled(
         "toolchain": toolchain,
         **later,
     }
+
+
+def _submodules(release: Release) -> dict[str, str]:
+    return {path: one.commit for path, one in release.submodules.items()}
 
 
 def _digest(document: dict[str, Any]) -> str:

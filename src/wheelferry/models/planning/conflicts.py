@@ -46,7 +46,7 @@ def find_unused(required: Iterable[UserRequirement], targets: Sequence[Target]) 
 
 
 def _mutual_conflicts(first: UserRequirement, second: UserRequirement) -> Iterator[InputError]:
-    if _exclude(first.requirement, second.requirement):
+    if exclude_each_other(first.requirement, second.requirement):
         yield InputError(
             f"{second.place}: {second.requirement} excludes {first.requirement} ({first.place})",
             hint=f"require versions of {first.name} that both allow",
@@ -63,7 +63,8 @@ def _allows(one: UserRequirement, versions: Iterable[str]) -> bool:
     return any(specifier.contains(version, prereleases=True) for version in versions)
 
 
-def _exclude(first: Requirement, second: Requirement) -> bool:
+def exclude_each_other(first: Requirement, second: Requirement) -> bool:
+    """Whether no version meets both."""
     both: SpecifierSet = first.specifier & second.specifier
     return both.is_unsatisfiable()
 
@@ -123,7 +124,7 @@ def _torchvision_conflicts(
 def _companion_conflicts(cell: "Cell", one: UserRequirement) -> Iterator[InputError]:
     for text in cell.companions:
         limit = Requirement(text)
-        if canonicalize_name(limit.name) == one.name and _exclude(limit, one.requirement):
+        if canonicalize_name(limit.name) == one.name and exclude_each_other(limit, one.requirement):
             yield InputError(
                 f"{one.place}: compiled with another torch; with torch {cell.target.torch} goes {text}",
                 hint=f"require {one.name} without a version, or choose its torch with --torch",
@@ -140,7 +141,7 @@ def _builds(version: str, cell: "Cell") -> tuple[str, ...]:
 def _recipe_conflicts(recipe: Recipe, cell: "Cell", one: UserRequirement) -> Iterator[InputError]:
     for text in (*cell.requirements, *cell.constraints):
         own = Requirement(text)
-        if canonicalize_name(own.name) == one.name and _exclude(own, one.requirement):
+        if canonicalize_name(own.name) == one.name and exclude_each_other(own, one.requirement):
             yield InputError(
                 f"{one.place}: the recipe {recipe.name} needs {text} on {cell.target.name}",
                 hint=f"require a version of {one.name} that {text} allows, or leave it out",

@@ -131,7 +131,7 @@ def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
 
 
 def _require_optional_ops(recipe: Recipe, release_name: str) -> None:
-    if recipe.releases[release_name].ops == "optional":
+    if recipe.releases[release_name].ops == "optional" or recipe.build.python_only:
         return
     able = [name for name, release in recipe.releases.items() if release.ops == "optional"]
     raise InputError(
@@ -194,16 +194,18 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
     if torchvision is not None:
         pins.append(f"torchvision=={torchvision}")
     local = target.torch_label
-    stable = target in choices.on_stable_abi
-    if choices.without_ops:
+    without_ops = choices.without_ops and not recipe.build.python_only
+    stable = target in choices.on_stable_abi and not recipe.build.python_only
+    if without_ops:
         local += ".noops"
     elif stable:
         local += f".{stable_abi.SUFFIX}"
     if release.branch and release.commit:
         # a branch calls itself what its last tag did: without the commit, two sources share a file name
         local = f"git{release.commit[:8]}.{local}"
-    cuda = None if choices.without_ops else _cuda(target, choices.architectures)
-    if not choices.without_ops and not recipe.build.modules(cuda=cuda is not None):
+    has_ops = not (choices.without_ops or recipe.build.python_only)
+    cuda = _cuda(target, choices.architectures) if has_ops else None
+    if has_ops and not recipe.build.modules(cuda=cuda is not None):
         raise InputError(
             f"{recipe.name} has compiled ops for CUDA alone, and {target.name} is without it",
             hint="choose a build of torch with CUDA: --backend cu130",
@@ -218,14 +220,14 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         torch_index=_torch_index(target, pair, choices.torch_index),
         cuda=cuda,
         build_requires=(
-            *(() if choices.without_ops or stable else (f"torch=={target.torch}",)),
+            *(() if stable or not has_ops else (f"torch=={target.torch}",)),
             *applying(recipe.build.requires),
         ),
         environment=tuple(sorted(environment.items())),
         substitutions=tuple(
             s
             for s in recipe.substitutions
-            if s.applies(release_name, target) and (not s.without_ops or choices.without_ops)
+            if s.applies(release_name, target) and (not s.without_ops or without_ops)
         ),
         requirements=(
             f"torch=={target.torch}",
@@ -234,7 +236,7 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         ),
         constraints=(*pins, *applying(recipe.constraints)),
         wheel_version=f"{release.version}+{local}",
-        ops=not choices.without_ops,
+        ops=has_ops,
         on_stable_abi=stable,
         on_limited_api=stable and recipe.build.limited_api and _same_sources(recipe, release_name, target),
         excluded=choices.excluded,

@@ -1,6 +1,6 @@
 """A plan: a release and the cells to make of it. The values that every stage is given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -80,7 +80,9 @@ class Cell:
 class Plan:
     """A release, the cells to make of it, in the order asked for, and what travels beside them.
 
-    That is weights and data, and programs for the client.
+    That is weights and data, and programs for the client. `others` are the plans of further projects in the
+    same bundle, for the same targets in the same order; `beside` are the names of the wheels that they make,
+    which no index has to give.
     """
 
     recipe: Recipe
@@ -89,13 +91,35 @@ class Plan:
     cells: tuple[Cell, ...]
     assets: tuple[PlannedAsset, ...] = ()
     programs: tuple[Program, ...] = ()
+    others: tuple["Plan", ...] = ()
+    beside: frozenset[NormalizedName] = frozenset()
 
     @property
     def title(self) -> str:
         """``sample@1.0``."""
         return f"{self.recipe.name}@{self.release_name}"
 
+    @property
+    def projects(self) -> tuple["Plan", ...]:
+        """The plan of each project in the bundle, this one first."""
+        return (self, *self.others)
+
+    @property
+    def full_title(self) -> str:
+        """``sample@1.0``; of several projects ``sample@1.0 + other@2.1``."""
+        return " + ".join(project.title for project in self.projects)
+
+    @property
+    def sdist_constraints(self) -> tuple[str, ...]:
+        """The constraints for building dependencies from sdists, of all projects."""
+        texts = (text for one in self.projects for text in one.recipe.build.sdist_constraints)
+        return tuple(dict.fromkeys(texts))
+
+    def of_others(self, requirements: Iterable[str]) -> tuple[str, ...]:
+        """Those of `requirements` that an index gives: not the wheels of the bundle's own projects."""
+        own = {canonicalize_name(self.recipe.distribution), *self.beside}
+        return tuple(text for text in requirements if canonicalize_name(Requirement(text).name) not in own)
+
     def requirements_of_others(self, cell: Cell) -> tuple[str, ...]:
-        """What a cell requires beside the project itself, whose wheel no index has."""
-        own = canonicalize_name(self.recipe.distribution)
-        return tuple(text for text in cell.requirements if canonicalize_name(Requirement(text).name) != own)
+        """What a cell requires beside the bundle's own projects, whose wheels no index has."""
+        return self.of_others(cell.requirements)

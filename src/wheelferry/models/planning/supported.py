@@ -1,5 +1,7 @@
 """What a release supports: which Python, torch, platform and backend, and why not."""
 
+from collections.abc import Sequence
+
 from packaging.version import Version
 
 from wheelferry.errors import InputError
@@ -58,6 +60,30 @@ def fitting_torch(
         )
         is None
     ]
+
+
+def common_torch(
+    projects: Sequence[tuple[Recipe, str]], preferred: str, *, python: str, platform: str, backend: str
+) -> str:
+    """The torch for all `projects` (recipe and release): `preferred`, if it serves them, or the newest.
+
+    Raises InputError, with the range of each, when there is none.
+    """
+    where = {"python": python, "platform": platform, "backend": backend}
+    fitting = [fitting_torch(recipe, release, **where) for recipe, release in projects]
+    common = [version for version in fitting[0] if all(version in found for found in fitting)]
+    if preferred in common or len(projects) == 1:
+        return preferred
+    if not common:
+        told = "\n".join(
+            f"  {recipe.name}@{release}: torch {recipe.releases[release].torch}"
+            for recipe, release in projects
+        )
+        raise InputError(
+            f"no torch for Python {python} serves all of these projects:\n{told}",
+            hint="make a bundle of each: several can be installed on one machine, in folders of their own",
+        )
+    return common[-1]
 
 
 def torch_range(recipe: Recipe, release_name: str, target: Target) -> str:

@@ -27,17 +27,18 @@ def check_apps(root: Path, paths: Collection[str]) -> Iterator[Problem]:
         return
     for name, module in programs:
         if f"{FOLDER}/{module}.py" not in paths:
-            message = f"program {name} has no file {module}.py beside it"
+            message = f"program {name} has no file {module}.py"
             yield Problem(code=Code.APP, file=_LISTING, message=message)
 
 
 def _read(root: Path) -> Iterator[tuple[str, str]]:
-    """Name and module of each program of the bundle in `root`."""
+    """Name of each program of the bundle in `root`, and the place of its module below their folder."""
     document = json.loads((root / _LISTING).read_text("utf-8"))
     if document["format"] != FORMAT:
         raise ValueError(f"format {str(document['format'])[:20]!r} instead of {FORMAT}")
     for program in document["programs"]:
-        yield str(program["name"]), str(program["module"])
+        place = [str(program["folder"])] if program.get("folder") else []
+        yield str(program["name"]), "/".join([*place, str(program["module"])])
 
 
 def start_apps(trial: Trial, env: Path) -> Proven:

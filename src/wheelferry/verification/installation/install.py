@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 from packaging.version import InvalidVersion, Version
 
 import wheelferry.client.smoke
+from wheelferry.bundle.reader import read_suites
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_not_imported
 from wheelferry.client.common.bundle import Bundle, open_bundle
@@ -243,8 +244,8 @@ def import_modules(trial: Trial, env: Path) -> tuple[list[Problem | Note], list[
     itself: some modules fail only where certain others were imported before. What tries to reach another
     machine meanwhile, or when Python starts, is a finding too.
     """
-    suite = json.loads((trial.root / "smoke" / "suite.json").read_text("utf-8"))
-    own = list(dict.fromkeys([*suite["imports"], *trial.entry.extensions]))
+    imports = [name for suite in read_suites(trial.root) for name in suite.document["imports"]]
+    own = list(dict.fromkeys([*imports, *trial.entry.all_extensions]))
     top, skipped = top_modules(env), shipped_not_imported()
     others = [name for name in top.owners if name not in own and name not in skipped]
     with trial.tools.progress.task("import"):

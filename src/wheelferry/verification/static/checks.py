@@ -265,19 +265,19 @@ def check_requested(
     entry: TargetEntry,
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
-    project: NormalizedName,
+    projects: Iterable[NormalizedName],
 ) -> Iterator[Problem | Note]:
     """What was asked for against what is there: nothing missing, and no wheel that nothing requires.
 
-    The wheels of a target are the built `project`, what was requested beside it, and what these require on
+    The wheels of a target are the built `projects`, what was requested beside them, and what these require on
     the target. Older bundles do not say what was requested: nothing is known of theirs.
     """
     if not entry.requested:
         return
     environment = entry.target.marker_environment
-    roots = [Requirement(project), *map(Requirement, entry.requested)]
-    roots = [root for root in roots if _wanted(root, environment, "")]
-    for root in roots[1:]:
+    asked = [root for root in map(Requirement, entry.requested) if _wanted(root, environment, "")]
+    roots = [*map(Requirement, projects), *asked]
+    for root in asked:
         missing = _missing(root, infos)
         if missing and canonicalize_name(root.name) in entry.excluded:
             yield Note(file=entry.pylock, message=f"{root} was left out of the bundle on purpose")

@@ -369,14 +369,15 @@ def _check_target(
         yield from checks.check_wheel(wheel, info, tags)
         yield from checks.check_fit(path, info, tags, entry.target)
     yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
-    project = canonicalize_name(opened.manifest.distribution)
-    yield from checks.check_requested(entry, infos, paths, project)
+    own = [canonicalize_name(project.distribution) for project in opened.manifest.projects]
+    yield from checks.check_requested(entry, infos, paths, own)
     yield from checks.check_downloads(infos, paths, shipped_downloads())
     yield from _note_processor(opened, entry, paths)
     yield from _note_taken_instead(opened, entry, paths)
     wheels = {paths[name]: info for name, info in infos.items()}
     yield from checks.check_installation(wheels, entry.target)
-    yield from _check_built(opened, entry, infos, paths, pylock, tools)
+    for one in entry.of_each_project:
+        yield from _check_built(opened, one, infos, paths, pylock, tools)
     if entry.target.is_windows:
         yield from check_pe(entry, infos, paths, opened.pe_files)
         yield checks.longest_path(entry, wheels, limits.prefix)

@@ -48,8 +48,9 @@ def check_linux(
     brought = frozenset(name for found in own.values() for name in found.names)
     run = {name: dict(_fitting(found.facts, entry.target)) for name, found in own.items()}
     yield from check_torch_symbols(infos, paths, run)
+    built = {f"wheelhouse/{one.built}" for one in entry.of_each_project}
     for name, found in own.items():
-        if paths[name] == f"wheelhouse/{entry.built}":
+        if paths[name] in built:
             continue  # `check_elf` looks at it, and knows more of it
         for member, reason in found.unreadable.items():
             yield Note(file=paths[name], message=f"{member} cannot be read: {reason}")
