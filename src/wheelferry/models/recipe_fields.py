@@ -51,7 +51,7 @@ SdistHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256
 ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["cache"])]
 ReferenceText = Annotated[
-    str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="RECIPE@RELEASE", examples=["detectron2@main"])
+    str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="RECIPE@RELEASE", examples=["other@1.0"])
 ]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["ZOO_CACHE"])]
 SchemePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://$", examples=["zoo://"])]
