@@ -8,7 +8,7 @@ from packaging.version import Version
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import PLATFORMS, Selection
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
-from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle
+from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle, ops_missing
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.targets import Target
 
@@ -87,7 +87,7 @@ def _targets(recipe: Recipe, release: str, selection: Selection) -> Iterator[Tar
             for torch in selection.torches or newest:
                 for backend in selection.backends or _backends(recipe, torch):
                     target = Target(python=python, platform=platform, torch=torch, backend=backend)
-                    if obstacle(recipe, release, target) is None:
+                    if not (obstacle(recipe, release, target) or ops_missing(recipe, target)):
                         yield target
 
 

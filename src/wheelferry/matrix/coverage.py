@@ -12,7 +12,13 @@ from typing import Any
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, parse_version
 from wheelferry.models.planning.make_plan import plan_digest
-from wheelferry.models.planning.supported import default_torch, find_release, obstacle, torch_range
+from wheelferry.models.planning.supported import (
+    default_torch,
+    find_release,
+    obstacle,
+    ops_missing,
+    torch_range,
+)
 from wheelferry.models.recipe import Recipe
 from wheelferry.models.records import MAKING, Record, order, version
 from wheelferry.models.targets import (
@@ -100,7 +106,7 @@ def judge(
     recipe: Recipe, release: str, target: Target, records: Mapping[tuple[str, Target], Record]
 ) -> Verdict:
     """What is known about one cell."""
-    against = obstacle(recipe, release, target)
+    against = obstacle(recipe, release, target) or ops_missing(recipe, target)
     if against:
         return Verdict(release=release, target=target, status=Status.UNSUPPORTED, reason=against)
     record = records.get((release, target))

@@ -17,7 +17,13 @@ from wheelferry.models.planning.build_key import digest_of
 from wheelferry.models.planning.conflicts import find_conflicts, find_unused
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.planning.requirements import UserRequirement
-from wheelferry.models.planning.supported import find_release, obstacle, torch_range
+from wheelferry.models.planning.supported import (
+    backends_with_cuda,
+    find_release,
+    obstacle,
+    ops_missing,
+    torch_range,
+)
 from wheelferry.models.recipe import ConditionalRequirement, Recipe, Torch
 from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
@@ -205,11 +211,8 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         local = f"git{release.commit[:8]}.{local}"
     has_ops = not (choices.without_ops or recipe.build.python_only)
     cuda = _cuda(target, choices.architectures) if has_ops else None
-    if has_ops and not recipe.build.modules(cuda=cuda is not None):
-        raise InputError(
-            f"{recipe.name} has compiled ops for CUDA alone, and {target.name} is without it",
-            hint="choose a build of torch with CUDA: --backend cu130",
-        )
+    if has_ops:
+        _require_ops(recipe, target)
     environment = {**recipe.build.environment, **(recipe.build.cuda_environment if cuda else {})}
     if recipe.build.version_suffix_variable:
         environment[recipe.build.version_suffix_variable] = f"+{local}"
@@ -276,6 +279,20 @@ def _require_possible(recipe: Recipe, release_name: str, target: Target, choices
         raise InputError(reason, hint=torch_range(recipe, release_name, target))
     if target in choices.on_stable_abi:
         _require_stable_abi(target, choices)
+
+
+def _require_ops(recipe: Recipe, target: Target) -> None:
+    """Raise InputError where the project has no compiled ops for the backend of `target`."""
+    reason = ops_missing(recipe, target)
+    if reason is None:
+        return
+    if version_of(target.backend):
+        raise InputError(f"{target.name}: {reason}", hint="leave --backend out, or take --backend cpu")
+    known = " or ".join(backends_with_cuda(recipe, target.torch))
+    raise InputError(
+        f"{target.name}: {reason}",
+        hint=f"choose a build of torch {target.torch} with CUDA: --backend {known or 'cu130'}",
+    )
 
 
 def _require_stable_abi(target: Target, choices: _Choices) -> None:

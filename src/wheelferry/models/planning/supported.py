@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from packaging.version import Version
 
 from wheelferry.errors import InputError
-from wheelferry.models.cuda import backend_of
+from wheelferry.models.cuda import backend_of, version_of
 from wheelferry.models.recipe import Recipe, Release, Torch
 from wheelferry.models.recipe_fields import in_range
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
@@ -114,6 +114,22 @@ def obstacle(recipe: Recipe, release_name: str, target: Target, *, other_index: 
     if pair is None or other_index:
         return None
     return _build_missing(target, pair) or _wheels_missing(recipe, release_name, target, pair)
+
+
+def ops_missing(recipe: Recipe, target: Target) -> str | None:
+    """Why the project has no compiled ops for the backend of `target`; None when it has, or has none at all."""
+    cuda = version_of(target.backend) is not None
+    if recipe.build.python_only or recipe.build.modules(cuda=cuda):
+        return None
+    if cuda:
+        return f"{recipe.name} has no compiled ops for CUDA, and backend {target.backend} asks for them"
+    return f"{recipe.name} has compiled ops for CUDA alone, and backend {target.backend} has none of them"
+
+
+def backends_with_cuda(recipe: Recipe, torch: str) -> tuple[str, ...]:
+    """The CUDA builds of a torch release that the table names; that of PyPI first."""
+    entry = next((entry for entry in recipe.torch if entry.version == torch), None)
+    return tuple(backend_of(cuda) for cuda in (entry.cuda, *entry.other_cuda) if cuda) if entry else ()
 
 
 def _build_missing(target: Target, pair: Torch) -> str | None:
