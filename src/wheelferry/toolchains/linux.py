@@ -68,6 +68,7 @@ def link_options(work: Path, run: CommandRunner) -> tuple[str, ...]:
     obj = work / "portable.o"
     options = ["-x", "c", "-c", "-fPIC", "-O2", "-ffunction-sections", "-fdata-sections"]
     run([find_compiler(), *options, _PORTABLE, "-o", obj], step="compile portable.c")
-    # what portable.c asks of libm by version has to be found, also where a project in C does not name it
-    libm = ("-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state")
-    return (str(obj), *libm, "-Wl,--gc-sections", "-Wl,--build-id=none")
+    # what portable.c asks of these by version has to be found, also where a project does not name them; from
+    # glibc 2.34 on the last three are empty
+    libraries = ("-Wl,--push-state,--as-needed", "-lm", "-ldl", "-lpthread", "-lrt", "-Wl,--pop-state")
+    return (str(obj), *libraries, "-Wl,--gc-sections", "-Wl,--build-id=none")

@@ -29,28 +29,91 @@ HIDDEN void _ZNSt15__exception_ptr13exception_ptr10_M_releaseEv(void **self) {
     *self = 0;
 }
 
-/* GLIBC_2.34, where libpthread joined libc; the same function under the version it had before.
- * Called by std::call_once. */
-#ifdef __x86_64__
-extern int older_pthread_once(int *control, void (*routine)(void));
-__asm__(".symver older_pthread_once, pthread_once@GLIBC_2.2.5");
-HIDDEN int pthread_once(int *control, void (*routine)(void)) { return older_pthread_once(control, routine); }
+/* What a function was before, under its name of today: a jump, because neither the arguments nor what is
+ * returned have to be known for one (what returns a std::string cannot be said in C on every processor). */
+#if defined __x86_64__
+#define FIRST "GLIBC_2.2.5"
+#define JUMP "jmp "
+#define PLT "@PLT"
+#elif defined __aarch64__
+#define FIRST "GLIBC_2.17"
+#define JUMP "b "
+#define PLT ""
 #endif
 
-/* GLIBC_2.34 too, where libdl joined libc. */
+#ifdef JUMP
+#define SAME(name, older)                                                                       \
+    __asm__(".pushsection .text." #name ",\"ax\",@progbits\n"                                    \
+            ".globl " #name "\n.hidden " #name "\n.type " #name ",@function\n" #name ":\n"      \
+            JUMP #older PLT "\n.size " #name ", . - " #name "\n.popsection");
+#define BY_VERSION(name, version)                                  \
+    __asm__(".symver older_" #name ", " #name "@" version);       \
+    SAME(name, older_##name)
+#define BY_FIRST(name) BY_VERSION(name, FIRST)
+
+/* GLIBC_2.34, where libdl, libpthread and librt joined libc: the same functions under the versions that they had
+ * before. An older glibc has them in those libraries, and finds them there: they are loaded with CPython, which
+ * has threads and imports modules by dlopen, and all three are asked for by torch.
+ * Called by std::call_once, by CUDA's static runtime, by CUTLASS. */
+BY_FIRST(dlopen)
+BY_FIRST(dlsym)
+BY_FIRST(dlvsym)
+BY_FIRST(dlclose)
+BY_FIRST(dlerror)
+BY_FIRST(dladdr)
 #ifdef __x86_64__
-extern void *older_dlsym(void *library, const char *name);
-__asm__(".symver older_dlsym, dlsym@GLIBC_2.2.5");
-HIDDEN void *dlsym(void *library, const char *name) { return older_dlsym(library, name); }
+BY_VERSION(dladdr1, "GLIBC_2.3.3")
+BY_VERSION(dlinfo, "GLIBC_2.3.3")
+BY_VERSION(dlmopen, "GLIBC_2.3.4")
+#else
+BY_FIRST(dladdr1)
+BY_FIRST(dlinfo)
+BY_FIRST(dlmopen)
+#endif
+BY_FIRST(pthread_once)
+BY_FIRST(pthread_create)
+BY_FIRST(pthread_detach)
+BY_FIRST(pthread_join)
+BY_FIRST(pthread_kill)
+BY_FIRST(pthread_key_create)
+BY_FIRST(pthread_key_delete)
+BY_FIRST(pthread_getspecific)
+BY_FIRST(pthread_setspecific)
+BY_FIRST(pthread_mutex_trylock)
+BY_FIRST(pthread_mutexattr_init)
+BY_FIRST(pthread_mutexattr_destroy)
+BY_FIRST(pthread_mutexattr_settype)
+BY_FIRST(pthread_mutexattr_setpshared)
+BY_FIRST(pthread_condattr_setpshared)
+BY_FIRST(pthread_rwlock_init)
+BY_FIRST(pthread_rwlock_destroy)
+BY_FIRST(pthread_rwlock_rdlock)
+BY_FIRST(pthread_rwlock_wrlock)
+BY_FIRST(pthread_rwlock_unlock)
+BY_FIRST(pthread_rwlock_tryrdlock)
+BY_FIRST(pthread_rwlock_trywrlock)
+BY_FIRST(pthread_rwlock_timedrdlock)
+BY_FIRST(pthread_rwlock_timedwrlock)
+BY_FIRST(pthread_rwlockattr_init)
+BY_FIRST(pthread_rwlockattr_destroy)
+BY_FIRST(pthread_rwlockattr_setpshared)
+BY_FIRST(pthread_spin_init)
+BY_FIRST(pthread_spin_destroy)
+BY_FIRST(pthread_spin_lock)
+BY_FIRST(pthread_spin_trylock)
+BY_FIRST(pthread_spin_unlock)
+BY_FIRST(sem_init)
+BY_FIRST(sem_destroy)
+BY_FIRST(sem_post)
+BY_FIRST(sem_wait)
+BY_FIRST(sem_trywait)
+BY_FIRST(sem_timedwait)
+BY_FIRST(shm_open)
+BY_FIRST(shm_unlink)
 #endif
 
 /* GLIBC_2.29, 2.35 and 2.38: the same functions without the wrapper that set errno and asked for a handler of
  * errors. By the versions that libm began with on the processor; values are the same. */
-#if defined __x86_64__
-#define FIRST "GLIBC_2.2.5"
-#elif defined __aarch64__
-#define FIRST "GLIBC_2.17"
-#endif
 #ifdef FIRST
 #define MATH(type, name, parameters, arguments)               \
     extern type older_##name parameters;                       \
@@ -84,20 +147,8 @@ STREAM(_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev,
        _ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16 | 8)
 
 /* GLIBCXX_3.4.29, in C++20 alone: the text of a stream that is no temporary, by the function that it had before
- * for all. A jump, because what returns a std::string is called in a way that C cannot say on every processor. */
-#if defined __x86_64__
-#define JUMP "jmp "
-#define PLT "@PLT"
-#elif defined __aarch64__
-#define JUMP "b "
-#define PLT ""
-#endif
+ * for all. */
 #ifdef JUMP
-#define SAME(name, older)                                                                       \
-    __asm__(".pushsection .text." #name ",\"ax\",@progbits\n"                                    \
-            ".globl " #name "\n.hidden " #name "\n.type " #name ",@function\n" #name ":\n"      \
-            JUMP #older PLT "\n.size " #name ", . - " #name "\n.popsection");
-
 SAME(_ZNKRSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv,
      _ZNKSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv)
 SAME(_ZNKRSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEE3strEv,

@@ -117,7 +117,7 @@ def obstacle(recipe: Recipe, release_name: str, target: Target, *, other_index: 
 
 
 def ops_missing(recipe: Recipe, target: Target) -> str | None:
-    """Why the project has no compiled ops for the backend of `target`; None when it has, or has none at all."""
+    """Why the project has no compiled ops for the backend of `target`; None when it has, or never has any."""
     cuda = version_of(target.backend) is not None
     if recipe.build.python_only or recipe.build.modules(cuda=cuda):
         return None
