@@ -63,6 +63,14 @@ def test_left_open_it_builds_the_newest_tag_with_the_newest_torch() -> None:
     assert jobs[0].name == "tiny-1.10-cp310-manylinux_2_28_x86_64-torch2_13_0-cpu"
 
 
+def test_a_project_for_gpus_alone_has_no_jobs_without_cuda() -> None:
+    text = recipe_text(*RELEASES)
+    line = next(line for line in text.splitlines() if line.startswith("build = "))
+    for_gpus = parse_recipe(text.replace(line, 'build = { cuda_extensions = ["tiny._C"] }'), file="t")
+    jobs = choose_jobs(for_gpus, Selection(), provider="github")
+    assert {job.target.backend for job in jobs} == {"cu130"}
+
+
 def test_a_cuda_without_a_compiler_on_pypi_is_left_out_or_refused() -> None:
     chosen = Selection(torches=("2.11.0",), platforms=(LINUX,))
     assert {job.target.backend for job in choose_jobs(TINY, chosen, provider="github")} == {"cpu"}

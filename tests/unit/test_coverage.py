@@ -115,6 +115,23 @@ def test_a_record_counts_only_while_the_recipe_says_the_same_for_its_cell() -> N
     assert judge(changed, "1.0", other, elsewhere).status is Status.VERIFIED
 
 
+def test_a_backend_that_a_project_has_no_ops_for_is_unsupported() -> None:
+    line = next(line for line in TEXT.splitlines() if line.startswith("build = "))
+    for_gpus = parse_recipe(TEXT.replace(line, 'build = { cuda_extensions = ["tiny._C"] }'), file="t")
+    verdicts = [
+        judge(for_gpus, "1.0", target(backend=backend), {}) for backend in ("default", "cpu", "cu130")
+    ]
+    assert [verdict.status for verdict in verdicts] == [
+        Status.UNSUPPORTED,
+        Status.UNSUPPORTED,
+        Status.UNTRIED,
+    ]
+    assert verdicts[0].reason == "tiny has compiled ops for CUDA alone, and backend default has none of them"
+    near = nearest(for_gpus, "1.0", target(), ())
+    assert near is not None
+    assert near.target.backend == "cu130"
+
+
 def test_what_cannot_be_says_why_even_where_a_record_exists() -> None:
     found, reason = status(seen(target("3.12")), where=target("3.15"))
     assert found is Status.UNSUPPORTED

@@ -143,5 +143,21 @@ def test_what_the_recipe_does_not_accept_is_kept_and_checked_anew(tmp_path: Path
 def test_a_project_for_gpus_alone_has_no_plan_without_cuda() -> None:
     recipe = recipe_with('cuda_extensions = ["tiny._C"]')
     assert cell_of(recipe, cuda=True).cuda is not None
-    with pytest.raises(InputError, match="compiled ops for CUDA alone"):
+    with pytest.raises(InputError, match="compiled ops for CUDA alone, and backend cpu has none") as caught:
         cell_of(recipe, cuda=False)
+    assert caught.value.hint == "choose a build of torch 2.13.0 with CUDA: --backend cu130"
+    table = [{"version": "2.13.0", "python": ">=3.10", "cuda": "12.8", "other_cuda": ["12.6"]}]
+    known = Recipe.model_validate({**recipe.model_dump(), "torch": table})
+    with pytest.raises(InputError) as caught:
+        cell_of(known, cuda=False)
+    assert caught.value.hint == "choose a build of torch 2.13.0 with CUDA: --backend cu128 or cu126"
+
+
+def test_a_project_for_the_cpu_alone_has_no_plan_with_cuda() -> None:
+    recipe = recipe_with('cpu_extensions = ["tiny._C"]')
+    assert cell_of(recipe, cuda=False).cuda is None
+    with pytest.raises(
+        InputError, match="no compiled ops for CUDA, and backend cu130 asks for them"
+    ) as caught:
+        cell_of(recipe, cuda=True)
+    assert caught.value.hint == "leave --backend out, or take --backend cpu"
