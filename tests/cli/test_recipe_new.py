@@ -86,6 +86,21 @@ def test_a_finished_draft_has_nothing_missing(drafted: Path) -> None:
     assert json.loads(done.stdout)["next"] == f"wheelferry recipe try {drafted / 'tin-ops.toml'}@1.2"
 
 
+def test_a_project_for_gpus_alone_is_drafted_and_checked(tmp_path: Path) -> None:
+    refusing = 'if not cuda:\n    raise NotImplementedError("no CUDA")\nsetup('
+    write_project(tmp_path / "project", setup=SETUP.replace("setup(", refusing, 1))
+    done = wheelferry("recipe", "new", tmp_path / "project", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    build = build_table(tmp_path)["build"]
+    assert (build["extensions"], build["cuda_extensions"]) == ([], ["tin_ops._C"])  # type: ignore[index]
+    done = wheelferry("recipe", "check", tmp_path / "tin-ops.toml")
+    assert done.returncode == 0, done.stderr
+    done = wheelferry("plan", f"{tmp_path / 'tin-ops.toml'}@1.2")
+    assert done.returncode == 2
+    assert "tin-ops has compiled ops for CUDA alone, and backend default has none of them" in done.stderr
+    assert "choose a build of torch" in done.stderr
+
+
 def test_a_draft_is_not_written_over(drafted: Path) -> None:
     before = (drafted / "tin-ops.toml").read_bytes()
     done = wheelferry("recipe", "new", drafted / "my project", "--out", drafted)

@@ -114,13 +114,15 @@ def loads(context):
 
 @check("on the CPU it refuses, with words")
 def refuses_the_cpu(context):
+    values, places, weights = case(2)
+    shapes = torch.tensor(LEVELS)
+    areas = shapes.prod(1)
+    given = [values, shapes, areas.cumsum(0) - areas, places, weights]
+    gradient = torch.zeros(len(values), QUERIES, HEADS * 2, dtype=values.dtype)
     for backward in (False, True):
-        inputs = case(2)
-        shapes = torch.tensor(LEVELS)
-        given = [inputs[0], shapes, shapes.prod(1), *inputs[1:]]
         try:
             if backward:
-                ops.ms_deform_attn_backward(*(given + [torch.zeros(2, QUERIES, HEADS * 2).double(), 64]))
+                ops.ms_deform_attn_backward(*(given + [gradient, 64]))
             else:
                 ops.ms_deform_attn_forward(*(given + [64]))
         except RuntimeError as error:

@@ -131,7 +131,8 @@ def check(
     located = load_recipe(str(path))
     name = release or _newest(located.recipe)
     problems = list(review_files(located, path))
-    choice = TargetChoice(python=_one(python), torch=_one(torch))
+    backend = _only_backend(located.recipe, torch)
+    choice = TargetChoice(python=_one(python), torch=_one(torch), backend=_one(backend))
     _, plan = plan_from_options([f"{path}@{name}"], choice, has_runtime=True, quiet=quiet)
     tools = open_tools(verbose=verbose, quiet=quiet)
     problems += review_source(plan, located, tools, source=source)
@@ -178,7 +179,9 @@ def try_recipe(
     make_bundle(
         references,
         bundle,
-        TargetChoice(python=_one(python), torch=_one(torch), backend=_one(backend)),
+        TargetChoice(
+            python=_one(python), torch=_one(torch), backend=_one(backend or _only_backend(recipe, torch))
+        ),
         Requirements(),
         Making(source=[source] if source else None, verbose=verbose, quiet=quiet),
         level=level,
@@ -191,6 +194,18 @@ def try_recipe(
 
 def _one(value: str | None) -> list[str] | None:
     return [value] if value else None
+
+
+def _only_backend(recipe: "Recipe", torch: str | None) -> str | None:
+    """The CUDA of `torch`, or of the newest, where a project has ops for CUDA alone; None for any other."""
+    from packaging.version import Version
+
+    from wheelferry.models.planning.supported import backends_with_cuda
+
+    if recipe.build.python_only or recipe.build.modules(cuda=False):
+        return None
+    newest = max((entry.version for entry in recipe.torch), key=Version)
+    return next(iter(backends_with_cuda(recipe, torch or newest)), None)
 
 
 def _split(text: str) -> tuple[Path, str | None]:
