@@ -13,7 +13,7 @@ from wheelferry.models.cuda import branches_above, from_oldest
 from wheelferry.models.planning.build_key import required_modules
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipe import Recipe
-from wheelferry.toolchains.torch_stub import place_nvcc, place_torch_stub
+from wheelferry.toolchains.torch_stub import cuda_variables, place_torch_stub
 
 _DEVICE_SOURCES = (".cu", ".cuh", ".h", ".hpp")
 
@@ -117,14 +117,12 @@ def describe(
     out.mkdir(parents=True)
     shutil.copytree(tree, copy, symlinks=True)
     listed.touch()
-    toolkit = str(place_nvcc(folder / "cuda"))
-    for_cuda = {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "9.0", "CUDA_HOME": toolkit}
     variables = {
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(stub),
         "CUDA_VISIBLE_DEVICES": "",
         "WHEELFERRY_LIST_EXTENSIONS": str(listed),
-        **(for_cuda if cuda else {"FORCE_CUDA": "0"}),
+        **(cuda_variables(folder / "cuda") if cuda else {"FORCE_CUDA": "0"}),
         **environment,
     }
     metadata = with_backend(lambda b: b.prepare("wheel", out), copy / inside, python, variables, tools, log)

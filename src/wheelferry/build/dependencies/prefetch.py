@@ -36,7 +36,7 @@ from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Labelled, Stoppable
 from wheelferry.system.interpreters import Interpreter, find_interpreter
 from wheelferry.system.process import Group
-from wheelferry.toolchains.torch_stub import place_torch_stub
+from wheelferry.toolchains.torch_stub import cuda_variables, place_torch_stub
 from wheelferry.wheels.read import read_wheel
 
 # What setup.py needs of a build environment to tell its metadata; torch is stood in for.
@@ -242,10 +242,13 @@ def _requirements(plan: Plan, asked: Asked, source: Source, work: Path, tools: T
     substitute(tree, asked.cell.substitutions)
     project = project_in(tree, plan.recipe.source.subdirectory)
     python = make_environment(work, asked.backend, asked.interpreter, tools, log)
+    cuda = asked.cell.cuda.version if asked.cell.cuda else None
     variables: dict[str, Any] = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(place_torch_stub(work / "stand-in", asked.cell.target.torch)),
+        "PYTHONPATH": str(place_torch_stub(work / "stand-in", asked.cell.target.torch, cuda=cuda)),
         "CUDA_VISIBLE_DEVICES": "",
+        # a project for GPUs alone describes nothing else
+        **(cuda_variables(work / "cuda") if cuda else {}),
         **dict(asked.cell.environment),
     }
     out = work / "metadata"

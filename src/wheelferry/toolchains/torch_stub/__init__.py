@@ -33,6 +33,11 @@ def place_nvcc(folder: Path, version: str = "13.0") -> Path:
     return folder
 
 
+def cuda_variables(folder: Path) -> dict[str, str]:
+    """Environment variables by which a setup.py describes its CUDA build; a toolkit is put into `folder`."""
+    return {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "9.0", "CUDA_HOME": str(place_nvcc(folder))}
+
+
 def torch_stub_identity() -> str:
     """A hash over its files: part of the key of what is built with it."""
     digest = hashlib.sha256()
