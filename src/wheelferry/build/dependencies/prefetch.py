@@ -232,6 +232,14 @@ def _resolve_together(
     return resolve_closure(plan, cell, wanted, work, tools)
 
 
+def _for_cuda(work: Path) -> dict[str, str]:
+    """Variables of a build with CUDA ops, without which some projects describe nothing; they are only listed."""
+    return {
+        **cuda_variables(work / "cuda"),
+        "WHEELFERRY_LIST_EXTENSIONS": str(work / "extensions.jsonl"),
+    }
+
+
 def _requirements(plan: Plan, asked: Asked, source: Source, work: Path, tools: Tools) -> list[str] | None:
     """What the project's metadata require; None when its backend does not tell before it builds.
 
@@ -247,8 +255,7 @@ def _requirements(plan: Plan, asked: Asked, source: Source, work: Path, tools: T
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(place_torch_stub(work / "stand-in", asked.cell.target.torch, cuda=cuda)),
         "CUDA_VISIBLE_DEVICES": "",
-        # a project for GPUs alone describes nothing else
-        **(cuda_variables(work / "cuda") if cuda else {}),
+        **(_for_cuda(work) if cuda else {}),
         **dict(asked.cell.environment),
     }
     out = work / "metadata"
