@@ -13,7 +13,7 @@ from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, parse_version
 from wheelferry.models.planning.make_plan import plan_digest
 from wheelferry.models.planning.supported import default_torch, find_release, obstacle, torch_range
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import MAKING, Record, order, version
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
