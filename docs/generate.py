@@ -19,7 +19,7 @@ from wheelferry.cli.app import app
 from wheelferry.client.data.kinds import KINDS, LEVELS
 from wheelferry.models import manifest, report
 from wheelferry.models.problems import Code
-from wheelferry.models.recipe_file import schema
+from wheelferry.models.recipes.file import schema
 
 # Their options are those of a client, where there is no typer: their own --help is shown.
 ON_CLIENTS = ("install", "apply", "join")

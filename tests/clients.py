@@ -23,7 +23,7 @@ from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.files import link_or_copy, sha256_file
 

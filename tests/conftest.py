@@ -35,7 +35,7 @@ from wheelferry.models.manifest import NAME, parse_manifest
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.planning.requirements import given_with
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import STAMP
 from wheelferry.progress import Silent

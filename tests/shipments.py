@@ -19,7 +19,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import MissingError
 from wheelferry.models.lock import LockedWheel
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.process import run as run_process

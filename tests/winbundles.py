@@ -21,7 +21,7 @@ from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.lock import Lock, LockedWheel
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.requirements import UserRequirement
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.apps import LISTING, START
-from wheelferry.models.companions import Companion, parse_companions
 from wheelferry.models.planning.alternatives import Alternatives, parse_alternatives
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.downloads import LaterDownload, parse_downloads
 from wheelferry.models.planning.supported import find_release
-from wheelferry.models.processors import KnownNeed, parse_processors
-from wheelferry.models.recipe import Program, Recipe, Torch
-from wheelferry.models.recipe_file import parse_recipe, parse_torch_table
+from wheelferry.models.recipes.file import parse_recipe, parse_torch_table
+from wheelferry.models.recipes.recipe import Program, Recipe, Torch
 from wheelferry.models.records import Record, parse_records
-from wheelferry.models.system_libraries import SystemLibraries, parse_system_libraries
+from wheelferry.models.tables.companions import Companion, parse_companions
+from wheelferry.models.tables.processors import KnownNeed, parse_processors
+from wheelferry.models.tables.system_libraries import SystemLibraries, parse_system_libraries
 from wheelferry.system.texts import read_given_text
 
 # Folders of the user's own recipes, separated as in PATH.
 OWN_FOLDERS = "WHEELFERRY_RECIPES"
+_TABLES = Path(__file__).with_name("tables")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,44 +76,44 @@ def recipe_files() -> dict[str, Path]:
 @cache
 def shipped_torch() -> tuple[Torch, ...]:
     """The table of torch releases that serves every recipe without one of its own."""
-    path = Path(__file__).with_name("torch.toml")
+    path = _TABLES / "torch.toml"
     return parse_torch_table(path.read_text("utf-8"), file=path.name)
 
 
 @cache
 def shipped_alternatives() -> tuple[Alternatives, ...]:
     """The table of packages that install the same modules."""
-    return parse_alternatives(Path(__file__).with_name("alternatives.toml").read_text("utf-8"))
+    return parse_alternatives((_TABLES / "alternatives.toml").read_text("utf-8"))
 
 
 @cache
 def shipped_downloads() -> tuple[LaterDownload, ...]:
     """The table of packages that download something when they are built or first used."""
-    return parse_downloads(Path(__file__).with_name("downloads.toml").read_text("utf-8"))
+    return parse_downloads((_TABLES / "downloads.toml").read_text("utf-8"))
 
 
 @cache
 def shipped_system_libraries() -> SystemLibraries:
     """The table of libraries that a client's system may lack."""
-    return parse_system_libraries(Path(__file__).with_name("system_libraries.toml").read_text("utf-8"))
+    return parse_system_libraries((_TABLES / "system_libraries.toml").read_text("utf-8"))
 
 
 @cache
 def shipped_companions() -> tuple[Companion, ...]:
     """The table of packages that are compiled against torch without saying against which."""
-    return parse_companions(Path(__file__).with_name("torch_companions.toml").read_text("utf-8"))
+    return parse_companions((_TABLES / "torch_companions.toml").read_text("utf-8"))
 
 
 @cache
 def shipped_processors() -> tuple[KnownNeed, ...]:
     """The table of packages that need more than the plain processor of their platform."""
-    return parse_processors(Path(__file__).with_name("processors.toml").read_text("utf-8"))
+    return parse_processors((_TABLES / "processors.toml").read_text("utf-8"))
 
 
 @cache
 def shipped_not_imported() -> Mapping[str, str]:
     """Modules that are not imported to see whether they can be, and why not."""
-    text = Path(__file__).with_name("not_imported.toml").read_text("utf-8")
+    text = (_TABLES / "not_imported.toml").read_text("utf-8")
     return {str(module): str(reason) for module, reason in tomllib.loads(text)["modules"].items()}
 
 

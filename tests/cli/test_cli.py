@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import wheelferry, write_wheel
-from wheelferry.models.recipe_file import schema
+from wheelferry.models.recipes.file import schema
 
 COMMANDS = [
     "demo",

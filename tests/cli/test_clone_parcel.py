@@ -12,7 +12,7 @@ from wheelferry.cache.source import Source, clone_release, export
 from wheelferry.cache.store import Store
 from wheelferry.distributed.source_archive import pack_source, unpack_source
 from wheelferry.errors import IntegrityError
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.system.files import remove_tree, tree_hash
 from wheelferry.system.process import run
 

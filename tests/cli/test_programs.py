@@ -13,7 +13,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import IntegrityError
 from wheelferry.models.problems import Code
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.report import Level
 from wheelferry.transfer.merge import merge
 from wheelferry.verification.static.level import verify_static

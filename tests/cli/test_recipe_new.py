@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import wheelferry
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 
 SETUP = """
 import os

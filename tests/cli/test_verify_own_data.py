@@ -14,7 +14,7 @@ from conftest import RECIPE
 from datasets import MAKERS
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from yard import Yard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="install.sh")

@@ -27,7 +27,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.models.manifest import parse_manifest
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.progress import Silent
 from wheelferry.system.files import sha256_file
 from wheelferry.system.process import run

@@ -14,8 +14,8 @@ from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.manifest import parse_manifest
 from wheelferry.models.planning.assets import PlannedAsset, plan_assets
 from wheelferry.models.planning.make_plan import make_plan, plan_digest
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.transfer.merge import merge
 from wheelferry.verification.static.level import verify_static
 

@@ -9,7 +9,7 @@ from conftest import RECIPE
 from wheelferry.errors import InputError
 from wheelferry.matrix.ci_jobs import CI_PYTHONS, choose_jobs, newest_release
 from wheelferry.matrix.coverage import LINUX, Selection
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -13,11 +13,11 @@ from wheelferry.cache.pip_config import IndexSettings
 from wheelferry.cache.uv import Uv, find_uv
 from wheelferry.catalog import shipped_companions, shipped_torch
 from wheelferry.errors import InputError, MissingError
-from wheelferry.models.companions import limits
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.requirements import given_with
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.tables.companions import limits
 from wheelferry.system.process import Completed
 
 

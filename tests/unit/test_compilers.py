@@ -14,7 +14,7 @@ from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.models.lock import Choice
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains import linux, mingw, zig

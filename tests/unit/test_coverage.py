@@ -26,7 +26,7 @@ from wheelferry.matrix.grid import make_grid
 from wheelferry.matrix.record import record, record_each
 from wheelferry.models.manifest import NAME, parse_manifest
 from wheelferry.models.planning.make_plan import plan_digest
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.records import Record, RecordedWheel, parse_records, records_text
 from wheelferry.models.report import FORMAT, OWN_MACHINE
 from wheelferry.models.targets import Target

@@ -13,8 +13,8 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.system.process import run
 
 # As torch-scatter's: other modules for CUDA than for the CPU alone, and one of them without kernels.

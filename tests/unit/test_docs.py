@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from wheelferry.catalog import load_recipe, shipped_names
 from wheelferry.cli.app import app
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -28,7 +28,7 @@ from wheelferry.models.planning.downloads import (
 )
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.problems import Code, Note, Problem
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.progress import Silent
 from wheelferry.system.interpreters import Interpreter

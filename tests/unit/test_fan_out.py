@@ -24,7 +24,7 @@ from wheelferry.distributed.worker import BuildResult, BuildTask, describe_build
 from wheelferry.errors import BuildError, InputError, IntegrityError, MissingError, WheelferryError
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.progress import Silent
 from wheelferry.system.interpreters import Interpreter
 

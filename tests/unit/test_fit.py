@@ -13,8 +13,8 @@ from wheelferry.client.common.bundle import open_bundle
 from wheelferry.errors import InputError
 from wheelferry.matrix.fit import TargetOptions, fit_options, preflight_problems
 from wheelferry.models.profile import parse_profile
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 
 # Enough of torch's table: two CUDA families, a release before manylinux_2_28, one without Windows wheels.
 RECIPE = """

@@ -22,7 +22,7 @@ from wheelferry.client.common.errors import Stop
 from wheelferry.errors import InputError, IntegrityError, WheelferryError
 from wheelferry.models.manifest import Manifest, is_untouched, parse_manifest
 from wheelferry.models.planning.make_plan import make_plan
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.report import Level
 from wheelferry.transfer.merge import merge
 from wheelferry.verification.verify import verify

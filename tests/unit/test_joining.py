@@ -10,8 +10,8 @@ from wheelferry.models.planning.joining import asked_of, assets_of, join_plans, 
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.supported import common_torch
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 
 APPS = """
 [apps]

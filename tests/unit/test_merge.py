@@ -13,7 +13,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.manifest import parse_manifest
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
 from wheelferry.transfer.merge import merge

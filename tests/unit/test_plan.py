@@ -11,8 +11,8 @@ from wheelferry.models.planning.build_key import build_key
 from wheelferry.models.planning.make_plan import make_plan, plan_digest
 from wheelferry.models.planning.requirements import given_with
 from wheelferry.models.planning.supported import default_torch, find_release
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
 
 TINY = parse_recipe(RECIPE, file="tiny.toml")

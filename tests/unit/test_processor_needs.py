@@ -19,7 +19,7 @@ from wheelferry.client.preflight.findings import Finding
 from wheelferry.client.preflight.systems import examine_processor
 from wheelferry.matrix.fit import preflight_problems
 from wheelferry.models.manifest import parse_manifest
-from wheelferry.models.processors import ProcessorNeed, level_of_flags
+from wheelferry.models.tables.processors import ProcessorNeed, level_of_flags
 from wheelferry.models.targets import Target
 from wheelferry.verification.static.level import verify_static
 from wheelferry.wheels.processor_needs import processor_needs

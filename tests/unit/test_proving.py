@@ -16,7 +16,7 @@ from wheelferry.errors import InputError, MissingError
 from wheelferry.matrix.coverage import LINUX, Selection, Status, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.planning.make_plan import plan_digest
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.records import LEVELS, MAKING, Record, one_line, records_text
 from wheelferry.models.report import Level
 from wheelferry.models.targets import Target

@@ -7,7 +7,7 @@ import pytest
 from conftest import RECIPE
 from wheelferry.catalog import load_recipe, shipped_folder, shipped_names, split_reference
 from wheelferry.errors import InputError
-from wheelferry.models.recipe_file import parse_recipe, schema
+from wheelferry.models.recipes.file import parse_recipe, schema
 from wheelferry.models.targets import Target
 
 APPS = '[apps]\npath = "apps"\n[[apps.programs]]\nname = "look"\nhelp = "see it"\nmodule = "look"\n'

@@ -10,8 +10,8 @@ from wheelferry.errors import InputError
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.planning.requirements import UserRequirement, given_with
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.requirement_files import read_requirement_files
 

@@ -17,7 +17,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.system.process import Completed, run
 
 NEWEST = 1_600_000_000

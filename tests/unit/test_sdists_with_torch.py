@@ -28,7 +28,7 @@ from wheelferry.models.lock import Choice
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.requirements import given_with
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.system.process import Completed

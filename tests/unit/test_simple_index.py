@@ -23,7 +23,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import parse_pylock, parse_requirements
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.progress import Silent, Task
 from wheelferry.serving.index import index
 from wheelferry.serving.pages import project_page

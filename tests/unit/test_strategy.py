@@ -27,8 +27,8 @@ from wheelferry.models.lock import Choice
 from wheelferry.models.planning.build_key import required_modules
 from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME, make_plan, plan_digest
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe import Recipe
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.progress import Silent
 from wheelferry.system.interpreters import Interpreter

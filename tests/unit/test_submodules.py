@@ -11,8 +11,8 @@ from wheelferry.cache.tools import Tools
 from wheelferry.distributed.source_archive import pack_source
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.planning.make_plan import make_plan, plan_digest
-from wheelferry.models.recipe import Recipe, Release
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
+from wheelferry.models.recipes.recipe import Recipe, Release
 from wheelferry.system.process import run
 
 PLACE = "third party/table"

@@ -10,7 +10,7 @@ from wheelferry.errors import InputError
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import version_of
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.this_machine import is_own_platform
 

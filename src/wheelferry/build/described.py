@@ -12,7 +12,7 @@ from wheelferry.errors import BuildError, InputError
 from wheelferry.models.cuda import branches_above, from_oldest
 from wheelferry.models.planning.build_key import required_modules
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.toolchains.torch_stub import cuda_variables, place_torch_stub
 
 _DEVICE_SOURCES = (".cu", ".cuh", ".h", ".hpp")

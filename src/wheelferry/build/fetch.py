@@ -8,7 +8,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.models.lock import choose_files
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe import FolderSource, SdistSource
+from wheelferry.models.recipes.recipe import FolderSource, SdistSource
 
 
 def fetch(plan: Plan, folder: Path, tools: Tools, *, source: str | None = None) -> Source:

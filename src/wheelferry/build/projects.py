@@ -11,7 +11,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.errors import InputError
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe import GitSource
+from wheelferry.models.recipes.recipe import GitSource
 from wheelferry.models.wheel_info import filename_parts
 
 

@@ -13,7 +13,7 @@ from wheelferry.errors import MissingError
 from wheelferry.models.manifest import Asset
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 
 FAT32_LIMIT = (1 << 32) - 1  # bytes: the size of the largest file that FAT32 can hold
 

@@ -12,7 +12,7 @@ import wheelferry.binaries
 import wheelferry.wheels
 from wheelferry.cache.store import Store
 from wheelferry.client.common import archives
-from wheelferry.models import processors
+from wheelferry.models.tables import processors
 from wheelferry.wheels.contents import Contents
 
 KIND = "contents"

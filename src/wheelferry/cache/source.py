@@ -14,7 +14,7 @@ from wheelferry.cache.store import Store
 from wheelferry.client.common.archives import BROKEN, unpack_archive, windows_objection
 from wheelferry.client.common.errors import Damaged
 from wheelferry.errors import InputError, IntegrityError, MissingError, WheelferryError
-from wheelferry.models.recipe import Release, Substitution
+from wheelferry.models.recipes.recipe import Release, Substitution
 from wheelferry.system.files import (
     contained,
     files_below,

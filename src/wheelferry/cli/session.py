@@ -43,7 +43,7 @@ from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.planning.requirements import UserRequirement, given_with
 from wheelferry.models.planning.supported import common_torch, obstacle
-from wheelferry.models.recipe_fields import in_range
+from wheelferry.models.recipes.fields import in_range
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     Target,

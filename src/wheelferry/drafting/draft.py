@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from wheelferry.drafting.examine import Examined
 from wheelferry.drafting.origin import Origin
 from wheelferry.errors import InputError
-from wheelferry.models.recipe_file import parse_recipe
+from wheelferry.models.recipes.file import parse_recipe
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _LINE = 80  # of an array, in characters

@@ -22,7 +22,7 @@ from wheelferry.cache.source import (
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.lock import choose_files
-from wheelferry.models.recipe import Release, Submodule
+from wheelferry.models.recipes.recipe import Release, Submodule
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file, tree_hash
 

@@ -14,7 +14,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.drafting.examine import Examined, examine
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.texts import read_given_text
 

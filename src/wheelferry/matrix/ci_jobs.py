@@ -9,7 +9,7 @@ from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import PLATFORMS, Selection
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
 from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle, ops_missing
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
 
 # What a pipeline builds when it is not told: the Pythons that are neither new nor near their end.

@@ -19,7 +19,7 @@ from wheelferry.models.planning.supported import (
     ops_missing,
     torch_range,
 )
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import MAKING, Record, order, version
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,

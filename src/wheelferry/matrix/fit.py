@@ -26,7 +26,7 @@ from wheelferry.models.cuda import (
 )
 from wheelferry.models.planning.supported import fitting_torch, obstacle
 from wheelferry.models.profile import Profile
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     DEFAULT_GLIBC_MINOR,

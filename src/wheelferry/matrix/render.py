@@ -6,7 +6,7 @@ from pathlib import Path
 from wheelferry.matrix.ci_jobs import Job
 from wheelferry.matrix.coverage import LINUX, Status, Verdict
 from wheelferry.matrix.grid import LEGEND, make_grid
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import DEFAULT_BACKEND
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"

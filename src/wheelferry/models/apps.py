@@ -6,7 +6,7 @@ from packaging.requirements import Requirement
 
 from wheelferry.errors import InputError
 from wheelferry.models.planning.requirements import UserRequirement
-from wheelferry.models.recipe import ALL_PROGRAMS, Program, Recipe
+from wheelferry.models.recipes.recipe import ALL_PROGRAMS, Program, Recipe
 
 FOLDER = "apps"  # of a bundle, and of an installation
 LISTING = "apps.json"  # in it: the programs that can be run

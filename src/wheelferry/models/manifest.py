@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from wheelferry.errors import InputError
-from wheelferry.models.processors import ProcessorNeed
+from wheelferry.models.tables.processors import ProcessorNeed
 from wheelferry.models.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
 FORMAT = 1

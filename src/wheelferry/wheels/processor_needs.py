@@ -15,7 +15,7 @@ from packaging.version import Version
 from wheelferry.binaries.dynamic import x86_level_at_start
 from wheelferry.catalog import shipped_processors
 from wheelferry.errors import IntegrityError
-from wheelferry.models.processors import ProcessorNeed, known_needs, level_of_flags
+from wheelferry.models.tables.processors import ProcessorNeed, known_needs, level_of_flags
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.wheels.archive import UNREADABLE

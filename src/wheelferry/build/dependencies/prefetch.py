@@ -233,7 +233,7 @@ def _resolve_together(
 
 
 def _for_cuda(work: Path) -> dict[str, str]:
-    """Variables of a build with CUDA ops, without which some projects describe nothing; they are only listed."""
+    """Variables by which a project describes its CUDA ops, which some have alone; they are only listed."""
     return {
         **cuda_variables(work / "cuda"),
         "WHEELFERRY_LIST_EXTENSIONS": str(work / "extensions.jsonl"),

@@ -10,7 +10,7 @@ from wheelferry.cli.options import Json, Quiet, Verbose
 
 if TYPE_CHECKING:
     from wheelferry.drafting.new import Drafted
-    from wheelferry.models.recipe import Recipe
+    from wheelferry.models.recipes.recipe import Recipe
 
 app = typer.Typer(
     help="Write a recipe for another project: new, check and try.",

@@ -19,7 +19,7 @@ def recipes(
 
     if schema:
         from wheelferry.cli.console import print_line
-        from wheelferry.models.recipe_file import schema as recipe_schema
+        from wheelferry.models.recipes.file import schema as recipe_schema
 
         print_line(recipe_schema().rstrip())
     elif name is None:

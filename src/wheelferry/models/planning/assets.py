@@ -6,7 +6,7 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from wheelferry.errors import InputError
-from wheelferry.models.recipe import FILES_ROOT, AssetEntry, Recipe
+from wheelferry.models.recipes.recipe import FILES_ROOT, AssetEntry, Recipe
 from wheelferry.models.targets import Target
 
 FOLDER = "assets"  # of the bundle, and of an environment

@@ -10,7 +10,7 @@ from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.planning.plan import Cell, Plan
-from wheelferry.models.recipe import Recipe, Release
+from wheelferry.models.recipes.recipe import Recipe, Release
 
 # Part of every build key: raise it when the same inputs would give another wheel.
 BUILD_FORMAT = 5

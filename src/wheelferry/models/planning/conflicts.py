@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError
 from wheelferry.models.planning.requirements import UserRequirement
-from wheelferry.models.recipe import Recipe
+from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 if TYPE_CHECKING:  # the plan itself asks here

@@ -11,7 +11,7 @@ from wheelferry.errors import InputError, raise_all
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.conflicts import exclude_each_other
 from wheelferry.models.planning.plan import Cell, Plan
-from wheelferry.models.recipe import ALL_PROGRAMS, Program, Recipe
+from wheelferry.models.recipes.recipe import ALL_PROGRAMS, Program, Recipe
 
 _APART = "make a bundle of each: several can be installed on one machine, in folders of their own"
 

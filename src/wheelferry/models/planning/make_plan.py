@@ -9,7 +9,6 @@ from packaging.version import Version
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.apps import choose_programs, requirements_of
-from wheelferry.models.companions import Companion, limits
 from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
@@ -24,8 +23,9 @@ from wheelferry.models.planning.supported import (
     ops_missing,
     torch_range,
 )
-from wheelferry.models.recipe import ConditionalRequirement, Recipe, Torch
-from wheelferry.models.recipe_fields import in_range
+from wheelferry.models.recipes.fields import in_range
+from wheelferry.models.recipes.recipe import ConditionalRequirement, Recipe, Torch
+from wheelferry.models.tables.companions import Companion, limits
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 # torch for Windows loads msvcp140.dll and its like, which a bare Windows lacks: this wheel brings them.

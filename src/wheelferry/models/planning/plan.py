@@ -11,7 +11,7 @@ from wheelferry.models.cuda import Cuda
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.requirements import UserRequirement, allowed_hashes
-from wheelferry.models.recipe import Program, Recipe, Release, Substitution
+from wheelferry.models.recipes.recipe import Program, Recipe, Release, Substitution
 from wheelferry.models.targets import Target
 
 

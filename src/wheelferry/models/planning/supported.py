@@ -6,8 +6,8 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, version_of
-from wheelferry.models.recipe import Recipe, Release, Torch
-from wheelferry.models.recipe_fields import in_range
+from wheelferry.models.recipes.fields import in_range
+from wheelferry.models.recipes.recipe import Recipe, Release, Torch
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError
 
 from wheelferry.errors import InputError
-from wheelferry.models.recipe import Model, Recipe, Torch
+from wheelferry.models.recipes.recipe import Model, Recipe, Torch
 
 _M = TypeVar("_M", bound=Model)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from wheelferry.models.recipe_fields import (
+from wheelferry.models.recipes.fields import (
     Commit,
     ProjectName,
     Range,
