@@ -113,6 +113,18 @@ def passes(context):
 """
 
 
+@pytest.mark.parametrize("named", ["My.Ops", "my-ops", "my_ops"])
+def test_the_stamp_is_found_by_any_spelling_of_the_name(
+    named: str, harness: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, backend in (("my_ops_more-1.0.dist-info", "cpu"), ("my_ops-1.0.dist-info", "cu130")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "wheelferry.json").write_text(json.dumps({"backend": backend}), "utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert harness.read_stamp(named) == {"backend": "cu130"}
+    assert harness.read_stamp("other") == {}
+
+
 @pytest.mark.parametrize(
     ("unloadable", "status", "reason"),
     [

@@ -35,6 +35,7 @@ import math
 import operator
 import os
 import platform
+import re
 import socket
 import sys
 import time
@@ -304,13 +305,22 @@ def _programs_of(suite_dir):
 
 
 def read_stamp(distribution):
-    """What the installed wheel of `distribution` says about its making; empty without a wheel of ours."""
-    pattern = distribution.replace("-", "_") + "-*.dist-info"
+    """What the installed wheel of `distribution` says about its making; empty without a wheel of ours.
+
+    Names count as equal as in packages: My.Ops is installed as my_ops.
+    """
     for folder in sys.path:
-        for found in glob.glob(os.path.join(glob.escape(folder), pattern, "wheelferry.json")):
-            with open(found, encoding="utf-8") as stream:
-                return json.load(stream)
+        pattern = os.path.join(glob.escape(folder), "*.dist-info", "wheelferry.json")
+        for found in sorted(glob.glob(pattern)):
+            installed = os.path.basename(os.path.dirname(found)).partition("-")[0]
+            if _normalized(installed) == _normalized(distribution):
+                with open(found, encoding="utf-8") as stream:
+                    return json.load(stream)
     return {}
+
+
+def _normalized(name):
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def run(suite, level, out, only=(), unloadable=None, connections=None, own=None):
