@@ -196,3 +196,18 @@ def test_a_suite_that_left_nothing(tmp_path: Path) -> None:
     problems, _ = read_results(tmp_path / "none.json", Level.SMOKE, 1, "ImportError: no torch")
     assert [problem.code for problem in problems] == [Code.CRASH]
     assert "ImportError: no torch" in problems[0].message
+
+
+def test_a_level_of_skips_alone_has_a_problem_that_says_why(tmp_path: Path) -> None:
+    def skipped(name: str) -> dict[str, object]:
+        reason = "no CUDA device is visible here"
+        empty: dict[str, object] = {"traceback": None, "seconds": 0.1, "values": {}, "files": []}
+        return {"name": name, "title": name, "status": "skipped", "reason": reason, **empty}
+
+    document = tmp_path / "train.json"
+    document.write_text(json.dumps({"running": None, "checks": [skipped("a"), skipped("b")]}), "utf-8")
+    problems, checks = read_results(document, Level.TRAIN, 1, "")
+    assert len(checks) == 2
+    assert [problem.message for problem in problems] == [
+        "no check passed: nothing was proven (no CUDA device is visible here)"
+    ]

@@ -183,7 +183,12 @@ def read_results(
         message = f"ended with status {returncode} during {document['running']}: {tail}"
         problems.append(Problem(code=Code.CRASH, file=suite, message=message))
     elif not any(check.status == "passed" for check in checks):
-        problems.append(Problem(code=Code.CRASH, file=suite, message="no check passed: nothing was proven"))
+        reasons = dict.fromkeys(
+            check.reason for check in checks if check.status == "skipped" and check.reason
+        )
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        message = f"no check passed: nothing was proven{why}"
+        problems.append(Problem(code=Code.CRASH, file=suite, message=message))
     return problems, checks
 
 
