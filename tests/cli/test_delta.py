@@ -330,7 +330,7 @@ def test_a_link_in_what_an_earlier_run_left_is_not_followed(
         (lambda item: item.update(path="../outside"), "leads out of the folder"),
         (lambda item: item.update(path="/etc/outside"), "leads out of the folder"),
         (lambda item: item.update(path="nul.txt"), "device"),
-        (lambda item: item.update(path="REPORT/x"), "nothing that every file system tells apart"),
+        (lambda item: item.update(path="REPORT/x"), "which not every file system tells apart"),
         (lambda item: item.update(size=-1), "is not a number of bytes"),
         (lambda item: item.update(size=True), "is not a number of bytes"),
         (lambda item: item.update(size="9"), "is not a number of bytes"),
@@ -338,7 +338,7 @@ def test_a_link_in_what_an_earlier_run_left_is_not_followed(
         (lambda item: item.update(source="../outside"), "leads out of the folder"),
         (lambda item: item.update({"from": "elsewhere"}), "does not say where"),
         (lambda item: item.update({"from": "old", "source": ["x"]}), "does not say where"),
-        (lambda item: item.update({"from": "old"}), "from the old bundle that it has not"),
+        (lambda item: item.update({"from": "old"}), "from the old bundle that the old bundle does not have"),
         (lambda item: item.pop("path"), "no proper list"),
     ],
 )

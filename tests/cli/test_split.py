@@ -277,7 +277,7 @@ def test_a_bundle_that_is_not_whole_is_not_split(bundle: Path, tmp_path: Path, t
         (lambda files: files[0].update(path="../outside"), "leads out of the folder"),
         (lambda files: files[0].update(path="c:outside"), "signs that no name"),
         (lambda files: files.append(dict(files[0])), "is there twice"),
-        (lambda files: files[0].update(path=files[1]["path"].upper()), "nothing that every file system"),
+        (lambda files: files[0].update(path=files[1]["path"].upper()), "not every file system tells apart"),
         (lambda files: files[0].update(size=10**15), "two files in one place"),
         (lambda files: files[-1].update(size=10**15), "beyond the end"),
         (lambda files: files[1].update(begins=files[0]["begins"]), "two files in one place"),
