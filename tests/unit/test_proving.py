@@ -11,8 +11,9 @@ from conftest import RECIPE
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records
-from wheelferry.cli.render.proving import parse_duration
-from wheelferry.errors import InputError, MissingError
+from wheelferry.client.common.errors import BadInput
+from wheelferry.client.smoke.own_data import parse_budget
+from wheelferry.errors import MissingError
 from wheelferry.matrix.coverage import LINUX, Selection, Status, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.planning.make_plan import plan_digest
@@ -93,13 +94,13 @@ def test_a_cell_is_open_until_it_was_seen_so_far_and_closed_when_it_failed() -> 
     ("text", "seconds"), [("45s", 45), ("90m", 5400), ("2h", 7200), ("1.5 h", 5400), (" 3m ", 180)]
 )
 def test_a_budget_is_a_time(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 days", "2h30m"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no time"):
-        parse_duration(text)
+    with pytest.raises(BadInput, match="is no time"):
+        parse_budget(text)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """`matrix --prove`: from options to cells, and what is told of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.render.matrix import Asked, read_references
 from wheelferry.cli.session import open_tools
+from wheelferry.client.smoke.own_data import parse_budget
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import LINUX, Selection
 from wheelferry.matrix.next_cell import Cell
@@ -24,9 +24,6 @@ from wheelferry.verification.machines.runner import Runner
 if TYPE_CHECKING:  # for their names alone
     from wheelferry.cli.commands.matrix import CellChoice, Proving
 
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smh])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
 
 def prove_cells(
     named: Sequence[str], choice: "CellChoice", proving: "Proving", *, file: Path | None, as_json: bool
@@ -34,7 +31,7 @@ def prove_cells(
     """Prove the cells of one recipe. Without --backend and --platform they are those that this machine builds
     and runs from the index alone. Exit code 1 where a cell failed.
     """
-    budget = parse_duration(proving.budget) if proving.budget is not None else None
+    budget = parse_budget(proving.budget) if proving.budget is not None else None
     asked = read_references(
         named,
         python=choice.python,
@@ -62,14 +59,6 @@ def prove_cells(
         _summarise(proven, wanted)
     if any(record.failed for record in proven.added):
         raise typer.Exit(1)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from ``90m``, ``2h`` or ``45s``; raises InputError for anything else."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"--budget {text!r} is no time", hint="write it as in 45s, 90m or 2h")
-    return float(match["number"]) * _SECONDS[match["unit"]]
 
 
 def _provable(one: Asked, choice: "CellChoice", proving: "Proving") -> Selection:

@@ -9,6 +9,7 @@ from wheelferry.client.common.texts import NotText, decode_text
 from wheelferry.client.data import pillow
 from wheelferry.client.data.formats import rle
 from wheelferry.client.data.formats.jsonstream import encoding_of
+from wheelferry.client.data.formats.per_picture import PerPicture
 from wheelferry.client.data.geometry import are_finite, extent, finite
 from wheelferry.client.data.values import Picture, Thing
 
@@ -17,44 +18,24 @@ _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _LEAST = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2, "oriented_rectangle": 4}
 
 
-class Labelme(object):
+class Labelme(PerPicture):
     """The JSON files `files` of a tree, as one split."""
 
-    named = False
-    broken = False
-    categories = ()
-
-    def __init__(self, tree, files, found):
-        self.file = ""
-        self._tree = tree
-        self._files = files
-        self._found = found
-
-    def pictures(self, _folders):
-        """One for each file that can be read."""
-        made = []
-        users = {}  # type: dict[str, str]
-        for file in self._files:
-            try:
-                document = self._read(file)
-            except NotText as error:
-                self._found.add("labels-unreadable", file, "line %d" % error.line, str(error))
-                continue
-            except json.JSONDecodeError as error:
-                self._found.add("labels-unreadable", file, "line %d" % error.lineno, error.msg)
-                continue
-            except (OSError, ValueError, RecursionError) as error:
-                self._found.add("labels-unreadable", file, detail=str(error))
-                continue
-            if encoding_of(self._tree.path(file)) != "utf-8":
-                self._found.add("labels-encoding", file)
-            picture = self._picture(file, document)
-            other = users.setdefault(picture.name, file)
-            if other != file:
-                self._found.add("picture-twice", file, detail="%s, as in %s" % (picture.name, other))
-                continue
-            made.append(picture)
-        return made
+    def _picture_of(self, file):
+        try:
+            document = self._read(file)
+        except NotText as error:
+            self._found.add("labels-unreadable", file, "line %d" % error.line, str(error))
+            return None
+        except json.JSONDecodeError as error:
+            self._found.add("labels-unreadable", file, "line %d" % error.lineno, error.msg)
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            self._found.add("labels-unreadable", file, detail=str(error))
+            return None
+        if encoding_of(self._tree.path(file)) != "utf-8":
+            self._found.add("labels-encoding", file)
+        return self._picture(file, document)
 
     def _read(self, file):
         with open(self._tree.path(file), "rb") as stream:

@@ -3,6 +3,7 @@
 import os
 import xml.etree.ElementTree as ET
 
+from wheelferry.client.data.formats.per_picture import PerPicture
 from wheelferry.client.data.formats.tree import join, split_of
 from wheelferry.client.data.geometry import finite
 from wheelferry.client.data.values import Picture, Thing
@@ -11,34 +12,12 @@ from wheelferry.client.data.values import Picture, Thing
 _ORIGINAL = "The VOC"
 
 
-class Voc(object):
+class Voc(PerPicture):
     """The XML files `files` of a tree, as one split."""
 
-    named = False
-    broken = False
-    categories = ()
-
-    def __init__(self, tree, files, found):
-        self.file = ""
-        self._tree = tree
-        self._files = files
-        self._found = found
-
-    def pictures(self, _folders):
-        """One for each file that can be read."""
-        made = []
-        users = {}  # type: dict[str, str]
-        for file in self._files:
-            root = self._parse(file)
-            if root is None:
-                continue
-            picture = self._picture(file, root)
-            other = users.setdefault(picture.name, file)
-            if other != file:
-                self._found.add("picture-twice", file, detail="%s, as in %s" % (picture.name, other))
-                continue
-            made.append(picture)
-        return made
+    def _picture_of(self, file):
+        root = self._parse(file)
+        return None if root is None else self._picture(file, root)
 
     def _parse(self, file):
         try:
