@@ -8,8 +8,10 @@ import pytest
 
 from datasets import MAKERS, edit
 from wheelferry.client.common.errors import BadInput
+from wheelferry.client.common.files import write_json
 from wheelferry.client.data.ready import check_before, make_ready, unpacked
 from wheelferry.client.installer.options import parse_options
+from wheelferry.client.smoke import harness
 from wheelferry.client.smoke.own_data import (
     OwnData,
     locate,
@@ -186,3 +188,22 @@ def test_an_archive_is_unpacked_first(tmp_path: Path, form: str) -> None:
     folder = unpacked(archive, str(tmp_path / "room"))
     assert make_ready(folder, str(tmp_path / "out"), Silent())["format"] == "yolo"
     assert unpacked(str(tmp_path / "set"), str(tmp_path / "other")) == str(tmp_path / "set")
+
+
+def test_of_several_projects_the_first_ones_checks_take_the_data(tmp_path: Path) -> None:
+    write_json(str(tmp_path / "suites.json"), {"format": 1, "suites": ["one", "two"]})
+    for name, checks in (("one", ["check_own"]), ("two", [])):
+        (tmp_path / name).mkdir()
+        write_json(str(tmp_path / name / "suite.json"), {"recipe": name, "own_data": checks})
+    require_support(str(tmp_path))
+    write_json(str(tmp_path / "suites.json"), {"format": 1, "suites": ["two", "one"]})
+    with pytest.raises(BadInput, match="two cannot be proven with data of your own"):
+        require_support(str(tmp_path))
+
+
+def test_the_programs_that_go_with_a_suite(tmp_path: Path) -> None:
+    alone, several = tmp_path / "a" / "smoke", tmp_path / "b" / "smoke"
+    (several / "one").mkdir(parents=True)
+    write_json(str(several / "suites.json"), {"format": 1, "suites": ["one", "two"]})
+    assert harness._programs_of(str(alone)) == str(tmp_path / "a" / "apps")
+    assert harness._programs_of(str(several / "one")) == str(tmp_path / "b" / "apps" / "one")

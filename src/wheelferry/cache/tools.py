@@ -1,7 +1,6 @@
 """What every stage needs to do its work, handed in as one frozen value."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -59,24 +58,12 @@ def open_tools(
         run=run,
         store=store,
         index=index,
-        uv=Uv(program=find_uv(), run=run, index=index, warn=_once(progress.warn)),
+        uv=Uv(program=find_uv(), run=run, index=index, warn=progress.warn),
         progress=progress,
         jobs=jobs or default_jobs(),
         cuda_home=cuda_home,
         compiler=compiler,
     )
-
-
-def _once(warn: Callable[[str], None]) -> Callable[[str], None]:
-    """`warn`, but the same text only once: a target is resolved several times."""
-    told: set[str] = set()
-
-    def tell(text: str) -> None:
-        if text not in told:
-            told.add(text)
-            warn(text)
-
-    return tell
 
 
 # What one C++ unit against torch's headers takes at its peak, in bytes.

@@ -230,10 +230,11 @@ def plan_from_options(
         if not quiet:
             _warn_of_failures(one, release, targets)
     recipes = [one.recipe for one, _ in projects]
+    user = _user_requirements(required)
     apps, own_assets = asked_of(recipes, required.app or ()), assets_of(recipes, assets or ())
     plan = join_plans(
         [
-            _plan_project(one, release, targets, choice, required, apps=programs, assets=files)
+            _plan_project(one, release, targets, choice, required, user, apps=programs, assets=files)
             for (one, release), programs, files in zip(projects, apps, own_assets, strict=True)
         ]
     )
@@ -246,6 +247,7 @@ def _plan_project(
     targets: Sequence[Target],
     choice: TargetChoice,
     required: Requirements,
+    user: Sequence[UserRequirement],
     *,
     apps: Sequence[str],
     assets: Sequence[str],
@@ -254,7 +256,7 @@ def _plan_project(
         located.recipe,
         release_name,
         targets,
-        required=_user_requirements(required),
+        required=user,
         torch_index=choice.torch_index,
         cuda_architectures=choice.cuda_arch or (),
         assets=assets,
