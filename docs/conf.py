@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from generate import write_reference
@@ -27,3 +29,14 @@ highlight_language = "none"
 linkcheck_ignore = [r"http://server/.*", r"https://(mirror|git)\.example/.*"]
 
 write_reference(Path(__file__).parent / "reference")
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls this by its name."""
+    app.connect("source-read", _list_recipes_pages)
+
+
+def _list_recipes_pages(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the recipes' pages below the overview; in that file, also read on GitHub, it would be clutter."""
+    if page == "coverage":
+        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\ncoverage/*\n```\n"

@@ -13,7 +13,6 @@ from conftest import wheelferry
 ROOT = Path(__file__).parents[2]
 CELL = ["--python", "3.14", "--torch", "2.5.1", "--backend", "cpu", "--platform", "linux_x86_64"]
 GENERATED = {
-    "docs/coverage.md": ["--markdown"],
     "ci/github/detectron2.yml": ["detectron2", "--github"],
     "ci/gitlab/detectron2.yml": ["detectron2", "--gitlab"],
 }
@@ -103,6 +102,46 @@ def test_generated_files_are_what_the_command_writes(name: str, tmp_path: Path) 
     placed = wheelferry("matrix", *GENERATED[name], "--out", tmp_path / "x" / "y.yml")
     assert placed.stdout.strip() == str(tmp_path / "x" / "y.yml")
     assert (tmp_path / "x" / "y.yml").read_text("utf-8") == written
+
+
+def test_generated_pages_are_what_the_command_writes(tmp_path: Path) -> None:
+    done = wheelferry("matrix", "--markdown", "--out", "coverage.md", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = "wheelferry matrix --markdown --out docs/coverage.md"
+    names = {path.name for path in (tmp_path / "coverage").iterdir()}
+    assert names == {path.name for path in (ROOT / "docs/coverage").iterdir()}, f"run {again}"
+    for name in ("coverage.md", *(f"coverage/{name}" for name in sorted(names))):
+        same = (tmp_path / name).read_bytes() == (ROOT / "docs" / name).read_bytes()
+        assert same, f"docs/{name} is out of date; write the pages with: {again}"
+
+
+def test_own_recipes_have_pages_with_their_own_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my recipes"
+    shutil.copytree(ROOT / "recipes/torch-scatter", folder / "own-scatter")
+    text = (ROOT / "recipes/torch-scatter.toml").read_text("utf-8")
+    text = text.replace("torch-scatter/", "own-scatter/").replace("torch-scatter", "own-scatter", 1)
+    (folder / "own-scatter.toml").write_text(text, "utf-8")
+    records = folder / "own-scatter/records.json"
+    records.write_text(records.read_text("utf-8").replace('"torch-scatter"', '"own-scatter"', 1), "utf-8")
+    monkeypatch.setenv("WHEELFERRY_RECIPES", str(folder))
+    done = wheelferry("matrix", "--markdown", "--out", "c.md", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    overview = (tmp_path / "c.md").read_text("utf-8")
+    own, shipped = overview.index("## Your own recipes"), overview.index("## Recipes of wheelferry")
+    assert own < overview.index("[own-scatter](c/own-scatter.md)") < shipped < overview.index("c/mmcv.md")
+    evidence = (tmp_path / "c/own-scatter-evidence.md").read_text("utf-8")
+    (first, *_) = json.loads(records.read_text("utf-8"))["records"]
+    assert first["wheel"]["sha256"] in evidence
+
+
+@pytest.mark.parametrize("out", ["-", "pages", "pages.html"])
+def test_the_pages_need_a_file_for_the_overview(out: str, tmp_path: Path) -> None:
+    done = wheelferry("matrix", "sample", "--markdown", "--out", out, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"--out {out} is no file for the overview" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

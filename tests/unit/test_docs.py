@@ -82,4 +82,5 @@ def test_every_page_is_in_the_contents() -> None:
     contents = (ROOT / "docs/index.md").read_text("utf-8")
     listed = set(re.findall(r"(?m)^((?:[a-z-]+/)?[a-z-]+)$", contents))
     written = {page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES[1:]} - {"index"}
-    assert written <= listed
+    # docs/conf.py puts those of the recipes below the overview
+    assert {name for name in written if not name.startswith("coverage/")} <= listed

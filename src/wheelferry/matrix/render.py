@@ -1,51 +1,12 @@
-"""Texts that are generated from templates: the coverage page and the CI pipelines."""
+"""Texts that are generated from templates, such as the CI pipelines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from wheelferry.matrix.ci_jobs import Job
-from wheelferry.matrix.coverage import LINUX, Status, Verdict
-from wheelferry.matrix.grid import LEGEND, make_grid
 from wheelferry.models.recipes.recipe import Recipe
-from wheelferry.models.targets import DEFAULT_BACKEND
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-
-
-def coverage_page(recipes: Sequence[tuple[Recipe, Sequence[Verdict]]], *, command: str) -> str:
-    """The page in Markdown: for each recipe a grid for each release, the evidence, and the reasons.
-
-    `command` is the command line that writes the page again.
-    """
-    sections = []
-    reasons: dict[str, int] = {}
-    for recipe, verdicts in recipes:
-        grids = []
-        for name, release in recipe.releases.items():
-            grid = make_grid([v for v in verdicts if v.release == name])
-            for row in grid.rows:
-                for square in row.squares:
-                    for reason in square.reasons:
-                        reasons.setdefault(reason, len(reasons) + 1)
-            if grid.rows:
-                grids.append({"name": name, "release": release, "grid": grid})
-        counts = {status: sum(v.status is status for v in verdicts) for status in Status}
-        usual = [v for v in verdicts if v.target.backend == DEFAULT_BACKEND and v.target.platform == LINUX]
-        usual = [v for v in usual if v.status is not Status.UNSUPPORTED]
-        seen = [v for v in verdicts if v.record]
-        stale = [v for v in verdicts if v.status is Status.UNTRIED and v.reason]
-        sections.append(
-            {
-                "recipe": recipe,
-                "grids": grids,
-                "counts": counts,
-                "usual": len(usual),
-                "usual_verified": sum(v.status is Status.VERIFIED for v in usual),
-                "seen": seen,
-                "stale": stale,
-            }
-        )
-    return _render("coverage.md.j2", sections=sections, reasons=reasons, legend=LEGEND, command=command)
 
 
 def github_workflow(recipe: Recipe, reference: str, jobs: Iterable[Job], *, command: str) -> str:
@@ -60,7 +21,7 @@ def gitlab_pipeline(recipe: Recipe, reference: str, jobs: Iterable[Job], *, comm
 
 def _pipeline(template: str, recipe: Recipe, reference: str, jobs: Iterable[Job], command: str) -> str:
     found = list(jobs)
-    return _render(
+    return render_template(
         template,
         recipe=recipe,
         reference=reference,
@@ -71,11 +32,13 @@ def _pipeline(template: str, recipe: Recipe, reference: str, jobs: Iterable[Job]
     )
 
 
-def _render(name: str, **values: object) -> str:
+def render_template(name: str, **values: object) -> str:
+    """The text of a template of this package."""
     import jinja2
 
     # the texts are YAML and Markdown, where HTML escapes would be wrong; ${{ … }} is GitHub's own
     environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=False,  # noqa: S701
         trim_blocks=True,
         lstrip_blocks=True,
@@ -88,4 +51,4 @@ def _render(name: str, **values: object) -> str:
         comment_start_string="<#",
         comment_end_string="#>",
     )
-    return environment.from_string((_TEMPLATES / name).read_text("utf-8")).render(**values)
+    return environment.get_template(name).render(**values)

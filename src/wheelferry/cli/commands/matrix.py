@@ -56,7 +56,7 @@ Out = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|-",
-        help="Where --markdown, --github or --gitlab write. Default: stdout for the page, ci/ for pipelines.",
+        help="Where --markdown, --github or --gitlab write. Default: coverage.md, ci/ for pipelines.",
     ),
 ]
 
@@ -97,7 +97,14 @@ class Result:
     """What is made of the cells; the first four do not go together."""
 
     json: Json = False
-    markdown: Annotated[bool, typer.Option("--markdown", help="Write the coverage page.")] = False
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            "--markdown",
+            help="Write the coverage pages: an overview, and in a folder of its name beside it two pages for "
+            "each recipe.",
+        ),
+    ] = False
     github: Annotated[
         bool, typer.Option("--github", help="Write a GitHub workflow: ci/github/RECIPE.yml.")
     ] = False
@@ -164,7 +171,7 @@ def matrix(
       wheelferry matrix detectron2@v0.6 --python 3.14 --torch 2.5.1
     what was verified, with date, hash and command
       wheelferry matrix detectron2 --status verified
-    add the reports of bundles to the records, then write the coverage page
+    add the reports of bundles to the records, then write the coverage pages
       wheelferry matrix --record BUNDLE...
       wheelferry matrix --markdown --out docs/coverage.md
     try what nobody has tried, for two hours, what teaches most first
@@ -195,7 +202,7 @@ def matrix(
         records=records,
     )
     if result.markdown:
-        matrices.write_page(asked, result.out)
+        matrices.write_pages(asked, result.out)
     elif result.github or result.gitlab:
         matrices.write_pipeline(asked, result.out, provider="github" if result.github else "gitlab")
     else:

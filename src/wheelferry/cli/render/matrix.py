@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, recipe_files
+from wheelferry.catalog import LocatedRecipe, load_recipe, load_records, recipe_files, shipped_folder
 from wheelferry.cli.console import print_json, print_line, print_table
 from wheelferry.errors import InputError
 from wheelferry.matrix.ci_jobs import choose_jobs
@@ -170,12 +170,30 @@ def _show_grid(one: Asked, found: Sequence[Verdict]) -> None:
     print_line(f"why, for one square: wheelferry matrix {name} --python X.Y --torch VERSION")
 
 
-def write_page(asked: Sequence[Asked], out: str | None) -> None:
-    """The coverage page."""
-    from wheelferry.matrix.render import coverage_page
+def write_pages(asked: Sequence[Asked], out: str | None) -> None:
+    """The coverage pages: the overview, and beside it a folder of its name with two pages for each recipe."""
+    from wheelferry.matrix.pages import Covered, coverage_pages
 
-    sections = [(one.located.recipe, cells(one.located.recipe, one.records, one.selection)) for one in asked]
-    _write(coverage_page(sections, command=_command()), out)
+    overview = Path(out or "coverage.md")
+    if out == "-" or overview.suffix != ".md" or overview.is_dir():
+        raise InputError(
+            f"--out {out} is no file for the overview",
+            hint="name one, as in --markdown --out docs/coverage.md",
+        )
+    shipped = shipped_folder().resolve()
+    found = [
+        Covered(
+            recipe=one.located.recipe,
+            verdicts=cells(one.located.recipe, one.records, one.selection),
+            own=one.located.folder != shipped,
+        )
+        for one in asked
+    ]
+    folder = overview.with_suffix("")
+    for name, text in coverage_pages(found, folder=folder.name, command=_command()).items():
+        path = folder / name if name else overview
+        write_atomic(path, text)
+        print_line(str(path))
 
 
 def write_pipeline(asked: Sequence[Asked], out: str | None, *, provider: str) -> None:
