@@ -61,7 +61,11 @@ def _overview(found: Sequence[Covered], *, folder: str, command: str) -> str:
         ("Recipes of wheelferry", [row for row in rows if not row["own"]]),
     ]
     return render_template(
-        "coverage.md.j2", groups=[g for g in groups if g[1]], folder=folder, marks=Mark, command=command
+        "coverage.md.j2",
+        groups=[group for group in groups if group[1]],
+        folder=folder,
+        marks=(*SEEN, Mark.UNTRIED),
+        command=command,
     )
 
 
@@ -229,12 +233,10 @@ def _evidence(
         "torch": record.torch or verdict.target.torch,
         "text": seen_text(record),
         "reason": plain(record.reason or ""),
-        "levels": ", ".join(record.levels) or "none",
         "seconds": round(sum(seconds for _, seconds in record.seconds)) or "",
         "wheel": wheels.get(record.wheel, "") if record.wheel else "",
         "skipped": skips.get(record.skipped, ""),
         "command": record.command.replace("|", "\\|"),
-        "machine": record.machine,
     }
 
 
