@@ -19,6 +19,7 @@ from wheelferry.cache.tools import default_jobs
 from wheelferry.client.probe.machine import memory
 from wheelferry.errors import InputError, IntegrityError, MissingError
 from wheelferry.system import files, interpreters
+from wheelferry.system import sandbox as sandboxes
 from wheelferry.system.files import contained, remove_tree, rename
 from wheelferry.system.interpreters import inspect_interpreter, program_in
 from wheelferry.system.process import Completed, run
@@ -159,6 +160,54 @@ def test_jobs_follow_cores_and_memory() -> None:
     assert (memory() or 0) > 100_000_000
     assert default_jobs(memory_each=1) >= 1
     assert default_jobs(memory_each=1 << 60) == 1
+
+
+CONNECTED = '{"connections": {"1.1.1.1:443": "connected", "pypi.org:443": "gaierror: failed"}}'
+REFUSED = '{"connections": {"1.1.1.1:443": "PermissionError: [WinError 10013]", "pypi.org:443": "gaierror"}}'
+SHUT = "Domain True Block\nPrivate True Block\nPublic True Block\n"
+
+
+@pytest.mark.parametrize(
+    ("firewall", "probe", "isolated", "reason"),
+    [
+        (SHUT, REFUSED, True, None),
+        (SHUT.replace("\n", "\r\n"), REFUSED, True, None),
+        # one profile that lets all out is enough, and so is one that is off
+        (SHUT.replace("Public True Block", "Public True Allow"), REFUSED, False, "not shut by every profile"),
+        (SHUT.replace("Public True", "Public False"), REFUSED, False, "not shut by every profile"),
+        ("", REFUSED, False, "not shut by every profile"),
+        # whatever it says: something answered
+        (SHUT, CONNECTED, False, "1.1.1.1:443 answered"),
+        (SHUT, None, False, "not shut by every profile"),
+    ],
+)
+def test_a_firewall_isolates_when_it_says_so_and_nothing_gets_out(
+    firewall: str, probe: str | None, isolated: bool, reason: str | None, tmp_path: Path
+) -> None:
+    def answer(command: Sequence[str | Path], *, step: str, **_: Any) -> Completed:
+        if step == "ask the firewall":
+            assert str(command[0]).endswith("powershell.exe")
+            return Completed(returncode=0, output=firewall)
+        return Completed(returncode=0 if probe else 1, output=probe or "Python does not start")
+
+    sandbox = sandboxes._behind_firewall(tmp_path, answer)
+    assert sandbox.isolated is isolated
+    assert not sandbox.reaches_network
+    assert (reason or "") in sandbox.evidence.get("reason", "")
+    assert ("firewall" in sandbox.kind) is isolated
+    assert sandbox.evidence["firewall"] == {
+        words[0]: " ".join(words[1:]) for words in map(str.split, firewall.splitlines())
+    }
+
+
+def test_without_powershell_nothing_is_said_of_the_firewall(tmp_path: Path) -> None:
+    def answer(command: Sequence[str | Path], *, step: str, **_: Any) -> Completed:
+        if step == "ask the firewall":
+            raise MissingError(f"{step}: program not found")
+        return Completed(returncode=0, output=REFUSED)
+
+    sandbox = sandboxes._behind_firewall(tmp_path, answer)
+    assert (sandbox.isolated, sandbox.evidence["firewall"]) == (False, {})
 
 
 def test_the_environment_of_an_untouched_account_starts_python(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def _failed(failed: str, cell: Cell, plan: Plan, command: str, said: str, tools:
         command=command,
         plan=plan.cells[0].plan_digest,
         wheelferry=f"wheelferry {__version__}",
-        machine=f"{platform.machine()}, glibc {platform.libc_ver()[1]}",
+        machine=", ".join(filter(None, [platform.machine(), " ".join(platform.libc_ver())])),
     )
 
 

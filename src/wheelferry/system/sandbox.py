@@ -1,4 +1,7 @@
-"""A sandbox without a network: a namespace of its own on Linux, with proof that no route exists."""
+"""A sandbox without a network: a namespace of its own on Linux, with proof that no route exists.
+
+On Windows the most there can be is a firewall that lets nothing out; whether it does is looked at and tried.
+"""
 
 import json
 import os
@@ -9,17 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wheelferry.errors import MissingError
 from wheelferry.system.process import CommandRunner, Completed
 
 _ENTRY = Path(__file__).with_name("sandbox_entry.py")
+_ALONE = ["lo"]
+# ActiveStore: what holds in the end, of the machine's own settings and those that a company spreads.
+# https://learn.microsoft.com/powershell/module/netsecurity/get-netfirewallprofile
+_ASK_FIREWALL = (
+    "Get-NetFirewallProfile -PolicyStore ActiveStore | "
+    'ForEach-Object { "$($_.Name) $($_.Enabled) $($_.DefaultOutboundAction)" }'
+)
+_SHUT = "True Block"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
     """Runs commands cut off from the network, with a clean HOME and no caches.
 
-    `isolated` is whether a namespace could be had; `evidence` is what was seen from inside. `loader` is
-    what starts a foreign program there, which reads a path of this machine as `spell` writes it.
+    `isolated` is whether a namespace could be had, or Windows' firewall lets nothing out; `evidence` is what
+    was seen from inside. `loader` is what starts a foreign program there, which reads a path of this machine
+    as `spell` writes it.
     """
 
     prefix: tuple[str, ...]
@@ -60,7 +73,7 @@ class Sandbox:
         connections = self.evidence.get("connections", {})
         return self.isolated and (
             "connected" in connections.values()
-            or self.evidence.get("interfaces") != ["lo"]
+            or self.evidence.get("interfaces", _ALONE) != _ALONE
             or bool(self.evidence.get("routes"))
         )
 
@@ -69,6 +82,48 @@ def open_sandbox(home: Path, run: CommandRunner) -> Sandbox:
     """The strongest sandbox this machine allows, probed by using it."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)
+    return _behind_firewall(home, run) if os.name == "nt" else _in_namespace(home, run)
+
+
+def _behind_firewall(home: Path, run: CommandRunner) -> Sandbox:
+    """This very Windows: isolated when each profile of its firewall lets nothing out, and nothing got out."""
+    environment = clean_environment(home)
+    seen = run(
+        [sys.executable, "-I", _ENTRY, "--prove"],
+        step="try to reach the network",
+        env=environment,
+        check=False,
+    )
+    evidence: dict[str, Any] = json.loads(seen.output) if seen.returncode == 0 else {"connections": {}}
+    evidence["firewall"] = _read_firewall(environment, run)
+    connected = [host for host, outcome in evidence["connections"].items() if outcome == "connected"]
+    shut = bool(evidence["firewall"]) and set(evidence["firewall"].values()) == {_SHUT}
+    isolated = shut and not connected and bool(evidence["connections"])
+    if not isolated:
+        why = f"{', '.join(connected)} answered" if connected else "its firewall is not shut by every profile"
+        evidence["reason"] = f"Windows has no namespaces, and {why}"
+    kind = "firewall of Windows, for the whole machine" if isolated else "none"
+    return Sandbox(prefix=(), kind=kind, isolated=isolated, evidence=evidence, home=home, run=run)
+
+
+def _read_firewall(environment: Mapping[str, str], run: CommandRunner) -> dict[str, str]:
+    """Each profile of the firewall: whether it is on, and what it does with what goes out."""
+    system = Path(environment.get("SYSTEMROOT", r"C:\Windows")) / "System32"
+    powershell = system / "WindowsPowerShell" / "v1.0" / "powershell.exe"
+    try:
+        asked = run(
+            [powershell, "-NoProfile", "-NonInteractive", "-Command", _ASK_FIREWALL],
+            step="ask the firewall",
+            env=environment,
+            check=False,
+        )
+    except MissingError:
+        return {}
+    lines = [line.split(maxsplit=1) for line in asked.output.splitlines() if asked.returncode == 0]
+    return {line[0]: line[1].strip() for line in lines if len(line) == 2}
+
+
+def _in_namespace(home: Path, run: CommandRunner) -> Sandbox:
     reasons = []
     for options, kind in _candidates():
         prefix = (*options, sys.executable, "-I", str(_ENTRY))
@@ -77,8 +132,7 @@ def open_sandbox(home: Path, run: CommandRunner) -> Sandbox:
             evidence = json.loads(probe.output)
             return Sandbox(prefix=prefix, kind=kind, isolated=True, evidence=evidence, home=home, run=run)
         reasons.append(probe.output.strip())
-    without = "Windows has none" if os.name == "nt" else "this system has no unshare program"
-    reason = "; ".join(reasons) or without
+    reason = "; ".join(reasons) or "this system has no unshare program"
     return Sandbox(prefix=(), kind="none", isolated=False, evidence={"reason": reason}, home=home, run=run)
 
 

@@ -12,12 +12,13 @@ from wheelferry.cli.render.matrix import Asked, read_references
 from wheelferry.cli.session import open_tools
 from wheelferry.client.smoke.own_data import parse_budget
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import LINUX, Selection
+from wheelferry.matrix.coverage import Selection
 from wheelferry.matrix.next_cell import Cell
 from wheelferry.models.records import Record
 from wheelferry.models.report import Level
-from wheelferry.models.targets import DEFAULT_BACKEND
+from wheelferry.models.targets import DEFAULT_BACKEND, parse_platform
 from wheelferry.proving.prove import Proven, Wanted, Watcher, prove
+from wheelferry.system.this_machine import default_platform
 from wheelferry.verification.installation.install import TrialSettings
 from wheelferry.verification.machines.runner import Runner
 
@@ -62,7 +63,8 @@ def prove_cells(
 
 
 def _provable(one: Asked, choice: "CellChoice", proving: "Proving") -> Selection:
-    platforms = (LINUX, *(("win_amd64",) if proving.runner else ()))
+    own = parse_platform(default_platform(), host_glibc_minor=None)
+    platforms = (own, *(("win_amd64",) if proving.runner else ()))
     selection = one.selection
     if not choice.backend:
         selection = replace(selection, backends=(DEFAULT_BACKEND,))
