@@ -22,7 +22,7 @@ DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
     "client.data.geometry", "client.data.kinds", "client.data.formats.rle", "client.data.values",
     "inspection.vulnerabilities",
-    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.next_cell",
+    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.heat_map", "matrix.next_cell",
     "serving.simple_api", "transfer.differences", "transfer.volumes",
     "verification.static.form", "verification.static.ownership", "wheels.licences",
 }  # fmt: skip

@@ -14,6 +14,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -160,7 +161,7 @@ class Store:
     @contextlib.contextmanager
     def lock(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes away from `name` for the length of the context."""
-        file = self._lock_file(name)
+        file = self.lock_file(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file)
         try:
@@ -174,7 +175,8 @@ class Store:
         finally:
             lock.release()
 
-    def _lock_file(self, name: str) -> Path:
+    def lock_file(self, name: str) -> Path:
+        """The file whose lock keeps other processes away from `name`."""
         return self.root / "locks" / f"{name}.lock"
 
     @contextlib.contextmanager
@@ -187,7 +189,7 @@ class Store:
         MissingError where no such folder can be made.
         """
         token = new_token()
-        with hold(self._lock_file(f"{purpose}-{token}")):
+        with hold(self.lock_file(f"{purpose}-{token}")):
             folder = _scratch(self.root / "work", purpose, token, plain_path=plain_path, room=room)
             try:
                 yield folder
@@ -257,12 +259,18 @@ class Store:
             freed += _remove_old(folder, limit)
         # somebody may be writing the newest, and the folder of a running build must stay
         freed += _remove_old(self.logs, min(limit, now - _FORGOTTEN))
+        freed += self.remove_leftovers(changed_before=limit)
+        return freed + self._prune_written_aside(min(limit, now - _FORGOTTEN))
+
+    def remove_leftovers(self, *, changed_before: float = math.inf) -> int:
+        """Remove the scratch folders of killed processes, if last changed before a time; the bytes freed."""
+        freed = 0
         for path in _children(self.root / "work"):
-            lock_file = self._lock_file(path.name)
-            if path.stat().st_mtime <= limit and is_leftover(lock_file, exists=True):
+            lock_file = self.lock_file(path.name)
+            if path.stat().st_mtime <= changed_before and is_leftover(lock_file, exists=True):
                 freed += _remove(path)
                 lock_file.unlink(missing_ok=True)
-        return freed + self._prune_written_aside(min(limit, now - _FORGOTTEN))
+        return freed
 
     def _prune_written_aside(self, limit: float) -> int:
         freed = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.cache.guests import receive
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
 from wheelferry.errors import MissingError
@@ -19,9 +20,7 @@ from wheelferry.verification.installation.install import DEFAULT_SETTINGS, Trial
 
 # The room that README names for the demo, which is the same work: with torch 2.13 the wheels are 2.8 GB, the
 # installer asks for 5.6 GB to unpack them, and the next torch comes before the last one's are removed.
-_ROOM = 15_000_000_000
-# A wheel of this size is torch or one of the libraries that it brings.
-_LARGE = 50_000_000
+ROOM = 15_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +67,16 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
 
     Everything that was seen is in the records as soon as it was seen, beside what others wrote there
     meanwhile; so a run that was stopped goes on where it was. Torch's wheels that came for a cell are
-    removed when another torch is next. Raises MissingError when a host does not answer or the disk is full.
+    removed when another torch is next; whatever a run that was killed left behind is, at the start. Raises
+    MissingError when a host does not answer or the disk is full.
     """
     started = time.monotonic()
-    kept = tools.store.object_names()
     added: list[Record] = []
     skipped: dict[Cell, str] = {}
     tried: list[Cell] = []
-    try:
+    with receive(tools.store) as guests:
+        guests.see_off()
+        tools.store.remove_leftovers()
         while True:
             known = load_records(wanted.located, file=wanted.records)
             verdicts = cells(wanted.located.recipe, known, wanted.selection)
@@ -86,8 +87,8 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
                 return Proven(added=tuple(added), skipped=skipped, left=len(left))
             cell = next_cell(left, *_known(verdicts), tried[-1] if tried else None)
             if tried and tried[-1][1].torch != cell[1].torch:
-                tools.store.discard(keep=kept, larger_than=_LARGE)
-            require_space(tools.store.root, _ROOM, purpose="proving a cell")
+                guests.see_off()
+            require_space(tools.store.root, ROOM, purpose="proving a cell")
             watcher.before(cell, len(left), each)
             tried.append(cell)
             try:
@@ -100,11 +101,9 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
                 if _is_hopeless(skipped, added):
                     raise
                 continue
-            _keep(wanted, record)
+            _keep(wanted, record, tools)
             added.append(record)
             watcher.after(record)
-    finally:
-        tools.store.discard(keep=kept, larger_than=_LARGE)
 
 
 def is_open(verdict: Verdict, level: Level) -> bool:
@@ -140,8 +139,9 @@ def _is_hopeless(skipped: Collection[Cell], added: Collection[Record]) -> bool:
     return not added and len(skipped) >= 3
 
 
-def _keep(wanted: Wanted, record: Record) -> None:
+def _keep(wanted: Wanted, record: Record, tools: Tools) -> None:
     """Add a record to the file, which somebody else may have added to meanwhile."""
-    known = load_records(wanted.located, file=wanted.records)
     recipe = wanted.located.recipe
-    write_atomic(wanted.records, records_text(recipe.name, add_records(recipe, known, [record])))
+    with tools.store.lock(f"records-{recipe.name}"):
+        known = load_records(wanted.located, file=wanted.records)
+        write_atomic(wanted.records, records_text(recipe.name, add_records(recipe, known, [record])))

@@ -1,0 +1,68 @@
+"""Large files that come into a store for a while: whose they are, also after a kill."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wheelferry.cache import guests
+from wheelferry.cache.guests import receive
+from wheelferry.cache.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(guests, "LARGE", 10)
+    return Store(tmp_path / "store")
+
+
+def add(store: Store, text: str) -> str:
+    store.root.mkdir(exist_ok=True)
+    path = store.root / "new"
+    path.write_text(text, "ascii")
+    return store.add(path).sha256
+
+
+def killed(store: Store, *, kept: set[str]) -> None:
+    """What is left of a run that had noted these."""
+    (store.root / "guests").mkdir()
+    (store.root / "guests" / "0badc0de.json").write_text(json.dumps(sorted(kept)), "ascii")
+
+
+def test_what_came_goes_and_what_was_there_stays(store: Store) -> None:
+    before = add(store, "large from before")
+    with receive(store) as visit:
+        first, small = add(store, "large, for a cell"), add(store, "small")
+        assert visit.see_off() == len("large, for a cell")
+        assert store.object_names() == {before, small}
+        second = add(store, "large, for the next one")
+    assert store.object_names() == {before, small}
+    assert not {first, second} & store.object_names()
+    assert list((store.root / "guests").iterdir()) == []
+
+
+def test_what_a_killed_run_brought_goes_with_the_next(store: Store) -> None:
+    before = add(store, "large from before")
+    add(store, "large, of the killed run")
+    killed(store, kept={before})
+    with receive(store) as visit:
+        assert visit.see_off() > 0
+        assert store.object_names() == {before}
+    assert list((store.root / "guests").iterdir()) == []
+
+
+def test_an_error_removes_them_too(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), receive(store):
+        add(store, "large, for a cell")
+        raise KeyboardInterrupt
+    assert store.object_names() == set()
+
+
+def test_of_several_at_once_the_last_to_end_removes_them(store: Store) -> None:
+    with receive(store) as first:
+        one = add(store, "large, of the first")
+        with receive(store) as second:
+            other = add(store, "large, of the second")
+            assert (first.see_off(), second.see_off()) == (0, 0)
+        assert store.object_names() == {one, other}
+    assert store.object_names() == set()
