@@ -52,9 +52,13 @@ def test_what_a_killed_run_brought_goes_with_the_next(store: Store) -> None:
 
 
 def test_an_error_removes_them_too(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), receive(store):
-        add(store, "large, for a cell")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with receive(store):
+            add(store, "large, for a cell")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert store.object_names() == set()
 
 
