@@ -321,3 +321,22 @@ def while_wanted(end: Callable[[], None]) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+@contextlib.contextmanager
+def counting_ends(name: str) -> Iterator[int]:
+    """How many workers began the task of that name before, and never came to an end of it: they were killed.
+
+    Dask gives such a task to another worker without a word; the scheduler keeps the count.
+    """
+    from distributed import Queue, get_client
+
+    begun = Queue(f"{name}-begun", client=get_client())
+    earlier: int = begun.qsize()
+    begun.put(own_address())
+    try:
+        yield earlier
+    finally:
+        # a worker that is told to go may have no connection any more
+        with contextlib.suppress(OSError, TimeoutError, CancelledError):
+            begun.get(timeout=_TICK_SECONDS)

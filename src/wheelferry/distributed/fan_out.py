@@ -80,7 +80,7 @@ def fan_out(
             f"--builders {builders} needs as many workers, {cluster.address} has {len(workers)}",
             hint=f"start more: dask worker {cluster.address} --nthreads 1",
         )
-    facts = _ask(cluster, workers, tools.progress)
+    facts = ask_workers(cluster, workers, tools.progress)
     # the lock will need them, on this machine, for sdists
     found: Outcome[tuple[Cell, Interpreter]] = each_cell(
         [(cell, cell) for cell in cells],
@@ -93,7 +93,7 @@ def fan_out(
         )
         found = replace(resolvable, failed=(*found.failed, *resolvable.failed))
     packed = cluster.share(pack_source(source), name=f"wheelferry-source-{source.identity}")
-    held, beside = tools.store.keys("build"), _tasks_by_host(workers)
+    held, beside = tools.store.keys("build"), tasks_by_host(workers)
     in_flight = _InFlight(cluster=cluster, work=work, source=packed, builders=builders)
     for cell, interpreter in found.done:
         build_task = BuildTask(
@@ -191,7 +191,9 @@ class _InFlight:
         return Outcome(done=tuple(done), failed=tuple(failed))
 
 
-def _ask(cluster: Workers, workers: Sequence[Worker], progress: Progress) -> Mapping[str, Mapping[str, str]]:
+def ask_workers(
+    cluster: Workers, workers: Sequence[Worker], progress: Progress
+) -> Mapping[str, Mapping[str, str]]:
     """What decides which wheels each worker makes; a worker that cannot help this machine is an error."""
     answers = cluster.ask(describe_builder)
     own = describe_builder()
@@ -232,7 +234,7 @@ def differing(answers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
             yield f"{name}: " + "; ".join(f"{what} ({', '.join(who)})" for what, who in holders.items())
 
 
-def _tasks_by_host(workers: Iterable[Worker]) -> Mapping[str, int]:
+def tasks_by_host(workers: Iterable[Worker]) -> Mapping[str, int]:
     """How many cells each machine may build at once."""
     count: Counter[str] = Counter()
     for worker in workers:

@@ -4,9 +4,10 @@ import platform
 import sys
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from wheelferry import __version__
 from wheelferry.build.compile import compile_wheel
@@ -21,6 +22,8 @@ from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.progress import Silent
 from wheelferry.system.process import Group, run
 from wheelferry.toolchains import linux, mingw
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,11 +98,30 @@ def run_task(build_task: BuildTask, packed: SourceArchive) -> BuildResult | Whee
     again, maybe elsewhere. Other errors are returned: they would come again.
     """
     started = time.monotonic()
+
+    def build(group: Group) -> BuildResult:
+        tools = open_worker_tools(
+            group,
+            jobs=build_task.jobs,
+            beside=build_task.beside,
+            cuda_home=build_task.cuda_home,
+            compiler=build_task.compiler,
+        )
+        return _run_task(build_task, packed, tools, started)
+
+    return do_task(build, version=build_task.version)
+
+
+def do_task(work: Callable[[Group], Done], *, version: str) -> Done | WheelferryError:
+    """What `work` returns; the processes that it starts in the group end when nobody waits for it any more.
+
+    `version` is that of the wheelferry that asks. Errors are as of `run_task`.
+    """
     try:
-        _require_version(build_task)
+        _require_version(version)
         group = Group(run)
         with while_wanted(group.end):
-            return _run_task(build_task, packed, _open_tools(build_task, group), started)
+            return work(group)
     except WheelferryError as error:
         error.args = (f"{error} [worker {own_address()}]",)
         if isinstance(error, MissingError):
@@ -112,23 +134,25 @@ def run_task(build_task: BuildTask, packed: SourceArchive) -> BuildResult | Whee
         raise MissingError(f"{refusal} [worker {own_address()}]", hint=refusal.hint) from None
 
 
-def _require_version(build_task: BuildTask) -> None:
-    if build_task.version != __version__:
+def _require_version(version: str) -> None:
+    if version != __version__:
         raise MissingError(
-            f"this worker has wheelferry {__version__}, the task is from {build_task.version}",
+            f"this worker has wheelferry {__version__}, the task is from {version}",
             hint="install one version everywhere",
         )
 
 
-def _open_tools(build_task: BuildTask, group: Group) -> Tools:
-    share = max(1, default_jobs() // build_task.beside.get(own_host(), 1))
-    tools = open_tools(
-        run,
-        Silent(),
-        jobs=build_task.jobs or share,
-        cuda_home=build_task.cuda_home,
-        compiler=build_task.compiler,
-    )
+def open_worker_tools(
+    group: Group,
+    *,
+    jobs: int | None,
+    beside: Mapping[str, int],
+    cuda_home: Path | None = None,
+    compiler: CompilerChoice = CompilerChoice.AUTO,
+) -> Tools:
+    """This machine's tools, which start processes in `group`; `jobs` and `beside` are as of `BuildTask`."""
+    share = max(1, default_jobs() // beside.get(own_host(), 1))
+    tools = open_tools(run, Silent(), jobs=jobs or share, cuda_home=cuda_home, compiler=compiler)
     return replace(tools, run=group.run, uv=replace(tools.uv, run=group.run))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from wheelferry.cache.guests import receive
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
-from wheelferry.errors import MissingError
+from wheelferry.errors import MissingError, WheelferryError
 from wheelferry.matrix.coverage import Selection, Status, Verdict, add_records, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.records import LEVELS, Record, records_text
@@ -62,6 +62,59 @@ class Watcher:
     skipped: Callable[[Cell, str], None]
 
 
+class Run:
+    """One run of proving: which cell is next, and what was seen so far; all of it is recorded at once."""
+
+    def __init__(self, wanted: Wanted, tools: Tools, watcher: Watcher) -> None:
+        self._wanted, self._tools, self._watcher = wanted, tools, watcher
+        self._started = time.monotonic()
+        self._added: list[Record] = []
+        self._skipped: dict[Cell, str] = {}
+        self._tried: list[Cell] = []
+        self._left = 0
+
+    def begin_next(self, under_way: Sequence[Cell] = ()) -> Cell | None:
+        """The cell to try now, beside those that are under way; None when none is left, or no time."""
+        wanted = self._wanted
+        known = load_records(wanted.located, file=wanted.records)
+        verdicts = cells(wanted.located.recipe, known, wanted.selection)
+        left = [(v.release, v.target) for v in verdicts if is_open(v, wanted.level)]
+        left = [cell for cell in left if cell not in self._tried]  # what went less far is not tried again
+        self._left = len(left)
+        each = _expected(self._added or known)
+        if not left or _is_over(self._started, wanted.budget, each if self._tried else None):
+            return None
+        good, bad = _known(verdicts)
+        cell = next_cell(left, [*good, *under_way], bad, self._tried[-1] if self._tried else None)
+        self._tried.append(cell)
+        self._watcher.before(cell, len(left), each)
+        return cell
+
+    def changes_torch(self) -> bool:
+        """Whether the cell that was begun last needs another torch than the one before it."""
+        return len({target.torch for _, target in self._tried[-2:]}) > 1
+
+    def keep(self, record: Record) -> None:
+        """Add a record to the file, which somebody else may have added to meanwhile."""
+        recipe, file = self._wanted.located.recipe, self._wanted.records
+        with self._tools.store.lock(f"records-{recipe.name}"):
+            known = load_records(self._wanted.located, file=file)
+            write_atomic(file, records_text(recipe.name, add_records(recipe, known, [record])))
+        self._added.append(record)
+        self._watcher.after(record)
+
+    def skip(self, cell: Cell, error: WheelferryError) -> None:
+        """Leave a cell as not tried; raises `error` where it would be the same for every cell."""
+        self._skipped[cell] = str(error)
+        self._watcher.skipped(cell, str(error))
+        if _is_hopeless(self._skipped, self._added):
+            raise error
+
+    def result(self) -> Proven:
+        """What became of it."""
+        return Proven(added=tuple(self._added), skipped=self._skipped, left=self._left)
+
+
 def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
     """Bundle, verify and record one cell after the other, until none is left or the budget would not do.
 
@@ -70,40 +123,23 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
     removed when another torch is next; whatever a run that was killed left behind is, at the start. Raises
     MissingError when a host does not answer or the disk is full.
     """
-    started = time.monotonic()
-    added: list[Record] = []
-    skipped: dict[Cell, str] = {}
-    tried: list[Cell] = []
+    run = Run(wanted, tools, watcher)
     with receive(tools.store) as guests:
         guests.see_off()
         tools.store.remove_leftovers()
-        while True:
-            known = load_records(wanted.located, file=wanted.records)
-            verdicts = cells(wanted.located.recipe, known, wanted.selection)
-            left = [(v.release, v.target) for v in verdicts if is_open(v, wanted.level)]
-            left = [cell for cell in left if cell not in tried]  # what went less far is not tried again
-            each = _expected(added or known)
-            if not left or _is_over(started, wanted.budget, each if added else None):
-                return Proven(added=tuple(added), skipped=skipped, left=len(left))
-            cell = next_cell(left, *_known(verdicts), tried[-1] if tried else None)
-            if tried and tried[-1][1].torch != cell[1].torch:
+        while (cell := run.begin_next()) is not None:
+            if run.changes_torch():
                 guests.see_off()
             require_space(tools.store.root, ROOM, purpose="proving a cell")
-            watcher.before(cell, len(left), each)
-            tried.append(cell)
             try:
                 record = prove_cell(
                     cell, wanted.located, wanted.level, wanted.sources, tools, wanted.settings
                 )
             except MissingError as error:
-                skipped[cell] = str(error)
-                watcher.skipped(cell, str(error))
-                if _is_hopeless(skipped, added):
-                    raise
-                continue
-            _keep(wanted, record, tools)
-            added.append(record)
-            watcher.after(record)
+                run.skip(cell, error)
+            else:
+                run.keep(record)
+    return run.result()
 
 
 def is_open(verdict: Verdict, level: Level) -> bool:
@@ -137,11 +173,3 @@ def _is_over(started: float, budget: float | None, each: float | None) -> bool:
 def _is_hopeless(skipped: Collection[Cell], added: Collection[Record]) -> bool:
     """Whether what is missing is missing for every cell, such as a host that does not answer."""
     return not added and len(skipped) >= 3
-
-
-def _keep(wanted: Wanted, record: Record, tools: Tools) -> None:
-    """Add a record to the file, which somebody else may have added to meanwhile."""
-    recipe = wanted.located.recipe
-    with tools.store.lock(f"records-{recipe.name}"):
-        known = load_records(wanted.located, file=wanted.records)
-        write_atomic(wanted.records, records_text(recipe.name, add_records(recipe, known, [record])))

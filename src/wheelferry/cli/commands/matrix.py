@@ -139,6 +139,15 @@ class Proving:
     ] = LevelName.smoke
     source: Source = None
     runner: RunnerOption = None
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="With --prove: Dask scheduler (tcp://HOST:8786) whose workers prove cells side by side; "
+            "see docs/scheduler.md. Default: one after the other on this machine.",
+            show_default=False,
+        ),
+    ] = None
     quiet: Quiet = False
 
 

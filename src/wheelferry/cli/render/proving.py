@@ -23,6 +23,7 @@ from wheelferry.verification.installation.install import TrialSettings
 from wheelferry.verification.machines.runner import Runner
 
 if TYPE_CHECKING:  # for their names alone
+    from wheelferry.cache.tools import Tools
     from wheelferry.cli.commands.matrix import CellChoice, Proving
 
 
@@ -53,13 +54,26 @@ def prove_cells(
         file=file,
         settings=TrialSettings(runner=Runner(proving.runner.value) if proving.runner else None),
     )
-    proven = prove(wanted, open_tools(quiet=proving.quiet), _silent() if as_json else _telling())
+    tools, watcher = open_tools(quiet=proving.quiet), _silent() if as_json else _telling()
+    proven = (
+        prove(wanted, tools, watcher)
+        if proving.scheduler is None
+        else _prove_with(proving.scheduler, wanted, tools, watcher)
+    )
     if as_json:
         print_json(_document(proven, wanted))
     else:
         _summarise(proven, wanted)
     if any(record.failed for record in proven.added):
         raise typer.Exit(1)
+
+
+def _prove_with(scheduler: str, wanted: Wanted, tools: "Tools", watcher: Watcher) -> Proven:
+    from wheelferry.distributed.cluster import connect
+    from wheelferry.proving.on_workers import prove_on
+
+    with connect(scheduler, tools.progress) as cluster:
+        return prove_on(wanted, tools, watcher, cluster)
 
 
 def _provable(one: Asked, choice: "CellChoice", proving: "Proving") -> Selection:
