@@ -17,7 +17,13 @@ CELLS: list[str] = GITHUB["jobs"]["merge"]["env"]["CELLS"].split()
 # Stands for the program: says how it was called, and fails for what FAILING names.
 STUB = """#!/bin/sh
 echo "$*" >> calls
-case "$*" in *"$FAILING"*) exit 1;; esac
+[ "$1" = inspect ] && mkdir release && touch release/x.cdx.json
+[ "$1" = split ] && for n in 1 2; do
+    mkdir -p media/$n-of-2 && touch media/$n-of-2/bundle.tar.00$n media/$n-of-2/join.sh
+done
+[ "$1" = sign ] && cat "$4" > seen-key && stat -c %a "$4" > key-mode
+[ "$1" = matrix ] && [ -n "$RECORDED" ] && echo "$RECORDED" > records.json
+case "$*" in *"$FAILING"*) exit "${STATUS:-1}";; esac
 """
 
 
@@ -38,16 +44,31 @@ MERGE = {
     "github": step("merge", "Say which cells are there") + step("merge", "Merge"),
     "gitlab": gitlab_script("merge"),
 }
+# Each of these is a shell of its own.
+PUBLISH = {
+    "github": [
+        step("publish", "Sign it, where there is a key"),
+        step("publish", "SBOMs, and volumes below GitHub's limit of 2 GiB a file"),
+    ],
+    # without what installs wheelferry, and the upload at the end
+    "gitlab": ["\n".join(GITLAB["publish"]["script"][2:-1])],
+}
+PROVE = {
+    "github": step("prove", "Prove cells") + step("prove", "See what is new"),
+    "gitlab": GITLAB["prove"]["script"][-1],
+}
 VERIFY = {
     "github": step("verify", "Verify every byte, then every Linux cell"),
     "gitlab": gitlab_script("verify"),
 }
 
 
-def run(script: str, folder: Path, *, failing: str = "nothing at all") -> tuple[int, str, list[str]]:
+def run(
+    script: str, folder: Path, *, failing: str = "nothing at all", **variables: str
+) -> tuple[int, str, list[str]]:
     """Exit status, what was said, and how the program was called."""
     program = folder / "ferry" / "bin" / "wheelferry"
-    program.parent.mkdir(parents=True)
+    program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(STUB, "utf-8")
     program.chmod(0o755)
     done = subprocess.run(
@@ -61,6 +82,8 @@ def run(script: str, folder: Path, *, failing: str = "nothing at all") -> tuple[
             "CELLS": " ".join(CELLS),
             "FAILING": failing,
             "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+            "RUNNER_TEMP": str(folder),
+            **variables,
         },
     )
     calls = folder / "calls"
@@ -115,3 +138,90 @@ def test_everything_verified_is_success(provider: str, tmp_path: Path) -> None:
     status, _, calls = run(VERIFY[provider], tmp_path)
     assert status == 0
     assert len(calls) == 2
+
+
+def here(script: str, folder: Path) -> str:
+    """The script with its temporary files in a folder of the test's."""
+    return script.replace("/tmp/", f"{folder}/")  # noqa: S108 -- what the pipelines call theirs
+
+
+def signing_key(provider: str, folder: Path) -> dict[str, str]:
+    """The key as the provider hands it over: its text, or a file that everybody may read."""
+    if provider == "github":
+        return {"SIGNING_KEY": "a private key"}
+    (folder / "given").write_text("a private key\n", "utf-8")
+    return {"WHEELFERRY_SIGNING_KEY": str(folder / "given")}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("provider", PUBLISH)
+def test_what_is_published_is_signed_where_there_is_a_key(
+    provider: str, signed: bool, tmp_path: Path
+) -> None:
+    key = signing_key(provider, tmp_path) if signed else {"SIGNING_KEY": "", "WHEELFERRY_SIGNING_KEY": ""}
+    for script in PUBLISH[provider]:
+        status, said, calls = run(here(script, tmp_path), tmp_path, **key)
+        assert status == 0, said
+    assert [call.split()[0] for call in calls] == [*(["sign"] if signed else []), "inspect", "split"]
+    names = {"bundle.tar.001", "bundle.tar.002", "join.sh", "x.cdx.json"}
+    assert {path.name for path in (tmp_path / "release").iterdir()} == {*names, "SHA256SUMS"}
+    sums = (tmp_path / "release" / "SHA256SUMS").read_text("utf-8").splitlines()
+    assert {line.split()[1] for line in sums} == names
+    if signed:
+        assert (tmp_path / "seen-key").read_text("utf-8") == "a private key\n"
+        assert (tmp_path / "key-mode").read_text("utf-8").strip() == "600"
+        assert not (tmp_path / "key").exists()
+
+
+@pytest.mark.parametrize(("status", "passes"), [("1", True), ("3", False)])
+@pytest.mark.parametrize("provider", PROVE)
+def test_a_night_proves_and_keeps_what_is_new_as_a_patch(
+    provider: str, status: str, passes: bool, tmp_path: Path
+) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    (tmp_path / "records.json").write_text("old\n", "utf-8")
+    (tmp_path / ".gitignore").write_text("ferry\ncalls\noutput\n*.patch\n", "utf-8")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "before")
+    script = here(PROVE[provider].replace("/opt/ferry", "ferry"), tmp_path)
+    done, said, calls = run(
+        script, tmp_path, failing="--prove", STATUS=status, RECORDED="new", GITHUB_OUTPUT="output"
+    )
+    # a cell that failed was recorded; anything else is a fault of the run
+    assert (done == 0) is passes, said
+    assert calls == ["matrix detectron2 --prove --budget 2h"]
+    if passes:
+        patch = (tmp_path / "records.patch").read_text("utf-8")
+        assert "-old\n+new" in patch
+        if provider == "github":
+            assert (tmp_path / "output").read_text("utf-8") == "changed=true\n"
+        git("reset", "--hard", "--quiet")
+        git("apply", "--index", "records.patch")
+        assert (tmp_path / "records.json").read_text("utf-8") == "new\n"
+
+
+def test_github_gives_the_right_to_write_to_a_job_that_runs_nothing_of_the_projects() -> None:
+    jobs = GITHUB["jobs"]
+    writes = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
+    assert writes == {"publish", "propose"}
+    scripts = [step.get("run", "") for step in jobs["propose"]["steps"]]
+    assert not any("ferry/bin" in script or "pip" in script for script in scripts)
+
+
+def test_at_night_cells_are_proven_and_nothing_else_is_done() -> None:
+    jobs = GITHUB["jobs"]
+    assert "== 'schedule'" in jobs["prove"]["if"]
+    assert all("!= 'schedule'" in jobs[name]["if"] for name in ("linux", "windows", "merge"))
+    # the others need one of these
+    assert all(set(jobs[name]["needs"]) & {"prove", "merge"} for name in ("propose", "verify", "publish"))
+    at_night = {name for name, job in GITLAB.items() if name != "workflow" and _runs_at_night(job)}
+    assert at_night == {"prove", "propose"}
+
+
+def _runs_at_night(job: object) -> bool:
+    rules = job.get("rules", []) if isinstance(job, dict) else []
+    return any('CI_PIPELINE_SOURCE == "schedule"' in rule["if"] for rule in rules)
