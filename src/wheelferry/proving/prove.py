@@ -2,14 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.cache.guests import receive
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
-from wheelferry.errors import MissingError, WheelferryError
+from wheelferry.errors import MissingError, MissingPythonError, WheelferryError
 from wheelferry.matrix.coverage import Selection, Status, Verdict, add_records, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.records import LEVELS, Record, records_text
@@ -71,7 +71,8 @@ class Run:
         self._added: list[Record] = []
         self._skipped: dict[Cell, str] = {}
         self._tried: list[Cell] = []
-        self._left = 0
+        self._left: list[Cell] = []
+        self._lacked: list[str | None] = []  # by each cell that ended; None for one that was recorded
 
     def begin_next(self, under_way: Sequence[Cell] = ()) -> Cell | None:
         """The cell to try now, beside those that are under way; None when none is left, or no time."""
@@ -80,7 +81,7 @@ class Run:
         verdicts = cells(wanted.located.recipe, known, wanted.selection)
         left = [(v.release, v.target) for v in verdicts if is_open(v, wanted.level)]
         left = [cell for cell in left if cell not in self._tried]  # what went less far is not tried again
-        self._left = len(left)
+        self._left = left
         each = _expected(self._added or known)
         if not left or _is_over(self._started, wanted.budget, each if self._tried else None):
             return None
@@ -101,18 +102,23 @@ class Run:
             known = load_records(self._wanted.located, file=file)
             write_atomic(file, records_text(recipe.name, add_records(recipe, known, [record])))
         self._added.append(record)
+        self._lacked.append(None)
         self._watcher.after(record)
 
     def skip(self, cell: Cell, error: WheelferryError) -> None:
-        """Leave a cell as not tried; raises `error` where it would be the same for every cell."""
-        self._skipped[cell] = str(error)
-        self._watcher.skipped(cell, str(error))
-        if _is_hopeless(self._skipped, self._added):
+        """Leave a cell as not tried, and those that lack the same; raises `error` where that are all."""
+        lacking = _lacking_the_same(error, cell, self._left)
+        self._skipped.update(dict.fromkeys(lacking, str(error)))
+        # the one that was tried last is the one whose torch is on the disk
+        self._tried[:0] = [one for one in lacking if one not in self._tried]
+        self._lacked.append(str(error))
+        self._watcher.skipped(cell, f"{error} (cells: {len(lacking)})")
+        if _is_hopeless(error, self._lacked):
             raise error
 
     def result(self) -> Proven:
         """What became of it."""
-        return Proven(added=tuple(self._added), skipped=self._skipped, left=self._left)
+        return Proven(added=tuple(self._added), skipped=self._skipped, left=len(self._left))
 
 
 def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
@@ -170,6 +176,18 @@ def _is_over(started: float, budget: float | None, each: float | None) -> bool:
     return time.monotonic() - started + (each or 0.0) > budget
 
 
-def _is_hopeless(skipped: Collection[Cell], added: Collection[Record]) -> bool:
-    """Whether what is missing is missing for every cell, such as a host that does not answer."""
-    return not added and len(skipped) >= 3
+def _lacking_the_same(error: WheelferryError, cell: Cell, left: Sequence[Cell]) -> list[Cell]:
+    """The cells that lack what `cell` lacked, as far as that is known."""
+    if not isinstance(error, MissingPythonError):
+        return [cell]
+    same = [one for one in left if (one[1].python, one[1].platform) == (error.python, cell[1].platform)]
+    return list(dict.fromkeys([cell, *same]))
+
+
+def _is_hopeless(error: WheelferryError, lacked: Sequence[str | None]) -> bool:
+    """Whether the last three cells lacked the same thing, such as a host that does not answer.
+
+    A Python is lacking for its own cells alone.
+    """
+    last = lacked[-3:]
+    return not isinstance(error, MissingPythonError) and len(last) == 3 and len(set(last)) == 1
