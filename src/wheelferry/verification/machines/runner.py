@@ -37,6 +37,9 @@ from wheelferry.verification.machines.wine import (
     wine_environment,
 )
 
+# Torch has files of 190 characters; a client's folder of fifty is what static verification counts with.
+_SHORT = 40
+
 
 class Runner(StrEnum):
     """What runs a target that this machine cannot run by itself."""
@@ -51,8 +54,8 @@ class Machine:
     `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
     environments are made with, `python` gives the program of such an environment. `unloadable` tells which of
     an environment's binaries the machine itself cannot load although the target's can, and why, by the
-    binary's absolute path. `installations` is the folder to install below where not any will do: Wine's
-    drive C has short paths, of which Windows takes no others.
+    binary's absolute path. `installations` is the folder to install below where not any will do: Windows
+    takes no long paths. Of Wine it is drive C.
     """
 
     runner: str
@@ -98,7 +101,14 @@ def open_machine(
     if is_own_platform(entry.target):
         interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
         facts = {"python": interpreter.version}
-        yield Machine(runner=OWN_MACHINE, sandbox=sandbox, base=interpreter.path, facts=facts)
+        with _short_folder(tools) as short:
+            yield Machine(
+                runner=OWN_MACHINE,
+                sandbox=sandbox,
+                base=interpreter.path,
+                facts=facts,
+                installations=short,
+            )
         return
     wine, compiler = require_wine(tools)
     python = bring_python(root, entry, windows_python, compiler, work, tools)
@@ -124,6 +134,11 @@ def open_machine(
             unloadable=functools.cache(lambda env: _unloadable(env, system, entry.target, wine)),
             installations=drive,
         )
+
+
+def _short_folder(tools: Tools) -> contextlib.AbstractContextManager[Path | None]:
+    """On Windows a folder whose path leaves room for those of torch, elsewhere none: any would do."""
+    return tools.store.workspace("v", room=_SHORT) if os.name == "nt" else contextlib.nullcontext()
 
 
 def require_wine(tools: Tools) -> tuple[Wine, Compiler]:
