@@ -20,6 +20,7 @@ from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification import verify as verify_stage
 from wheelferry.verification.installation import install as stage
 from wheelferry.verification.installation.install import Installed, Installer, Trial, TrialSettings
+from wheelferry.verification.installation.pylock_proof import prove_pylock
 from wheelferry.verification.machines import runner as machine_stage
 from wheelferry.verification.machines.runner import Machine, Runner
 from wheelferry.verification.machines.wine import Wine
@@ -179,3 +180,14 @@ def test_what_the_bundle_should_have_brought_is_not_laid_at_wines_door(
         found = machine_stage._unloadable(tmp_path / "env", system, target, wine)
         assert {path.name for path in found} == lost
         assert found[packages / "films.pyd"] == "Wine: films.pyd needs MFPlat.DLL, which Wine 8.0 has not"
+
+
+def test_a_link_that_windows_does_not_follow_is_none(
+    bundle: Path, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = parse_manifest((bundle / "bundle.json").read_text("utf-8")).targets
+    one = machine(tmp_path, {}, {})
+    trial = Trial(root=bundle, entry=entry, pins={}, folder=tmp_path / "work", machine=one, tools=tools)
+    monkeypatch.setattr(Path, "symlink_to", lambda *_, **__: None)
+    (said,) = prove_pylock(trial, tmp_path / "env").not_tried
+    assert said.startswith("the pylock in another folder: no link to the wheels can be made")

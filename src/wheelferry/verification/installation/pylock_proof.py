@@ -58,9 +58,11 @@ def prove_pylock(trial: Trial, env: Path) -> Proven:
     """
     place = (trial.machine.installations or trial.folder) / _PLACE
     place.mkdir(parents=True)
+    wheels = place / "wheelhouse"
     try:
-        (place / "wheelhouse").symlink_to(trial.root.resolve() / "wheelhouse", target_is_directory=True)
-    except OSError as error:  # Windows lets few accounts make them
+        wheels.symlink_to(trial.root.resolve() / "wheelhouse", target_is_directory=True)
+        list(wheels.iterdir())  # Windows also makes links that it does not follow
+    except OSError as error:  # and lets few accounts make them
         return Proven(
             not_tried=(f"the pylock in another folder: no link to the wheels can be made ({error})",)
         )
