@@ -175,7 +175,7 @@ SHUT = "Domain True Block\nPrivate True Block\nPublic True Block\n"
         # one profile that lets all out is enough, and so is one that is off
         (SHUT.replace("Public True Block", "Public True Allow"), REFUSED, False, "not shut by every profile"),
         (SHUT.replace("Public True", "Public False"), REFUSED, False, "not shut by every profile"),
-        ("", REFUSED, False, "not shut by every profile"),
+        ("", REFUSED, False, "does not say that it is shut"),
         # whatever it says: something answered
         (SHUT, CONNECTED, False, "1.1.1.1:443 answered"),
         (SHUT, None, False, "not shut by every profile"),

@@ -100,7 +100,8 @@ def _behind_firewall(home: Path, run: CommandRunner) -> Sandbox:
     shut = bool(evidence["firewall"]) and set(evidence["firewall"].values()) == {_SHUT}
     isolated = shut and not connected and bool(evidence["connections"])
     if not isolated:
-        why = f"{', '.join(connected)} answered" if connected else "its firewall is not shut by every profile"
+        unshut = "is not shut by every profile" if evidence["firewall"] else "does not say that it is shut"
+        why = f"{', '.join(connected)} answered" if connected else f"its firewall {unshut}"
         evidence["reason"] = f"Windows has no namespaces, and {why}"
     kind = "firewall of Windows, for the whole machine" if isolated else "none"
     return Sandbox(prefix=(), kind=kind, isolated=isolated, evidence=evidence, home=home, run=run)
