@@ -136,8 +136,21 @@ class Run:
         self.tried.append(which)
         return self.answer(which)
 
-    def __call__(self, *, budget: float | None = None, level: Level = Level.SMOKE) -> proving.Proven:
-        wanted = Wanted(located=self.located, selection=ALL, level=level, budget=budget, file=self.file)
+    def __call__(
+        self,
+        *,
+        budget: float | None = None,
+        level: Level = Level.SMOKE,
+        statuses: frozenset[Status] = frozenset(),
+    ) -> proving.Proven:
+        wanted = Wanted(
+            located=self.located,
+            selection=ALL,
+            level=level,
+            statuses=statuses,
+            budget=budget,
+            file=self.file,
+        )
         nobody = Watcher(before=lambda *_: None, after=lambda _: None, skipped=lambda *_: None)
         return prove(wanted, self.tools, nobody)
 
@@ -216,6 +229,17 @@ def test_a_budget_ends_the_run_before_a_cell_that_would_not_end_in_time(run: Run
     # three seconds each, by their own word; the first is always tried
     proven = run(budget=2.0)
     assert (len(run.tried), proven.left) == (1, len(possible()) - 1)
+
+
+def test_cells_of_a_status_are_tried_again(run: Run) -> None:
+    run.answer = lambda which: made(which, failed=MAKING if which[1].python == "3.12" else None)
+    run()
+    run.tried.clear()
+    run.answer = made
+    bad = {which for which in possible() if which[1].python == "3.12"}
+    proven = run(statuses=frozenset({Status.FAILS}))
+    assert (set(run.tried), proven.left) == (bad, 0)
+    assert not any(record.failed for record in run.known().values())
 
 
 def test_cells_of_a_missing_python_are_skipped_at_once_and_not_recorded(run: Run) -> None:

@@ -27,12 +27,15 @@ ROOM = 15_000_000_000
 class Wanted:
     """What is to be proven: which cells, up to which level, from which source, within how many seconds.
 
-    `budget` of None is no limit. `file` is where the records are; by default in the recipe's folder.
+    With `statuses` the cells of these are tried, whether something is known of them or not; without, those
+    that are open. `budget` of None is no limit. `file` is where the records are; by default in the recipe's
+    folder.
     """
 
     located: LocatedRecipe
     selection: Selection
     level: Level
+    statuses: frozenset[Status] = frozenset()
     sources: tuple[str, ...] = ()
     budget: float | None = None
     file: Path | None = None
@@ -42,6 +45,10 @@ class Wanted:
     def records(self) -> Path:
         """The file of records that is read and added to."""
         return self.file or records_file(self.located)
+
+    def holds(self, verdict: Verdict) -> bool:
+        """Whether a cell of the selection is to be tried."""
+        return verdict.status in self.statuses if self.statuses else is_open(verdict, self.level)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +86,7 @@ class Run:
         wanted = self._wanted
         known = load_records(wanted.located, file=wanted.records)
         verdicts = cells(wanted.located.recipe, known, wanted.selection)
-        left = [(v.release, v.target) for v in verdicts if is_open(v, wanted.level)]
+        left = [(v.release, v.target) for v in verdicts if wanted.holds(v)]
         left = [cell for cell in left if cell not in self._tried]  # what went less far is not tried again
         self._left = left
         each = _expected(self._added or known)

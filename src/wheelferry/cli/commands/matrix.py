@@ -49,7 +49,8 @@ Statuses = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only verified, builds, fails, 'not tried' or unsupported cells, one by one; repeatable.",
+        help="Only verified, builds, fails, 'not tried' or unsupported cells, one by one; with --prove those "
+        "are tried, also again. Repeatable.",
     ),
 ]
 Out = Annotated[
@@ -185,6 +186,8 @@ def matrix(
       wheelferry matrix --markdown --out docs/coverage.md
     try what nobody has tried, for two hours, what teaches most first
       wheelferry matrix detectron2 --prove --budget 2h
+    try again what failed
+      wheelferry matrix detectron2 --prove --status fails
     a workflow that builds cells, merges, verifies and publishes them
       wheelferry matrix detectron2 --github --python 3.12 --backend cpu
     """
@@ -195,7 +198,9 @@ def matrix(
     if proving.prove:
         from wheelferry.cli.render.proving import prove_cells
 
-        prove_cells(named, cells, proving, file=records, as_json=result.json)
+        prove_cells(
+            named, cells, proving, [name.value for name in status or []], file=records, as_json=result.json
+        )
         return
     if record:
         matrices.record_reports(

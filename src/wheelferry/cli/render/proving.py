@@ -12,7 +12,7 @@ from wheelferry.cli.render.matrix import Asked, read_references
 from wheelferry.cli.session import open_tools
 from wheelferry.client.smoke.own_data import parse_budget
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import Selection
+from wheelferry.matrix.coverage import Selection, Status
 from wheelferry.matrix.next_cell import Cell
 from wheelferry.models.records import Record
 from wheelferry.models.report import Level
@@ -28,10 +28,17 @@ if TYPE_CHECKING:  # for their names alone
 
 
 def prove_cells(
-    named: Sequence[str], choice: "CellChoice", proving: "Proving", *, file: Path | None, as_json: bool
+    named: Sequence[str],
+    choice: "CellChoice",
+    proving: "Proving",
+    statuses: Sequence[str],
+    *,
+    file: Path | None,
+    as_json: bool,
 ) -> None:
-    """Prove the cells of one recipe. Without --backend and --platform they are those that this machine builds
-    and runs from the index alone. Exit code 1 where a cell failed.
+    """Prove the cells of one recipe, those of `statuses` anew. Exit code 1 where a cell failed.
+
+    Without --backend and --platform they are those that this machine builds and runs from the index alone.
     """
     budget = parse_budget(proving.budget) if proving.budget is not None else None
     asked = read_references(
@@ -44,11 +51,14 @@ def prove_cells(
     )
     if len(asked) != 1:
         raise InputError("--prove is for one recipe", hint="name it: wheelferry matrix RECIPE --prove")
+    if Status.UNSUPPORTED in statuses:
+        raise InputError("--prove cannot try what is unsupported", hint="leave out --status unsupported")
     (one,) = asked
     wanted = Wanted(
         located=one.located,
         selection=_provable(one, choice, proving),
         level=Level[proving.level.value.upper()],
+        statuses=frozenset(map(Status, statuses)),
         sources=tuple(proving.source or ()),
         budget=budget,
         file=file,
