@@ -179,6 +179,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         plan=cell.built.cell.plan_digest,
         requested=_requested(joined_cell([one.cell for one in cell.wheels]).requirements),
         excluded=cell.lock.excluded,
+        present=cell.lock.present,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,

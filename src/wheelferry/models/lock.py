@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.present import PresentPackage
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 
@@ -49,12 +50,14 @@ class LockedWheel:
 class Lock:
     """The exact wheels of one target, in name order.
 
-    `excluded` are packages that were left out on purpose, although some of the wheels require them.
+    `excluded` are packages that were left out on purpose, although some of the wheels require them; `present`
+    are required too, and must be on the client already.
     """
 
     target: Target
     wheels: tuple[LockedWheel, ...]
     excluded: tuple[NormalizedName, ...] = ()
+    present: tuple[PresentPackage, ...] = ()
 
     def wheel(self, name: str) -> LockedWheel:
         """The wheel of project `name`; raises KeyError when the lock does not have it."""
@@ -68,12 +71,18 @@ AllowedHashes = Mapping[NormalizedName, frozenset[str]]
 
 
 def choose_files(
-    resolution: str, target: Target, *, base: Path, allowed: AllowedHashes | None = None
+    resolution: str,
+    target: Target,
+    *,
+    base: Path,
+    allowed: AllowedHashes | None = None,
+    present: Container[NormalizedName] = (),
 ) -> tuple[Choice, ...]:
     """Choose the best file for `target` from each package of a PEP 751 text.
 
     Relative paths in the text count from `base`. Of a project in `allowed` only files with one of its SHA-256
-    count, and those whose SHA-256 the text does not say: see `require_allowed`. Raises InputError naming
+    count, and those whose SHA-256 the text does not say: see `require_allowed`. Of what is `present` no file
+    is chosen. Raises InputError naming
     every package that has neither a fitting wheel nor an sdist, IntegrityError where it has but not an
     allowed one.
     """
@@ -84,6 +93,8 @@ def choose_files(
         raise IntegrityError(f"the resolution is not a valid pylock: {error}") from None
     choices, problems, unexpected = [], [], []
     for package in pylock.packages:
+        if package.name in present:
+            continue
         if package.marker and not package.marker.evaluate(target.marker_environment):
             continue
         choice = _choose(package, target, base, allowed.get(package.name))
@@ -175,10 +186,13 @@ def choices_from_json(text: str) -> tuple[Choice, ...]:
 
 def requirements_text(lock: Lock) -> str:
     """``requirements.txt`` with hashes, as pip's and uv's ``--require-hashes`` want it."""
-    options = f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if lock.excluded else ''}"
+    no_deps = " --no-deps" if lock.excluded or lock.present else ""
+    options = f"--no-index --find-links wheelhouse --require-hashes{no_deps}"
     lines = [f"# wheels of {lock.target.name}; install with {options}"]
     if lock.excluded:
         lines.append(f"# left out on purpose, although it is required: {', '.join(lock.excluded)}")
+    if lock.present:
+        lines.append(f"# must be there already: {', '.join(map(str, lock.present))}")
     lines += [f"{wheel.name}=={wheel.version} \\\n    --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
     return "\n".join(lines) + "\n"
 

@@ -30,6 +30,8 @@ def _show_project(plan: Plan) -> None:
         print_line(f"  constraints     {', '.join((*cell.constraints, *cell.user_constraints))}")
         if cell.excluded:
             print_line(f"  excluded        {', '.join(exclusion.name for exclusion in cell.excluded)}")
+        if cell.present:
+            print_line(f"  must be there   {', '.join(map(str, cell.present))}")
         if cell.hashes:
             print_line(f"  with hashes     {', '.join(cell.hashes)}")
         for one in cell.left_out:

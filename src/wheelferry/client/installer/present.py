@@ -1,0 +1,67 @@
+"""What a thin bundle does not carry: looked for on this machine, and made visible to a new environment."""
+
+import json
+import os
+
+from wheelferry.client.common.errors import SmokeFailed
+from wheelferry.client.common.files import write_atomic
+from wheelferry.client.common.processes import must_run
+from wheelferry.client.installer.distributions import site_packages
+from wheelferry.client.preflight.present import difference, shown
+from wheelferry.client.preflight.pythons import usable_pythons
+from wheelferry.client.probe.installed import look_at_environment
+from wheelferry.client.probe.programs import run_program
+
+SEES = "wheelferry_present.pth"
+_ASK_FOLDERS = "import json, site; print(json.dumps(site.getsitepackages()))"
+
+
+def add_environments(profile, targets, request):
+    """Add to the profile what those Pythons have installed that thin targets could be installed with."""
+    programs = {}  # type: dict[str, list[dict]]
+    for target in targets:
+        usable = [python["path"] for python in usable_pythons(profile, target.python)]
+        for program in ([request.python] if request.python else usable) if target.present else ():
+            programs.setdefault(program, []).extend(target.present)
+    if not programs:
+        return
+    looked = [_look(program, wanted) for program, wanted in programs.items()]
+    profile["environments"] = [environment for environment in looked if environment]
+
+
+def _look(program, wanted):
+    """What of the packages `wanted` the Python at `program` has; None when it does not answer."""
+    names = {package["name"] for package in wanted}
+    libraries = sorted({name for package in wanted for name in package.get("libraries", ())})
+    return look_at_environment(program, run_program, names, libraries)
+
+
+def see_packages_of(python, folder, version, session):
+    """Let the new environment in `folder` import what `python` has installed, behind its own packages.
+
+    Not by venv's --system-site-packages, which knows of no packages in a virtual environment, and puts those in the
+    user's home before them.
+    """
+    answer = must_run(
+        [python.program, "-I", "-c", _ASK_FOLDERS], "ask for packages", session.env, session.log
+    )
+    folders = json.loads(answer.splitlines()[-1])
+    # in ASCII: which encoding Python reads such a file in depends on its version and the system
+    lines = ["import site; site.addsitedir(%s)\n" % ascii(one) for one in folders if os.path.isdir(one)]
+    write_atomic(os.path.join(site_packages(folder, version), SEES), "".join(lines))
+
+
+def require_still_present(present, program):
+    """Raise SmokeFailed, naming what is there instead, unless `program` finds every package of `present`."""
+    if not present:
+        return
+    environment = _look(program, present)
+    if environment is None:
+        raise SmokeFailed("%s does not start" % program)
+    pairs = [(package, difference(package, environment)) for package in present]
+    other = ["  %s must be there: %s" % (shown(package), reason) for package, reason in pairs if reason]
+    if other:
+        raise SmokeFailed(
+            "the packages that the bundle does not carry are not there:\n%s" % "\n".join(other),
+            hint="have the versions named put back where they were, or make a bundle for those that are there now",
+        )
