@@ -119,8 +119,8 @@ def read_evidence(
     there = sorted({one.name for entry in manifest.targets for one in entry.present})
     if there:
         raise InputError(
-            f"{root}: {', '.join(there)} is not in it (--present), so that it says nothing about a cell of the "
-            "matrix",
+            f"{root}: {', '.join(there)} is not in it (--present), so that it says nothing about a cell of "
+            "the matrix",
             hint="record bundles that carry everything",
         )
     report = read_report(root, whole)

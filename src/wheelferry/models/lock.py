@@ -77,8 +77,12 @@ def choose_files(
     base: Path,
     allowed: AllowedHashes | None = None,
     present: Container[NormalizedName] = (),
+    smallest: bool = False,
 ) -> tuple[Choice, ...]:
     """Choose the best file for `target` from each package of a PEP 751 text.
+
+    The best is the one whose tags are the most specific, as installers choose; or, of those that fit, the
+    `smallest`: a package that has parts of it compiled may have a wheel without them.
 
     Relative paths in the text count from `base`. Of a project in `allowed` only files with one of its SHA-256
     count, and those whose SHA-256 the text does not say: see `require_allowed`. Of what is `present` no file
@@ -97,7 +101,7 @@ def choose_files(
             continue
         if package.marker and not package.marker.evaluate(target.marker_environment):
             continue
-        choice = _choose(package, target, base, allowed.get(package.name))
+        choice = _choose(package, target, base, allowed.get(package.name), smallest=smallest)
         if choice is None and package.name in allowed and _choose(package, target, base):
             unexpected.append(f"{package.name} {package.version}")
         elif choice is None:
@@ -132,18 +136,27 @@ def require_allowed(file: Choice | LockedWheel, sha256: str, allowed: AllowedHas
 
 
 def _choose(
-    package: Package, target: Target, base: Path, allowed: frozenset[str] | None = None
+    package: Package,
+    target: Target,
+    base: Path,
+    allowed: frozenset[str] | None = None,
+    *,
+    smallest: bool = False,
 ) -> Choice | None:
     def counts(file: PackageWheel | PackageSdist) -> bool:
         return allowed is None or file.hashes.get("sha256") in (None, *allowed)
 
     rank = {tag: number for number, tag in enumerate(target.tags)}
-    best: tuple[int, PackageWheel, str] | None = None
+    best: tuple[tuple[int, int], PackageWheel, str] | None = None
     for wheel in filter(counts, package.wheels or ()):
         filename = _filename(wheel)
         fitting = [rank[tag] for tag in filename_parts(filename)[2] if tag in rank]
-        if fitting and (best is None or min(fitting) < best[0]):
-            best = (min(fitting), wheel, filename)
+        if not fitting:
+            continue
+        # not every index tells sizes
+        place = (wheel.size or 0 if smallest else 0, min(fitting))
+        if best is None or place < best[0]:
+            best = (place, wheel, filename)
     if best is not None:
         return _as_choice(package, best[1], best[2], base, is_sdist=False)
     if package.sdist is not None and counts(package.sdist):

@@ -105,7 +105,9 @@ def _choose(
     made = {one.sdist.name for one in with_torch}
     allowed = {name: hashes for name, hashes in cell.hashes.items() if name not in made}
     present = {one.name for one in cell.present}
-    return choose_files(resolution, cell.target, base=folder, allowed=allowed, present=present)
+    return choose_files(
+        resolution, cell.target, base=folder, allowed=allowed, present=present, smallest=bool(present)
+    )
 
 
 def _with_present(cell: Cell, error: InputError) -> InputError:

@@ -142,8 +142,12 @@ def _present(
         _with_build(one, plan, cell, own[0], compiled_beside, tools) if one.is_torch else one
         for one in needed
     )
-    told = ", ".join(map(str, present)) or "nothing of it"
-    tools.progress.note(f"{cell.target.name}: of what is present, the bundle requires {told}")
+    if not present:
+        raise InputError(
+            f"nothing that is present is required on {cell.target.name}", hint="leave --present out"
+        )
+    told = ", ".join(map(str, present))
+    tools.progress.note(f"{cell.target.name}: the bundle requires of what is present {told}")
     return present
 
 

@@ -21,7 +21,6 @@ from wheelferry.cli.options import (
     Verbose,
     with_groups,
 )
-
 from wheelferry.errors import InputError
 
 if TYPE_CHECKING:

@@ -55,8 +55,8 @@ class Target(object):
     """One target of a bundle, from its entry in the manifest.
 
     `pins` are the packages of its lock; `present` those that it requires and does not carry, as the manifest
-    has them: name, version and, of torch, cuda, cxx11_abi and libraries. `processor` are packages that not every processor of the platform
-    runs, each with what it needs. `footprint` (bytes, files and longest path once installed), `uv`, `pip`,
+    has them: name, version and, of torch, cuda, cxx11_abi and libraries. `processor` are packages that not
+    every processor of the platform runs, each with what it needs. `footprint` (bytes, files and longest path once installed), `uv`, `pip`,
     `runtime` and `processor` are None or empty in bundles of older versions.
     """
 

@@ -252,7 +252,7 @@ def fill(request, session, python, clear, taken=frozenset(), replace=False):
         session.log,
         request.installer,
     )
-    if installer.kind != UV and request.installer is None:
+    if installer.kind != UV and request.installer is None and not request.target.present:
         session.console.warn("installing with pip, which is slower: %s" % installer.reason)
     try:
         _run_installer(installer, request, session, python, taken, replace)

@@ -22,8 +22,8 @@ from wheelferry.client.installer.install import (
 from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.own_data import look_before
 from wheelferry.client.installer.packages import UV
-from wheelferry.client.installer.present import add_environments
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
+from wheelferry.client.installer.present import add_environments
 from wheelferry.client.installer.programs import APPS, how_to_run, run_program, split_program
 from wheelferry.client.installer.uninstall import finished_by_launcher, uninstall, uninstall_from
 from wheelferry.client.preflight.examine import choose

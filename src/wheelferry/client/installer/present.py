@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.common.errors import SmokeFailed
 from wheelferry.client.common.files import write_atomic
@@ -13,12 +14,12 @@ from wheelferry.client.probe.installed import look_at_environment
 from wheelferry.client.probe.programs import run_program
 
 SEES = "wheelferry_present.pth"
-_ASK_FOLDERS = "import json, site; print(json.dumps(site.getsitepackages()))"
+ASK_FOLDERS = "import json, site; print(json.dumps(site.getsitepackages()))"
 
 
 def add_environments(profile, targets, request):
     """Add to the profile what those Pythons have installed that thin targets could be installed with."""
-    programs = {}  # type: dict[str, list[dict]]
+    programs = {}  # type: dict[str, list[Any]]
     for target in targets:
         usable = [python["path"] for python in usable_pythons(profile, target.python)]
         for program in ([request.python] if request.python else usable) if target.present else ():
@@ -39,16 +40,20 @@ def _look(program, wanted):
 def see_packages_of(python, folder, version, session):
     """Let the new environment in `folder` import what `python` has installed, behind its own packages.
 
-    Not by venv's --system-site-packages, which knows of no packages in a virtual environment, and puts those in the
-    user's home before them.
+    Not by venv's --system-site-packages: that knows of no packages in a virtual environment, and puts those
+    in the user's home before them.
     """
-    answer = must_run(
-        [python.program, "-I", "-c", _ASK_FOLDERS], "ask for packages", session.env, session.log
-    )
-    folders = json.loads(answer.splitlines()[-1])
+    command = [python.program, "-I", "-c", ASK_FOLDERS]
+    answer = must_run(command, "ask for packages", session.env, session.log)
+    write_sight(site_packages(folder, version), answer)
+
+
+def write_sight(site, answer):
+    """Let the environment with the folder of packages `site` see the folders that `ASK_FOLDERS` answered."""
+    folders = [folder for folder in json.loads(answer.splitlines()[-1]) if os.path.isdir(folder)]
     # in ASCII: which encoding Python reads such a file in depends on its version and the system
-    lines = ["import site; site.addsitedir(%s)\n" % ascii(one) for one in folders if os.path.isdir(one)]
-    write_atomic(os.path.join(site_packages(folder, version), SEES), "".join(lines))
+    lines = ["import site; site.addsitedir(%s)\n" % ascii(folder) for folder in folders]
+    write_atomic(os.path.join(site, SEES), "".join(lines))
 
 
 def require_still_present(present, program):
@@ -63,5 +68,5 @@ def require_still_present(present, program):
     if other:
         raise SmokeFailed(
             "the packages that the bundle does not carry are not there:\n%s" % "\n".join(other),
-            hint="have the versions named put back where they were, or make a bundle for those that are there now",
+            hint="have these versions put back where they were, or make a bundle for those that are there",
         )

@@ -55,7 +55,7 @@ def look_at_environment(program, run, names=None, libraries=None):
 
 
 def installed_packages(folders):
-    """The versions of the distributions in some folders by their normalised names; the first folder counts."""
+    """The versions of the distributions in some folders by normalised name; the first folder counts."""
     found = {}  # type: dict[str, str]
     for folder in folders:
         try:

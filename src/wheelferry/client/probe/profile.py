@@ -37,8 +37,8 @@ def collect(folders=(), programs=(), run=None, environ=None, search=True, enviro
     `programs` are Pythons to look at beside those that are found; they come first, under these paths.
     `run(arguments, seconds)` starts a program and returns (exit status, output), the status being None when
     it did not start or did not end; `environ` are the variables to look at. Without `search` no other Python
-    than `programs` is looked for, which is what takes longest. Of the Pythons `environments` it says what they
-    have installed.
+    than `programs` is looked for, which is what takes longest. `environments` are Pythons of which it says
+    what they have installed.
     """
     run = run or run_program
     environ = os.environ if environ is None else environ
