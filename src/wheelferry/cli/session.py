@@ -1,6 +1,7 @@
 """From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -315,7 +316,7 @@ def _read_present(texts: Iterable[str]) -> list[GivenPresent]:
     found: list[GivenPresent] = []
     for text in texts:
         path = Path(text)
-        if not path.exists() and "==" in text:
+        if not path.exists() and re.search("[<>=~!]", text):
             found.append(given_present(text))
         elif path.suffix.lower() == ".json":
             found += read_environments(read_profile(path), text)

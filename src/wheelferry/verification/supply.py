@@ -6,13 +6,14 @@ It is there before the sandbox is closed. What no index has, such as a vendor's 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from wheelferry.build.populate import populate
+from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_torch
 from wheelferry.client.preflight.present import NO_CUDA
@@ -21,10 +22,11 @@ from wheelferry.models.cuda import backend_of
 from wheelferry.models.lock import Choice, LockedWheel, choices_to_json, choose_files
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.make_plan import PYTORCH_INDEX
-from wheelferry.models.present import PresentPackage, cuda_of_local
+from wheelferry.models.present import PresentPackage, by_name, cuda_of_local
 from wheelferry.models.targets import Target
 from wheelferry.system.files import folder_aside, require_space
 from wheelferry.system.interpreters import Interpreter, find_interpreter, program_in
+from wheelferry.wheels.read import torch_build
 
 # Bytes on the disk for each of a wheel, while it is unpacked and kept.
 _UNPACKED = 3
@@ -49,7 +51,8 @@ def supply_wheels(entry: TargetEntry, tools: Tools) -> Supply:
     own = [choice for choice in choices if choice.name in names]
     lacking |= {choice.name: "the index has no wheel of it" for choice in own if choice.is_sdist}
     wheels = populate([choice for choice in own if not choice.is_sdist], entry.target, interpreter, tools)
-    return Supply(wheels={wheel.name: wheel for wheel in wheels}, lacking=lacking)
+    lacking |= _other_build(entry, wheels, tools)
+    return Supply(wheels={one.name: one for one in wheels if one.name not in lacking}, lacking=lacking)
 
 
 def supply_environment(entry: TargetEntry, tools: Tools) -> Path:
@@ -60,6 +63,8 @@ def supply_environment(entry: TargetEntry, tools: Tools) -> Path:
     interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
     with tools.progress.task("resolve what is present"):
         choices, lacking = _find(entry, interpreter, tools)
+    wheels = () if lacking else populate(choices, entry.target, interpreter, tools)
+    lacking |= _other_build(entry, wheels, tools)
     if lacking:
         told = "; ".join(f"{one} ({lacking[one.name]})" for one in entry.present if one.name in lacking)
         raise MissingError(
@@ -71,9 +76,21 @@ def supply_environment(entry: TargetEntry, tools: Tools) -> Path:
     folder = tools.store.machines / name
     with tools.store.lock(name):
         if not folder.is_dir():
-            wheels = populate(choices, entry.target, interpreter, tools)
             _make_environment(folder, wheels, interpreter, tools)
     return program_in(folder)
+
+
+def _other_build(
+    entry: TargetEntry, wheels: Iterable[LockedWheel], tools: Tools
+) -> dict[NormalizedName, str]:
+    """Why the torch among `wheels` is not the present one, where the index has another build of it."""
+    present = by_name(entry.present)
+    for wheel in wheels:
+        if wheel.name in present and present[wheel.name].is_torch:
+            wanted, (cuda, _) = present[wheel.name], torch_build(tools.store.path(wheel.sha256))
+            if wanted.cuda and wanted.cuda != cuda:
+                return {wheel.name: f"the index has {replace(wanted, cuda=cuda)}"}
+    return {}
 
 
 def _make_environment(
@@ -100,8 +117,8 @@ def _find(
     """The files of what is present and of all that needs; and why there are none of some."""
     try:
         return _resolve(entry.present, entry, interpreter, tools), {}
-    except MissingError as error:
-        return (), {one.name: _first_line(error) for one in entry.present}
+    except MissingError:
+        return (), {one.name: "the index did not answer" for one in entry.present}
     except InputError:
         lacking: dict[NormalizedName, str] = {}
     for one in entry.present:
@@ -117,39 +134,57 @@ def _find(
         return (), {**{one.name: together for one in rest}, **lacking}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(":")
-
-
 def _resolve(
     present: Iterable[PresentPackage], entry: TargetEntry, interpreter: Interpreter, tools: Tools
 ) -> tuple[Choice, ...]:
+    """The files of `present` packages and of what they need, and pip; InputError where no index has them."""
     wanted = list(present)
     torch = next((one for one in entry.present if one.is_torch), None)
-    pip = [] if any(one.name == "pip" for one in wanted) else ["pip"]
+    choices = _ask(wanted, entry.target, None, interpreter, tools)
+    if torch is None or not any(one.is_torch for one in wanted):
+        return choices
+    (choice,) = [choice for choice in choices if choice.name == torch.name]
+    index = other_index(torch, choice, entry.target, tools.store)
+    return choices if index is None else _ask(wanted, entry.target, index, interpreter, tools)
+
+
+def _ask(
+    wanted: Iterable[PresentPackage],
+    target: Target,
+    torch_index: str | None,
+    interpreter: Interpreter,
+    tools: Tools,
+) -> tuple[Choice, ...]:
+    pins = {one.name: f"{one.name}=={_on_index(one.version)}" for one in wanted}
     with tools.store.workspace("present") as work:
         resolution = tools.uv.resolve(
-            entry.target,
-            requirements=[*(f"{one.name}=={_on_index(one.version)}" for one in wanted), *pip],
+            target,
+            requirements=[*pins.values(), *(["pip"] if "pip" not in pins else [])],
             constraints=[],
             find_links=None,
-            torch_index=torch_index(torch, entry.target) if torch else None,
+            torch_index=torch_index,
             interpreter=interpreter,
-            work=work / "uv",
+            work=work,
         )
-        return choose_files(resolution, entry.target, base=work / "uv")
+        return choose_files(resolution, target, base=work)
 
 
 def _on_index(version: Version) -> str:
-    """The version to ask an index for: PyPI does not say which build it is, PyTorch's index by its address."""
+    """The version to ask an index for: PyPI says of no build which it is, PyTorch's index by its address."""
     return version.public if cuda_of_local(version) else str(version)
 
 
-def torch_index(torch: PresentPackage, target: Target) -> str | None:
-    """Where a torch of that CUDA is had from; None for the user's own index, as for one of unknown CUDA."""
-    release = next((one for one in shipped_torch() if one.version == torch.version.public), None)
+def other_index(torch: PresentPackage, choice: Choice, target: Target, store: Store) -> str | None:
+    """PyTorch's index, where the user's own gave (`choice`) a torch for another CUDA; None where it did not.
+
+    Of a file that is not in the store what PyPI has of the release counts.
+    """
     cuda = torch.cuda or cuda_of_local(torch.version)
-    if not cuda or release is None:
+    if choice.sha256 and store.has(choice.sha256):
+        found, _ = torch_build(store.path(choice.sha256))
+    else:
+        release = next((one for one in shipped_torch() if one.version == torch.version.public), None)
+        found = "" if release is None else NO_CUDA if target.is_windows else release.cuda or NO_CUDA
+    if not (cuda and found) or cuda == found:
         return None
-    usual = NO_CUDA if target.is_windows else release.cuda or NO_CUDA
-    return None if cuda == usual else f"{PYTORCH_INDEX}/{'cpu' if cuda == NO_CUDA else backend_of(cuda)}"
+    return f"{PYTORCH_INDEX}/{'cpu' if cuda == NO_CUDA else backend_of(cuda)}"

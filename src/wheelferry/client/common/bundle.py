@@ -56,8 +56,8 @@ class Target(object):
 
     `pins` are the packages of its lock; `present` those that it requires and does not carry, as the manifest
     has them: name, version and, of torch, cuda, cxx11_abi and libraries. `processor` are packages that not
-    every processor of the platform runs, each with what it needs. `footprint` (bytes, files and longest path once installed), `uv`, `pip`,
-    `runtime` and `processor` are None or empty in bundles of older versions.
+    every processor of the platform runs, each with what it needs. `footprint` (bytes, files and longest path
+    once installed), `uv`, `pip`, `runtime` and `processor` are None or empty in bundles of older versions.
     """
 
     def __init__(self, entry, pins):

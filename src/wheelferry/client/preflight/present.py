@@ -114,9 +114,9 @@ def examine_present(profile, target, python):
         text = "%s must be there already; whether it is, the profile does not say" % names
         yield Finding("present", NOTE, text, "write it with wheelferry probe --python %s" % python["path"])
         return
-    missing = lacking(target, environment)
-    for wanted, reason in missing:
-        text = "%s must be there already, for %s: %s" % (shown(wanted), python["path"], reason)
-        yield Finding("present", PROBLEM, text, _REMEDY)
-    if not missing:
+    missing = ["%s: %s" % (shown(wanted), reason) for wanted, reason in lacking(target, environment)]
+    if missing:
+        text = "what the bundle does not carry must be there already, for %s: %s"
+        yield Finding("present", PROBLEM, text % (python["path"], "; ".join(missing)), _REMEDY)
+    else:
         yield Finding("present", OK, "%s: there already" % names)

@@ -151,7 +151,7 @@ def require_once(given: Iterable[GivenPresent]) -> None:
 
 
 def present_on(given: Iterable[GivenPresent], target: Target) -> tuple[GivenPresent, ...]:
-    """What counts for a target, each package once, in name order; what was named goes before what was listed."""
+    """What counts for a target, each package once, in name order; named ones go before listed ones."""
     found: dict[NormalizedName, GivenPresent] = {}
     for one in sorted(given, key=lambda one: one.is_listed):
         if one.python in ("", target.python):

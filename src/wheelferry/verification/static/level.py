@@ -218,7 +218,7 @@ def verify_static(
 
 
 def _references(manifest: Manifest, work: Path, tools: Tools) -> dict[str, Reference]:
-    """What thin targets are compared with, from the index, by the target's name; wheels are linked to `work`."""
+    """What thin targets are compared with, by the target's name; the index's wheels are linked to `work`."""
     found = {}
     for entry in manifest.targets:
         supply = supply_wheels(entry, tools)
