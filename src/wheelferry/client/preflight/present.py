@@ -25,7 +25,7 @@ def same_version(wanted, found):
     other_public, _, other_local = found.lower().partition("+")
     if _normalised(public) != _normalised(other_public):
         return False
-    return not local or re.findall(r"\d+|[a-z]+", local) == re.findall(r"\d+|[a-z]+", other_local)
+    return not local or _parts(local) == _parts(other_local)
 
 
 def _normalised(public):
@@ -36,8 +36,12 @@ def _normalised(public):
     numbers = [int(number) for number in match.group(2).split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()
-    rest = re.findall(r"\d+|[a-z]+", public[match.end() :])
-    return int(match.group(1) or 0), numbers, [int(part) if part.isdigit() else part for part in rest]
+    return int(match.group(1) or 0), numbers, _parts(public[match.end() :])
+
+
+def _parts(text):
+    """The numbers and words of a part of a version; it does not matter what is between them."""
+    return [int(part) if part.isdigit() else part for part in re.findall(r"\d+|[a-z]+", text)]
 
 
 def difference(wanted, environment):
