@@ -13,6 +13,7 @@ import pytest
 
 from clients import PYTHON, one_python
 from conftest import write_wheel
+from elffiles import elf_file
 from yard import Yard
 
 MAKE = ("bundle", "./tiny.toml@1.0", "--python", PYTHON, "--torch", "2.13.0", "--without-ops", "-q")
@@ -317,3 +318,31 @@ def test_a_probe_of_no_python(yard: Yard, tmp_path: Path) -> None:
     status, said = run(yard, "probe", "--python", tmp_path)
     assert status == 2
     assert f"there is no Python at {tmp_path}" in said
+
+
+def test_modules_are_held_to_the_torch_that_is_present(tmp_path: Path) -> None:
+    """Its wheel is not in the bundle: the index's tells what libraries and functions it has."""
+    yard, number = Yard(tmp_path / "yard", checks=CHECKS), PYTHON.replace(".", "")
+    had, gone = "_ZN2at5emptyEv", "_ZN3c106detail14torchCheckFailEv"
+    torch = {"torch/version.py": b"cuda = None\n", "torch/lib/libtorch_cpu.so": elf_file(had=[had])}
+    tag = f"cp{number}-cp{number}-manylinux_2_17_x86_64"
+    write_wheel(yard.index, "torch", "2.13.0", tag=tag, files=torch)
+    for name, wanted in (("fits", had), ("older", gone)):
+        module = elf_file(["libtorch_cpu.so"], wanted=[wanted])
+        files = {f"{name}/_C.cpython-{number}-x86_64-linux-gnu.so": module}
+        write_wheel(yard.index, name, "1.0", tag=tag, files=files)
+    make = (*MAKE, *TORCH, "--level", "static")
+    status, said = run(yard, *make, "--out", "fits", "--with", "fits")
+    assert status == 0, said
+    status, said = run(yard, *make, "--out", "older", "--with", "older")
+    assert status == 1
+    assert "wants what torch 2.13.0 does not have: c10::detail::torchCheckFail" in said
+    assert "[SYMBOLS]" in said
+
+
+def test_what_a_thin_bundle_cannot_be_used_for(yard: Yard, thin: Path) -> None:
+    status, said = run(yard, "matrix", "./tiny.toml", "--record", thin)
+    assert status == 2
+    assert "made without" in said or "(--present)" in said
+    # it would remove what is present
+    assert "uv pip sync" not in (thin / "README.txt").read_text("utf-8")

@@ -145,7 +145,8 @@ def _without_installer(manifest: Manifest) -> str:
             f"{'' if entry.has_ops else ', without compiled ops'}:",
             f"    pip install {options} -r {entry.requirements}",
             f"    uv pip install {options} -r {entry.requirements}",
-            f"    uv pip sync {entry.pylock}",
+            # sync would remove what is present
+            f"    uv pip {'install --no-deps -r' if entry.present else 'sync'} {entry.pylock}",
             f"    pip install --no-deps -r {entry.pylock}    (pip 26.1 and later)",
             "",
         ]

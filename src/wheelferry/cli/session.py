@@ -229,6 +229,8 @@ def plan_from_options(
     located, release_name = projects[0]
     required = required or Requirements()
     present = _read_present(required.present or ())
+    made = {canonicalize_name(one.recipe.distribution) for one, _ in projects}
+    present = [one for one in present if not (one.is_listed and one.package.name in made)]
     if present:
         choice = _with_present(choice, present)
     if choice.profile is not None:

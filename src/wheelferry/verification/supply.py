@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from wheelferry.build.populate import populate
+from wheelferry.build.populate import fetch_files, locked_wheel, populate
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_torch
@@ -44,13 +44,17 @@ def supply_wheels(entry: TargetEntry, tools: Tools) -> Supply:
     """Bring the index's wheels of what is present into the store, without what these require."""
     if not entry.present:
         return Supply()
-    interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
     with tools.progress.task("look for what is present on the index"):
-        choices, lacking = _find(entry, interpreter, tools)
+        choices, lacking = _find(entry, None, tools)
     names = {one.name for one in entry.present}
     own = [choice for choice in choices if choice.name in names]
     lacking |= {choice.name: "the index has no wheel of it" for choice in own if choice.is_sdist}
-    wheels = populate([choice for choice in own if not choice.is_sdist], entry.target, interpreter, tools)
+    own = [choice for choice in own if not choice.is_sdist]
+    try:
+        entries = fetch_files(own, tools)
+    except MissingError:
+        return Supply(lacking={**dict.fromkeys(names, "it could not be downloaded"), **lacking})
+    wheels = [locked_wheel(choice, entries[choice.url]) for choice in own]
     lacking |= _other_build(entry, wheels, tools)
     return Supply(wheels={one.name: one for one in wheels if one.name not in lacking}, lacking=lacking)
 
@@ -112,7 +116,7 @@ def _make_environment(
 
 
 def _find(
-    entry: TargetEntry, interpreter: Interpreter, tools: Tools
+    entry: TargetEntry, interpreter: Interpreter | None, tools: Tools
 ) -> tuple[tuple[Choice, ...], dict[NormalizedName, str]]:
     """The files of what is present and of all that needs; and why there are none of some."""
     try:
@@ -135,7 +139,7 @@ def _find(
 
 
 def _resolve(
-    present: Iterable[PresentPackage], entry: TargetEntry, interpreter: Interpreter, tools: Tools
+    present: Iterable[PresentPackage], entry: TargetEntry, interpreter: Interpreter | None, tools: Tools
 ) -> tuple[Choice, ...]:
     """The files of `present` packages and of what they need, and pip; InputError where no index has them."""
     wanted = list(present)
@@ -152,7 +156,7 @@ def _ask(
     wanted: Iterable[PresentPackage],
     target: Target,
     torch_index: str | None,
-    interpreter: Interpreter,
+    interpreter: Interpreter | None,
     tools: Tools,
 ) -> tuple[Choice, ...]:
     pins = {one.name: f"{one.name}=={_on_index(one.version)}" for one in wanted}

@@ -57,7 +57,7 @@ def probe(
     """
     from wheelferry.bundle.zipapp import probe_program
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.cli.session import write_file, write_text
+    from wheelferry.cli.session import watcher, write_file, write_text
     from wheelferry.client.probe.folders import usual_folders
     from wheelferry.client.probe.installed import python_of
     from wheelferry.client.probe.profile import collect, summary, to_text
@@ -76,7 +76,8 @@ def probe(
                 f"there is no Python at {path}", hint="give an environment's folder or its Python"
             )
     folders = [str(path) for path in folder or usual_folders()]
-    seen = collect(folders, environments=[program for _, program in programs])
+    with watcher(quiet=json).task("look at this machine"):
+        seen = collect(folders, environments=[program for _, program in programs])
     answered = [environment["python"] for environment in seen["environments"]]
     silent = [str(path) for path, program in programs if program not in answered]
     if silent:

@@ -34,6 +34,8 @@ def main(arguments=None):
     if missing:
         sys.stderr.write("error: there is no Python at %s\n" % ", ".join(missing))
         return 2
+    if options.python:
+        sys.stderr.write("looking at what is installed, and hashing the libraries of torch ...\n")
     profile = collect(options.folder or usual_folders(), environments=[program for _, program in programs])
     answered = [environment["python"] for environment in profile["environments"]]
     silent = [program for _, program in programs if program not in answered]

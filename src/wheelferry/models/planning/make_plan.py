@@ -258,9 +258,11 @@ def _with_present(recipe: Recipe, cell: Cell, choices: _Choices) -> Cell:
     given = present_on(choices.present, cell.target)
     if not given:
         return cell
-    own = canonicalize_name(recipe.distribution)
-    require_fitting(given, cell, own=own, excluded=[one.name for one in choices.excluded])
-    present = tuple(one.completed(cell.target) for one in given)
+    own, excluded = canonicalize_name(recipe.distribution), {one.name for one in choices.excluded}
+    require_fitting(given, cell, own=own, excluded=excluded)
+    # a profile lists whatever is there
+    kept = [one for one in given if one.package.name not in {own, *excluded}]
+    present = tuple(one.completed(cell.target) for one in kept)
     there = replace(cell, present=present)
     pin = f"torch=={cell.target.torch}"
     requirements = [there.shipped_torch if text == pin else text for text in cell.requirements]

@@ -184,14 +184,10 @@ def require_fitting(
     """
     errors: list[InputError] = []
     for one in given:
-        if one.package.name == own and not one.is_listed:
-            errors.append(
-                InputError(f"{one.place}: the bundle is made for {own}", hint="leave it out of --present")
-            )
-        elif one.package.name in excluded and not one.is_listed:
-            errors.append(
-                InputError(f"{one.place}: {one.package.name} is excluded too", hint="give one of the two")
-            )
+        if one.package.name == own:
+            errors += _unless_listed(one, f"{one.place}: the bundle is made for {own}")
+        elif one.package.name in excluded:
+            errors += _unless_listed(one, f"{one.place}: {one.package.name} is excluded too")
         elif one.package.is_torch:
             errors += _torch_conflicts(one, cell)
         elif one.package.name == "torchvision" and cell.torchvision is not None:
@@ -199,6 +195,11 @@ def require_fitting(
         else:
             errors += _conflicts(one, cell)
     raise_all(errors)
+
+
+def _unless_listed(one: GivenPresent, message: str) -> list[InputError]:
+    """The error of a package that was named; one that a profile lists nobody named."""
+    return [] if one.is_listed else [InputError(message, hint="leave it out of --present")]
 
 
 def _torch_conflicts(one: GivenPresent, cell: Cell) -> Iterator[InputError]:
@@ -239,5 +240,6 @@ def _conflicts(one: GivenPresent, cell: Cell) -> Iterator[InputError]:
         if canonicalize_name(requirement.name) == one.package.name and not one.package.satisfies(requirement):
             yield InputError(
                 f"{one.place}: {one.package} is present, but {cell.target.name} needs {text}",
-                hint=f"leave {one.package.name} out of --present: then a fitting one is carried and hides it",
+                hint=f"leave {one.package.name} out of --present (instead of a profile, give a file of pins "
+                "without it): then a fitting one is carried, and hides the client's",
             )
