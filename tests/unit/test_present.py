@@ -7,6 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelferry.client.common.bundle import Target
 from wheelferry.client.preflight.present import difference, same_version
 from wheelferry.client.probe.installed import parse_torch
 from wheelferry.errors import InputError
@@ -79,6 +80,16 @@ def test_a_vendors_torch_is_known_by_either_of_its_versions() -> None:
     for text in ("2.11.0a0+5228986c39.nv25.1", "2.11.0a0"):
         assert difference(package("torch", text, cuda="13.0").to_json(), there) is None
     assert "2.11.0a0+5228986c39.nv25.1" in difference(package("torch", "2.11.0").to_json(), there)
+
+
+@pytest.mark.parametrize(("cuda", "said"), [("13.0", (13, 0)), ("none", None), ("", None)])
+def test_preflight_knows_the_cuda_of_a_torch_that_is_not_carried(cuda: str, said: object) -> None:
+    entry = {
+        "target": {"python": "3.12", "platform": "win_amd64", "torch": "2.11.0", "backend": "default"},
+        "requirements": "requirements.txt", "pylock": "pylock.toml", "built": "own.whl",
+        "present": [package("numpy", "2.0").to_json(), package("torch", "2.11.0", cuda=cuda).to_json()],
+    }  # fmt: skip
+    assert Target(entry, pins=()).torch_cuda == said
 
 
 def test_only_what_is_carried_counts_for_what_is_needed() -> None:

@@ -102,8 +102,13 @@ class Target(object):
     def torch_cuda(self):
         """The CUDA that torch itself is built for, as (13, 0), told by NVIDIA's packages in the lock.
 
-        None where there are none: a torch for the CPU, or one of before 2.0, which has them inside.
+        None where there are none: a torch for the CPU, or one of before 2.0, which has them inside. Of one
+        that is not carried the manifest says it.
         """
+        for package in self.present:
+            if package["name"] == "torch":
+                match = re.match(r"(\d+)\.(\d+)$", package.get("cuda", ""))
+                return (int(match.group(1)), int(match.group(2))) if match else None
         for pin in self.pins:
             match = _CUDA_RUNTIME.match(pin.name)
             if match:
