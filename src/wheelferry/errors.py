@@ -57,6 +57,17 @@ class MissingError(WheelferryError):
     exit_code = 3
 
 
+class MissingPythonError(MissingError):
+    """There is no CPython `python` (``3.12``) on this machine."""
+
+    def __init__(self, python: str) -> None:
+        super().__init__(
+            f"no CPython {python} on this machine (looked at PATH, pyenv and uv)",
+            hint=f"install one, for example: uv python install {python}",
+        )
+        self.python = python
+
+
 class IntegrityError(WheelferryError):
     """Bytes are not the expected ones: a hash, a moved tag, a damaged store."""
 

@@ -28,6 +28,9 @@ extern "C" int work(int number) {
     int back = 0;
     both >> back;
     if (both.str() != out.str()) return -1;
+    if (both.str() != (std::ostringstream() << number).str()) return -2;  // in C++20 a temporary's own str()
+    if (out.str() != std::move(both).str() || out.str() != std::istringstream(out.str()).str()) return -3;
+    both.str(out.str());
     return back + first;
 }
 """

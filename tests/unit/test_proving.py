@@ -13,7 +13,7 @@ from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records
 from wheelferry.client.common.errors import BadInput
 from wheelferry.client.smoke.own_data import parse_budget
-from wheelferry.errors import MissingError
+from wheelferry.errors import MissingError, MissingPythonError
 from wheelferry.matrix.coverage import LINUX, Selection, Status, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.planning.make_plan import plan_digest
@@ -216,10 +216,10 @@ def test_a_budget_ends_the_run_before_a_cell_that_would_not_end_in_time(run: Run
     assert (len(run.tried), proven.left) == (1, len(possible()) - 1)
 
 
-def test_what_this_machine_cannot_try_is_skipped_and_not_recorded(run: Run) -> None:
+def test_cells_of_a_missing_python_are_skipped_at_once_and_not_recorded(run: Run) -> None:
     def lacks(which: Cell) -> Record:
         if which[1].python == "3.14":
-            raise MissingError("no CPython 3.14 on this machine")
+            raise MissingPythonError("3.14")
         return made(which)
 
     run.answer = lacks
@@ -227,7 +227,32 @@ def test_what_this_machine_cannot_try_is_skipped_and_not_recorded(run: Run) -> N
     lacking = {which for which in possible() if which[1].python == "3.14"}
     assert set(proven.skipped) == lacking
     assert set(run.known()) == possible() - lacking
-    assert len(run.tried) == len(possible())
+    assert len(run.tried) == len(possible()) - len(lacking) + 1
+
+
+def test_what_this_machine_cannot_try_is_skipped_and_not_recorded(run: Run) -> None:
+    def lacks(which: Cell) -> Record:
+        if which[1].python == "3.14":
+            raise MissingError(f"no compiler for {which[1].name}")
+        return made(which)
+
+    run.answer = lacks
+    proven = run()
+    lacking = {which for which in possible() if which[1].python == "3.14"}
+    assert set(proven.skipped) == lacking
+    assert set(run.known()) == possible() - lacking
+
+
+def test_a_host_that_goes_away_ends_the_run_and_what_was_seen_stays(run: Run) -> None:
+    def lacks(which: Cell) -> Record:
+        if len(run.tried) > 2:
+            raise MissingError("the index does not answer")
+        return made(which)
+
+    run.answer = lacks
+    with pytest.raises(MissingError, match="does not answer"):
+        run()
+    assert (len(run.tried), len(run.known())) == (5, 2)
 
 
 def test_what_is_missing_for_every_cell_ends_the_run(run: Run) -> None:

@@ -137,6 +137,6 @@ def check_portable(facts: Mapping[str, ElfFacts], policy: Policy, *, limit: int,
         for symbol in symbols
     ]
     raise BuildError(
-        f"{name} is {policy.tag}, the target allows manylinux_2_{limit}, because of\n" + "\n".join(blamed),
+        f"{name} is {policy.tag}, the target allows manylinux_2_{limit}, because of:\n" + "\n".join(blamed),
         hint="build on an older distribution (a manylinux image), or raise --platform",
     )

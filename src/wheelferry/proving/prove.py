@@ -2,13 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
-from wheelferry.errors import MissingError
+from wheelferry.errors import MissingError, MissingPythonError
 from wheelferry.matrix.coverage import Selection, Status, Verdict, add_records, cells
 from wheelferry.matrix.next_cell import Cell, next_cell
 from wheelferry.models.records import LEVELS, Record, records_text
@@ -89,17 +89,19 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
                 tools.store.discard(keep=kept, larger_than=_LARGE)
             require_space(tools.store.root, _ROOM, purpose="proving a cell")
             watcher.before(cell, len(left), each)
-            tried.append(cell)
             try:
                 record = prove_cell(
                     cell, wanted.located, wanted.level, wanted.sources, tools, wanted.settings
                 )
             except MissingError as error:
-                skipped[cell] = str(error)
-                watcher.skipped(cell, str(error))
-                if _is_hopeless(skipped, added):
+                lacking = _lacking_the_same(error, cell, left)
+                skipped.update(dict.fromkeys(lacking, str(error)))
+                tried += lacking
+                watcher.skipped(cell, f"{error} (cells: {len(lacking)})")
+                if _is_hopeless(error, tried, skipped):
                     raise
                 continue
+            tried.append(cell)
             _keep(wanted, record)
             added.append(record)
             watcher.after(record)
@@ -135,9 +137,22 @@ def _is_over(started: float, budget: float | None, each: float | None) -> bool:
     return time.monotonic() - started + (each or 0.0) > budget
 
 
-def _is_hopeless(skipped: Collection[Cell], added: Collection[Record]) -> bool:
-    """Whether what is missing is missing for every cell, such as a host that does not answer."""
-    return not added and len(skipped) >= 3
+def _lacking_the_same(error: MissingError, cell: Cell, left: Sequence[Cell]) -> list[Cell]:
+    """The cells that lack what `cell` lacked, as far as that is known."""
+    if not isinstance(error, MissingPythonError):
+        return [cell]
+    return [one for one in left if (one[1].python, one[1].platform) == (error.python, cell[1].platform)]
+
+
+def _is_hopeless(error: MissingError, tried: Sequence[Cell], skipped: Mapping[Cell, str]) -> bool:
+    """Whether the last three cells lacked the same thing, such as a host that does not answer.
+
+    A Python is lacking for its own cells alone.
+    """
+    if isinstance(error, MissingPythonError):
+        return False
+    last = [skipped.get(cell) for cell in tried[-3:]]
+    return len(last) == 3 and last[0] is not None and len(set(last)) == 1
 
 
 def _keep(wanted: Wanted, record: Record) -> None:

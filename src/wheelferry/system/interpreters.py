@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.errors import MissingError
+from wheelferry.errors import MissingError, MissingPythonError
 from wheelferry.system.process import CommandRunner
 
 _ASK = """
@@ -53,7 +53,7 @@ def find_interpreter(python: str, run: CommandRunner, *, uv: Path | None = None)
 
     Looks at the running interpreter, PATH, pyenv's folder and what uv has installed; on Windows also
     where the launcher ``py`` and the usual installers put them.
-    Raises MissingError when there is none.
+    Raises MissingPythonError when there is none.
     """
     found: list[Interpreter] = []
     seen: set[Path] = set()
@@ -68,10 +68,7 @@ def find_interpreter(python: str, run: CommandRunner, *, uv: Path | None = None)
             found.append(interpreter)
     if found:
         return found[0]
-    raise MissingError(
-        f"no CPython {python} on this machine (looked at PATH, pyenv and uv)",
-        hint=f"install one, for example: uv python install {python}",
-    )
+    raise MissingPythonError(python)
 
 
 def inspect_interpreter(path: Path, run: CommandRunner) -> Interpreter | None:

@@ -146,13 +146,21 @@ STREAM(_ZNSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev,
 STREAM(_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev,
        _ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode, 16 | 8)
 
-/* GLIBCXX_3.4.29, in C++20 alone: the text of a stream that is no temporary, by the function that it had before
- * for all. */
+/* GLIBCXX_3.4.29, in C++20 alone: the text of a stream, and a stream that is given a temporary text, by the
+ * functions that there were before for all. Those of today move the text of a temporary; these copy it. */
 #ifdef JUMP
-SAME(_ZNKRSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv,
-     _ZNKSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv)
-SAME(_ZNKRSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEE3strEv,
-     _ZNKSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEE3strEv)
-SAME(_ZNKRSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEE3strEv,
-     _ZNKSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEE3strEv)
+#define TEXT(stream)                                                              \
+    SAME(_ZNKRSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strEv,                            \
+         _ZNKSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strEv)                             \
+    SAME(_ZNOSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strEv,                             \
+         _ZNKSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strEv)                             \
+    SAME(_ZNSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strEONS_12basic_stringIcS2_S3_EE,   \
+         _ZNSt7__cxx11##stream##IcSt11char_traitsIcESaIcEE3strERKNS_12basic_stringIcS2_S3_EE)  \
+    SAME(_ZNSt7__cxx11##stream##IcSt11char_traitsIcESaIcEEC1EONS_12basic_stringIcS2_S3_EESt13_Ios_Openmode, \
+         _ZNSt7__cxx11##stream##IcSt11char_traitsIcESaIcEEC1ERKNS_12basic_stringIcS2_S3_EESt13_Ios_Openmode)
+
+TEXT(15basic_stringbuf)
+TEXT(19basic_ostringstream)
+TEXT(19basic_istringstream)
+TEXT(18basic_stringstream)
 #endif

@@ -23,7 +23,12 @@ from wheelferry.cli.options import (
 )
 from wheelferry.errors import InputError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for their names alone
+    from wheelferry.build.cells import Outcome
+    from wheelferry.build.compile import Built
+    from wheelferry.cache.tools import Tools
+    from wheelferry.catalog import LocatedRecipe
+    from wheelferry.models.planning.plan import Plan
     from wheelferry.models.report import Level as ReportLevel
 
 Out = Annotated[
@@ -241,30 +246,49 @@ def plan(
     warn_of_packages(chosen)
 
 
+AllTargets = Annotated[
+    bool,
+    typer.Option(
+        "--all-targets",
+        help="Build the wheels that serve many targets at once, those on torch's stable ABI, one for each "
+        "platform that can be compiled for here, and say what each serves. --platform narrows it.",
+    ),
+]
+
+
 @with_groups
 def build(
     references: References,
     targets: TargetChoice,
     making: Making,
+    all_targets: AllTargets = False,
     out: Out = Path("wheelhouse"),
     json: Json = False,
 ) -> None:
-    """Build only the projects' own wheels, into a folder."""
-    from wheelferry.build.cells import Outcome, build_cells
-    from wheelferry.build.projects import choose_project_strategies, fetch_projects
+    """Build only the projects' own wheels, into a folder.
+
+    The wheel of one target
+      wheelferry build detectron2@v0.6 --python 3.12 --torch 2.13.0
+    The few wheels that serve all targets with torch 2.10 or later
+      wheelferry build detectron2@v0.6 --all-targets
+    """
+    from wheelferry.build.cells import Outcome
+    from wheelferry.cli.all_targets import shared_from_options
     from wheelferry.cli.render.bundle import show_wheels
-    from wheelferry.cli.session import open_build_tools, open_builder, plan_from_options
+    from wheelferry.cli.session import open_build_tools, plan_from_options
     from wheelferry.system.files import check_folder
 
     check_folder(out, option="--out")
-    located, chosen = plan_from_options(references, targets, has_runtime=True, quiet=making.quiet)
     tools = open_build_tools(making)
-    strategies = choose_project_strategies(chosen, located, making.wheel or (), making.source or ())
-    with open_builder(making, tools, ahead=False) as build_wheels:
-        made = [
-            build_cells(one.plan, one.strategies, one.source, tools, build_wheels)
-            for one in fetch_projects(strategies, tools)
-        ]
+    serves: dict[str, str] = {}
+    made: list[Outcome[Built]] = []
+    if all_targets:
+        for shared, located, chosen in shared_from_options(references, targets, tools, quiet=making.quiet):
+            made.append(_build_wheels(located, chosen, making, tools))
+            serves |= {wheel.wheel.filename: shared.description for wheel in made[-1].done}
+    else:
+        located, chosen = plan_from_options(references, targets, has_runtime=True, quiet=making.quiet)
+        made.append(_build_wheels(located, chosen, making, tools))
     built = Outcome(
         done=tuple(wheel for one in made for wheel in one.done),
         failed=tuple(failure for one in made for failure in one.failed),
@@ -276,8 +300,25 @@ def build(
     for entry in entries:
         (out / entry.filename).unlink(missing_ok=True)
         tools.store.place(entry.sha256, out / entry.filename)
-    show_wheels(out, entries, as_json=json)
+    show_wheels(out, entries, serves=serves, as_json=json)
     built.raise_failures()
+
+
+def _build_wheels(located: "LocatedRecipe", plan: "Plan", making: Making, tools: "Tools") -> "Outcome[Built]":
+    from wheelferry.build.cells import Outcome, build_cells
+    from wheelferry.build.projects import choose_project_strategies, fetch_projects
+    from wheelferry.cli.session import open_builder
+
+    strategies = choose_project_strategies(plan, located, making.wheel or (), making.source or ())
+    with open_builder(making, tools, ahead=False) as build_wheels:
+        made = [
+            build_cells(one.plan, one.strategies, one.source, tools, build_wheels)
+            for one in fetch_projects(strategies, tools)
+        ]
+    return Outcome(
+        done=tuple(wheel for one in made for wheel in one.done),
+        failed=tuple(failure for one in made for failure in one.failed),
+    )
 
 
 @with_groups

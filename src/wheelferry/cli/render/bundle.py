@@ -1,6 +1,6 @@
 """What bundle and verify print: the bundle, its wheels, its report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,11 +97,17 @@ def end_of_verification(report: Report) -> None:
         raise typer.Exit(3)
 
 
-def show_wheels(out: Path, entries: Iterable[Entry], *, as_json: bool) -> None:
-    """Wheels that were built."""
+def show_wheels(
+    out: Path, entries: Iterable[Entry], *, serves: Mapping[str, str] | None = None, as_json: bool
+) -> None:
+    """Wheels that were built; `serves` says by file name what one serves beside its own target."""
     found = list(entries)
+    serves = serves or {}
     if as_json:
-        print_json({"out": str(out), "wheels": [asdict(entry) for entry in found]})
+        told = [asdict(one) | {"serves": serves.get(one.filename)} for one in found]
+        print_json({"out": str(out), "wheels": told})
         return
     for entry in found:
         print_line(f"{out / entry.filename}  {human_size(entry.size)}  sha256:{entry.sha256}")
+        if entry.filename in serves:
+            print_line(f"  serves {serves[entry.filename]}")

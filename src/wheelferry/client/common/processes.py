@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any  # noqa: F401 -- in comments, for Python 3.7
 
 from wheelferry.client.common.errors import InstallFailed, NotPossibleHere
@@ -182,7 +183,7 @@ def _close_job(job):
 
 
 def end_with_children(process):
-    """Stop `process` and all it started: politely first, after five seconds by force."""
+    """Stop `process` and all it started, and wait for them: politely first, after five seconds by force."""
     if os.name == "nt":
         # as far as the job, if there is one, does not do it
         taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
@@ -197,8 +198,39 @@ def end_with_children(process):
                 process.terminate()
         except ProcessLookupError:
             return
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+        if _has_ended(process, 5.0):
+            return
+
+
+def _has_ended(process, seconds):
+    """Whether `process` ends within `seconds`; on POSIX all of its group, which may still write files."""
+    until = time.monotonic() + seconds
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    while os.name == "posix" and _group_runs(process.pid):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _group_runs(group):
+    """Whether a process of the group is left. In a container nobody may collect those that have ended."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of processes that have just ended
+        return False
+    if not os.path.isdir("/proc/self"):
+        return True
+    return any(_runs_in(group, number) for number in os.listdir("/proc") if number.isdigit())
+
+
+def _runs_in(group, number):
+    try:
+        with open("/proc/%s/stat" % number, "rb") as stream:
+            state, _, its_group = stream.read().rpartition(b")")[2].split()[:3]
+    except OSError:  # it ended meanwhile
+        return False
+    return int(its_group) == group and state not in (b"Z", b"X")
