@@ -32,6 +32,10 @@ from wheelferry.wheels.read import torch_build
 _UNPACKED = 3
 
 
+class _NoAnswerError(InputError):
+    """PyTorch's index, which alone has a build of torch, did not answer; the others can be had."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Supply:
     """The index's wheels of what is present on a target's client, and why there is none of the others."""
@@ -128,6 +132,8 @@ def _find(
     for one in entry.present:
         try:
             _resolve([one], entry, interpreter, tools)
+        except _NoAnswerError as error:
+            lacking[one.name] = str(error)
         except (InputError, MissingError):
             lacking[one.name] = "no index has it"
     rest = [one for one in entry.present if one.name not in lacking]
@@ -149,7 +155,10 @@ def _resolve(
         return choices
     (choice,) = [choice for choice in choices if choice.name == torch.name]
     index = other_index(torch, choice, entry.target, tools.store)
-    return choices if index is None else _ask(wanted, entry.target, index, interpreter, tools)
+    try:
+        return choices if index is None else _ask(wanted, entry.target, index, interpreter, tools)
+    except MissingError:
+        raise _NoAnswerError(f"{index}, which has that build, did not answer") from None
 
 
 def _ask(
