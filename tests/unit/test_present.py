@@ -8,7 +8,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelferry.client.common.bundle import Target
-from wheelferry.client.preflight.present import difference, same_version
+from wheelferry.client.installer.packages import _is_old
+from wheelferry.client.preflight.present import difference, examine_present, same_version
 from wheelferry.client.probe.installed import parse_torch
 from wheelferry.errors import InputError
 from wheelferry.models.planning.present import given_present, read_environments, torch_release
@@ -82,14 +83,48 @@ def test_a_vendors_torch_is_known_by_either_of_its_versions() -> None:
     assert "2.11.0a0+5228986c39.nv25.1" in difference(package("torch", "2.11.0").to_json(), there)
 
 
-@pytest.mark.parametrize(("cuda", "said"), [("13.0", (13, 0)), ("none", None), ("", None)])
-def test_preflight_knows_the_cuda_of_a_torch_that_is_not_carried(cuda: str, said: object) -> None:
+def thin_target(*present: PresentPackage) -> Any:
+    """A target as the client reads it."""
     entry = {
         "target": {"python": "3.12", "platform": "win_amd64", "torch": "2.11.0", "backend": "default"},
-        "requirements": "requirements.txt", "pylock": "pylock.toml", "built": "own.whl",
-        "present": [package("numpy", "2.0").to_json(), package("torch", "2.11.0", cuda=cuda).to_json()],
-    }  # fmt: skip
-    assert Target(entry, pins=()).torch_cuda == said
+        "requirements": "requirements.txt",
+        "pylock": "pylock.toml",
+        "built": "own.whl",
+        "present": [one.to_json() for one in present],
+    }
+    return Target(entry, pins=())
+
+
+@pytest.mark.parametrize(
+    ("ensurepip", "packages", "levels"),
+    [
+        (False, {}, ["problem", "ok"]),
+        (True, {}, ["ok"]),
+        (False, {"pip": "24.0"}, ["ok"]),
+    ],
+)
+def test_something_must_be_there_that_installs(
+    ensurepip: bool,
+    packages: dict[str, str],
+    levels: list[str],  # noqa: FBT001
+) -> None:
+    profile = {"environments": [environment(None, numpy="2.0", **packages)]}
+    python = {"path": "/usr/bin/python3", "ensurepip": ensurepip}
+    found = list(examine_present(profile, thin_target(package("numpy", "2.0")), python))
+    assert [one.level for one in found] == levels
+
+
+@pytest.mark.parametrize(
+    ("said", "old"), [("pip 20.2.4 from /x", True), ("pip 20.3 from /x", False), ("pip 9.0.1 from", True)]
+)
+def test_a_pip_that_knows_no_manylinux_2_28_is_passed_over(said: str, *, old: bool) -> None:
+    assert _is_old(said) is old
+
+
+@pytest.mark.parametrize(("cuda", "said"), [("13.0", (13, 0)), ("none", None), ("", None)])
+def test_preflight_knows_the_cuda_of_a_torch_that_is_not_carried(cuda: str, said: object) -> None:
+    target = thin_target(package("numpy", "2.0"), package("torch", "2.11.0", cuda=cuda))
+    assert target.torch_cuda == said
 
 
 def test_only_what_is_carried_counts_for_what_is_needed() -> None:

@@ -44,11 +44,12 @@ def find_installer(bundle, target, python, work, env, log, wanted=None):
     for pip in _pips(bundle, target, python, env, log):
         command = [python, "-I", *pip]
         status, output = run([*command, "--version"], env, log)
-        if status == 0:
+        if status == 0 and not _is_old(output):
             break
     else:
         raise NotPossibleHere(
-            "nothing can install here: %s, and pip does not start: %s" % (reason, output.strip()[-200:]),
+            "nothing can install here: %s, and no pip from 20.3 on starts: %s"
+            % (reason, output.strip()[-200:]),
             hint="install pip for the Python that the packages are to be installed with (python -m ensurepip)"
             if target.present
             else "the bundle carries both when a recent wheelferry makes it",
@@ -64,6 +65,12 @@ folders += [sysconfig.get_config_var("WHEEL_PKG_DIR") or ""]
 wheels = [path for one in folders if one for path in glob.glob(os.path.join(one, "pip-*.whl"))]
 print("".join(sorted(wheels)[-1:]))
 """
+
+
+def _is_old(version):
+    """Whether a pip knows no wheels for manylinux_2_28: that came with pip 20.3 (PEP 600)."""
+    match = re.match(r"pip (\d+)\.(\d+)", version.strip())
+    return match is not None and (int(match.group(1)), int(match.group(2))) < (20, 3)
 
 
 def _pips(bundle, target, python, env, log):

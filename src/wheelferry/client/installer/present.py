@@ -32,7 +32,7 @@ def add_environments(profile, targets, request):
 
 def _look(program, wanted):
     """What of the packages `wanted` the Python at `program` has; None when it does not answer."""
-    names = {package["name"] for package in wanted}
+    names = {"pip", *(package["name"] for package in wanted)}
     libraries = sorted({name for package in wanted for name in package.get("libraries", ())})
     return look_at_environment(program, run_program, names, libraries)
 

@@ -119,6 +119,9 @@ def examine_present(profile, target, python):
         yield Finding("present", NOTE, text, "write it with wheelferry probe --python %s" % python["path"])
         return
     missing = ["%s: %s" % (shown(wanted), reason) for wanted, reason in lacking(target, environment)]
+    if "pip" not in environment["packages"] and not python.get("ensurepip", True):
+        text = "%s has neither pip nor ensurepip, and the bundle brings no pip" % python["path"]
+        yield Finding("pip", PROBLEM, text, "install pip there (on Debian and Ubuntu: python3-pip)")
     if missing:
         text = "what the bundle does not carry must be there already, for %s: %s"
         yield Finding("present", PROBLEM, text % (python["path"], "; ".join(missing)), _REMEDY)

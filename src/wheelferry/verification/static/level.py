@@ -129,9 +129,6 @@ class Reference:
         return finding.file not in self.hashes
 
 
-NO_REFERENCE = Reference()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFiles:
     """The files of a bundle by path, and what is in its wheels.
@@ -228,7 +225,8 @@ def _references(manifest: Manifest, work: Path, tools: Tools) -> dict[str, Refer
             if not paths[name].exists():
                 tools.store.place(wheel.sha256, paths[name])
             known = recall_reading(tools.store, wheel.sha256)
-            read = known.contents if known else _read_wheel(paths[name], work, tools.store).contents
+            with tools.progress.task(f"read {wheel.filename}"):
+                read = known.contents if known else _read_wheel(paths[name], work, tools.store).contents
             if read is not None:
                 contents[str(paths[name])] = read
         found[entry.target.name] = Reference(
