@@ -106,7 +106,7 @@ def thin_target(*present: PresentPackage) -> Any:
 def test_something_must_be_there_that_installs(
     ensurepip: bool,
     packages: dict[str, str],
-    levels: list[str],  # noqa: FBT001
+    levels: list[str],
 ) -> None:
     profile = {"environments": [environment(None, numpy="2.0", **packages)]}
     python = {"path": "/usr/bin/python3", "ensurepip": ensurepip}

@@ -171,7 +171,8 @@ def _with_build(
     whole = replace(torch, cuda=torch.cuda or cuda)
     if whole.cuda == cuda:
         return replace(whole, cxx11_abi=cxx11_abi if torch.cxx11_abi is None else torch.cxx11_abi)
-    for other in compiled_beside:
+    if compiled_beside:
+        other = compiled_beside[0]
         raise InputError(
             f"{other.filename} is compiled with {replace(whole, cuda=cuda)}, on the client is {whole}",
             hint=f"name the client's {other.name} with --present too, or choose its build with --backend",
