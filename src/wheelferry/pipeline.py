@@ -65,7 +65,8 @@ def bundle(
             check_windows_python(settings.windows_python, [cell.target for cell in plan.cells])
     chosen = choose_project_strategies(plan, located, wheels, sources)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
-    installer_sets = collect_installers([cell.target for cell in plan.cells], runtimes, tools)
+    whole = [cell.target for cell in plan.cells if not cell.present]
+    installer_sets = collect_installers(whole, runtimes, tools) if whole else {}
     assets = tuple(
         asset
         for one, recipe in zip(plan.projects, located.projects, strict=True)

@@ -90,7 +90,7 @@ def pack(
     """Write the bundle to `out`, aside first; an earlier bundle there is replaced at the end.
 
     `commits` are what identifies the source of each project, `installer_sets` what the clients of each target
-    install with.
+    install with; those of thin bundles use their own pip.
     """
     cells = sorted(locked, key=lambda cell: cell.lock.target.rank)
     tools.progress.stage(f"pack {out}")
@@ -104,14 +104,13 @@ def pack(
         for wheel in wheels:
             tools.store.place(wheel.sha256, work / "wheelhouse" / wheel.filename)
             task.advance()
-        carried = {
-            path: sha256 for cell in cells for path, sha256 in installer_sets[cell.lock.target].files.items()
-        }
+        kits = [kit for cell in cells if (kit := installer_sets.get(cell.lock.target))]
+        carried = {path: sha256 for kit in kits for path, sha256 in kit.files.items()}
         for path, sha256 in carried.items():
             (work / path).parent.mkdir(exist_ok=True)
             tools.store.place(sha256, work / path)
         entries = [
-            _entry(work, cell, plan, installer_sets[cell.lock.target], single=len(cells) == 1)
+            _entry(work, cell, plan, installer_sets.get(cell.lock.target), single=len(cells) == 1)
             for cell in cells
         ]
         write_suites(work / suites.FOLDER, plan, located)
@@ -162,7 +161,9 @@ def _wheels(cells: Iterable[Locked]) -> list[LockedWheel]:
     return sorted(found.values(), key=lambda wheel: wheel.filename)
 
 
-def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *, single: bool) -> TargetEntry:
+def _entry(
+    work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet | None, *, single: bool
+) -> TargetEntry:
     """Write a target's lock files; what the manifest says of the target."""
     requirements = requirements_name(cell.lock.target, single=single)
     pylock = f"pylock.{cell.lock.target.name}.toml"
@@ -179,6 +180,7 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         plan=cell.built.cell.plan_digest,
         requested=_requested(joined_cell([one.cell for one in cell.wheels]).requirements),
         excluded=cell.lock.excluded,
+        present=cell.lock.present,
         footprint=footprint(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels],
             windows=cell.lock.target.is_windows,
@@ -186,9 +188,9 @@ def _entry(work: Path, cell: Locked, plan: Plan, installer_set: InstallerSet, *,
         processor=processor_needs(
             [work / "wheelhouse" / wheel.filename for wheel in cell.lock.wheels], cell.lock.target
         ),
-        uv=f"tools/{installer_set.uv.filename}",
-        pip=f"tools/{installer_set.pip.filename}",
-        runtime=installer_set.python.runtime if installer_set.python else None,
+        uv=f"tools/{installer_set.uv.filename}" if installer_set else "",
+        pip=f"tools/{installer_set.pip.filename}" if installer_set else "",
+        runtime=installer_set.python.runtime if installer_set and installer_set.python else None,
         further=tuple(
             FurtherWheel(
                 recipe=one.recipe.name,

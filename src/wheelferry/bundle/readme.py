@@ -67,12 +67,35 @@ def readme(manifest: Manifest, programs: Sequence[tuple[str, str]] = ()) -> str:
     systems = sorted({entry.target.is_windows for entry in manifest.targets})
     parts = [
         f"{manifest.title}: everything to install {_IT[len(manifest.projects) > 1]} without a network.\n",
+        *_present(manifest),
         _steps(systems, programs),
         _TROUBLE,
         _without_installer(manifest),
         _END,
     ]
     return "\n".join(parts)
+
+
+def _present(manifest: Manifest) -> list[str]:
+    """What must be on the machine already, and how the installer finds it; nothing for a whole bundle."""
+    thin = [entry for entry in manifest.targets if entry.present]
+    if not thin:
+        return []
+    lines = [
+        "This bundle does not carry everything. The machine must have already, in exactly these versions:",
+        "",
+    ]
+    for entry in thin:
+        lines += [f"  for CPython {entry.target.python}, {entry.target.platform}"]
+        lines += [f"    {one}" for one in entry.present]
+        lines += [""]
+    lines += [
+        "The installer looks for them in the Pythons of this machine, or in the one that you name with",
+        "--python PROGRAM, makes an environment of its own that sees them, and changes nothing there; or it",
+        "installs into their environment with --into ENV. It refuses other versions and other builds.",
+        "",
+    ]
+    return ["\n".join(lines)]
 
 
 def _steps(systems: Sequence[bool], programs: Sequence[tuple[str, str]]) -> str:
@@ -115,15 +138,15 @@ def _without_installer(manifest: Manifest) -> str:
     suites = [f"smoke/{one.recipe}" for one in manifest.projects] if manifest.further else ["smoke"]
     lines = ["Without the installer: in an environment of the right Python, one of these", ""]
     for entry in manifest.targets:
-        options = (
-            f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if entry.excluded else ''}"
-        )
+        no_deps = " --no-deps" if entry.excluded or entry.present else ""
+        options = f"--no-index --find-links wheelhouse --require-hashes{no_deps}"
         lines += [
             f"  Python {entry.target.python}, {entry.target.platform}, torch {entry.target.torch}"
             f"{'' if entry.has_ops else ', without compiled ops'}:",
             f"    pip install {options} -r {entry.requirements}",
             f"    uv pip install {options} -r {entry.requirements}",
-            f"    uv pip sync {entry.pylock}",
+            # sync would remove what is present
+            f"    uv pip {'install --no-deps -r' if entry.present else 'sync'} {entry.pylock}",
             f"    pip install --no-deps -r {entry.pylock}    (pip 26.1 and later)",
             "",
         ]

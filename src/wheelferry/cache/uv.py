@@ -17,9 +17,11 @@ from packaging.utils import canonicalize_name
 
 from wheelferry.cache.pip_config import IndexSettings, index_in_words
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
+from wheelferry.models.present import PresentPackage
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter, program_in
 from wheelferry.system.process import CommandRunner
+from wheelferry.wheels.stand_in import write_stand_in
 
 _TORCH_INDEX = "torch-builds"
 # What is compiled against torch and comes, in a build for each of torch's, from where torch comes.
@@ -80,6 +82,7 @@ class _Question:
     torch_index: str | None
     only_binary: tuple[str, ...]
     excluded: tuple[str, ...]
+    present: tuple[PresentPackage, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,13 +106,15 @@ class Uv:
         torch_index: str | None = None,
         only_binary: Iterable[str] = (),
         excluded: Iterable[str] = (),
+        present: Iterable[PresentPackage] = (),
     ) -> str:
         """Resolve for `target` and return PEP 751 text; one wheel (or an sdist) for each package.
 
         torch and what is compiled with it come from `torch_index` (URL or folder) and from nowhere else when
         that is given; of a folder, as far as it has them.
         Of the packages in `only_binary` only releases with a wheel for the target count; those in `excluded`
-        are left out, whoever requires them.
+        are left out, whoever requires them. Those that are `present` have that version and require nothing;
+        they are in the text, each as an archive and with no file of the index.
 
         Raises InputError when no set of versions fits, MissingError when the index cannot be reached, and
         NeedsTorchError for the first sdist that does not tell its metadata without torch.
@@ -123,6 +128,7 @@ class Uv:
             torch_index=torch_index,
             only_binary=tuple(only_binary),
             excluded=tuple(excluded),
+            present=tuple(present),
         )
         work.mkdir(parents=True, exist_ok=True)
         return self._answer(question, work)
@@ -140,7 +146,8 @@ class Uv:
         for warning in dict.fromkeys(_WORTH_TELLING.findall(outcome.output)):
             self.warn(warning.replace("`", ""))
         resolution = result.read_text("utf-8")
-        elsewhere = _from_elsewhere(resolution, question.requirements, question.torch_index)
+        known = [*question.requirements, *(one.name for one in question.present)]
+        elsewhere = _from_elsewhere(resolution, known, question.torch_index)
         if not elsewhere:
             return resolution
         # uv knows the index of what is asked for, not of what others require
@@ -151,9 +158,7 @@ class Uv:
         """uv's command that answers the question, with the files it reads, written to `work`."""
         # named pyproject.toml because uv reads which index serves which package from there alone
         wanted = work / "pyproject.toml"
-        wanted.write_text(
-            _project_text(question.target, question.requirements, question.torch_index), "utf-8"
-        )
+        wanted.write_text(_project_text(question, work / "present"), "utf-8")
         limits = work / "constraints.txt"
         limits.write_text("\n".join(question.constraints) + "\n", "utf-8")
         build_limits = work / "build-constraints.txt"
@@ -311,14 +316,20 @@ class Uv:
         return {**inherited, "UV_NO_PROGRESS": "1", **self.index.uv_environment(), **(extra or {})}
 
 
-def _project_text(target: Target, requirements: Iterable[str], torch_index: str | None) -> str:
-    """A project that depends on `requirements`, for uv to resolve."""
+def _project_text(question: _Question, stand_ins: Path) -> str:
+    """A project that depends on what is asked for, for uv to resolve.
+
+    What is present it depends on too, by the path of a wheel without requirements that is written to
+    `stand_ins`: uv then takes that package from nowhere else.
+    """
+    there = [f"{one.name} @ {write_stand_in(stand_ins, one).resolve().as_uri()}" for one in question.present]
+    torch_index = question.torch_index
     document: dict[str, Any] = {
         "project": {
             "name": "wheelferry-resolution",
             "version": "0",
-            "requires-python": f"=={target.python}.*",
-            "dependencies": list(requirements),
+            "requires-python": f"=={question.target.python}.*",
+            "dependencies": [*question.requirements, *there],
         }
     }
     if torch_index is not None:
@@ -326,7 +337,9 @@ def _project_text(target: Target, requirements: Iterable[str], torch_index: str 
         index: dict[str, Any] = {"name": _TORCH_INDEX, "url": torch_index, "explicit": True}
         if folder.is_dir():
             index |= {"url": str(folder.resolve()), "format": "flat"}
-        sources = {name: {"index": _TORCH_INDEX} for name in _served_with_torch(torch_index)}
+        present = {one.name for one in question.present}
+        served = [name for name in _served_with_torch(torch_index) if name not in present]
+        sources = {name: {"index": _TORCH_INDEX} for name in served}
         document["tool"] = {"uv": {"index": [index], "sources": sources}}
     return tomli_w.dumps(document)
 

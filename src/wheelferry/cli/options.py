@@ -191,6 +191,15 @@ Prefer = Annotated[
         "take this one and leave out the others; repeatable.",
     ),
 ]
+Present = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REQ|FILE",
+        help="What the client has already, and what is therefore required there and not carried: "
+        "'torch==2.11.0', a file of such lines, or a profile that `wheelferry probe --python` wrote; "
+        "repeatable. What these packages need themselves is not carried either.",
+    ),
+]
 RequirementFile = Annotated[
     list[str] | None,
     typer.Option(
@@ -291,6 +300,7 @@ class Requirements:
     app: App = None
     exclude: Exclude = None
     prefer: Prefer = None
+    present: Present = None
     requirement: RequirementFile = None
 
 

@@ -1,6 +1,7 @@
 """From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +42,14 @@ from wheelferry.models.planning.downloads import downloads_of_requested
 from wheelferry.models.planning.joining import asked_of, assets_of, join_plans
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
+from wheelferry.models.planning.present import (
+    GivenPresent,
+    given_present,
+    read_environments,
+    read_pins,
+    require_once,
+    torch_release,
+)
 from wheelferry.models.planning.requirements import UserRequirement, given_with
 from wheelferry.models.planning.supported import common_torch, obstacle
 from wheelferry.models.recipes.fields import in_range
@@ -219,6 +228,11 @@ def plan_from_options(
     projects = find_projects(references)
     located, release_name = projects[0]
     required = required or Requirements()
+    present = _read_present(required.present or ())
+    made = {canonicalize_name(one.recipe.distribution) for one, _ in projects}
+    present = [one for one in present if not (one.is_listed and one.package.name in made)]
+    if present:
+        choice = _with_present(choice, present)
     if choice.profile is not None:
         choice = _fitted(choice, choice.profile, located, release_name, has_runtime=has_runtime, quiet=quiet)
     targets = list(dict.fromkeys(_targets(choice, projects)))
@@ -234,7 +248,7 @@ def plan_from_options(
     apps, own_assets = asked_of(recipes, required.app or ()), assets_of(recipes, assets or ())
     plan = join_plans(
         [
-            _plan_project(one, release, targets, choice, required, user, apps=programs, assets=files)
+            _plan_project(one, release, targets, choice, required, user, present, apps=programs, assets=files)
             for (one, release), programs, files in zip(projects, apps, own_assets, strict=True)
         ]
     )
@@ -248,6 +262,7 @@ def _plan_project(
     choice: TargetChoice,
     required: Requirements,
     user: Sequence[UserRequirement],
+    present: Sequence[GivenPresent],
     *,
     apps: Sequence[str],
     assets: Sequence[str],
@@ -264,6 +279,7 @@ def _plan_project(
         apps=apps,
         excluded=exclusions(shipped_alternatives(), required.exclude or (), required.prefer or ()),
         companions=shipped_companions(),
+        present=present,
         on_stable_abi=[target for target in targets if _on_stable_abi(target, choice, located)],
     )
 
@@ -295,6 +311,34 @@ def _user_requirements(required: Requirements) -> list[UserRequirement]:
 
         given += read_requirement_files(map(Path, required.requirement))
     return given
+
+
+def _read_present(texts: Iterable[str]) -> list[GivenPresent]:
+    """What --present says: requirements, files of such, and profiles of machines; InputError for the rest."""
+    found: list[GivenPresent] = []
+    for text in texts:
+        path = Path(text)
+        if not path.exists() and re.search("[<>=~!]", text):
+            found.append(given_present(text))
+        elif path.suffix.lower() == ".json":
+            found += read_environments(read_profile(path), text)
+        else:
+            from wheelferry.system.requirement_files import read_requirement_files
+
+            found += read_pins(read_requirement_files([path]))
+    require_once(found)
+    return found
+
+
+def _with_present(choice: TargetChoice, present: Sequence[GivenPresent]) -> TargetChoice:
+    """The choice with what was left open as the client has it: its Python, and the release of its torch."""
+    pythons = sorted({one.python for one in present if one.python})
+    torch = torch_release(present)
+    return replace(
+        choice,
+        python=choice.python or pythons or None,
+        torch=choice.torch or ([torch] if torch else None),
+    )
 
 
 def _fitted(
@@ -462,6 +506,7 @@ def plan_document(plan: Plan) -> Mapping[str, Any]:
                 "left_out": [str(one.requirement) for one in cell.left_out],
                 "hashes": {name: sorted(allowed) for name, allowed in cell.hashes.items()},
                 "excluded": [exclusion.name for exclusion in cell.excluded],
+                "present": [one.to_json() for one in cell.present],
                 "substitutions": [
                     s.model_dump(include={"file", "old", "new", "count", "reason"})
                     for s in cell.substitutions
@@ -486,6 +531,7 @@ def warn_of_packages(plan: Plan) -> None:
     As far as they are asked for: the lock looks at all.
     """
     excluded = {exclusion.name for cell in plan.cells for exclusion in cell.excluded}
+    excluded |= {one.name for cell in plan.cells for one in cell.present}
     cells = [cell for one in plan.projects for cell in one.cells]
     texts = dict.fromkeys(text for cell in cells for text in cell.requirements)
     names = {canonicalize_name(Requirement(text).name) for text in texts} - excluded

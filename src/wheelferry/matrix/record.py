@@ -116,6 +116,13 @@ def read_evidence(
             f"{root}: {', '.join(lacking)} was left out, so that it says nothing about a cell of the matrix",
             hint="record bundles that were made without --exclude and --prefer",
         )
+    there = sorted({one.name for entry in manifest.targets for one in entry.present})
+    if there:
+        raise InputError(
+            f"{root}: {', '.join(there)} is not in it (--present), so that it says nothing about a cell of "
+            "the matrix",
+            hint="record bundles that carry everything",
+        )
     report = read_report(root, whole)
     if not report.get("static", {}).get("passed"):
         raise IntegrityError(f"{root}: its report says that the bundle is not sound")

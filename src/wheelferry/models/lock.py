@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from wheelferry.errors import InputError, IntegrityError
+from wheelferry.models.present import PresentPackage
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import filename_parts
 
@@ -49,12 +50,14 @@ class LockedWheel:
 class Lock:
     """The exact wheels of one target, in name order.
 
-    `excluded` are packages that were left out on purpose, although some of the wheels require them.
+    `excluded` are packages that were left out on purpose, although some of the wheels require them; `present`
+    are required too, and must be on the client already.
     """
 
     target: Target
     wheels: tuple[LockedWheel, ...]
     excluded: tuple[NormalizedName, ...] = ()
+    present: tuple[PresentPackage, ...] = ()
 
     def wheel(self, name: str) -> LockedWheel:
         """The wheel of project `name`; raises KeyError when the lock does not have it."""
@@ -68,12 +71,22 @@ AllowedHashes = Mapping[NormalizedName, frozenset[str]]
 
 
 def choose_files(
-    resolution: str, target: Target, *, base: Path, allowed: AllowedHashes | None = None
+    resolution: str,
+    target: Target,
+    *,
+    base: Path,
+    allowed: AllowedHashes | None = None,
+    present: Container[NormalizedName] = (),
+    smallest: bool = False,
 ) -> tuple[Choice, ...]:
     """Choose the best file for `target` from each package of a PEP 751 text.
 
+    The best is the one whose tags are the most specific, as installers choose; or, of those that fit, the
+    `smallest`: a package that has parts of it compiled may have a wheel without them.
+
     Relative paths in the text count from `base`. Of a project in `allowed` only files with one of its SHA-256
-    count, and those whose SHA-256 the text does not say: see `require_allowed`. Raises InputError naming
+    count, and those whose SHA-256 the text does not say: see `require_allowed`. Of what is `present` no file
+    is chosen. Raises InputError naming
     every package that has neither a fitting wheel nor an sdist, IntegrityError where it has but not an
     allowed one.
     """
@@ -84,9 +97,11 @@ def choose_files(
         raise IntegrityError(f"the resolution is not a valid pylock: {error}") from None
     choices, problems, unexpected = [], [], []
     for package in pylock.packages:
+        if package.name in present:
+            continue
         if package.marker and not package.marker.evaluate(target.marker_environment):
             continue
-        choice = _choose(package, target, base, allowed.get(package.name))
+        choice = _choose(package, target, base, allowed.get(package.name), smallest=smallest)
         if choice is None and package.name in allowed and _choose(package, target, base):
             unexpected.append(f"{package.name} {package.version}")
         elif choice is None:
@@ -121,18 +136,27 @@ def require_allowed(file: Choice | LockedWheel, sha256: str, allowed: AllowedHas
 
 
 def _choose(
-    package: Package, target: Target, base: Path, allowed: frozenset[str] | None = None
+    package: Package,
+    target: Target,
+    base: Path,
+    allowed: frozenset[str] | None = None,
+    *,
+    smallest: bool = False,
 ) -> Choice | None:
     def counts(file: PackageWheel | PackageSdist) -> bool:
         return allowed is None or file.hashes.get("sha256") in (None, *allowed)
 
     rank = {tag: number for number, tag in enumerate(target.tags)}
-    best: tuple[int, PackageWheel, str] | None = None
+    best: tuple[tuple[int, int], PackageWheel, str] | None = None
     for wheel in filter(counts, package.wheels or ()):
         filename = _filename(wheel)
         fitting = [rank[tag] for tag in filename_parts(filename)[2] if tag in rank]
-        if fitting and (best is None or min(fitting) < best[0]):
-            best = (min(fitting), wheel, filename)
+        if not fitting:
+            continue
+        # not every index tells sizes
+        place = (wheel.size or 0 if smallest else 0, min(fitting))
+        if best is None or place < best[0]:
+            best = (place, wheel, filename)
     if best is not None:
         return _as_choice(package, best[1], best[2], base, is_sdist=False)
     if package.sdist is not None and counts(package.sdist):
@@ -175,10 +199,13 @@ def choices_from_json(text: str) -> tuple[Choice, ...]:
 
 def requirements_text(lock: Lock) -> str:
     """``requirements.txt`` with hashes, as pip's and uv's ``--require-hashes`` want it."""
-    options = f"--no-index --find-links wheelhouse --require-hashes{' --no-deps' if lock.excluded else ''}"
+    no_deps = " --no-deps" if lock.excluded or lock.present else ""
+    options = f"--no-index --find-links wheelhouse --require-hashes{no_deps}"
     lines = [f"# wheels of {lock.target.name}; install with {options}"]
     if lock.excluded:
         lines.append(f"# left out on purpose, although it is required: {', '.join(lock.excluded)}")
+    if lock.present:
+        lines.append(f"# must be there already: {', '.join(map(str, lock.present))}")
     lines += [f"{wheel.name}=={wheel.version} \\\n    --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
     return "\n".join(lines) + "\n"
 

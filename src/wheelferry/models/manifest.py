@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from wheelferry.errors import InputError
+from wheelferry.models.present import PresentPackage
 from wheelferry.models.tables.processors import ProcessorNeed
 from wheelferry.models.targets import Target, parse_backend, parse_platform, parse_python, parse_torch
 
 FORMAT = 1
 # Of a bundle of several projects: whoever knows one project only must not take it for a bundle of the first.
 FORMAT_OF_SEVERAL = 2
+# Of a bundle that does not carry all it requires: an older installer would install what cannot work.
+FORMAT_OF_THIN = 3
+FORMATS = (FORMAT, FORMAT_OF_SEVERAL, FORMAT_OF_THIN)
 NAME = "bundle.json"
 # What verification itself writes; not part of what is shipped and therefore not listed.
 REPORT = "report"
@@ -113,6 +118,7 @@ class TargetEntry:
     `on_stable_abi` says that its ops serve more than this torch.
     `plan` is the digest of what the recipe said for the target, `requested` the requirements that were asked
     for beside the project, `excluded` the packages that were left out although something requires them.
+    `present` are required too, and must be on the client already.
     `footprint` is that of all its wheels; `processor` are those that not every processor of the platform
     runs, None where nobody looked. `uv` and `pip` are the bundle's paths of the installers' own
     wheels. `further` are the wheels of the bundle's other projects. Older bundles lack some of these.
@@ -128,6 +134,7 @@ class TargetEntry:
     plan: str = ""
     requested: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    present: tuple[PresentPackage, ...] = ()
     footprint: Footprint | None = None
     processor: tuple[ProcessorNeed, ...] | None = None
     uv: str = ""
@@ -177,9 +184,10 @@ class TargetEntry:
         document = asdict(self)
         optional = (
             "cuda", "on_stable_abi", "plan", "requested", "excluded", "footprint", "uv", "pip", "runtime",
-            "further",
+            "further", "present",
         )  # fmt: skip
         document["further"] = [one.to_json() for one in self.further]
+        document["present"] = [one.to_json() for one in self.present]
         for name in optional:
             if not document[name]:
                 del document[name]
@@ -243,6 +251,12 @@ class Manifest:
         """SHA-256 over the manifest's content: names the whole bundle."""
         return _digest(self._body())
 
+    @property
+    def _format(self) -> int:
+        if any(entry.present for entry in self.targets):
+            return FORMAT_OF_THIN
+        return FORMAT_OF_SEVERAL if self.further else FORMAT
+
     def _body(self) -> dict[str, Any]:
         carried = {
             "assets": [asdict(asset) for asset in sorted(self.assets, key=lambda a: a.path)],
@@ -252,7 +266,7 @@ class Manifest:
         return {
             **(carried if self.assets else {}),
             **(further if self.further else {}),
-            "format": FORMAT_OF_SEVERAL if self.further else FORMAT,
+            "format": self._format,
             "recipe": self.recipe,
             "release": self.release,
             "distribution": self.distribution,
@@ -275,10 +289,10 @@ def parse_manifest(text: str, *, file: str = NAME) -> Manifest:
         data = json.loads(text)
         with _at("format"):
             version = data["format"]
-        if version not in (FORMAT, FORMAT_OF_SEVERAL):
+        if version not in FORMATS:
             raise InputError(
-                f"{file} has format {json.dumps(version)[:20]}, this wheelferry reads {FORMAT} and "
-                f"{FORMAT_OF_SEVERAL}",
+                f"{file} has format {json.dumps(version)[:20]}, this wheelferry reads {FORMAT} to "
+                f"{FORMAT_OF_THIN}",
                 hint="use the wheelferry that made the bundle, or a newer one",
             )
         manifest = Manifest(
@@ -376,12 +390,23 @@ def _target_entry(data: Mapping[str, Any]) -> TargetEntry:
         plan=_read({"plan": "", **data}, "plan", _text),
         requested=_read({"requested": [], **data}, "requested", _requirements),
         excluded=_read({"excluded": [], **data}, "excluded", _texts),
+        present=_each({"present": [], **data}, "present", _present),
         footprint=_read(data, "footprint", _footprint) if "footprint" in data else None,
         processor=_each(data, "processor", _processor_need) if "processor" in data else None,
         uv=_read(data, "uv", _inside) if "uv" in data else "",
         pip=_read(data, "pip", _inside) if "pip" in data else "",
         runtime=_read(data, "runtime", _runtime) if "runtime" in data else None,
         further=_each({"further": [], **data}, "further", _further_wheel),
+    )
+
+
+def _present(data: Mapping[str, Any]) -> PresentPackage:
+    return PresentPackage(
+        name=canonicalize_name(_read(data, "name", _text)),
+        version=Version(_read(data, "version", _text)),
+        cuda=_read({"cuda": "", **data}, "cuda", _text),
+        cxx11_abi=bool(data["cxx11_abi"]) if "cxx11_abi" in data else None,
+        libraries=tuple(sorted(_read({"libraries": {}, **data}, "libraries", _texts_by_name).items())),
     )
 
 

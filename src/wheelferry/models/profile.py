@@ -53,6 +53,21 @@ class _Variable(_Part):
     value: str
 
 
+class _TorchBuild(_Part):
+    version: str
+    cuda: str
+    cxx11_abi: bool | None
+    libraries: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+
+class _Environment(_Part):
+    python: str
+    version: Annotated[str, Field(pattern=r"^3\.\d+\.")]
+    soabi: str
+    packages: dict[str, str]
+    torch: _TorchBuild | None
+
+
 class _Folder(_Part):
     path: str
     existing: str
@@ -81,6 +96,7 @@ class _Profile(_Part):
     loader: bool | None
     cpu: _Cpu
     pythons: list[_Python]
+    environments: list[_Environment] = []
     nvidia: _Nvidia | None
     vc_runtime: list[str] | None
     long_paths: bool | None

@@ -6,7 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from wheelferry.bundle.reader import REPORT_FILES, select_targets
@@ -15,7 +15,7 @@ from wheelferry.client.common.signature import Signers
 from wheelferry.errors import InputError, MissingError
 from wheelferry.models.manifest import REPORT, TargetEntry
 from wheelferry.models.problems import Code, Note, Problem
-from wheelferry.models.report import Level, LevelResult, Report, TargetResult
+from wheelferry.models.report import OWN_MACHINE, Level, LevelResult, Report, TargetResult
 from wheelferry.system.files import clear_leftovers, contained, folder_aside, require_space, sha256_file
 from wheelferry.verification.html_report import render_page
 from wheelferry.verification.installation.apps import start_apps
@@ -36,11 +36,12 @@ from wheelferry.verification.installation.install import (
 )
 from wheelferry.verification.installation.pip_install import install_with_pip, pip_check
 from wheelferry.verification.installation.pylock_proof import prove_pylock
-from wheelferry.verification.machines.runner import Runner, cannot_run, open_machine, require_wine
+from wheelferry.verification.machines.runner import Machine, Runner, cannot_run, open_machine, require_wine
 from wheelferry.verification.machines.windows_python import check_windows_python
 from wheelferry.verification.own_data import ReadyData, make_data_ready
 from wheelferry.verification.static.level import Opened, verify_static
 from wheelferry.verification.suite import read_allowed, run_suites
+from wheelferry.verification.supply import supply_environment
 
 
 def verify(
@@ -131,8 +132,15 @@ def _static_facts(opened: Opened | None) -> dict[str, object]:
         "published_so": list(opened.published_so),
         "longest_paths": [asdict(path) for path in opened.longest_paths],
         "notes": [str(note) for note in opened.notes],
+        **({"present": _present(opened)} if _present(opened) else {}),
         **({"signed_by": opened.signed_by} if opened.signed_by else {}),
     }
+
+
+def _present(opened: Opened) -> dict[str, list[str]]:
+    """What the client of each thin target must have already."""
+    thin = [entry for entry in opened.manifest.targets if entry.present]
+    return {entry.target.name: [str(one) for one in entry.present] for entry in thin}
 
 
 def _verify_target(
@@ -156,6 +164,8 @@ def _verify_target(
             with open_machine(
                 opened.root, entry, folder, tools, windows_python=settings.windows_python
             ) as machine:
+                if entry.present:
+                    machine = _with_present(machine, entry, tools)
                 trial = Trial(
                     root=opened.root,
                     entry=entry,
@@ -171,6 +181,13 @@ def _verify_target(
             reason = str(error)
     results = [LevelResult(level=lv, seconds=0.0, not_run=reason) for lv in wanted]
     return TargetResult(target=entry.target.name, levels=tuple(results))
+
+
+def _with_present(machine: Machine, entry: TargetEntry, tools: Tools) -> Machine:
+    """The machine with a Python that has what a thin bundle's client has; MissingError where it cannot."""
+    if machine.runner != OWN_MACHINE:
+        raise MissingError(f"what is present on the client is not supplied to {machine.runner}")
+    return replace(machine, base=supply_environment(entry, tools))
 
 
 def _run_levels(wanted: Iterable[Level], trial: Trial, installer: Installer) -> TargetResult:

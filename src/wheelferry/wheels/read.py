@@ -13,6 +13,8 @@ from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelferry.client.preflight.present import NO_CUDA
+from wheelferry.client.probe.installed import TORCH_CONFIG, parse_torch
 from wheelferry.errors import IntegrityError
 from wheelferry.models.manifest import Footprint
 from wheelferry.models.wheel_info import STAMP, Member, WheelInfo, path_length
@@ -110,6 +112,20 @@ def torch_cuda(path: Path) -> str | None:
     if match is None:
         raise IntegrityError(f"{path.name}: torch/version.py does not say which CUDA it is built with")
     return ".".join(match[1].split(".")[:2]) if match[1] else None
+
+
+def torch_build(path: Path) -> tuple[str, bool | None]:
+    """The CUDA of a torch wheel (``13.0``, ``none`` without), and whether it has the newer C++ ABI of GCC.
+
+    The second is None where it does not say. Raises IntegrityError as `torch_cuda` does.
+    """
+    cuda = torch_cuda(path) or NO_CUDA
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = read_text(archive, TORCH_CONFIG) if TORCH_CONFIG in archive.namelist() else ""
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: no readable torch wheel: {error}") from None
+    return cuda, parse_torch("", config)["cxx11_abi"]
 
 
 def footprint(wheels: Iterable[Path], *, windows: bool = False) -> Footprint:

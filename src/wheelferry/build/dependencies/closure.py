@@ -1,5 +1,6 @@
 """Closure: all that a cell's wheel requires, resolved until each part of it is a wheel or was made one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def _choose(
                 torch_index=cell.torch_index,
                 only_binary=tuple(only_binary),
                 excluded=[exclusion.name for exclusion in cell.excluded],
+                present=cell.present,
                 interpreter=wanted.interpreter,
                 work=folder,
             )
@@ -99,10 +101,26 @@ def _choose(
     except InputError as error:
         if only_binary:
             raise _no_wheel(only_binary, cell, error) from None
-        raise
+        raise _with_present(cell, error) from None
     made = {one.sdist.name for one in with_torch}
     allowed = {name: hashes for name, hashes in cell.hashes.items() if name not in made}
-    return choose_files(resolution, cell.target, base=folder, allowed=allowed)
+    present = {one.name for one in cell.present}
+    return choose_files(
+        resolution, cell.target, base=folder, allowed=allowed, present=present, smallest=bool(present)
+    )
+
+
+def _with_present(cell: Cell, error: InputError) -> InputError:
+    """The error of a resolution, with the versions of those present packages that it speaks of."""
+    spoken = set(re.findall(r"[a-z0-9-]+", str(error)))
+    named = ", ".join(str(one) for one in cell.present if one.name in spoken)
+    if not named:
+        return error
+    return InputError(
+        f"{error}\nOn the client (--present): {named}",
+        hint="leave out of --present what another version is needed of: it is carried then, and hides the "
+        f"client's own; or {error.hint}",
+    )
 
 
 def _build(

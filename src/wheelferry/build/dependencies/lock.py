@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -9,7 +10,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from wheelferry.build.compile import Built
 from wheelferry.build.dependencies.closure import Wanted, resolve_closure
-from wheelferry.build.environment import check_torch_build
+from wheelferry.build.environment import check_torch_build, find_torch
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import shipped_alternatives, shipped_downloads
@@ -19,10 +20,11 @@ from wheelferry.models.planning.alternatives import warnings
 from wheelferry.models.planning.downloads import downloads_of
 from wheelferry.models.planning.joining import joined_cell
 from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.present import PresentPackage, needed_of
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.interpreters import find_interpreter
 from wheelferry.wheels.extensions import mixed_builds
-from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.read import read_wheel, torch_build
 
 
 def lock(
@@ -46,8 +48,9 @@ def lock(
         for one in own:
             tools.store.place(one.wheel.sha256, links / one.wheel.filename)
         wheels = _lock_wheels(plan, cell, own, fitting, links, work, tools)
-    result = Lock(target=cell.target, wheels=wheels, excluded=_left_out(cell, wheels, tools))
-    for one in own:
+    present = _present(plan, cell, own, wheels, tools)
+    result = Lock(target=cell.target, wheels=wheels, excluded=_left_out(cell, wheels, tools), present=present)
+    for one in own if cell.carries_torch else ():
         _require_torch(one, result.wheel("torch"), tools)
     return result
 
@@ -120,6 +123,61 @@ def _left_out(cell: Cell, wheels: Iterable[LockedWheel], tools: Tools) -> tuple[
                 hint=f"add it, as in --with {exclusion.instead}",
             )
     return tuple(sorted({exclusion.name for exclusion in cell.excluded} & required))
+
+
+def _present(
+    plan: Plan, cell: Cell, own: Sequence[Built], wheels: Sequence[LockedWheel], tools: Tools
+) -> tuple[PresentPackage, ...]:
+    """Those of the cell's present packages that what is carried requires, torch with its build."""
+    if not cell.present:
+        return ()
+    needed = needed_of(
+        cell.present,
+        [Requirement(text) for text in (*map(_pin, own), *cell.requirements)],
+        {wheel.name: read_wheel(tools.store.path(wheel.sha256)).requires for wheel in wheels},
+        cell.target.marker_environment,
+    )
+    compiled_beside = [wheel for wheel in wheels if wheel.name in ("torchvision", "torchaudio")]
+    present = tuple(
+        _with_build(one, plan, cell, own[0], compiled_beside, tools) if one.is_torch else one
+        for one in needed
+    )
+    if not present:
+        raise InputError(
+            f"nothing that is present is required on {cell.target.name}", hint="leave --present out"
+        )
+    told = ", ".join(map(str, present))
+    tools.progress.note(f"{cell.target.name}: the bundle requires of what is present {told}")
+    return present
+
+
+def _with_build(
+    torch: PresentPackage,
+    plan: Plan,
+    cell: Cell,
+    built: Built,
+    compiled_beside: Sequence[LockedWheel],
+    tools: Tools,
+) -> PresentPackage:
+    """The present torch with what the index's torch of the release tells of its build.
+
+    `compiled_beside` are carried wheels that the index compiled with its own torch. Raises InputError when
+    that is for another CUDA than the present one.
+    """
+    if torch.version.public != cell.target.torch:
+        return torch  # a vendor's own, which no index has
+    wheel = find_torch(plan, cell, built.interpreter, tools)
+    cuda, cxx11_abi = torch_build(tools.store.path(wheel.sha256))
+    whole = replace(torch, cuda=torch.cuda or cuda)
+    if whole.cuda == cuda:
+        return replace(whole, cxx11_abi=cxx11_abi if torch.cxx11_abi is None else torch.cxx11_abi)
+    if compiled_beside:
+        other = compiled_beside[0]
+        raise InputError(
+            f"{other.filename} is compiled with {replace(whole, cuda=cuda)}, on the client is {whole}",
+            hint=f"name the client's {other.name} with --present too, or choose its build with --backend",
+        )
+    return whole
 
 
 def _pin(built: Built) -> str:
@@ -210,6 +268,8 @@ def require_same_build(choices: Iterable[Choice]) -> None:
     """Raise InputError when torch and torchvision are not of the same build."""
     chosen = {choice.name: (choice.version, choice.filename) for choice in choices}
     torch, torchvision = NormalizedName("torch"), NormalizedName("torchvision")
+    if torch not in chosen:
+        return  # it is present on the client: `_with_build` compares
     reason = mixed_builds(chosen[torch], chosen.get(torchvision))
     if reason:
         raise InputError(

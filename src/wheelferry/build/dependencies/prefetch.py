@@ -218,12 +218,12 @@ def _resolve_together(
     """The files for all that is required; `torch` is the version with its build, where that is known."""
     links = work / "given"
     fitting = place_given(given, links, cell)
-    exactly = [f"torch=={torch}"] if torch else []
+    exactly = [f"torch=={torch}"] if torch and cell.carries_torch else []
     wanted = Wanted(
         requirements=[
             *plan.of_others(requires),
             *plan.requirements_of_others(cell),
-            f"torch=={cell.target.torch}",
+            cell.shipped_torch,
         ],
         constraints=[*cell.shipped_constraints, *exactly, *pins_of(fitting)],
         links=links,

@@ -21,6 +21,7 @@ from wheelferry.cli.options import (
     Verbose,
     with_groups,
 )
+from wheelferry.errors import InputError
 
 if TYPE_CHECKING:  # for their names alone
     from wheelferry.build.cells import Outcome
@@ -190,6 +191,11 @@ def make_bundle(
     from wheelferry.pipeline import bundle as run_bundle
 
     settings = read_trying(trying)
+    if runtime and required.present:
+        raise InputError(
+            "a Python that the bundle brings (--runtime) sees nothing of what is present on the client",
+            hint="leave out --runtime or --present",
+        )
     located, chosen = plan_from_options(
         references, targets, required, assets=asset, has_runtime=bool(runtime), quiet=making.quiet
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from wheelferry.cli.options import Json, Runtime
+from wheelferry.errors import InputError
 
 
 def probe(
@@ -28,6 +29,15 @@ def probe(
             help="Folder that shall be installed to; repeatable. Default: the home and temporary folders.",
         ),
     ] = None,
+    python: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--python",
+            metavar="ENV",
+            help="An environment, or its Python: list what is installed there, and the hashes of torch's "
+            "libraries, for bundle --present; repeatable.",
+        ),
+    ] = None,
     kit: Annotated[
         Path | None,
         typer.Option(
@@ -47,8 +57,9 @@ def probe(
     """
     from wheelferry.bundle.zipapp import probe_program
     from wheelferry.cli.console import print_json, print_line
-    from wheelferry.cli.session import write_file, write_text
+    from wheelferry.cli.session import watcher, write_file, write_text
     from wheelferry.client.probe.folders import usual_folders
+    from wheelferry.client.probe.installed import python_of
     from wheelferry.client.probe.profile import collect, summary, to_text
 
     if kit is not None:
@@ -58,7 +69,19 @@ def probe(
         print_line(f"{script}: on the client, python3 {script.name} --out profile.json")
     if (script is not None or kit is not None) and out is None and not json:
         return
-    seen = collect([str(path) for path in folder or usual_folders()])
+    programs = [(path, python_of(str(path))) for path in python or ()]
+    for path, program in programs:
+        if program is None:
+            raise InputError(
+                f"there is no Python at {path}", hint="give an environment's folder or its Python"
+            )
+    folders = [str(path) for path in folder or usual_folders()]
+    with watcher(quiet=json).task("look at this machine"):
+        seen = collect(folders, environments=[program for _, program in programs])
+    answered = [environment["python"] for environment in seen["environments"]]
+    silent = [str(path) for path, program in programs if program not in answered]
+    if silent:
+        raise InputError(f"no Python answers at {', '.join(silent)}")
     if out is not None:
         write_text(out, to_text(seen))
     if json:

@@ -68,6 +68,8 @@ def show_report(folder: Path, report: Report, *, as_json: bool) -> None:
     if before := report.static.facts.get("wheels_read_before"):
         wheels, since = report.static.facts["wheels"], report.static.facts["read_before_since"]
         print_line(f"{before} of {wheels} wheels: hashed now, unpacked and read before ({since} or later)")
+    for name, present in report.static.facts.get("present", {}).items():
+        print_line(f"must be there already: {', '.join(present)}  {name}")
     for problem in report.problems:
         print_line(f"problem: {problem}")
     for line in (*report.not_run, *report.not_tried):

@@ -65,6 +65,8 @@ def _show_target(target: InspectedTarget, evidence: Evidence) -> None:
     print_line(f"  installers  {', '.join(package.title for package in target.installers) or 'none'}")
     if target.entry.target.name in evidence.levels:
         print_line(f"  passed      {', '.join(evidence.levels[entry.target.name]) or 'nothing'}")
+    if entry.present:
+        print_line(f"  must be     {', '.join(map(str, entry.present))} on the client already")
     if entry.excluded:
         print_line(f"  left out    {', '.join(entry.excluded)}, although it is required")
     for finding in target.findings:
@@ -198,6 +200,7 @@ def _target(target: InspectedTarget) -> dict[str, Any]:
         "installers": [package.filename for package in target.installers],
         "runtime": {"path": entry.runtime.path, "version": entry.runtime.version} if entry.runtime else None,
         "excluded": list(entry.excluded),
+        "present": [one.to_json() for one in entry.present],
         "findings": [_about_wheel(finding) for finding in target.findings],
     }
 

@@ -1,9 +1,14 @@
 """What plan prints."""
 
+from packaging.requirements import Requirement
+
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
 from wheelferry.models import stable_abi
 from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.present import needed_of
+
+_MOST_PRESENT = 12
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -30,6 +35,8 @@ def _show_project(plan: Plan) -> None:
         print_line(f"  constraints     {', '.join((*cell.constraints, *cell.user_constraints))}")
         if cell.excluded:
             print_line(f"  excluded        {', '.join(exclusion.name for exclusion in cell.excluded)}")
+        if cell.present:
+            print_line(f"  must be there   {_present(cell)}")
         if cell.hashes:
             print_line(f"  with hashes     {', '.join(cell.hashes)}")
         for one in cell.left_out:
@@ -46,6 +53,16 @@ def _show_project(plan: Plan) -> None:
         print_line(f"\napp {program.name}: {program.help}")
         if program.requires:
             print_line(f"  requires        {', '.join(program.requires)}")
+
+
+def _present(cell: Cell) -> str:
+    """What must be on the client; of a whole environment, what is known before its lock to be required."""
+    if len(cell.present) <= _MOST_PRESENT:
+        return ", ".join(map(str, cell.present))
+    environment = cell.target.marker_environment
+    known = needed_of(cell.present, map(Requirement, cell.requirements), {}, environment)
+    others = len(cell.present) - len(known)
+    return f"{', '.join(map(str, known))}; and what the wheels require of {others} more that are there"
 
 
 def _served(cell: Cell) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from wheelferry.client.common.documents import parse_sealed, read_limited
 from wheelferry.client.common.errors import BadInput, Damaged
 
-FORMATS = (1, 2)  # of one project, and of several
+FORMATS = (1, 2, 3)  # of one project, of several, and of one that does not carry all it requires
 NAME = "bundle.json"
 CHUNK = 1 << 20
 _COPY = "copy the bundle again from where it was made"
@@ -54,9 +54,10 @@ class ProcessorNeed(object):
 class Target(object):
     """One target of a bundle, from its entry in the manifest.
 
-    `pins` are the packages of its lock. `processor` are packages that not every processor of the platform
-    runs, each with what it needs. `footprint` (bytes, files and longest path once installed), `uv`, `pip`,
-    `runtime` and `processor` are None or empty in bundles of older versions.
+    `pins` are the packages of its lock; `present` those that it requires and does not carry, as the manifest
+    has them: name, version and, of torch, cuda, cxx11_abi and libraries. `processor` are packages that not
+    every processor of the platform runs, each with what it needs. `footprint` (bytes, files and longest path
+    once installed), `uv`, `pip`, `runtime` and `processor` are None or empty in bundles of older versions.
     """
 
     def __init__(self, entry, pins):
@@ -73,6 +74,7 @@ class Target(object):
         self.uv = entry.get("uv", "")
         self.pip = entry.get("pip", "")
         self.runtime = entry.get("runtime")
+        self.present = list(entry.get("present", ()))
         needs = entry.get("processor")
         self.processor = None if needs is None else [ProcessorNeed(**need) for need in needs]
         self.pins = tuple(pins)
@@ -100,8 +102,13 @@ class Target(object):
     def torch_cuda(self):
         """The CUDA that torch itself is built for, as (13, 0), told by NVIDIA's packages in the lock.
 
-        None where there are none: a torch for the CPU, or one of before 2.0, which has them inside.
+        None where there are none: a torch for the CPU, or one of before 2.0, which has them inside. Of one
+        that is not carried the manifest says it.
         """
+        for package in self.present:
+            if package["name"] == "torch":
+                match = re.match(r"(\d+)\.(\d+)$", package.get("cuda", ""))
+                return (int(match.group(1)), int(match.group(2))) if match else None
         for pin in self.pins:
             match = _CUDA_RUNTIME.match(pin.name)
             if match:

@@ -201,7 +201,7 @@ def _write_listing(existing, own, assets):
 def _conflicts(installer, existing, session):
     """What the other packages of the environment miss now."""
     if installer.kind == PIP:
-        command = [*installer.command, "--python", existing.python, "check"]
+        command = [*installer.command, "check"]
     else:
         command = [*installer.command, "pip", "check", "--python", existing.python]
     status, output = run(command, session.env, session.log)

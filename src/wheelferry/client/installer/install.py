@@ -30,6 +30,7 @@ from wheelferry.client.installer.packages import (
     is_withheld,
 )
 from wheelferry.client.installer.prefix import INSTALLER, environment_python, write_listing
+from wheelferry.client.installer.present import require_still_present, see_packages_of
 from wheelferry.client.installer.programs import APPS
 from wheelferry.client.installer.pythons import unpack_runtime, use_python
 from wheelferry.client.installer.replaced_files import remove_files
@@ -176,6 +177,9 @@ def _build(request, session, before):
         with session.task("make environment %d" % environment.number, "venv"):
             command = [python.program, "-I", "-m", "venv", "--without-pip", folder]
             must_run(command, "python -m venv", session.env, session.log, held=session.held)
+        if request.target.present:
+            see_packages_of(python, folder, request.target.python, session)
+            require_still_present(request.target.present, environment.python)
         taken = _take_over(request, session, before, folder)
         installer = fill(request, session, environment.python, lambda: _clear(request, folder, taken), taken)
         packages = list_packages(request, site_packages(folder, request.target.python))
@@ -248,7 +252,7 @@ def fill(request, session, python, clear, taken=frozenset(), replace=False):
         session.log,
         request.installer,
     )
-    if installer.kind != UV and request.installer is None:
+    if installer.kind != UV and request.installer is None and not request.target.present:
         session.console.warn("installing with pip, which is slower: %s" % installer.reason)
     try:
         _run_installer(installer, request, session, python, taken, replace)
@@ -355,6 +359,7 @@ def make_receipt(request, session, python, installer, packages, results):
         "preflight": [finding.to_json() for finding in request.findings],
         "machine": request.profile,
         "processor": [need.to_json() for need in request.target.processor or ()],
+        "present": request.target.present,
     }
 
 
@@ -422,6 +427,7 @@ def _prove_again(environment, levels, session, own, out=None):
     """As `prove_all`, of what is installed; receipts of older versions say nothing of processors."""
     receipt = environment.receipt
     python = ".".join(receipt["python"]["version"].split(".")[:2])
+    require_still_present(receipt.get("present", ()), environment.python)
     needs = [ProcessorNeed(**need) for need in receipt.get("processor", ())]
     # before anything takes its time: the data may have errors
     request = own and hand_in(own, environment.python, session.prefix.join(INSTALLER), session)

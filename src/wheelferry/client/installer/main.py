@@ -23,6 +23,7 @@ from wheelferry.client.installer.options import PROGRAM, parse_options
 from wheelferry.client.installer.own_data import look_before
 from wheelferry.client.installer.packages import UV
 from wheelferry.client.installer.prefix import LAUNCHERS, RECEIPT, UNINSTALLED, Prefix
+from wheelferry.client.installer.present import add_environments
 from wheelferry.client.installer.programs import APPS, how_to_run, run_program, split_program
 from wheelferry.client.installer.uninstall import finished_by_launcher, uninstall, uninstall_from
 from wheelferry.client.preflight.examine import choose
@@ -30,6 +31,7 @@ from wheelferry.client.preflight.findings import Needs, Request, problems
 from wheelferry.client.preflight.paths import WINDOWS_FOLDER
 from wheelferry.client.preflight.pythons import choose_python
 from wheelferry.client.probe.folders import usual_folders
+from wheelferry.client.probe.installed import python_of
 from wheelferry.client.probe.profile import collect, to_text
 from wheelferry.client.smoke.own_data import read_own_data
 from wheelferry.client.smoke.suite import LEVELS
@@ -153,7 +155,10 @@ def _title(environment):
 
 def _probe(options, console):
     folders = [os.path.abspath(options.prefix)] if options.prefix else usual_folders()
-    profile = collect(folders)
+    program = python_of(options.python) if options.python else None
+    if options.python and program is None:
+        raise BadInput("there is no Python at %s" % options.python, hint="give an environment or its Python")
+    profile = collect(folders, environments=[program] if program else [])
     try:
         with open(options.probe, "w", encoding="utf-8") as stream:
             stream.write(to_text(profile))
@@ -253,6 +258,7 @@ def _preflight(bundle, root, existing, options, console):
         named = [request.python] if request.python else []
         search = not named and not all(target.runtime for target in bundle.targets)
         profile = collect([root], programs=named, search=search)
+        add_environments(profile, bundle.targets, request)
     for folder in profile["folders"]:
         if folder["free_bytes"] is not None and not existing:
             folder["free_bytes"] += Prefix(root).leftover_bytes()

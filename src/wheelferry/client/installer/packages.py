@@ -41,16 +41,50 @@ def find_installer(bundle, target, python, work, env, log, wanted=None):
             return found
         if wanted == UV:
             raise NotPossibleHere("uv was asked for, but %s" % reason, hint="leave out --installer")
-    # pip is installed nowhere: its wheel, being a zip file, can be run as it is
-    carried = [bundle.path(target.pip) + "/pip"] if target.pip else ["-m", "pip"]
-    command = [python, "-I", *carried]
-    status, output = run([*command, "--version"], env, log)
-    if status != 0:
+    for pip in _pips(bundle, target, python, env, log):
+        command = [python, "-I", *pip]
+        status, output = run([*command, "--version"], env, log)
+        if status == 0 and not _is_old(output):
+            break
+    else:
         raise NotPossibleHere(
-            "nothing can install here: %s, and pip does not start: %s" % (reason, output.strip()[-200:]),
-            hint="the bundle carries both when a recent wheelferry makes it",
+            "nothing can install here: %s, and no pip from 20.3 on starts: %s"
+            % (reason, output.strip()[-200:]),
+            hint="install pip for the Python that the packages are to be installed with (python -m ensurepip)"
+            if target.present
+            else "the bundle carries both when a recent wheelferry makes it",
         )
     return Installer(PIP, command, output.split(" from ")[0].strip(), reason)
+
+
+_ASK_BUNDLED = """
+import glob, importlib.util, os, sysconfig
+spec = importlib.util.find_spec("ensurepip")
+folders = [os.path.join(os.path.dirname(spec.origin), "_bundled")] if spec else []
+folders += [sysconfig.get_config_var("WHEEL_PKG_DIR") or ""]
+wheels = [path for one in folders if one for path in glob.glob(os.path.join(one, "pip-*.whl"))]
+print("".join(sorted(wheels)[-1:]))
+"""
+
+
+def _is_old(version):
+    """Whether a pip knows no wheels for manylinux_2_28: that came with pip 20.3 (PEP 600)."""
+    match = re.match(r"pip (\d+)\.(\d+)", version.strip())
+    return match is not None and (int(match.group(1)), int(match.group(2))) < (20, 3)
+
+
+def _pips(bundle, target, python, env, log):
+    """The arguments that start each pip there is: the bundle's, else the Python's own.
+
+    pip need not be installed: its wheel, being a zip file, can be run as it is; Python itself brings one.
+    """
+    if target.pip:
+        yield [bundle.path(target.pip) + "/pip"]
+        return
+    yield ["-m", "pip"]
+    status, output = run([python, "-I", "-c", _ASK_BUNDLED], env, log)
+    if status == 0 and output.strip():
+        yield [output.strip() + "/pip"]
 
 
 def _try_uv(bundle, target, work, env, log):
@@ -76,7 +110,8 @@ def install_packages(installer, bundle, pins, python, session, on_package, repla
 
     The lock was resolved where the bundle was made, so nothing is resolved here. The installer checks the
     hashes once more while it reads. `on_package` is called as pip goes along; uv tells only its end. With
-    `replace` a package that is there already is installed over, for it may be another build of the version.
+    `replace` a package that is there already is installed over, for it may be another build of the version;
+    without, what the environment sees of another one's does not count.
     """
     if not pins:
         return
@@ -88,8 +123,8 @@ def install_packages(installer, bundle, pins, python, session, on_package, repla
     if installer.kind == UV:
         _run_uv(installer, [*options, *(["--reinstall"] if replace else [])], wheelhouse, python, session)
     else:
-        options += ["--force-reinstall"] if replace else []
-        _run_pip(installer, options, wheelhouse, python, session, on_package)
+        options += ["--force-reinstall" if replace else "--ignore-installed"]
+        _run_pip(installer, options, wheelhouse, session, on_package)
 
 
 def _wheels_of(bundle, pins, aside):
@@ -150,14 +185,14 @@ def is_withheld(text):
     return any(sign in text for sign in _WITHHELD)
 
 
-def _run_pip(installer, options, wheelhouse, python, session, on_package):
+def _run_pip(installer, options, wheelhouse, session, on_package):
     def listen(line):
         if line.startswith("Processing "):
             on_package()
 
     # byte code comes with the first import, as after uv: the result is the same
     options += ["--no-compile", "--find-links", wheelhouse]
-    command = [*installer.command, "--python", python, "install", *options]
+    command = [*installer.command, "install", *options]
     must_run(command, "pip install", session.env, session.log, held=session.held, on_line=listen)
 
 

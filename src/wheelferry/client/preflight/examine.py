@@ -10,7 +10,8 @@ from wheelferry.client.preflight.findings import NOTE, PROBLEM, WARNING, Finding
 from wheelferry.client.preflight.folders import examine_folders, examine_space, folder_of
 from wheelferry.client.preflight.gpu import examine_gpu
 from wheelferry.client.preflight.paths import examine_paths
-from wheelferry.client.preflight.pythons import examine_python
+from wheelferry.client.preflight.present import examine_present
+from wheelferry.client.preflight.pythons import choose_python, examine_python
 from wheelferry.client.preflight.systems import (
     examine_platform,
     examine_processor,
@@ -69,6 +70,7 @@ def examine(profile, target, request):
     return [
         *platform,
         *examine_python(profile, target, request),
+        *examine_present(profile, target, choose_python(profile, target, request)),
         *examine_processor(profile, target),
         *examine_gpu(profile, target, request),
         *examine_vc_runtime(profile, target),

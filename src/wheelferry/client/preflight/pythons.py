@@ -1,6 +1,7 @@
 """Which Python of the machine serves a target, or that the bundle's own does."""
 
 from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, Finding
+from wheelferry.client.preflight.present import has_present
 from wheelferry.client.preflight.systems import _PLATFORMS, numbers
 
 
@@ -43,13 +44,21 @@ def choose_python(profile, target, request):
         return named[0] if named else None
     if carries_runtime(profile, target, request):
         return None
-    return next(iter(usable_pythons(profile, target.python)), None)
+    usable = usable_pythons(profile, target.python)
+    if target.present:
+        usable.sort(key=lambda python: not has_present(profile, python, target))
+    return next(iter(usable), None)
 
 
 def carries_runtime(profile, target, request):
-    """Whether the bundle's own Python is used: it is there, was not declined, and can be started here."""
+    """Whether the bundle's own Python is used: it is there, was not declined, and can be started here.
+
+    It sees no packages of the machine, which a thin target needs.
+    """
     startable = profile["system"] != "Linux" or profile["loader"]
-    return bool(target.runtime and request.use_runtime and not request.python and startable)
+    return not target.present and bool(
+        target.runtime and request.use_runtime and not request.python and startable
+    )
 
 
 def examine_python(profile, target, request):

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from wheelferry.client.probe.folders import usual_folders
+from wheelferry.client.probe.installed import python_of
 from wheelferry.client.probe.profile import collect, summary, to_text
 
 
@@ -20,8 +21,27 @@ def main(arguments=None):
         action="append",
         help="a folder to look at: where the installation shall go; repeatable (default: home and temp)",
     )
+    parser.add_argument(
+        "--python",
+        metavar="ENV",
+        action="append",
+        default=[],
+        help="an environment, or its Python: list what is installed there, for bundle --present; repeatable",
+    )
     options = parser.parse_args(arguments)
-    profile = collect(options.folder or usual_folders())
+    programs = [(place, python_of(place)) for place in options.python]
+    missing = [place for place, program in programs if program is None]
+    if missing:
+        sys.stderr.write("error: there is no Python at %s\n" % ", ".join(missing))
+        return 2
+    if options.python:
+        sys.stderr.write("looking at what is installed, and hashing the libraries of torch ...\n")
+    profile = collect(options.folder or usual_folders(), environments=[program for _, program in programs])
+    answered = [environment["python"] for environment in profile["environments"]]
+    silent = [program for _, program in programs if program not in answered]
+    if silent:
+        sys.stderr.write("error: no Python answers at %s\n" % ", ".join(silent))
+        return 2
     text = to_text(profile)
     if options.out:
         try:

@@ -12,6 +12,7 @@ import platform
 from wheelferry.client.common.sizes import human_size
 from wheelferry.client.probe.environment import configuration_files, hostile_variables
 from wheelferry.client.probe.folders import look_at_folder
+from wheelferry.client.probe.installed import look_at_environment
 from wheelferry.client.probe.machine import (
     find_vc_runtime,
     glibc_version,
@@ -30,16 +31,18 @@ from wheelferry.client.probe.pythons import find_pythons
 FORMAT = 1
 
 
-def collect(folders=(), programs=(), run=None, environ=None, search=True):
+def collect(folders=(), programs=(), run=None, environ=None, search=True, environments=()):
     """The profile of this machine, with what can be said of `folders`, as plain JSON values.
 
     `programs` are Pythons to look at beside those that are found; they come first, under these paths.
     `run(arguments, seconds)` starts a program and returns (exit status, output), the status being None when
     it did not start or did not end; `environ` are the variables to look at. Without `search` no other Python
-    than `programs` is looked for, which is what takes longest.
+    than `programs` is looked for, which is what takes longest. `environments` are Pythons of which it says
+    what they have installed.
     """
     run = run or run_program
     environ = os.environ if environ is None else environ
+    looked = [look_at_environment(program, run) for program in environments]
     return {
         "format": FORMAT,
         "date": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -60,6 +63,7 @@ def collect(folders=(), programs=(), run=None, environ=None, search=True):
         "environment": hostile_variables(environ),
         "configuration": configuration_files(environ),
         "folders": [look_at_folder(folder, run) for folder in folders],
+        "environments": [environment for environment in looked if environment],
     }
 
 
@@ -83,6 +87,11 @@ def summary(profile):
     ]
     pythons = ["%s %s" % (python["version"], python["path"]) for python in profile["pythons"]]
     lines += _listed("Pythons:", pythons or ["none"])
+    for environment in profile["environments"]:
+        torch = environment["torch"]
+        build = ", torch %s for CUDA %s" % (torch["version"], torch["cuda"] or "unknown") if torch else ""
+        text = "Has:     %s: %d packages%s"
+        lines.append(text % (environment["python"], len(environment["packages"]), build))
     for folder in profile["folders"]:
         state = "writable" if folder["writable"] else "not writable (%s)" % folder["reason"]
         free = human_size(folder["free_bytes"]) if folder["free_bytes"] is not None else "unknown space"

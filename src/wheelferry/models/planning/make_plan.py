@@ -15,6 +15,7 @@ from wheelferry.models.planning.assets import plan_assets
 from wheelferry.models.planning.build_key import digest_of
 from wheelferry.models.planning.conflicts import find_conflicts, find_unused
 from wheelferry.models.planning.plan import Cell, Plan
+from wheelferry.models.planning.present import GivenPresent, present_on, require_fitting
 from wheelferry.models.planning.requirements import UserRequirement
 from wheelferry.models.planning.supported import (
     backends_with_cuda,
@@ -48,6 +49,7 @@ def make_plan(
     excluded: Iterable[Exclusion] = (),
     apps: Iterable[str] = (),
     companions: Iterable[Companion] = (),
+    present: Iterable[GivenPresent] = (),
 ) -> Plan:
     """Decide everything about `targets`; raises InputError for one the release cannot serve.
 
@@ -57,7 +59,8 @@ def make_plan(
     `without_ops` leaves the compiled ops out, where the release is of use without them. The ops of targets
     in `on_stable_abi` are compiled on torch's stable ABI. `excluded` packages are left out of every lock.
     `apps` are the names of programs for the client, beyond those that always travel (see `choose_programs`).
-    `companions` is the table of packages that are compiled against torch.
+    `companions` is the table of packages that are compiled against torch. `present` packages are on the
+    client already, and are required there instead of carried.
     """
     release = find_release(recipe, release_name)
     wanted = list(targets)
@@ -70,6 +73,7 @@ def make_plan(
         on_stable_abi=on_stable_abi,
         excluded=tuple(excluded),
         companions=tuple(companions),
+        present=tuple(present),
     )
     _check_choices(choices, wanted)
     raise_all(find_unused(choices.required, wanted))
@@ -81,7 +85,8 @@ def make_plan(
         _require_possible(recipe, release_name, target, choices)
         cell = _plan_cell(recipe, release_name, target, choices)
         digest = _digest(recipe, release_name, target, without_ops=without_ops)
-        cells.append(_require(recipe, replace(cell, plan_digest=digest), choices.required))
+        cell = _with_present(recipe, replace(cell, plan_digest=digest), choices)
+        cells.append(_require(recipe, cell, choices.required))
     return Plan(
         recipe=recipe,
         release_name=release_name,
@@ -121,6 +126,7 @@ class _Choices:
     on_stable_abi: Container[Target] = ()
     excluded: tuple[Exclusion, ...] = ()
     companions: tuple[Companion, ...] = ()
+    present: tuple[GivenPresent, ...] = ()
 
 
 def _require_excludable(recipe: Recipe, choices: _Choices) -> None:
@@ -245,6 +251,22 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         excluded=choices.excluded,
         companions=limits(choices.companions, target.torch),
     )
+
+
+def _with_present(recipe: Recipe, cell: Cell, choices: _Choices) -> Cell:
+    """The cell with what its client has already; raises InputError for what does not go with it."""
+    given = present_on(choices.present, cell.target)
+    if not given:
+        return cell
+    own, excluded = canonicalize_name(recipe.distribution), {one.name for one in choices.excluded}
+    require_fitting(given, cell, own=own, excluded=excluded)
+    # a profile lists whatever is there
+    kept = [one for one in given if one.package.name not in {own, *excluded}]
+    present = tuple(one.completed(cell.target) for one in kept)
+    there = replace(cell, present=present)
+    pin = f"torch=={cell.target.torch}"
+    requirements = [there.shipped_torch if text == pin else text for text in cell.requirements]
+    return replace(there, requirements=tuple(requirements))
 
 
 def _same_sources(recipe: Recipe, release_name: str, target: Target) -> bool:

@@ -11,6 +11,7 @@ from wheelferry.models.cuda import Cuda
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import PlannedAsset
 from wheelferry.models.planning.requirements import UserRequirement, allowed_hashes
+from wheelferry.models.present import PresentPackage, by_name
 from wheelferry.models.recipes.recipe import Program, Recipe, Release, Substitution
 from wheelferry.models.targets import Target
 
@@ -27,7 +28,8 @@ class Cell:
     `required` is what the user requires, which is also among `requirements`, and limits; of that, `left_out`
     has a marker that is not true for the target.
     `excluded` are packages that the lock leaves out, whoever requires them. `companions` hold packages that
-    are compiled against torch to what goes with the target's. `plan_digest` is over what the recipe says for
+    are compiled against torch to what goes with the target's. `present` are packages that the client has
+    already: nothing of them is carried. `plan_digest` is over what the recipe says for
     the target, whatever else the user chose.
     """
 
@@ -48,6 +50,7 @@ class Cell:
     left_out: tuple[UserRequirement, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
     companions: tuple[str, ...] = ()
+    present: tuple[PresentPackage, ...] = ()
     plan_digest: str = ""
 
     @property
@@ -62,8 +65,21 @@ class Cell:
 
     @property
     def shipped_constraints(self) -> tuple[str, ...]:
-        """All limits of what is shipped."""
-        return (*self.constraints, *self.companions, *self.user_constraints)
+        """All limits of what is shipped; what is present already has its version."""
+        limits = (*self.constraints, *self.companions, *self.user_constraints)
+        there = by_name(self.present)
+        return tuple(text for text in limits if canonicalize_name(Requirement(text).name) not in there)
+
+    @property
+    def carries_torch(self) -> bool:
+        """Whether torch is in the bundle, and not on the client already."""
+        return not any(one.is_torch for one in self.present)
+
+    @property
+    def shipped_torch(self) -> str:
+        """What the bundle requires of torch: the target's release, or the very build that is present."""
+        there = by_name(self.present).get(NormalizedName("torch"))
+        return f"torch=={there.version if there else self.target.torch}"
 
     @property
     def hashes(self) -> Mapping[NormalizedName, frozenset[str]]:

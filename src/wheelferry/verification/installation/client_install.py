@@ -25,7 +25,12 @@ from wheelferry.verification.installation.install import (
     look_for_assets,
     same_version,
 )
-from wheelferry.verification.installation.pip_install import conflicts, options_for, pip_reads_pylock
+from wheelferry.verification.installation.pip_install import (
+    conflicts,
+    options_for,
+    pip_of,
+    pip_reads_pylock,
+)
 
 CLIENT_LOG = "client.log"  # the installer's own, in the report
 PROVED = "the bundle's own installer installed all of it; pip hashed every wheel and would install the same"
@@ -70,8 +75,11 @@ def install_as_client(trial: Trial) -> Installed:
 
 
 def carries_installer(trial: Trial) -> bool:
-    """Whether the bundle has an installer and the pip to prove it with; those of old releases have not."""
-    return bool("install.pyz" in trial.bundle.files and trial.entry.pip)
+    """Whether the bundle has an installer, and the pip to prove it with or a client that has one.
+
+    Those of old releases have not.
+    """
+    return bool("install.pyz" in trial.bundle.files and (trial.entry.pip or trial.entry.present))
 
 
 def _program(trial: Trial) -> str:
@@ -119,8 +127,7 @@ def prove_with_pip(trial: Trial, env: Path) -> Proven:
     Nothing is unpacked: it is pip's dry run over the same files. What it would install must be what is
     there, and ``pip check`` must find no conflict. The pip is the bundle's own.
     """
-    root, sandbox, python = trial.root.resolve(), trial.machine.sandbox, trial.machine.python(env)
-    pip: list[str | Path] = [python, "-I", root / trial.entry.pip / "pip"]
+    sandbox, pip = trial.machine.sandbox, pip_of(trial, env)
     seen = trial.folder / "report" / "pip.json"
     pins = trial.bundle.target(trial.entry.target.name).pins
     with trial.tools.progress.task("pip install --dry-run", total=len(pins)) as task:

@@ -10,11 +10,13 @@ from packaging.version import Version
 
 from wheelferry.client.common.errors import Stop
 from wheelferry.client.installer.assets import place_assets
+from wheelferry.client.installer.present import ASK_FOLDERS, write_sight
 from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.planning.assets import FOLDER as ASSETS
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.verification.installation.install import Installed, Proven, Trial, look_for_assets
+from wheelferry.verification.installation.modules import packages_folder
 
 # As pip says it since version 9, the requirement with the name alone.
 _MISSING = re.compile(r"\S+ \S+ requires (\S+), which is not installed\.")
@@ -31,6 +33,7 @@ def install_with_pip(trial: Trial) -> Installed:
         if made.returncode != 0:
             problem = trial.problem("python -m venv failed", made.output)
             return Installed(env=env, complete=False, problems=(problem,))
+        see_present(trial, env)
         said = sandbox([python, "-m", "pip", "--version"], step="ask pip", log=log).output
     started = time.perf_counter()
     with trial.tools.progress.task("pip install --no-index", total=len(trial.pins)) as task:
@@ -45,7 +48,7 @@ def install_with_pip(trial: Trial) -> Installed:
             [
                 python, "-m", "pip", "install", "--no-index",
                 "--find-links", trial.root.resolve() / "wheelhouse", "--require-hashes", "-r", requirements,
-                *options_for(trial.entry),
+                *options_for(trial.entry), *(["--ignore-installed"] if trial.entry.present else []),
             ],
             step="pip install",
             log=log,
@@ -60,6 +63,15 @@ def install_with_pip(trial: Trial) -> Installed:
         return Installed(env=env, complete=False, problems=(problem,), facts=facts)
     problems, found = place_and_look(trial, env)
     return Installed(env=env, problems=tuple(problems), facts={**facts, **found})
+
+
+def see_present(trial: Trial, env: Path) -> None:
+    """Let an environment of a thin bundle see what is present, as the client's installer does."""
+    if trial.entry.present:
+        asked = trial.machine.sandbox(
+            [trial.machine.base, "-I", "-c", ASK_FOLDERS], step="ask for packages", log=trial.log
+        )
+        write_sight(str(packages_folder(env)), asked.output)
 
 
 def place_and_look(trial: Trial, env: Path) -> tuple[list[Problem], dict[str, object]]:
@@ -101,8 +113,16 @@ def _speaks_of(line: str, excluded: Iterable[str]) -> bool:
 
 
 def options_for(entry: TargetEntry) -> list[str]:
-    """What pip must be told: without it, it would look for what was excluded."""
-    return ["--no-deps"] if entry.excluded else []
+    """What pip must be told: without it, it would look for what was excluded, or is present."""
+    return ["--no-deps"] if entry.excluded or entry.present else []
+
+
+def pip_of(trial: Trial, env: Path) -> list[str | Path]:
+    """What starts the bundle's own pip in an environment; of a thin bundle the client's."""
+    python = trial.machine.python(env)
+    if not trial.entry.pip:
+        return [python, "-I", "-m", "pip"]
+    return [python, "-I", trial.root.resolve() / trial.entry.pip / "pip"]
 
 
 # `pip lock` of 25.1 only writes them; tried with 25.0.1, 25.1.1, 25.3, 26.0.1 and 26.1.
@@ -111,4 +131,4 @@ FIRST_WITH_PYLOCK = Version("26.1")
 
 def pip_reads_pylock(entry: TargetEntry) -> bool:
     """Whether the pip that the bundle carries installs from pylock files."""
-    return filename_parts(PurePosixPath(entry.pip).name)[1] >= FIRST_WITH_PYLOCK
+    return bool(entry.pip) and filename_parts(PurePosixPath(entry.pip).name)[1] >= FIRST_WITH_PYLOCK

@@ -17,13 +17,14 @@ from urllib.parse import unquote, urlsplit
 
 import tomli_w
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from wheelferry.client.common.sizes import human_size
 from wheelferry.models.lock import PinnedFile, parse_pylock
 from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.verification.installation.install import Proven, Trial, same_version, versions_in
-from wheelferry.verification.installation.pip_install import FIRST_WITH_PYLOCK, pip_reads_pylock
+from wheelferry.verification.installation.pip_install import FIRST_WITH_PYLOCK, pip_of
 
 # A name that a folder gets on a client's disk, and that only careful programs take.
 _PLACE = "the bundle, moved (copy)"
@@ -112,7 +113,7 @@ def _smallest(sizes: Mapping[NormalizedName, int]) -> frozenset[NormalizedName]:
 
 def _prove_with_uv(trial: Trial, env: Path, moved: _Moved) -> Proven:
     """A dry run of the whole lock; its smallest wheels installed."""
-    if not trial.entry.uv:
+    if not (trial.entry.uv or trial.entry.present):
         return Proven(not_tried=("the pylock with uv: the bundle carries none",))
     uv = _bring_uv(trial)
     sandbox, log = trial.machine.sandbox, trial.log
@@ -143,7 +144,9 @@ def _prove_with_uv(trial: Trial, env: Path, moved: _Moved) -> Proven:
 
 
 def _bring_uv(trial: Trial) -> Path:
-    """The program in the bundle's wheel of uv, unpacked."""
+    """The program in the bundle's wheel of uv, unpacked; for a thin bundle, without one, this machine's."""
+    if not trial.entry.uv:
+        return trial.tools.uv.program
     program = trial.folder / ("uv.exe" if trial.entry.target.is_windows else "uv")
     with zipfile.ZipFile(trial.root / trial.entry.uv) as archive:
         (member,) = [name for name in archive.namelist() if name.endswith(f"/scripts/{program.name}")]
@@ -154,17 +157,17 @@ def _bring_uv(trial: Trial) -> Path:
 
 def _prove_with_pip(trial: Trial, env: Path, moved: _Moved) -> Proven:
     """A dry run of the smallest wheels: their paths lead to files with the lock's hashes."""
-    if not trial.entry.pip:
+    if not (trial.entry.pip or trial.entry.present):
         return Proven(not_tried=("the pylock with pip: the bundle carries none",))
-    root, sandbox, python = trial.root.resolve(), trial.machine.sandbox, trial.machine.python(env)
-    version = filename_parts(PurePosixPath(trial.entry.pip).name)[1]
-    if not pip_reads_pylock(trial.entry):
+    sandbox, pip = trial.machine.sandbox, pip_of(trial, env)
+    version = _version_of(trial, pip)
+    if version < FIRST_WITH_PYLOCK:
         reason = f"the bundle's pip is {version}, and {FIRST_WITH_PYLOCK} is the first that reads such files"
         return Proven(not_tried=(f"the pylock with pip: {reason}",))
     report = trial.folder / "report" / "pylock.json"
     tried = sandbox(
         [
-            python, "-I", root / trial.entry.pip / "pip", "install", "--dry-run", "--ignore-installed",
+            *pip, "install", "--dry-run", "--ignore-installed",
             "--no-index", "--no-deps", "-r", moved.small_lock, "--report", report,
         ],
         step="pip: dry run of the pylock",
@@ -185,6 +188,13 @@ def _prove_with_pip(trial: Trial, env: Path, moved: _Moved) -> Proven:
         f"pip {version} would install {moved.described} from the pylock in another folder: their hashes fit"
     )
     return Proven(problems=tuple(problems), facts={"said": (said,)})
+
+
+def _version_of(trial: Trial, pip: Sequence[str | Path]) -> Version:
+    if trial.entry.pip:
+        return filename_parts(PurePosixPath(trial.entry.pip).name)[1]
+    said = trial.machine.sandbox([*pip, "--version"], step="ask pip", log=trial.log).output
+    return Version(said.split()[1])
 
 
 def _differences(trial: Trial, what: str, files: _Files, seen: Mapping[str, str]) -> list[Problem]:

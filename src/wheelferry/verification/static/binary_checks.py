@@ -19,7 +19,7 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor
 from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.verification.static import checks
-from wheelferry.verification.static.torch_symbols import TORCH, missing_text
+from wheelferry.verification.static.torch_symbols import TORCH, is_torchs, missing_text
 from wheelferry.wheels import extensions
 from wheelferry.wheels.archive import UNREADABLE, read_unpacked
 from wheelferry.wheels.compiled import PeFiles
@@ -27,8 +27,13 @@ from wheelferry.wheels.compiled import PeFiles
 Read = TypeVar("Read")
 
 
-def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo]) -> Iterator[Problem]:
-    """Symbol versions, needed libraries and search paths of the ELF files in a built wheel."""
+def check_elf(
+    wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelInfo], *, torch_unseen: bool = False
+) -> Iterator[Problem]:
+    """Symbol versions, needed libraries and search paths of the ELF files in a built wheel.
+
+    With `torch_unseen` the client has a torch that no wheel is at hand of: its libraries count as brought.
+    """
     from elftools.common.exceptions import ELFError
 
     limit = glibc_minor(entry.target.platform) or 0
@@ -61,6 +66,7 @@ def check_elf(wheel: Path, path: str, entry: TargetEntry, infos: Iterable[WheelI
             if (
                 library not in policy.system_libraries
                 and library not in brought
+                and not (torch_unseen and is_torchs(library))
                 and not library.startswith("ld-linux")
             ):
                 yield Problem(

@@ -18,6 +18,7 @@ from wheelferry.models import stable_abi
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry
 from wheelferry.models.planning.downloads import LaterDownload, downloads_of
+from wheelferry.models.present import PresentPackage, by_name
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target
 from wheelferry.models.wheel_info import WheelInfo, entry_point_scripts, path_length
@@ -203,11 +204,16 @@ def unsatisfied(
     paths: Mapping[NormalizedName, str],
     environment: Mapping[str, str],
     excluded: Iterable[str] = (),
+    present: Iterable[PresentPackage] = (),
 ) -> Iterator[Problem | Note]:
     """Every Requires-Dist (extras followed) that no wheel of the lock satisfies on the target.
 
-    Where what is required was `excluded` on purpose, it is a note.
+    Where what is required was `excluded` on purpose, it is a note. What is `present` on the client counts.
     """
+    there = by_name(present)
+    for name in sorted(there.keys() & infos.keys()):
+        message = "is in the lock, but is to be on the client already (present)"
+        yield Problem(code=Code.REQUIREMENT, file=paths[name], message=message)
     left_out = frozenset(map(canonicalize_name, excluded))
     for name in sorted(left_out & infos.keys()):
         message = "is in the lock, but was to be left out (excluded)"
@@ -220,7 +226,7 @@ def unsatisfied(
             if not _wanted(requirement, environment, extra):
                 continue
             needed = canonicalize_name(requirement.name)
-            missing = _missing(requirement, infos)
+            missing = _missing(requirement, infos, there)
             if missing and needed in left_out:
                 message = f"requires {requirement}, which was left out of the bundle on purpose"
                 yield Note(file=paths[name], message=message)
@@ -235,10 +241,17 @@ def unsatisfied(
                     todo.append((needed, wanted))
 
 
-def _missing(requirement: Requirement, infos: Mapping[NormalizedName, WheelInfo]) -> str | None:
-    """Why the wheels do not satisfy a requirement; None when they do."""
+def _missing(
+    requirement: Requirement,
+    infos: Mapping[NormalizedName, WheelInfo],
+    present: Mapping[NormalizedName, PresentPackage],
+) -> str | None:
+    """Why the wheels, and what is present on the client, do not satisfy a requirement; None when they do."""
     needed = canonicalize_name(requirement.name)
     found = infos.get(needed)
+    if found is None and needed in present:
+        there = present[needed]
+        return None if there.satisfies(requirement) else f"the client is to have {there}"
     if found is None:
         return "which is not in the bundle"
     if not requirement.specifier.contains(found.version, prereleases=True):
@@ -278,7 +291,7 @@ def check_requested(
     asked = [root for root in map(Requirement, entry.requested) if _wanted(root, environment, "")]
     roots = [*map(Requirement, projects), *asked]
     for root in asked:
-        missing = _missing(root, infos)
+        missing = _missing(root, infos, by_name(entry.present))
         if missing and canonicalize_name(root.name) in entry.excluded:
             yield Note(file=entry.pylock, message=f"{root} was left out of the bundle on purpose")
         elif missing:
@@ -420,6 +433,30 @@ def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: T
     elif stamp != torch.sha256:
         message = f"was compiled against another torch wheel ({stamp[:16]}…) than {torch.filename}"
         yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def check_present_torch(
+    path: str, info: WheelInfo, present: PresentPackage, torch: LockedWheel | None
+) -> Iterator[Problem | Note]:
+    """Whether the built wheel goes with the torch that is present on the client.
+
+    `torch` is the index's wheel of it, None where no index has it.
+    """
+    pins = [r for r in info.requires if canonicalize_name(r.name) == "torch"]
+    if not pins or not all(map(present.satisfies, pins)):
+        stated = ", ".join(map(str, pins)) or "no torch"
+        message = f"requires {stated}, the client is to have {present}"
+        yield Problem(code=Code.TORCH, file=path, message=message)
+    if torch is None or stable_abi.is_stable(info.stamp) or _without_ops(info):
+        return
+    stamp = _stamp(info)
+    if stamp is None:
+        yield Problem(code=Code.TORCH, file=path, message="does not say which torch it was compiled against")
+    elif stamp != torch.sha256:
+        message = (
+            f"was compiled against another build of torch {present.version.public} than {torch.filename}"
+        )
+        yield Note(file=path, message=message)
 
 
 def _without_ops(info: WheelInfo) -> bool:

@@ -37,6 +37,7 @@ from wheelferry.models.manifest import (
     TargetEntry,
     is_untouched,
 )
+from wheelferry.models.present import by_name
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.wheel_info import WheelInfo, filename_parts
 from wheelferry.system.files import sha256_file
@@ -52,7 +53,10 @@ from wheelferry.verification.static.binary_checks import (
 )
 from wheelferry.verification.static.checks import LongestPath
 from wheelferry.verification.static.linux_binaries import check_linux
+from wheelferry.verification.static.ownership import check_owners
 from wheelferry.verification.static.startup_notes import startup_notes
+from wheelferry.verification.static.torch_symbols import TORCH
+from wheelferry.verification.supply import supply_wheels
 from wheelferry.wheels import extensions
 from wheelferry.wheels.compiled import ElfFiles, PeFiles
 from wheelferry.wheels.contents import Contents, read_contents
@@ -68,7 +72,8 @@ class Opened:
     `locks` are the lock files of each target by the target's name.
     `published_so` are contents that differ from a wheel's RECORD in the wheel as its index has it.
     `contents` are what is in the wheels by their paths; `read_before` are those that were read on an earlier
-    day, and only hashed this time. `longest_paths` are one of each target for Windows. `notes` are what works
+    day, and only hashed this time. `reference` is what the wheels of thin targets are compared with, by the
+    target's name. `longest_paths` are one of each target for Windows. `notes` are what works
     on some clients only.
     `signed_by` names the key whose signature was found good.
     """
@@ -81,6 +86,7 @@ class Opened:
     published_so: tuple[str, ...] = ()
     contents: Mapping[str, Contents] = field(default_factory=dict)
     read_before: Mapping[str, dt.date] = field(default_factory=dict)
+    reference: Mapping[str, "Reference"] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
     signed_by: str | None = None
@@ -103,6 +109,24 @@ class TargetLocks:
     pins: Mapping[NormalizedName, Pin] | None
     files: Mapping[NormalizedName, PinnedFile] | None
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """What a thin target's client has already, in the index's wheels: `paths` and `infos` by name.
+
+    `contents` are what is in them, `hashes` theirs, both by path. `lacking` says why there is none of others.
+    """
+
+    paths: Mapping[NormalizedName, str] = field(default_factory=dict)
+    infos: Mapping[NormalizedName, WheelInfo] = field(default_factory=dict)
+    contents: Mapping[str, Contents] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    lacking: Mapping[NormalizedName, str] = field(default_factory=dict)
+
+    def is_about_bundle(self, finding: Problem | Note | LongestPath) -> bool:
+        """Whether a finding is about a wheel of the bundle, and not about one of these."""
+        return finding.file not in self.hashes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,9 +195,11 @@ def verify_static(
     )
     usual = len(usual_windows_prefix(manifest.recipe))
     limits = _Limits(prefix=prefix_length or usual, checked=prefix_length != 0)
-    findings = [
-        finding for entry in manifest.targets for finding in _check_target(opened, entry, limits, tools)
-    ]
+    with tools.store.workspace("reference") as work:
+        opened = replace(opened, reference=_references(manifest, work, tools))
+        findings = [
+            finding for entry in manifest.targets for finding in _check_target(opened, entry, limits, tools)
+        ]
     problems += [finding for finding in findings if isinstance(finding, Problem)]
     problems += _unlocked(opened)
     opened = replace(
@@ -186,6 +212,31 @@ def verify_static(
         signed_by=signed_by,
     )
     return opened, list(dict.fromkeys(problems))
+
+
+def _references(manifest: Manifest, work: Path, tools: Tools) -> dict[str, Reference]:
+    """What thin targets are compared with, by the target's name; the index's wheels are linked to `work`."""
+    found = {}
+    for entry in manifest.targets:
+        supply = supply_wheels(entry, tools)
+        paths = {name: work / wheel.filename for name, wheel in supply.wheels.items()}
+        contents = {}
+        for name, wheel in supply.wheels.items():
+            if not paths[name].exists():
+                tools.store.place(wheel.sha256, paths[name])
+            known = recall_reading(tools.store, wheel.sha256)
+            with tools.progress.task(f"read {wheel.filename}"):
+                read = known.contents if known else _read_wheel(paths[name], work, tools.store).contents
+            if read is not None:
+                contents[str(paths[name])] = read
+        found[entry.target.name] = Reference(
+            paths={name: str(path) for name, path in paths.items()},
+            infos={name: read_wheel(path) for name, path in paths.items()},
+            contents=contents,
+            hashes={str(paths[name]): wheel.sha256 for name, wheel in supply.wheels.items()},
+            lacking=supply.lacking,
+        )
+    return found
 
 
 def _check_signature(
@@ -368,7 +419,8 @@ def _check_target(
         )
         yield from checks.check_wheel(wheel, info, tags)
         yield from checks.check_fit(path, info, tags, entry.target)
-    yield from checks.unsatisfied(infos, paths, entry.target.marker_environment, entry.excluded)
+    environment = entry.target.marker_environment
+    yield from checks.unsatisfied(infos, paths, environment, entry.excluded, entry.present)
     own = [canonicalize_name(project.distribution) for project in opened.manifest.projects]
     yield from checks.check_requested(entry, infos, paths, own)
     yield from checks.check_downloads(infos, paths, shipped_downloads())
@@ -379,12 +431,54 @@ def _check_target(
     for one in entry.of_each_project:
         yield from _check_built(opened, one, infos, paths, pylock, tools)
     if entry.target.is_windows:
-        yield from check_pe(entry, infos, paths, opened.pe_files)
         yield checks.longest_path(entry, wheels, limits.prefix)
         if limits.checked:
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)
+    yield from _check_binaries(opened, entry, infos, paths)
+    yield from _compare_with_present(opened, entry, wheels)
+
+
+def _check_binaries(
+    opened: Opened,
+    entry: TargetEntry,
+    infos: Mapping[NormalizedName, WheelInfo],
+    paths: Mapping[NormalizedName, str],
+) -> Iterator[Problem | Note]:
+    """Compiled files of the wheels, among those of what is present on the client."""
+    reference = opened.reference[entry.target.name]
+    all_infos, all_paths = {**infos, **reference.infos}, {**paths, **reference.paths}
+    findings: Iterator[Problem | Note]
+    if entry.target.is_windows:
+        own = {path: one.pe_files for path, one in reference.contents.items()}
+        findings = check_pe(entry, all_infos, all_paths, {**opened.pe_files, **own})
     else:
-        yield from check_linux(entry, infos, paths, opened.elf_files)
+        files = {**opened.elf_files, **{path: one.elf_files for path, one in reference.contents.items()}}
+        unseen = _is_unseen(entry, reference)
+        findings = check_linux(entry, all_infos, all_paths, files, torch_unseen=unseen)
+    yield from filter(reference.is_about_bundle, findings)
+
+
+def _is_unseen(entry: TargetEntry, reference: Reference) -> bool:
+    """Whether the client has a torch that no index has."""
+    return TORCH in by_name(entry.present) and TORCH not in reference.infos
+
+
+def _compare_with_present(
+    opened: Opened, entry: TargetEntry, wheels: Mapping[str, WheelInfo]
+) -> Iterator[Problem | Note]:
+    """Files that a wheel and a package of the client both have; and what could not be compared."""
+    reference = opened.reference[entry.target.name]
+    there = {reference.paths[name]: info for name, info in reference.infos.items()}
+    if there:
+        alone = set(check_owners(wheels, entry.target))
+        together = check_owners({**wheels, **there}, entry.target)
+        yield from (one for one in together if one not in alone and reference.is_about_bundle(one))
+    for one in entry.present:
+        reason = reference.lacking.get(one.name)
+        if reason:
+            what = "whether the wheels find in its libraries what they want, and " if one.is_torch else ""
+            message = f"{one} could not be compared ({reason}): {what}whether files of both are called alike"
+            yield Note(file=entry.pylock, message=message)
 
 
 def _note_processor(
@@ -425,7 +519,7 @@ def _check_built(
     paths: dict[NormalizedName, str],
     pylock: Mapping[NormalizedName, PinnedFile],
     tools: Tools,
-) -> Iterator[Problem]:
+) -> Iterator[Problem | Note]:
     """The wheel built here: tied to the lock's torch, compiled modules there, able to run on the target."""
     path = f"wheelhouse/{entry.built}"
     info = opened.wheels.get(path)
@@ -436,9 +530,18 @@ def _check_built(
             message="is missing or unreadable; the manifest says it was built",
         )
         return
-    torch = NormalizedName("torch")
+    torch, reference = NormalizedName("torch"), opened.reference[entry.target.name]
     torch_wheel = None
-    if torch in infos:
+    if torch in reference.infos:
+        torch_wheel = LockedWheel(
+            name=torch,
+            version=reference.infos[torch].version,
+            filename=Path(reference.paths[torch]).name,
+            sha256=reference.hashes[reference.paths[torch]],
+            size=0,
+            origin="",
+        )
+    elif torch in infos:
         torch_wheel = LockedWheel(
             name=torch,
             version=infos[torch].version,
@@ -447,10 +550,14 @@ def _check_built(
             size=0,
             origin="",
         )
-    yield from checks.check_torch(path, info, torch_wheel, entry.target)
-    for name, other in infos.items():
-        if other.stamp is not None and other.name != info.name:  # built here too, with torch
-            yield from checks.check_torch(paths[name], other, torch_wheel, entry.target)
+    # those that were built here too, with torch
+    beside = [(paths[name], one) for name, one in infos.items() if one.stamp and one.name != info.name]
+    present = by_name(entry.present).get(torch)
+    for place, one in [(path, info), *beside]:
+        if present is None:
+            yield from checks.check_torch(place, one, torch_wheel, entry.target)
+        else:
+            yield from checks.check_present_torch(place, one, present, torch_wheel)
     yield from _check_same_build(infos, paths)
     for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
@@ -464,10 +571,16 @@ def _check_built(
             )
             yield Problem(code=Code.LIBRARY, file=path, message=message)
         yield from check_device_code(opened.root / path, path, entry)
-        if torch in infos:
-            yield from check_functions(opened.root, path, paths, infos, opened.pe_files, tools)
+        all_infos, all_paths = {**infos, **reference.infos}, {**paths, **reference.paths}
+        if torch in all_infos:
+            own = {place: one.pe_files for place, one in reference.contents.items()}
+            files = {**opened.pe_files, **own}
+            functions = check_functions(opened.root, path, all_paths, all_infos, files, tools)
+            yield from filter(reference.is_about_bundle, functions)
     else:
-        yield from check_elf(opened.root / path, path, entry, infos.values())
+        everything = [*infos.values(), *reference.infos.values()]
+        unseen = _is_unseen(entry, reference)
+        yield from check_elf(opened.root / path, path, entry, everything, torch_unseen=unseen)
 
 
 def _check_same_build(

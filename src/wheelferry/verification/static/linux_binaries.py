@@ -35,6 +35,8 @@ def check_linux(
     infos: Mapping[NormalizedName, WheelInfo],
     paths: Mapping[NormalizedName, str],
     files: Mapping[str, ElfFiles],
+    *,
+    torch_unseen: bool = False,
 ) -> Iterator[Problem | Note]:
     """Processor, glibc and needed libraries of every ELF file in the wheels that others built; and of all
     wheels whether torch has what they want of it.
@@ -42,7 +44,8 @@ def check_linux(
     A library is there if any wheel of the target has a file of its name, or if PEP 600 lists it. What this
     cannot know: whether the binary looks into the folder where the library lies (RPATH, and what a package
     loads beforehand), whether a library other than torch's has what is called, and what is loaded by name
-    while the program runs (dlopen, ctypes).
+    while the program runs (dlopen, ctypes). With `torch_unseen` the client has a torch that no wheel is at
+    hand of: its libraries count as brought.
     """
     own = {name: files[path] for name, path in sorted(paths.items()) if path in files}
     brought = frozenset(name for found in own.values() for name in found.names)
@@ -58,7 +61,7 @@ def check_linux(
         wheel = _Wheel(name=name, path=paths[name], info=infos[name], target=entry.target, torch=torch)
         yield from _check_machines(wheel, found.facts, run[name])
         yield from _check_versions(wheel, run[name], frozenset(found.names))
-        yield from _check_libraries(wheel, run[name], brought)
+        yield from _check_libraries(wheel, run[name], brought, torch_unseen=torch_unseen)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +164,7 @@ def _promised(wheel: _Wheel) -> int | None:
 
 
 def _check_libraries(
-    wheel: _Wheel, facts: Mapping[str, Dynamic], brought: frozenset[str]
+    wheel: _Wheel, facts: Mapping[str, Dynamic], brought: frozenset[str], *, torch_unseen: bool
 ) -> Iterator[Problem | Note]:
     """Libraries that no wheel brings: the system's, the driver's, or nobody's."""
     listed = _system_libraries(wheel.target.platform, wheel.arch)
@@ -169,6 +172,8 @@ def _check_libraries(
     needed: dict[str, list[str]] = {}
     for member, found in facts.items():
         for library in found.needed:
+            if torch_unseen and is_torchs(library):
+                continue
             if library not in brought and (library not in listed or library in packages):
                 needed.setdefault(library, []).append(member)
     yield from _note_system(
