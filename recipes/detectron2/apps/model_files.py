@@ -21,20 +21,32 @@ def carried_files():
     return os.path.join(sys.prefix, "assets", "files")
 
 
+def carried_weights():
+    """The files of weights among them."""
+    found = sorted(glob.glob(os.path.join(glob.escape(carried_files()), "*")))
+    return [path for path in found if path.lower().endswith(_WEIGHTS)]
+
+
+def here_or_carried(given):
+    """The file that is named, else the one of that name in the bundle, else the name as it is."""
+    carried = os.path.join(carried_files(), given)
+    return carried if os.path.isfile(carried) and not os.path.isfile(given) else given
+
+
 def find_weights(given, config):
     """The file of weights: the one given, that of the zoo's `config`, or the only one in the bundle."""
+    found = carried_weights()
+    names = ", ".join(map(os.path.basename, found))
     if given:
-        if not os.path.isfile(given):
-            raise Unfit("--weights %s is no file" % given)
-        return given
-    if config and not os.path.isfile(config):
+        path = here_or_carried(given)
+        if not os.path.isfile(path):
+            hint = "the bundle carries %s" % names if found else None
+            raise Unfit("--weights %s is no file" % given, hint=hint)
+        return path
+    if config and not os.path.isfile(here_or_carried(config)):
         return _of_zoo(config)
-    found = sorted(
-        path for path in glob.glob(os.path.join(carried_files(), "*")) if path.lower().endswith(_WEIGHTS)
-    )
     if len(found) == 1:
         return found[0]
-    names = ", ".join(map(os.path.basename, found))
     raise Unfit(
         "the bundle carries several weights: %s" % names
         if found
@@ -77,7 +89,10 @@ def read_config(given, weights):
 
 def config_beside(weights):
     """The configuration that lies beside a file of weights; None where there is none."""
-    if not weights or not os.path.isfile(weights):
+    if not weights:
+        return None
+    weights = here_or_carried(weights)
+    if not os.path.isfile(weights):
         return None
     folder = os.path.dirname(os.path.abspath(weights))
     beside = [os.path.join(folder, "config.yaml"), os.path.splitext(weights)[0] + ".yaml"]
@@ -86,7 +101,8 @@ def config_beside(weights):
 
 def merge_config(cfg, name):
     """Put a configuration, of the zoo or of a file, into `cfg`; raises Unfit for what is none."""
-    path = name if os.path.isfile(name) else _zoo_file(name)
+    path = here_or_carried(name)
+    path = path if os.path.isfile(path) else _zoo_file(name)
     if path.endswith(".py"):
         raise Unfit(
             "%s is a program, and would be run" % name,
@@ -101,13 +117,13 @@ def merge_config(cfg, name):
 
 
 def find_start(given, config):
-    """Weights to begin a training with: the file or the name that is given, else what the bundle has.
+    """Weights to begin a training with: the file or the name that is given, else those of ImageNet.
 
     None where there are none, or ``none`` is asked for.
     """
     if given == "none":
         return None
-    if given and (os.path.isfile(given) or os.path.splitext(given)[1] in _WEIGHTS):
+    if given and (os.path.isfile(here_or_carried(given)) or os.path.splitext(given)[1] in _WEIGHTS):
         return find_weights(given, None)
     cache = os.environ.get("FVCORE_CACHE") or os.path.expanduser("~/.torch/fvcore_cache")
     there = glob.glob(os.path.join(cache, "**", "ImageNetPretrained", "**", "*.pkl"), recursive=True)
@@ -122,6 +138,15 @@ def find_start(given, config):
         return by_name[given]
     wanted = "R-101" if "R_101" in config else "R-50"
     return by_name.get(wanted)
+
+
+def default_start():
+    """The weights that a training begins with where nobody names any, nor a configuration.
+
+    The only file of weights in the bundle that has its configuration beside it; None where there is no such.
+    """
+    found = carried_weights()
+    return found[0] if len(found) == 1 and config_beside(found[0]) else None
 
 
 def _zoo_file(name):

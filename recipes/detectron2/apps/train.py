@@ -28,8 +28,9 @@ def main(arguments):
     add(
         "--weights",
         metavar="NAME|FILE",
-        help="what to start from: R-50 and the like where the bundle has them (--asset R-50), a file, or "
-        "none (default: what the bundle has for the configuration)",
+        help="what to start from: R-50 and the like where the bundle has them (--asset R-50), a file, here "
+        "or in the bundle, or none (default: the only file of weights in the bundle with a config.yaml; "
+        "else, and with --config, R-50 or R-101, as the configuration wants)",
     )
     add(
         "--config",

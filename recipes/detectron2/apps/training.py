@@ -15,7 +15,7 @@ from detectron2.utils.logger import setup_logger
 from keypoints import flip_pairs, write_keypoints
 from labelled import open_labelled
 from launching import check_processes, launch_training
-from model_files import find_start, hush
+from model_files import default_start, find_start, hush
 from page.unfit import Unfit
 from predictor import layers_of_another, unfitting
 from trainer import Trainer, say
@@ -54,6 +54,8 @@ def prepare(options):
     hush()
     os.makedirs(options.out, exist_ok=True)
     data = open_labelled(options.data, options.out)
+    if not options.weights and not options.config:
+        options.weights = default_start()
     cfg, name = configure(options, data)
     resuming = _check_folder(options, data, name)
     _write_surroundings(cfg, data, options.out)
@@ -80,7 +82,13 @@ def begin(prepared):
             os.path.join(prepared.options.out, "log.txt"), distributed_rank=comm.get_rank(), name=logger
         )
         _quiet_console(logging.getLogger(logger))
-    trainer = Trainer(prepared.cfg)
+    try:
+        trainer = Trainer(prepared.cfg)
+    except (KeyError, AttributeError, AssertionError, ValueError) as error:
+        raise Unfit(
+            "this Detectron2 cannot build the training of %s: %s" % (prepared.name, error),
+            hint="change the configuration, or the settings after the options",
+        ) from None
     # where machines have folders of their own, the first one's counts
     if comm.all_gather(prepared.resuming)[0]:
         trainer.resume_or_load(resume=True)
@@ -186,6 +194,8 @@ def _run(trainer, prepared):
             raise
         raise too_small(cfg) from None
     say("")
+    if not trainer.measured:
+        say("nothing is found yet in the pictures to measure with: train longer (--iterations)")
     for task, figures in trainer.measured.items():
         say("%s: AP50 %.1f, AP %.1f" % (_TASKS.get(task, task), figures["AP50"], figures["AP"]))
     say("look at it: wheelferry app --weights %s" % os.path.join(options.out, "model_final.pth"))
