@@ -1,6 +1,7 @@
 """The installer's files as they travel."""
 
 import ast
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -56,6 +57,18 @@ def test_the_labels_of_install_cmd_are_there(tmp_path: Path) -> None:
     words = [word for line in lines for word in line.replace("(", " ").split()]
     wanted = {word[1:] for word in words if word.startswith(":") and word[1:].isalpha()}
     assert wanted <= labels
+
+
+@pytest.mark.parametrize("missing", ["sed", "cut", "dirname"])
+def test_install_sh_says_which_program_is_not_there(tmp_path: Path, missing: str) -> None:
+    for program in {"sed", "cut", "dirname"} - {missing}:
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    done = subprocess.run(
+        [str(shutil.which("sh")), CLIENT / "installer" / "install.sh"],
+        capture_output=True, text=True, check=False, env={"PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"install.sh: there is no {missing} here")
 
 
 def test_install_sh_is_posix(tmp_path: Path) -> None:

@@ -9,6 +9,14 @@ fail() { # message, what to do, exit status
     exit "$3"
 }
 
+# need PROGRAM...: they are here, as on every Linux but the smallest images
+need() {
+    for program in "$@"; do
+        command -v "$program" >/dev/null 2>&1 || fail "there is no $program here" "install it, and start again" 3
+    done
+}
+
+need sed cut dirname
 bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
 
 # A Python that starts with foreign libraries or a foreign home is not the one it says it is. What is unset
@@ -140,12 +148,15 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 for archive in "$bundle"/runtime/*.tar.gz; do
     [ -f "$archive" ] || continue
+    need tar
     check "runtime/${archive##*/}"
     # /tmp may be small, or mounted so that no program starts from it
     for parent in "${TMPDIR:-/tmp}" /var/tmp "${HOME:-/nonexistent}" /dev/shm; do
         start_carried "$archive" "$parent" "$@"
     done
 done
+# some tars unpack .gz by themselves, so it is missed only where it failed
+[ -z "$reasons" ] || need gzip
 [ -z "$reasons" ] || fail "the Python of the bundle cannot be started here:
 $reasons" "is it for another machine? is there room? TMPDIR names a folder to unpack it to" 3
 fail "there is no Python 3.7 or newer here, and the bundle carries none" \
