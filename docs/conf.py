@@ -2,8 +2,7 @@
 
 import sys
 from pathlib import Path
-
-from sphinx.application import Sphinx
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -31,12 +30,12 @@ linkcheck_ignore = [r"http://server/.*", r"https://(mirror|git)\.example/.*"]
 write_reference(Path(__file__).parent / "reference")
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: Any) -> None:  # Sphinx itself is there only with the extra `docs`
     """Sphinx calls this by its name."""
     app.connect("source-read", _list_recipes_pages)
 
 
-def _list_recipes_pages(_: Sphinx, page: str, source: list[str]) -> None:
+def _list_recipes_pages(_: Any, page: str, source: list[str]) -> None:
     """Put the recipes' pages below the overview; in that file, also read on GitHub, it would be clutter."""
     if page == "coverage":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\ncoverage/*\n```\n"

@@ -21,7 +21,7 @@ from wheelferry.system.sandbox import open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor
 from wheelferry.toolchains import mingw, native, zig
 from wheelferry.toolchains.cuda_toolkit import toolkit_version
-from wheelferry.verification.machines.runner import SETUP, require_wine
+from wheelferry.verification.machines.runner import SETUP, require_emulator, require_wine
 
 # A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
 COMFORTABLE_SPACE = 15_000_000_000
@@ -52,7 +52,7 @@ def examine(tools: Tools) -> list[Finding]:
         _disk,
         _sandbox,
     )
-    elsewhere = (_compiler_from_index, _compiler_for_windows, _wine)
+    elsewhere = (_compiler_from_index, _compiler_for_windows, _wine, _qemu)
     here = [_long_paths()] if native.ON_WINDOWS else [look(tools) for look in elsewhere]
     return [*(look(tools) for look in looks), *here]
 
@@ -230,6 +230,18 @@ def _wine(tools: Tools) -> Finding:
         )
     seen = f"{wine.version}, GCC {compiler.version} of mingw-w64: --runner wine tries bundles for Windows"
     return Finding(subject="Wine", good=True, blocking=False, seen=seen)
+
+
+def _qemu(tools: Tools) -> Finding:
+    """What --runner qemu needs; without it bundles for 64-bit Arm can be made, and read, but not tried."""
+    try:
+        emulator = require_emulator(tools)
+    except MissingError as error:
+        advice = f"for --runner qemu: {error.hint}" if error.hint else "for --runner qemu"
+        return Finding(subject="QEMU", good=False, blocking=False, seen=str(error), advice=advice)
+    how = "registered system-wide" if emulator.system_wide else "registered in a namespace when it is used"
+    seen = f"{emulator.version}, {how}: --runner qemu tries bundles for 64-bit Arm"
+    return Finding(subject="QEMU", good=True, blocking=False, seen=seen)
 
 
 def _sandbox(tools: Tools) -> Finding:

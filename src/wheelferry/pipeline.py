@@ -15,8 +15,7 @@ from wheelferry.models.manifest import Manifest
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.report import Level, Report
 from wheelferry.verification.installation.install import DEFAULT_SETTINGS, TrialSettings
-from wheelferry.verification.machines.runner import Runner, require_wine
-from wheelferry.verification.machines.windows_python import check_windows_python
+from wheelferry.verification.machines.runner import check_given, require_runner
 from wheelferry.verification.verify import verify
 
 
@@ -59,10 +58,10 @@ def bundle(
     check_output(out)
     for one, recipe in zip(plan.projects, located.projects, strict=True):
         app_folders(one.programs, recipe)
-    if settings.runner is Runner.WINE and level:
-        require_wine(tools)
-        if settings.windows_python is not None:
-            check_windows_python(settings.windows_python, [cell.target for cell in plan.cells])
+    if level:
+        require_runner(settings.runner, tools)
+        targets = [cell.target for cell in plan.cells]
+        check_given(settings.runner, settings.windows_python, settings.arm_root, targets)
     chosen = choose_project_strategies(plan, located, wheels, sources)
     # both before the compiler starts: a host that cannot be reached should not cost an hour
     whole = [cell.target for cell in plan.cells if not cell.present]

@@ -18,7 +18,7 @@ from wheelferry.system.process import run
 from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification.installation.install import Trial
 from wheelferry.verification.installation.pip_install import place_and_look
-from wheelferry.verification.machines.runner import Machine
+from wheelferry.verification.machines.machine import Machine
 
 ENTRY = TargetEntry(target=TARGET, requirements="", pylock="", built="", extensions=())
 

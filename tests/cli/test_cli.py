@@ -72,6 +72,9 @@ def test_every_command_explains_itself(command: str) -> None:
         (["audit", ".", "--from", "all.zip"], 2, "is not an address"),
         (["verify", ".", "--windows-python", "x.zip"], 2, "nothing runs it"),
         (["bundle", "sample@1.0", "--out", "x", "--windows-python", "x.zip"], 2, "nothing runs it"),
+        (["verify", ".", "--windows-python", "x.zip", "--runner", "qemu"], 2, "add --runner wine"),
+        (["verify", ".", "--arm-root", "x.tar"], 2, "add --runner qemu"),
+        (["bundle", "sample@1.0", "--out", "x", "--arm-root", "x", "--runner", "wine"], 2, "nothing runs it"),
         (
             ["build", "sample@1.0", "--platform", "win_amd64", "--torch", "2.9.1"],
             2,

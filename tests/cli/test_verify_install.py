@@ -29,7 +29,7 @@ from wheelferry.verification.installation.client_install import disagreements, p
 from wheelferry.verification.installation.install import Trial, compare_with_lock
 from wheelferry.verification.installation.pip_install import conflicts
 from wheelferry.verification.installation.pylock_proof import prove_pylock
-from wheelferry.verification.machines.runner import Machine
+from wheelferry.verification.machines.machine import Machine
 from yard import Yard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="install.sh")

@@ -11,6 +11,7 @@ from seen_cells import ALL, RECIPES, TEXT, seen, target
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
 from wheelferry.errors import InputError, IntegrityError
 from wheelferry.matrix.coverage import (
+    ARM,
     LINUX,
     PYTHONS,
     Selection,
@@ -229,6 +230,15 @@ def test_a_grid_has_a_mark_for_each_backend_and_platform() -> None:
     (reason,) = squares["3.10"].reasons
     assert reason == "this torch has no Windows wheels for this Python"
     assert make_grid(cells(RECIPES, (), Selection(releases=("2.0",)))).left_out == 2
+
+
+def test_a_platform_of_a_few_records_is_shown_where_it_has_cells() -> None:
+    arm = seen(replace(target("3.12"), platform=ARM))
+    grid = make_grid(cells(RECIPES, [seen(target("3.12")), arm], Selection(releases=("1.0",))))
+    assert grid.platforms == (LINUX, "win_amd64", ARM)
+    squares = dict(zip(grid.pythons, grid.rows[-1].squares, strict=True))
+    assert squares["3.12"].text == "·✓·/·/✓"
+    assert squares["3.11"].text == "·"
 
 
 # Recording: a bundle's manifest and report become records.

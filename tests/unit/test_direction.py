@@ -35,7 +35,7 @@ PACKAGES = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROO
 # What modules of the client import inside functions, and do without where the environment lacks it.
 IF_THERE = {"client.data.pillow": {"PIL"}, "client.data.formats.yolo": {"yaml"}}
 # What is run as a file of its own.
-ALONE = {"system.sandbox_entry", "client.smoke.harness", "client.apps.start"}
+ALONE = {"system.enter_root", "system.sandbox_entry", "client.smoke.harness", "client.apps.start"}
 
 
 def modules() -> dict[str, set[str]]:
@@ -111,9 +111,7 @@ def test_processes_are_started_in_one_place(name: str) -> None:
     assert "subprocess" not in MODULES[name]
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in MODULES if n.startswith("client.") or n == "system.sandbox_entry"]
-)
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("client.") or n in ALONE])
 def test_what_runs_elsewhere_needs_the_standard_library_alone(name: str) -> None:
     imported = {i for i in MODULES[name] if name in ALONE or not i.startswith("wheelferry.client")}
     foreign = {i.split(".")[0] for i in imported} - set(sys.stdlib_module_names)

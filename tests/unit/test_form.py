@@ -95,6 +95,13 @@ def test_modules_that_the_targets_python_does_not_look_for(
     assert found(read(**dict.fromkeys(files, b""))) == expected
 
 
+@pytest.mark.parametrize(("python", "tag"), [("3.7", "cpython-37m"), ("3.8", "cpython-38")])
+def test_an_old_pythons_modules_are_its_own(read: Callable[..., WheelInfo], python: str, tag: str) -> None:
+    target = replace(TARGET, python=python)
+    assert found(read(**{f"leaf/_c.{tag}-x86_64-linux-gnu.so": b""}), target) == []
+    assert found(read(**{f"leaf/_c.{OWN}.so": b""}), target) == ["PYTHON"]
+
+
 def test_the_same_for_windows(read: Callable[..., WheelInfo]) -> None:
     assert found(read(**{"leaf/_c.cp311-win_amd64.pyd": b""}), WINDOWS) == []
     assert found(read(**{"leaf/_c.cp312-win_amd64.pyd": b""}), WINDOWS) == ["PYTHON"]

@@ -145,6 +145,15 @@ def test_a_check_that_ends_at_what_the_machine_cannot_load_is_no_failure(
     ]
 
 
+def test_a_check_knows_that_its_processor_is_emulated(
+    harness: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(harness.EMULATED, raising=False)
+    assert not harness.Context("out", (), {}, {}).emulated
+    monkeypatch.setenv(harness.EMULATED, "1")
+    assert harness.Context("out", (), {}, {}).emulated
+
+
 def test_one_check_alone(harness: ModuleType, tmp_path: Path) -> None:
     assert harness.main(["--out", str(tmp_path / "out"), "--only", "check_things.passes"]) == 0
 

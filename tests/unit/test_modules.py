@@ -14,7 +14,7 @@ from wheelferry.system.process import run
 from wheelferry.system.sandbox import Sandbox
 from wheelferry.verification.installation.install import Trial, import_modules
 from wheelferry.verification.installation.modules import importable, not_brought, remedy, top_modules
-from wheelferry.verification.machines.runner import Machine
+from wheelferry.verification.machines.machine import Machine
 
 
 def test_modules_packages_and_compiled_files_are_found() -> None:

@@ -263,6 +263,15 @@ def test_a_missing_python_is_told_by_another_process_as_it_was() -> None:
     assert (str(told), told.hint, told.python) == (str(error), error.hint, "3.14")
 
 
+def test_what_only_another_machine_compiles_is_left_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proving, "has_compiler", lambda target, _: target.python != "3.12")
+    proven = run()
+    others = {which for which in possible() if which[1].python != "3.12"}
+    assert set(run.tried) == others
+    assert others < possible()
+    assert (proven.left, proven.skipped) == (0, {})
+
+
 def test_what_this_machine_cannot_try_is_skipped_and_not_recorded(run: Run) -> None:
     def lacks(which: Cell) -> Record:
         if which[1].python == "3.14":

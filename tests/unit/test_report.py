@@ -116,6 +116,23 @@ def test_the_page_says_what_ran_a_target(tmp_path: Path) -> None:
     )
 
 
+def test_the_page_says_what_was_emulated(tmp_path: Path) -> None:
+    emulation = {
+        "emulator": "qemu-aarch64 7.2.22",
+        "processor": "Cortex-A76",
+        "system": "packages of Debian 12.12",
+        "registered": "in a user namespace",
+    }
+    facts = {
+        "emulation": emulation, "python": "3.11.2", "python_origin": "packages of Debian 12.12",
+        "installed": {"torch": "2.10.0"}, "installer": "install.sh with uv", "install_seconds": 1.0,
+    }  # fmt: skip
+    page = render_page(report((), level(Level.INSTALL, facts=facts)), tmp_path)
+    assert "every program was run by qemu-aarch64 7.2.22 as on a Cortex-A76" in page
+    assert "Python 3.11.2 for 64-bit Arm (packages of Debian 12.12)" in page
+    assert "Emulated:" not in render_page(report((), level(Level.INSTALL)), tmp_path)
+
+
 def test_json_holds_every_problem_with_its_code() -> None:
     document = json.loads(report((PROBLEM,), level(Level.INSTALL, problems=(PROBLEM,))).to_text())
     assert [p["code"] for p in document["problems"]] == ["RECORD", "RECORD"]

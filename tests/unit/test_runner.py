@@ -22,7 +22,8 @@ from wheelferry.verification.installation import install as stage
 from wheelferry.verification.installation.install import Installed, Installer, Trial, TrialSettings
 from wheelferry.verification.installation.pylock_proof import prove_pylock
 from wheelferry.verification.machines import runner as machine_stage
-from wheelferry.verification.machines.runner import Machine, Runner
+from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.runner import Runner
 from wheelferry.verification.machines.wine import Wine
 from wheelferry.verification.static.level import Opened
 
@@ -108,7 +109,7 @@ def test_a_missing_runner_is_said_before_anything_is_read(
     def missing(_: Tools) -> None:
         raise MissingError("Wine is not on this machine")
 
-    monkeypatch.setattr(verify_stage, "require_wine", missing)
+    monkeypatch.setattr(machine_stage, "require_wine", missing)
     with pytest.raises(MissingError, match="Wine is not on this machine"):
         verify_stage.verify(tmp_path, Level.INSTALL, tools, settings=TrialSettings(runner=Runner.WINE))
 

@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from conftest import RECIPE, TARGET, write_wheel
 from wheelferry.build import populate, prebuilt
-from wheelferry.build.capability import suits_stable_abi
+from wheelferry.build.capability import has_compiler, suits_stable_abi
 from wheelferry.build.cells import Outcome
 from wheelferry.build.compile import Built
 from wheelferry.build.dependencies.lock import lock
@@ -128,6 +128,15 @@ def test_the_stable_abi_is_taken_where_torch_and_the_recipe_allow_it(monkeypatch
     assert suits_stable_abi(ARM, recipe()), "for another processor there is no other way"
     fix_platform(monkeypatch, system="win32")
     assert not suits_stable_abi(WINDOWS, covered)
+
+
+def test_what_only_another_machine_compiles_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix_platform(monkeypatch, system="linux")
+    before, cuda = replace(ARM, torch="2.9.1"), replace(ARM, backend="cu130")
+    found = [target for target in (TARGET, ARM, before, cuda) if has_compiler(target, recipe())]
+    assert found == [TARGET, ARM]
+    fix_platform(monkeypatch, system="win32")
+    assert [target for target in (TARGET, ARM, WINDOWS) if has_compiler(target, recipe())] == [WINDOWS]
 
 
 def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

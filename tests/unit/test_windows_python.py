@@ -101,7 +101,7 @@ def test_one_python_cannot_serve_two_targets(tmp_path: Path) -> None:
 def test_a_bundle_is_not_made_for_a_python_that_is_not_there(
     tmp_path: Path, tools: Tools, located: LocatedRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_stage, "require_wine", lambda _: None)
+    monkeypatch.setattr(bundle_stage, "require_runner", lambda *_: None)
     plan = make_plan(located.recipe, "1.0", [TARGET])
     with pytest.raises(InputError, match="no such file or folder"):
         bundle_stage.bundle(

@@ -26,6 +26,7 @@ from small import infer, zoo_config
 
 IMAGES, BATCH = 24, 2
 FIRST, LAST = 10, 20  # iterations whose mean losses are compared
+SHORT_FALL = 0.8  # what may be left of the loss after so few; 0.5 to 0.6 was seen
 DATASET = "wheelferry_shapes"
 
 
@@ -56,8 +57,13 @@ class ShapeRecall(DatasetEvaluator):
         return {"shapes": {"recall": 100.0 * self._found / self._total}}
 
 
-def iterations(features):
-    """How many steps: before v0.1.2 a ResNet-50 learns instead of a ResNet-18, in more and cheaper ones."""
+def iterations(features, emulated=False):
+    """How many steps: before v0.1.2 a ResNet-50 learns instead of a ResNet-18, in more and cheaper ones.
+
+    On an emulated processor one takes half a minute: as many as show that the losses fall.
+    """
+    if emulated:
+        return FIRST + LAST
     return 140 if "resnet18" in features else 170
 
 
@@ -86,7 +92,7 @@ def trainer_type(features):
     return Trainer
 
 
-def training_config(folder, features, seed=0):
+def training_config(folder, features, seed=0, emulated=False):
     """Return the configuration of the run: a small Mask R-CNN that learns from scratch in a minute."""
     cfg = zoo_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml")
     model = cfg.MODEL
@@ -100,13 +106,15 @@ def training_config(folder, features, seed=0):
     model.RPN.BATCH_SIZE_PER_IMAGE = 64
     model.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 32
     model.ROI_HEADS.SCORE_THRESH_TEST = 0.05
+    if emulated:  # after so few steps it is sure of nothing
+        model.ROI_HEADS.SCORE_THRESH_TEST, cfg.TEST.DETECTIONS_PER_IMAGE = 0.0, 10
     model.ROI_BOX_HEAD.FC_DIM = 128
     model.ROI_MASK_HEAD.CONV_DIM = 64
     model.ROI_HEADS.NUM_CLASSES = len(synthetic.CLASSES)
     cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = (DATASET,)
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (synthetic.HEIGHT,), synthetic.WIDTH
     cfg.DATALOADER.NUM_WORKERS = 0
-    count = iterations(features)
+    count = iterations(features, emulated)
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER = BATCH, count
     cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.WARMUP_FACTOR = 0.001, 10, 0.1
     cfg.SOLVER.STEPS = (int(count * 0.75),)
@@ -139,7 +147,7 @@ def logged_to(path):
 
 
 def expect_falling_losses(context, losses, count):
-    """Check that all losses are finite and that the total is halved; report both ends."""
+    """Check that all losses are finite and that the total falls, in a whole run to a half; report both."""
     expected = {"total_loss", "loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc"}
     expect(set(losses) == expected, "recorded losses: %s" % sorted(losses))
     for name, values in losses.items():
@@ -149,15 +157,19 @@ def expect_falling_losses(context, losses, count):
     first, last = sum(total[:FIRST]) / FIRST, sum(total[-LAST:]) / LAST
     context.value("total loss, mean of the first %d iterations" % FIRST, round(first, 4))
     context.value("total loss, mean of the last %d iterations" % LAST, round(last, 4))
-    expect(last <= first / 2, "the total loss fell only from %.3f to %.3f" % (first, last))
+    most = first * (SHORT_FALL if context.emulated else 0.5)
+    expect(last <= most, "the total loss fell only from %.3f to %.3f" % (first, last))
 
 
 def expect_metrics(context, storage):
-    """Check and report what the two evaluators put into the event storage."""
+    """Report what the two evaluators put into the event storage; check it after a whole run."""
     figures = {}
     for name in ("bbox/AP50", "bbox/AP", "segm/AP50", "segm/AP", "shapes/recall"):
         figures[name] = storage.history(name).latest()
         context.value(name, round(figures[name], 2))
+    if context.emulated:
+        context.value("not asked", "how much it finds: emulated, it makes %d steps" % (FIRST + LAST))
+        return
     expect(figures["bbox/AP50"] >= 50, "box AP50 on the training images is %.1f" % figures["bbox/AP50"])
     expect(figures["segm/AP50"] >= 30, "mask AP50 on the training images is %.1f" % figures["segm/AP50"])
     expect(figures["shapes/recall"] >= 50, "only %.1f %% of the shapes were found" % figures["shapes/recall"])
@@ -201,7 +213,9 @@ def expect_same_after_reload(cfg, model, images):
         error = float((trained.pred_boxes.tensor - loaded.pred_boxes.tensor).abs().max())
         expect(error < 1e-3, "boxes differ by %.2g pixels after reloading" % error)
         expect(bool((trained.pred_masks == loaded.pred_masks).all()), "masks differ after reloading")
-        differs = differs or len(before["instances"]) != len(trained)
+        untrained = before["instances"].pred_boxes.tensor
+        same = len(untrained) == len(trained) and bool((untrained == trained.pred_boxes.tensor).all())
+        differs = differs or not same
     expect(differs, "the model predicted the same before the weights were loaded")
 
 
@@ -265,7 +279,7 @@ def mask_rcnn_learns(context):
     started = time.time()
     with logged_to(log):
         images = register(os.path.join(context.out, "dataset"))
-        cfg = training_config(folder, context.features, seed)
+        cfg = training_config(folder, context.features, seed, context.emulated)
         trainer = trainer_type(context.features)(cfg)
         trainer.resume_or_load(resume=False)
         trainer.train()
@@ -287,4 +301,7 @@ def mask_rcnn_learns(context):
     drawn = os.path.join(context.out, "predictions.png")
     context.value("objects drawn", draw_predictions(drawn, cfg, images[:4]))
     context.file(drawn, "What the trained and reloaded model finds: boxes, masks, classes and scores")
-    expect(context.values["objects drawn"] > 0, "the reloaded model finds nothing in the pictures")
+    expect(
+        context.emulated or context.values["objects drawn"] > 0,
+        "the reloaded model finds nothing in the pictures",
+    )

@@ -30,6 +30,11 @@ def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
     return recipe.build.stable_abi and sys.platform == "linux" and suits
 
 
+def has_compiler(target: Target, recipe: Recipe) -> bool:
+    """Whether ops for the target can be compiled on this machine at all, or there are none to compile."""
+    return is_own_platform(target) or recipe.build.python_only or _closed_across(target) is None
+
+
 def _closed_across(target: Target) -> str | None:
     """Why ops for another platform cannot be compiled here; None when they can."""
     if sys.platform != "linux" or platform.machine() not in _HAVE_ZIG:

@@ -7,7 +7,7 @@ Layout below the root (``WHEELFERRY_CACHE``, else the user's cache folder)::
     keys/<kind>/<key>    which object a build key or an sdist gave, what was read out of a wheel
                          (``contents``), as JSON below its own SHA-256
     sources/             git clones, and folders that another machine sent
-    machines/            what runs Windows targets here: a Python for Windows, Wine's drive C
+    machines/            what runs others' targets here: a Python for Windows, Wine's drive C, Arm's root
     logs/ work/ locks/   build logs, scratch folders of running commands, lock files
 """
 

@@ -30,6 +30,7 @@ class RunnerName(StrEnum):
     """What runs the targets that this machine cannot run by itself."""
 
     wine = "wine"
+    qemu = "qemu"
 
 
 References = Annotated[
@@ -129,8 +130,8 @@ RunnerOption = Annotated[
     RunnerName | None,
     typer.Option(
         "--runner",
-        help="What runs targets for Windows on Linux: wine. Without it their files are checked, and nothing "
-        "of them is run.",
+        help="What runs targets of other machines on Linux on x86-64: wine those for Windows, qemu those for "
+        "64-bit Arm. Without it their files are checked, and nothing of them is run.",
         show_default=False,
     ),
 ]
@@ -158,6 +159,16 @@ WindowsPython = Annotated[
         metavar="DIR|FILE",
         help="The CPython for Windows that --runner wine uses: a folder or an archive. Default: the one that "
         "the bundle carries, else one that is put together from packages of the index.",
+    ),
+]
+ArmRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--arm-root",
+        metavar="DIR|FILE",
+        help="The root file system of 64-bit Arm that --runner qemu uses, with the target's Python: a folder "
+        "or a tar archive, such as an exported container. Default: one that is put together from Debian's "
+        "packages by this machine's apt.",
     ),
 ]
 Source = Annotated[
@@ -325,6 +336,7 @@ class Trying:
 
     runner: RunnerOption = None
     windows_python: WindowsPython = None
+    arm_root: ArmRoot = None
     installer: InstallerOption = InstallerName.bundle
     allow_connection: AllowConnection = None
 

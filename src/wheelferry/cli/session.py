@@ -139,15 +139,19 @@ def open_builder(making: Making, tools: "Tools", *, ahead: bool = True) -> "Iter
 
 
 def read_trying(trying: Trying) -> "TrialSettings":
-    """How targets are tried; raises InputError for a Windows Python that nothing would start."""
+    """How targets are tried; raises InputError for a Python or a system that nothing would start."""
     from wheelferry.verification.installation.install import Installer, TrialSettings
     from wheelferry.verification.machines.runner import Runner
 
-    if trying.windows_python is not None and trying.runner is None:
+    runner = Runner(trying.runner.value) if trying.runner else None
+    if trying.windows_python is not None and runner is not Runner.WINE:
         raise InputError("--windows-python is given, but nothing runs it", hint="add --runner wine")
+    if trying.arm_root is not None and runner is not Runner.QEMU:
+        raise InputError("--arm-root is given, but nothing runs it", hint="add --runner qemu")
     return TrialSettings(
-        runner=Runner(trying.runner.value) if trying.runner else None,
+        runner=runner,
         windows_python=trying.windows_python,
+        arm_root=trying.arm_root,
         installer=Installer(trying.installer.value),
         allowed=read_allowed(trying.allow_connection or []),
     )

@@ -30,6 +30,7 @@ from wheelferry.models.targets import (
 # From the oldest Python that the smoke harness runs on to the newest that is released.
 PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
 LINUX = f"manylinux_2_{DEFAULT_GLIBC_MINOR}_x86_64"
+ARM = f"manylinux_2_{DEFAULT_GLIBC_MINOR}_aarch64"
 PLATFORMS = (LINUX, "win_amd64")
 
 

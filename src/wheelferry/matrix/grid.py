@@ -1,6 +1,7 @@
 """The matrix as a grid to read: a row for each release and torch, a column for each Python."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,10 +48,11 @@ class Grid:
 def make_grid(verdicts: Sequence[Verdict]) -> Grid:
     """Arrange `verdicts`. A square holds a mark for each backend of the row and, behind a slash, the same
 
-    for the next platform; marks that are all alike are written once.
+    for the next platform; marks that are all alike are written once. Platforms of which only a few cells are
+    known stand last, and are left out where there is none.
     """
     pythons = tuple(dict.fromkeys(v.target.python for v in sorted(verdicts, key=_minor)))
-    platforms = tuple(dict.fromkeys(v.target.platform for v in verdicts))
+    platforms = tuple(name for name, _ in Counter(v.target.platform for v in verdicts).most_common())
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.release, verdict.target.torch), []).append(verdict)
@@ -75,7 +77,9 @@ def _minor(verdict: Verdict) -> int:
 
 def _square(verdicts: Sequence[Verdict], platforms: Iterable[str]) -> GridCell:
     parts = [_once("".join(MARKS[v.status] for v in verdicts if v.target.platform == p)) for p in platforms]
-    text = parts[0] if len(parts[0]) == 1 and len(set(parts)) == 1 else "/".join(parts)
+    while parts and not parts[-1]:
+        parts.pop()
+    text = parts[0] if len(set(parts)) == 1 and len(parts[0]) == 1 else "/".join(parts)
     reasons = [general_reason(v) for v in verdicts if v.status is Status.UNSUPPORTED]
     return GridCell(text=text, reasons=tuple(dict.fromkeys(reasons)))
 

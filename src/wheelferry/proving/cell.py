@@ -23,7 +23,9 @@ from wheelferry.models.records import LEVELS, MAKING, Record, one_line
 from wheelferry.models.report import Level, shown_command
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 from wheelferry.pipeline import bundle
+from wheelferry.system.this_machine import is_own_platform
 from wheelferry.verification.installation.install import TrialSettings
+from wheelferry.verification.machines.runner import Runner
 
 
 def prove_cell(
@@ -42,7 +44,7 @@ def prove_cell(
     projects = with_needed([(located, release)])
     plan = join_plans([_plan(one, name, target) for one, name in projects])
     together = replace(located, others=tuple(one for one, _ in projects[1:]))
-    command = _command(cell, located, level, sources)
+    command = _command(cell, located, level, sources, settings.runner)
     # what is wrong with the source is wrong for every cell
     given = read_sources(plan, sources)
     for one, recipe in zip(plan.projects, together.projects, strict=True):
@@ -96,7 +98,9 @@ def _failed(failed: str, cell: Cell, plan: Plan, command: str, said: str, tools:
     )
 
 
-def _command(cell: Cell, located: LocatedRecipe, level: Level, sources: Sequence[str]) -> str:
+def _command(
+    cell: Cell, located: LocatedRecipe, level: Level, sources: Sequence[str], runner: Runner | None
+) -> str:
     """The command that does the same for a person, as evidence keeps it."""
     release, target = cell
     words = ["bundle", f"{located.recipe.name}@{release}", "--python", target.python, "--torch", target.torch]
@@ -104,6 +108,8 @@ def _command(cell: Cell, located: LocatedRecipe, level: Level, sources: Sequence
     if target.backend != DEFAULT_BACKEND:
         words += ["--backend", target.backend]
     words += ["--level", level.name.lower()]
+    if runner is not None and not is_own_platform(target):
+        words += ["--runner", runner.value]
     for source in sources:
         words += ["--source", source]
     return shown_command(words)

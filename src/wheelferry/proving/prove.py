@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.build.capability import has_compiler
 from wheelferry.cache.guests import receive
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
@@ -85,8 +86,10 @@ class Run:
         """The cell to try now, beside those that are under way; None when none is left, or no time."""
         wanted = self._wanted
         known = load_records(wanted.located, file=wanted.records)
-        verdicts = cells(wanted.located.recipe, known, wanted.selection)
-        left = [(v.release, v.target) for v in verdicts if wanted.holds(v)]
+        recipe = wanted.located.recipe
+        verdicts = cells(recipe, known, wanted.selection)
+        # what only another machine can compile is for that one to prove
+        left = [(v.release, v.target) for v in verdicts if wanted.holds(v) and has_compiler(v.target, recipe)]
         left = [cell for cell in left if cell not in self._tried]  # what went less far is not tried again
         self._left = left
         each = _expected(self._added or known)

@@ -78,11 +78,14 @@ class Sandbox:
         )
 
 
-def open_sandbox(home: Path, run: CommandRunner) -> Sandbox:
-    """The strongest sandbox this machine allows, probed by using it."""
+def open_sandbox(home: Path, run: CommandRunner, *, mounts: bool = False) -> Sandbox:
+    """The strongest sandbox this machine allows, probed by using it.
+
+    With `mounts` commands may mount in it what they need, of which nothing is seen outside.
+    """
     home.mkdir(parents=True, exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)
-    return _behind_firewall(home, run) if os.name == "nt" else _in_namespace(home, run)
+    return _behind_firewall(home, run) if os.name == "nt" else _in_namespace(home, run, mounts=mounts)
 
 
 def _behind_firewall(home: Path, run: CommandRunner) -> Sandbox:
@@ -124,9 +127,9 @@ def _read_firewall(environment: Mapping[str, str], run: CommandRunner) -> dict[s
     return {line[0]: line[1].strip() for line in lines if len(line) == 2}
 
 
-def _in_namespace(home: Path, run: CommandRunner) -> Sandbox:
+def _in_namespace(home: Path, run: CommandRunner, *, mounts: bool) -> Sandbox:
     reasons = []
-    for options, kind in _candidates():
+    for options, kind in _candidates(mounts=mounts):
         prefix = (*options, sys.executable, "-I", str(_ENTRY))
         probe = run([*prefix, "--prove"], step="probe the sandbox", env=clean_environment(home), check=False)
         if probe.returncode == 0:
@@ -137,15 +140,21 @@ def _in_namespace(home: Path, run: CommandRunner) -> Sandbox:
     return Sandbox(prefix=(), kind="none", isolated=False, evidence={"reason": reason}, home=home, run=run)
 
 
-def _candidates() -> list[tuple[tuple[str, ...], str]]:
+def _candidates(*, mounts: bool) -> list[tuple[tuple[str, ...], str]]:
     unshare = shutil.which("unshare")
     if unshare is None:
         return []
-    as_root = (unshare, "--net", "--")
-    as_user = (unshare, "--user", "--map-root-user", "--net", "--")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    ordered = [(as_root, "network namespace")] if root else []
-    return [*ordered, (as_user, "user and network namespace")]
+    options = ("--mount", "--net", "--") if mounts else ("--net", "--")
+    kinds = "mount and network namespace" if mounts else "network namespace"
+    as_root = ((unshare, *options), kinds)
+    as_user = (
+        (unshare, "--user", "--map-root-user", *options),
+        f"user, {kinds}" if mounts else f"user and {kinds}",
+    )
+    if not (hasattr(os, "geteuid") and os.geteuid() == 0):
+        return [as_user]
+    # a user namespace has mounts of kinds that are one for the whole machine otherwise: binfmt_misc
+    return [as_user, as_root] if mounts else [as_root, as_user]
 
 
 def clean_environment(home: Path) -> dict[str, str]:

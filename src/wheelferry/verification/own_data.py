@@ -9,7 +9,7 @@ from wheelferry.bundle.reader import open_bundle
 from wheelferry.cache.tools import Tools
 from wheelferry.client.data.ready import make_ready, unpacked
 from wheelferry.client.smoke.own_data import OwnData, locate, require_support, write_request
-from wheelferry.verification.machines.runner import Machine
+from wheelferry.verification.machines.machine import Machine
 
 REQUEST = "own-data.json"
 
@@ -21,6 +21,12 @@ class ReadyData:
     own: OwnData
     folder: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the machine that is trained on must be able to read."""
+        given = [name for name in (self.own.weights, self.own.config) if name and Path(name).is_absolute()]
+        return (self.folder, *map(Path, given))
 
     def request(self, folder: Path, machine: Machine) -> Path:
         """Write what the suite's harness reads on `machine` to `folder`; the file."""

@@ -14,7 +14,7 @@ from wheelferry.models.apps import FOLDER as APPS
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.report import Check, Level
-from wheelferry.verification.machines.runner import Machine
+from wheelferry.verification.machines.machine import Machine
 
 UNLOADABLE = "unloadable.json"
 _SUITE_STEP = re.compile(r"^\[(\d+)/(\d+)\] (.*) \.\.\.$")

@@ -36,8 +36,8 @@ from wheelferry.verification.installation.install import (
 )
 from wheelferry.verification.installation.pip_install import install_with_pip, pip_check
 from wheelferry.verification.installation.pylock_proof import prove_pylock
-from wheelferry.verification.machines.runner import Machine, Runner, cannot_run, open_machine, require_wine
-from wheelferry.verification.machines.windows_python import check_windows_python
+from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.runner import cannot_run, check_given, open_machine, require_runner
 from wheelferry.verification.own_data import ReadyData, make_data_ready
 from wheelferry.verification.static.level import Opened, verify_static
 from wheelferry.verification.suite import read_allowed, run_suites
@@ -70,8 +70,8 @@ def verify(
     `root` is not a bundle, MissingError when the runner of `settings` is not on this machine, and BadInput
     for a data set of the user's with errors, before all else.
     """
-    if settings.runner is Runner.WINE and level > Level.STATIC:
-        require_wine(tools)
+    if level > Level.STATIC:
+        require_runner(settings.runner, tools)
     tools.progress.stage(f"verify {root} ({level.name.lower()})")
     for folder in (root, root / REPORT):
         clear_leftovers(folder)  # a killed run's own must not be held against the bundle
@@ -90,9 +90,13 @@ def verify(
         results: list[TargetResult] = []
         if opened is not None and level > Level.STATIC:
             selected = select_targets(opened.manifest, only)
-            if settings.runner is Runner.WINE and settings.windows_python is not None:
-                # before the first target is tried: what is seen of it should not be lost at the second
-                check_windows_python(settings.windows_python, [entry.target for entry in selected])
+            # before the first target is tried: what is seen of it should not be lost at the second
+            check_given(
+                settings.runner,
+                settings.windows_python,
+                settings.arm_root,
+                [entry.target for entry in selected],
+            )
             results += [
                 _verify_target(opened, entry, level, static, work, tools, settings, own) for entry in selected
             ]
@@ -162,7 +166,13 @@ def _verify_target(
         folder = work / entry.target.name
         try:
             with open_machine(
-                opened.root, entry, folder, tools, windows_python=settings.windows_python
+                opened.root,
+                entry,
+                folder,
+                tools,
+                windows_python=settings.windows_python,
+                arm_root=settings.arm_root,
+                files=own.files if own else (),
             ) as machine:
                 if entry.present:
                     machine = _with_present(machine, entry, tools)

@@ -67,7 +67,8 @@ def verify(
 
     static reads every byte. install installs the bundle without a network, with its own installer as the
     client will, and asks plain pip whether it would install the same. smoke runs the recipe's checks.
-    train runs a short training. Targets for Windows are run with --runner wine.
+    train runs a short training. Targets for Windows are run with --runner wine, those for 64-bit Arm with
+    --runner qemu.
 
     With --data the level train also trains on labelled pictures of your own, or with --evaluate-only measures
     weights on them, and puts curve, figures and pictures into the report:

@@ -12,7 +12,7 @@ from wheelferry.cli.render.matrix import Asked, read_references
 from wheelferry.cli.session import open_tools
 from wheelferry.client.smoke.own_data import parse_budget
 from wheelferry.errors import InputError
-from wheelferry.matrix.coverage import Selection, Status
+from wheelferry.matrix.coverage import ARM, Selection, Status
 from wheelferry.matrix.next_cell import Cell
 from wheelferry.models.records import Record
 from wheelferry.models.report import Level
@@ -25,6 +25,10 @@ from wheelferry.verification.machines.runner import Runner
 if TYPE_CHECKING:  # for their names alone
     from wheelferry.cache.tools import Tools
     from wheelferry.cli.commands.matrix import CellChoice, Proving
+
+
+# The platform that each runner adds to this machine's own.
+_RUN_BY = {"wine": "win_amd64", "qemu": ARM}
 
 
 def prove_cells(
@@ -88,7 +92,7 @@ def _prove_with(scheduler: str, wanted: Wanted, tools: "Tools", watcher: Watcher
 
 def _provable(one: Asked, choice: "CellChoice", proving: "Proving") -> Selection:
     own = parse_platform(default_platform(), host_glibc_minor=None)
-    platforms = (own, *(("win_amd64",) if proving.runner else ()))
+    platforms = (own, *((_RUN_BY[proving.runner.value],) if proving.runner else ()))
     selection = one.selection
     if not choice.backend:
         selection = replace(selection, backends=(DEFAULT_BACKEND,))

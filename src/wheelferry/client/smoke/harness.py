@@ -46,6 +46,8 @@ FORMAT = 1
 LEVELS = ("smoke", "train")
 # Checks on the user's own data: they run with the level train, where there are any.
 DATA = "data"
+# What is set where a processor is emulated, at a hundredth of its speed.
+EMULATED = "WHEELFERRY_EMULATED"
 # The feature that every wheel has that was not built without its compiled ops.
 OPS = "ops"
 
@@ -235,7 +237,8 @@ class Context(object):
 
     `build` is what the wheel under test says about its making (``wheelferry.json`` in its
     .dist-info): backend, CUDA version and architectures, torch; empty when it says nothing. `own` is an
-    `OwnData` for checks of the level data.
+    `OwnData` for checks of the level data. `emulated` is whether the processor is, so that what takes a
+    minute elsewhere takes hours.
     """
 
     def __init__(self, out, features, settings, build, own=None):
@@ -244,6 +247,7 @@ class Context(object):
         self.features = frozenset(features)
         self.settings = dict(settings)
         self.build = dict(build)
+        self.emulated = bool(os.environ.get(EMULATED))
         self.values = {}
         self.files = []
 

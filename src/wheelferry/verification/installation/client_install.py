@@ -106,7 +106,7 @@ def _with_python(trial: Trial) -> Sandbox:
     programs = sandbox.home / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to(trial.machine.base)
-    values = clean_environment(sandbox.home)
+    values = sandbox.environment or clean_environment(sandbox.home)
     return replace(sandbox, environment={**values, "PATH": f"{programs}{os.pathsep}{values['PATH']}"})
 
 

@@ -20,7 +20,6 @@ from wheelferry.client.common.bundle import Bundle, open_bundle
 from wheelferry.client.common.deaths import cause_of
 from wheelferry.client.installer.distributions import distributions
 from wheelferry.client.installer.imports import TELL_BINARIES, Compiled, explain_import
-from wheelferry.client.probe.machine import read_cpu
 from wheelferry.client.smoke.own_data import OwnData
 from wheelferry.models.connections import UNWATCHED, Allowed, Attempt, judge
 from wheelferry.models.lock import Pin
@@ -36,7 +35,8 @@ from wheelferry.verification.installation.modules import (
     remedy,
     top_modules,
 )
-from wheelferry.verification.machines.runner import Machine, Runner
+from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.runner import Runner
 from wheelferry.verification.own_data import ReadyData
 from wheelferry.verification.suite import spelled
 
@@ -163,7 +163,8 @@ class TrialSettings:
     """How the targets of a bundle are tried.
 
     `runner` runs the targets that this machine cannot run by itself: Wine those for Windows, with
-    `windows_python` (an archive or a folder) if it is given. `installer` is what installs: the bundle's own,
+    `windows_python` (an archive or a folder) if it is given, QEMU those for 64-bit Arm, in the system
+    `arm_root` if that is given. `installer` is what installs: the bundle's own,
     beside which pip makes a dry run, or pip alone. `allowed` are attempts to reach another machine that are
     no problem, beside those of the recipe. `own` is a data set of the user's that the level train should
     prove the bundle with.
@@ -171,6 +172,7 @@ class TrialSettings:
 
     runner: Runner | None = None
     windows_python: Path | None = None
+    arm_root: Path | None = None
     installer: Installer = Installer.BUNDLE
     allowed: tuple[Allowed, ...] = ()
     own: OwnData | None = None
@@ -318,7 +320,7 @@ def _explained(module: str, ended: Completed, trial: Trial, env: Path) -> str:
     needs = trial.bundle.target(trial.entry.target.name).processor
     compiled = Compiled(str(packages_folder(env)))
     said: str = explain_import(
-        module, ended.returncode, ended.output, compiled, needs, read_cpu(), os.environ
+        module, ended.returncode, ended.output, compiled, needs, trial.machine.cpu(), os.environ
     )
     return said
 

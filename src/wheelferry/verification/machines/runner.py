@@ -1,12 +1,13 @@
-"""The machine that a target is proven on: this one, or the Windows that Wine gives it."""
+"""The machine that a target is proven on: this one, Wine's Windows, or QEMU's 64-bit Arm."""
 
 import contextlib
 import functools
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from wheelferry.models.manifest import TargetEntry
 from wheelferry.models.report import OWN_MACHINE
 from wheelferry.models.targets import Target, glibc_minor, platform_tags
 from wheelferry.system.files import files_below, folder_aside
-from wheelferry.system.interpreters import find_interpreter, program_in
+from wheelferry.system.interpreters import find_interpreter
 from wheelferry.system.sandbox import Sandbox, open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor, is_own_platform
-from wheelferry.verification.machines.windows_python import bring_python
+from wheelferry.verification.machines.arm_root import check_arm_root
+from wheelferry.verification.machines.emulated import open_emulated, require_emulator
+from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.windows_python import bring_python, check_windows_python
 from wheelferry.verification.machines.wine import (
     SETUP,
     Compiler,
@@ -45,32 +49,16 @@ class Runner(StrEnum):
     """What runs a target that this machine cannot run by itself."""
 
     WINE = "wine"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where a target is installed and tried.
-
-    `runner` is its name in the report, `facts` what the report says of it besides. `base` is the Python that
-    environments are made with, `python` gives the program of such an environment. `unloadable` tells which of
-    an environment's binaries the machine itself cannot load although the target's can, and why, by the
-    binary's absolute path. `installations` is the folder to install below where not any will do: Windows
-    takes no long paths. Of Wine it is drive C.
-    """
-
-    runner: str
-    sandbox: Sandbox
-    base: Path
-    python: Callable[[Path], Path] = program_in
-    facts: Mapping[str, object] = field(default_factory=dict)
-    unloadable: Callable[[Path], Mapping[Path, str]] = lambda _: {}
-    installations: Path | None = None
+    QEMU = "qemu"
 
 
 def cannot_run(target: Target, runner: Runner | None) -> str | None:
     """Why the target's wheels cannot be tried on this machine with `runner`; None when they can."""
     minor = host_glibc_minor()
     machine = platform.machine()
+    if runner is Runner.QEMU and target.platform.endswith("aarch64") and not is_own_platform(target):
+        ours = machine == "x86_64" and sys.platform == "linux"
+        return None if ours else f"QEMU runs {target.platform} on Linux on x86_64, this machine is {machine}"
     if target.is_windows and is_own_platform(target):
         return None
     if target.is_windows:
@@ -80,27 +68,52 @@ def cannot_run(target: Target, runner: Runner | None) -> str | None:
     if not target.platform.startswith("manylinux"):
         return f"{target.platform} does not run on this machine"
     if not target.platform.endswith(machine):
-        return f"{target.platform} does not run on {machine}"
+        other = "; try --runner qemu" if machine == "x86_64" and runner is None else ""
+        return f"{target.platform} does not run on {machine}{other}"
     if minor is None or target.platform not in platform_tags(f"manylinux_2_{minor}_{machine}"):
         return f"the target needs glibc 2.{glibc_minor(target.platform)}, this machine has 2.{minor}"
     return None
 
 
+def require_runner(runner: Runner | None, tools: Tools) -> None:
+    """Raise MissingError, which says what to install, unless what runs targets is on this machine."""
+    if runner is Runner.WINE:
+        require_wine(tools)
+    elif runner is Runner.QEMU:
+        require_emulator(tools)
+
+
+def check_given(
+    runner: Runner | None, windows_python: Path | None, arm_root: Path | None, targets: Iterable[Target]
+) -> None:
+    """Raise InputError unless the Python or the system that the user gave can serve all its `targets`."""
+    if runner is Runner.WINE and windows_python is not None:
+        check_windows_python(windows_python, targets)
+    if runner is Runner.QEMU and arm_root is not None:
+        check_arm_root(arm_root)
+
+
 @contextlib.contextmanager
 def open_machine(
-    root: Path, entry: TargetEntry, work: Path, tools: Tools, *, windows_python: Path | None = None
+    root: Path,
+    entry: TargetEntry,
+    work: Path,
+    tools: Tools,
+    *,
+    windows_python: Path | None = None,
+    arm_root: Path | None = None,
+    files: Iterable[Path] = (),
 ) -> Iterator[Machine]:
     """The machine for one target of the bundle in `root`, with a sandbox and nothing else of its own.
 
-    Everything lies below `work`; nothing of it runs on when the context ends. Raises MissingError when this
-    machine lacks the target's Python or what runs it.
+    Everything lies below `work`; nothing of it runs on when the context ends. `files` are what the target
+    must be able to read besides. Raises MissingError when this machine lacks the target's Python or what
+    runs it.
     """
-    sandbox = open_sandbox(work / "home", tools.run)
-    if not sandbox.isolated:
-        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
     if is_own_platform(entry.target):
         interpreter = find_interpreter(entry.target.python, tools.run, uv=tools.uv.program)
         facts = {"python": interpreter.version}
+        sandbox = _open_sandbox(work, tools)
         with _short_folder(tools) as short:
             yield Machine(
                 runner=OWN_MACHINE,
@@ -109,7 +122,25 @@ def open_machine(
                 facts=facts,
                 installations=short,
             )
-        return
+    elif entry.target.is_windows:
+        with _open_wine(root, entry, work, tools, windows_python) as machine:
+            yield machine
+    else:
+        yield open_emulated(root, entry, work, tools, arm_root, files)
+
+
+def _open_sandbox(work: Path, tools: Tools) -> Sandbox:
+    sandbox = open_sandbox(work / "home", tools.run)
+    if not sandbox.isolated:
+        tools.progress.warn(f"no network sandbox here ({sandbox.evidence.get('reason')}); the report says so")
+    return sandbox
+
+
+@contextlib.contextmanager
+def _open_wine(
+    root: Path, entry: TargetEntry, work: Path, tools: Tools, windows_python: Path | None
+) -> Iterator[Machine]:
+    sandbox = _open_sandbox(work, tools)
     wine, compiler = require_wine(tools)
     python = bring_python(root, entry, windows_python, compiler, work, tools)
     environment = wine_environment(work / "wine", sandbox.home, os.environ.get("OMP_NUM_THREADS"))
@@ -209,4 +240,13 @@ def _unloadable(env: Path, system: Path, target: Target, wine: Wine) -> dict[Pat
     return {packages / name: reason for name, reason in unloadable(binaries, lacks, wine.version).items()}
 
 
-__all__ = ["SETUP", "Machine", "Runner", "cannot_run", "open_machine", "require_wine"]
+__all__ = [
+    "SETUP",
+    "Runner",
+    "cannot_run",
+    "check_given",
+    "open_machine",
+    "require_emulator",
+    "require_runner",
+    "require_wine",
+]

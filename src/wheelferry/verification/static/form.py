@@ -108,7 +108,9 @@ def _own_tag(target: Target) -> str:
     if target.is_windows:
         return f"{target.interpreter}-{target.platform}"
     architecture = target.platform.split("_", 3)[-1]
-    return f"cpython-{target.python.replace('.', '')}-{architecture}-linux-gnu"
+    version = target.python.replace(".", "")
+    # until 3.7 a letter told how CPython allocates memory (PEP 3149)
+    return f"cpython-{version}{'m' if version == '37' else ''}-{architecture}-linux-gnu"
 
 
 def _listed(names: Iterable[str]) -> str:
