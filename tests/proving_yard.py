@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clients import PYTHON
 from conftest import write_wheel
-from wheelferry.cache.guests import LARGE
+from wheelferry.cache.transient import LARGE
 from yard import Yard
 
 TORCHES = ("2.11.0", "2.12.0", "2.12.1", "2.13.0")

@@ -21,7 +21,9 @@ from wheelferry.system.sandbox import open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor
 from wheelferry.toolchains import mingw, native, zig
 from wheelferry.toolchains.cuda_toolkit import toolkit_version
-from wheelferry.verification.machines.runner import SETUP, require_emulator, require_wine
+from wheelferry.verification.machines.emulated import require_emulator
+from wheelferry.verification.machines.runner import require_wine
+from wheelferry.verification.machines.wine import SETUP
 
 # A CUDA torch with its libraries: 2.7 GB packed, 4.9 GB unpacked to build and again to verify.
 COMFORTABLE_SPACE = 15_000_000_000

@@ -32,7 +32,7 @@ def test_a_killed_run_leaves_nothing_half_and_nothing_large(tmp_path: Path) -> N
     assert sorted(yard.records()) == sorted(TORCHES), said
     assert yard.large() == []
     assert list((yard.cache / "work").iterdir()) == []
-    assert list((yard.cache / "guests").iterdir()) == []
+    assert list((yard.cache / "transient").iterdir()) == []
     started = time.monotonic()
     said = yard.run(*JOB)
     assert "0 cells tried, 0 of them failed; 0 left to try" in said

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import RECIPE
-from wheelferry.cache import guests
+from wheelferry.cache import transient
 from wheelferry.cache.store import Store
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe, load_records
@@ -308,7 +308,7 @@ def test_what_is_missing_for_every_cell_ends_the_run(run: Run) -> None:
 
 
 def test_large_files_that_came_for_a_cell_do_not_stay(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "LARGE", 10)
+    monkeypatch.setattr(transient, "LARGE", 10)
 
     def add(name: str, size: int) -> str:
         path = run.file.with_name(name)

@@ -66,6 +66,15 @@ class Outcome(Generic[Result]):
     done: tuple[Result, ...]
     failed: Failures = ()
 
+    @classmethod
+    def together(cls, outcomes: Iterable["Outcome[Result]"]) -> "Outcome[Result]":
+        """What became of the cells of all `outcomes`."""
+        every = list(outcomes)
+        return cls(
+            done=tuple(result for one in every for result in one.done),
+            failed=tuple(failure for one in every for failure in one.failed),
+        )
+
     def raise_failures(self) -> None:
         """Raise one error that names every failed cell, with the exit code of the first."""
         if not self.failed:

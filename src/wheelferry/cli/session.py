@@ -1,7 +1,6 @@
 """From options to values: tools, targets, plans. Imported by commands when they run, not for --help."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from wheelferry.catalog import (
     shipped_downloads,
     shipped_torch,
 )
+from wheelferry.cli.client import choose_by_present, read_present, read_profile
 from wheelferry.cli.options import (
     CompilerName,
     Making,
@@ -42,14 +42,7 @@ from wheelferry.models.planning.downloads import downloads_of_requested
 from wheelferry.models.planning.joining import asked_of, assets_of, join_plans
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Plan
-from wheelferry.models.planning.present import (
-    GivenPresent,
-    given_present,
-    read_environments,
-    read_pins,
-    require_once,
-    torch_release,
-)
+from wheelferry.models.planning.present import GivenPresent
 from wheelferry.models.planning.requirements import UserRequirement, given_with
 from wheelferry.models.planning.supported import common_torch, obstacle
 from wheelferry.models.recipes.fields import in_range
@@ -62,14 +55,12 @@ from wheelferry.models.targets import (
     parse_torch,
 )
 from wheelferry.progress import Progress, Silent
-from wheelferry.system.texts import read_given_text
 from wheelferry.system.this_machine import default_platform, host_glibc_minor
 
 if TYPE_CHECKING:  # for their names alone: commands that build nothing start without them
     from wheelferry.build.cells import BuildCells
     from wheelferry.cache.tools import Tools
     from wheelferry.client.smoke.own_data import OwnData
-    from wheelferry.models.profile import Profile
     from wheelferry.system.process import Completed
     from wheelferry.verification.installation.install import TrialSettings
 
@@ -232,11 +223,11 @@ def plan_from_options(
     projects = find_projects(references)
     located, release_name = projects[0]
     required = required or Requirements()
-    present = _read_present(required.present or ())
+    present = read_present(required.present or ())
     made = {canonicalize_name(one.recipe.distribution) for one, _ in projects}
     present = [one for one in present if not (one.is_listed and one.package.name in made)]
     if present:
-        choice = _with_present(choice, present)
+        choice = choose_by_present(choice, present)
     if choice.profile is not None:
         choice = _fitted(choice, choice.profile, located, release_name, has_runtime=has_runtime, quiet=quiet)
     targets = list(dict.fromkeys(_targets(choice, projects)))
@@ -315,34 +306,6 @@ def _user_requirements(required: Requirements) -> list[UserRequirement]:
 
         given += read_requirement_files(map(Path, required.requirement))
     return given
-
-
-def _read_present(texts: Iterable[str]) -> list[GivenPresent]:
-    """What --present says: requirements, files of such, and profiles of machines; InputError for the rest."""
-    found: list[GivenPresent] = []
-    for text in texts:
-        path = Path(text)
-        if not path.exists() and re.search("[<>=~!]", text):
-            found.append(given_present(text))
-        elif path.suffix.lower() == ".json":
-            found += read_environments(read_profile(path), text)
-        else:
-            from wheelferry.system.requirement_files import read_requirement_files
-
-            found += read_pins(read_requirement_files([path]))
-    require_once(found)
-    return found
-
-
-def _with_present(choice: TargetChoice, present: Sequence[GivenPresent]) -> TargetChoice:
-    """The choice with what was left open as the client has it: its Python, and the release of its torch."""
-    pythons = sorted({one.python for one in present if one.python})
-    torch = torch_release(present)
-    return replace(
-        choice,
-        python=choice.python or pythons or None,
-        torch=choice.torch or ([torch] if torch else None),
-    )
 
 
 def _fitted(
@@ -439,14 +402,6 @@ def _on_stable_abi(target: Target, choice: TargetChoice, located: LocatedRecipe)
     if choice.stable_abi is not None:
         return choice.stable_abi
     return not choice.without_ops and suits_stable_abi(target, located.recipe)
-
-
-def read_profile(path: Path) -> "Profile":
-    """The client's profile in the file `path`; raises InputError when there is none."""
-    from wheelferry.models.profile import parse_profile
-
-    again = "write it on the client with probe.pyz (wheelferry probe --script probe.pyz)"
-    return parse_profile(read_given_text(path, hint=again), file=str(path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wheelferry import __version__
-from wheelferry.cache.guests import Guests, receive
 from wheelferry.cache.store import Store
+from wheelferry.cache.transient import TransientFiles, discard_afterwards
 from wheelferry.catalog import LocatedRecipe, shipped_folder
 from wheelferry.distributed.cluster import Cluster, Task, counting_ends
 from wheelferry.distributed.fan_out import ask_workers, tasks_by_host
@@ -92,7 +92,7 @@ def prove_on(wanted: Wanted, tools: "Tools", watcher: Watcher, cluster: Cluster)
     finally:
         cluster.cancel()
         with contextlib.suppress(OSError):  # workers that cannot be asked tidy up when they are next used
-            cluster.ask(leave)
+            cluster.ask(end_run)
     return run.result()
 
 
@@ -125,19 +125,19 @@ def _prove(task: ProveTask, group: "Group") -> Record:
     if not folder.is_dir():
         raise MissingError(f"the recipe's folder {folder} is not here", hint="share it, at the same place")
     tools = open_worker_tools(group, jobs=None, beside=task.beside)
-    with _STAY.cell(task, tools.store):
+    with _CURRENT.cell(task, tools.store):
         require_space(tools.store.root, ROOM, purpose="proving a cell")
         located = replace(task.located, folder=folder)
         return prove_cell(task.cell, located, task.level, task.sources, tools, task.settings)
 
 
-class _Stay:
+class _WorkersRun:
     """The large files in this worker's store between the cells of a run; many need the same torch."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stack = ExitStack()
-        self._guests: Guests | None = None
+        self._transient: TransientFiles | None = None
         self._run = self._torch = ""
         self._cells = 0
 
@@ -148,11 +148,11 @@ class _Stay:
         with self._lock:
             if task.run != self._run:  # who asked for the run before was killed
                 self._end()
-                self._guests = self._stack.enter_context(receive(store))
+                self._transient = self._stack.enter_context(discard_afterwards(store))
                 self._run = task.run
                 store.remove_leftovers()
-            if self._guests is not None and torch != self._torch and not self._cells:
-                self._guests.see_off()
+            if self._transient is not None and torch != self._torch and not self._cells:
+                self._transient.discard()
             self._torch = torch
             self._cells += 1
         try:
@@ -168,12 +168,12 @@ class _Stay:
 
     def _end(self) -> None:
         self._stack.close()
-        self._guests, self._run = None, ""
+        self._transient, self._run = None, ""
 
 
-_STAY = _Stay()
+_CURRENT = _WorkersRun()
 
 
-def leave() -> None:
+def end_run() -> None:
     """Called on each worker when a run is over."""
-    _STAY.end()
+    _CURRENT.end()

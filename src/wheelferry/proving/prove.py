@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelferry.build.capability import has_compiler
-from wheelferry.cache.guests import receive
 from wheelferry.cache.tools import Tools
+from wheelferry.cache.transient import discard_afterwards
 from wheelferry.catalog import LocatedRecipe, load_records, records_file
 from wheelferry.errors import MissingError, MissingPythonError, WheelferryError
 from wheelferry.matrix.coverage import Selection, Status, Verdict, add_records, cells
@@ -140,12 +140,12 @@ def prove(wanted: Wanted, tools: Tools, watcher: Watcher) -> Proven:
     MissingError when a host does not answer or the disk is full.
     """
     run = Run(wanted, tools, watcher)
-    with receive(tools.store) as guests:
-        guests.see_off()
+    with discard_afterwards(tools.store) as transient:
+        transient.discard()
         tools.store.remove_leftovers()
         while (cell := run.begin_next()) is not None:
             if run.changes_torch():
-                guests.see_off()
+                transient.discard()
             require_space(tools.store.root, ROOM, purpose="proving a cell")
             try:
                 record = prove_cell(

@@ -289,10 +289,7 @@ def build(
     else:
         located, chosen = plan_from_options(references, targets, has_runtime=True, quiet=making.quiet)
         made.append(_build_wheels(located, chosen, making, tools))
-    built = Outcome(
-        done=tuple(wheel for one in made for wheel in one.done),
-        failed=tuple(failure for one in made for failure in one.failed),
-    )
+    built = Outcome.together(made)
     if not built.done:
         built.raise_failures()
     entries = [one.wheel for one in built.done]
@@ -311,14 +308,10 @@ def _build_wheels(located: "LocatedRecipe", plan: "Plan", making: Making, tools:
 
     strategies = choose_project_strategies(plan, located, making.wheel or (), making.source or ())
     with open_builder(making, tools, ahead=False) as build_wheels:
-        made = [
+        return Outcome.together(
             build_cells(one.plan, one.strategies, one.source, tools, build_wheels)
             for one in fetch_projects(strategies, tools)
-        ]
-    return Outcome(
-        done=tuple(wheel for one in made for wheel in one.done),
-        failed=tuple(failure for one in made for failure in one.failed),
-    )
+        )
 
 
 @with_groups

@@ -20,7 +20,7 @@ from wheelferry.models.targets import glibc_minor
 from wheelferry.system.enter_root import CANNOT_START
 from wheelferry.system.sandbox import Sandbox, clean_environment, open_sandbox
 from wheelferry.verification.machines.arm_root import bring_arm_root, unpack_runtime
-from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.machine import ASK_PYTHON, Machine, read_answer
 from wheelferry.verification.machines.qemu import (
     PROCESSOR,
     SETUP_SYSTEM_WIDE,
@@ -32,20 +32,6 @@ from wheelferry.verification.machines.qemu import (
 )
 
 _ENTER = Path(wheelferry.system.__file__).with_name("enter_root.py")
-
-_ASK = """
-import json, os, platform, socket
-def attempt(host):
-    try:
-        socket.create_connection((host, 443), timeout=2).close()
-    except OSError as error:
-        return "%s: %s" % (type(error).__name__, error)
-    return "connected"
-print("\\n@@" + json.dumps([
-    platform.python_version(), platform.machine(), platform.libc_ver()[1],
-    {"the emulated %s:443" % host: attempt(host) for host in ("1.1.1.1", "pypi.org")},
-]))
-"""
 
 
 def require_emulator(tools: Tools) -> Emulator:
@@ -164,21 +150,21 @@ def _ask(
 ) -> tuple[str, Mapping[str, object]]:
     """The emulated Python's version, and whether it finds a network."""
     with tools.progress.task("start the emulated Python"):
-        answer = sandbox([program, "-c", _ASK], step="ask the emulated Python", log=log, check=False)
+        answer = sandbox([program, "-c", ASK_PYTHON], step="ask the emulated Python", log=log, check=False)
     _require_started(answer.returncode, answer.output, program)
-    version, machine, glibc, connections = json.loads(answer.output.rpartition("\n@@")[2])
-    if machine != "aarch64":
+    told = read_answer(answer.output, system="the emulated")
+    if told.machine != "aarch64":
         raise MissingError(
-            f"{program} is for {machine}, not for 64-bit Arm", hint="give another with --arm-root"
+            f"{program} is for {told.machine}, not for 64-bit Arm", hint="give another with --arm-root"
         )
     wanted = glibc_minor(entry.target.platform) or 0
-    if not glibc or int(glibc.split(".")[1]) < wanted:
+    if not told.glibc or int(told.glibc.split(".")[1]) < wanted:
         raise MissingError(
-            f"the target needs glibc 2.{wanted}, that of the emulated system is {glibc or 'none'}",
+            f"the target needs glibc 2.{wanted}, that of the emulated system is {told.glibc or 'none'}",
             hint="give a newer system with --arm-root DIR|FILE",
         )
     seen: Mapping[str, object] = sandbox.evidence.get("connections", {})
-    return version, {"connections": {**seen, **connections}}
+    return told.version, {"connections": {**seen, **told.connections}}
 
 
 def _require_started(status: int, output: str, program: Path | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 import platform
 import sys
@@ -23,10 +22,9 @@ from wheelferry.system.sandbox import Sandbox, open_sandbox
 from wheelferry.system.this_machine import host_glibc_minor, is_own_platform
 from wheelferry.verification.machines.arm_root import check_arm_root
 from wheelferry.verification.machines.emulated import open_emulated, require_emulator
-from wheelferry.verification.machines.machine import Machine
+from wheelferry.verification.machines.machine import ASK_PYTHON, Machine, has_answered, read_answer
 from wheelferry.verification.machines.windows_python import bring_python, check_windows_python
 from wheelferry.verification.machines.wine import (
-    SETUP,
     Compiler,
     Wine,
     copy_prefix,
@@ -194,35 +192,19 @@ def _bring_prefix(prefix: Path, wine: Wine, compiler: Compiler, sandbox: Sandbox
         copy_prefix(template, prefix)
 
 
-_ASK = """
-import json, platform, socket
-def attempt(host):
-    try:
-        socket.create_connection((host, 443), timeout=2).close()
-    except OSError as error:
-        return "%s: %s" % (type(error).__name__, error)
-    return "connected"
-print("\\n@@" + json.dumps([
-    platform.python_version(), platform.platform(),
-    {"Windows' %s:443" % host: attempt(host) for host in ("1.1.1.1", "pypi.org")},
-]))
-"""
-
-
 def _ask(
     sandbox: Sandbox, program: Path, log: Path, tools: Tools
 ) -> tuple[str, dict[str, Mapping[str, object]]]:
     """The Windows Python's version, and whether Windows finds a network: Wine's server opens its sockets."""
     with tools.progress.task("start the Windows Python"):
-        answer = sandbox([program, "-c", _ASK], step="ask the Windows Python", log=log, check=False)
-    _, marker, text = answer.output.rpartition("\n@@")
-    if answer.returncode != 0 or not marker:
+        answer = sandbox([program, "-c", ASK_PYTHON], step="ask the Windows Python", log=log, check=False)
+    if answer.returncode != 0 or not has_answered(answer.output):
         raise MissingError(
             f"the Windows Python {program} does not start under Wine:\n{answer.output.strip()[-800:]}",
             hint="give another with --windows-python DIR|FILE",
         )
-    version, _, connections = json.loads(text)
-    return version, {"connections": {**sandbox.evidence.get("connections", {}), **connections}}
+    seen = read_answer(answer.output, system="Windows'")
+    return seen.version, {"connections": {**sandbox.evidence.get("connections", {}), **seen.connections}}
 
 
 def _unloadable(env: Path, system: Path, target: Target, wine: Wine) -> dict[Path, str]:
@@ -238,15 +220,3 @@ def _unloadable(env: Path, system: Path, target: Target, wine: Wine) -> dict[Pat
         return not elsewhere and provided(library, target) is not None and library.lower() not in there
 
     return {packages / name: reason for name, reason in unloadable(binaries, lacks, wine.version).items()}
-
-
-__all__ = [
-    "SETUP",
-    "Runner",
-    "cannot_run",
-    "check_given",
-    "open_machine",
-    "require_emulator",
-    "require_runner",
-    "require_wine",
-]

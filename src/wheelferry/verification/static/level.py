@@ -53,7 +53,7 @@ from wheelferry.verification.static.binary_checks import (
 )
 from wheelferry.verification.static.checks import LongestPath
 from wheelferry.verification.static.linux_binaries import check_linux
-from wheelferry.verification.static.ownership import check_owners
+from wheelferry.verification.static.reference import Reference, compare_with_present
 from wheelferry.verification.static.startup_notes import startup_notes
 from wheelferry.verification.static.torch_symbols import TORCH
 from wheelferry.verification.supply import supply_wheels
@@ -86,7 +86,7 @@ class Opened:
     published_so: tuple[str, ...] = ()
     contents: Mapping[str, Contents] = field(default_factory=dict)
     read_before: Mapping[str, dt.date] = field(default_factory=dict)
-    reference: Mapping[str, "Reference"] = field(default_factory=dict)
+    reference: Mapping[str, Reference] = field(default_factory=dict)
     longest_paths: tuple[LongestPath, ...] = ()
     notes: tuple[Note, ...] = ()
     signed_by: str | None = None
@@ -109,24 +109,6 @@ class TargetLocks:
     pins: Mapping[NormalizedName, Pin] | None
     files: Mapping[NormalizedName, PinnedFile] | None
     problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
-    """What a thin target's client has already, in the index's wheels: `paths` and `infos` by name.
-
-    `contents` are what is in them, `hashes` theirs, both by path. `lacking` says why there is none of others.
-    """
-
-    paths: Mapping[NormalizedName, str] = field(default_factory=dict)
-    infos: Mapping[NormalizedName, WheelInfo] = field(default_factory=dict)
-    contents: Mapping[str, Contents] = field(default_factory=dict)
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    lacking: Mapping[NormalizedName, str] = field(default_factory=dict)
-
-    def is_about_bundle(self, finding: Problem | Note | LongestPath) -> bool:
-        """Whether a finding is about a wheel of the bundle, and not about one of these."""
-        return finding.file not in self.hashes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +215,7 @@ def _references(manifest: Manifest, work: Path, tools: Tools) -> dict[str, Refer
             paths={name: str(path) for name, path in paths.items()},
             infos={name: read_wheel(path) for name, path in paths.items()},
             contents=contents,
-            hashes={str(paths[name]): wheel.sha256 for name, wheel in supply.wheels.items()},
+            torch=supply.wheels.get(TORCH),
             lacking=supply.lacking,
         )
     return found
@@ -435,7 +417,7 @@ def _check_target(
         if limits.checked:
             yield from checks.check_path_lengths(entry, wheels, limits.prefix)
     yield from _check_binaries(opened, entry, infos, paths)
-    yield from _compare_with_present(opened, entry, wheels)
+    yield from compare_with_present(opened.reference[entry.target.name], entry, wheels)
 
 
 def _check_binaries(
@@ -449,36 +431,12 @@ def _check_binaries(
     all_infos, all_paths = {**infos, **reference.infos}, {**paths, **reference.paths}
     findings: Iterator[Problem | Note]
     if entry.target.is_windows:
-        own = {path: one.pe_files for path, one in reference.contents.items()}
-        findings = check_pe(entry, all_infos, all_paths, {**opened.pe_files, **own})
+        findings = check_pe(entry, all_infos, all_paths, {**opened.pe_files, **reference.pe_files})
     else:
-        files = {**opened.elf_files, **{path: one.elf_files for path, one in reference.contents.items()}}
-        unseen = _is_unseen(entry, reference)
+        files = {**opened.elf_files, **reference.elf_files}
+        unseen = reference.lacks_torch(entry)
         findings = check_linux(entry, all_infos, all_paths, files, torch_unseen=unseen)
     yield from filter(reference.is_about_bundle, findings)
-
-
-def _is_unseen(entry: TargetEntry, reference: Reference) -> bool:
-    """Whether the client has a torch that no index has."""
-    return TORCH in by_name(entry.present) and TORCH not in reference.infos
-
-
-def _compare_with_present(
-    opened: Opened, entry: TargetEntry, wheels: Mapping[str, WheelInfo]
-) -> Iterator[Problem | Note]:
-    """Files that a wheel and a package of the client both have; and what could not be compared."""
-    reference = opened.reference[entry.target.name]
-    there = {reference.paths[name]: info for name, info in reference.infos.items()}
-    if there:
-        alone = set(check_owners(wheels, entry.target))
-        together = check_owners({**wheels, **there}, entry.target)
-        yield from (one for one in together if one not in alone and reference.is_about_bundle(one))
-    for one in entry.present:
-        reason = reference.lacking.get(one.name)
-        if reason:
-            what = "whether the wheels find in its libraries what they want, and " if one.is_torch else ""
-            message = f"{one} could not be compared ({reason}): {what}whether files of both are called alike"
-            yield Note(file=entry.pylock, message=message)
 
 
 def _note_processor(
@@ -530,29 +488,20 @@ def _check_built(
             message="is missing or unreadable; the manifest says it was built",
         )
         return
-    torch, reference = NormalizedName("torch"), opened.reference[entry.target.name]
-    torch_wheel = None
-    if torch in reference.infos:
+    reference = opened.reference[entry.target.name]
+    torch_wheel = reference.torch
+    if torch_wheel is None and TORCH in infos:
         torch_wheel = LockedWheel(
-            name=torch,
-            version=reference.infos[torch].version,
-            filename=Path(reference.paths[torch]).name,
-            sha256=reference.hashes[reference.paths[torch]],
-            size=0,
-            origin="",
-        )
-    elif torch in infos:
-        torch_wheel = LockedWheel(
-            name=torch,
-            version=infos[torch].version,
-            filename=paths[torch].rsplit("/", 1)[-1],
-            sha256=pylock[torch].sha256,
+            name=TORCH,
+            version=infos[TORCH].version,
+            filename=paths[TORCH].rsplit("/", 1)[-1],
+            sha256=pylock[TORCH].sha256,
             size=0,
             origin="",
         )
     # those that were built here too, with torch
     beside = [(paths[name], one) for name, one in infos.items() if one.stamp and one.name != info.name]
-    present = by_name(entry.present).get(torch)
+    present = by_name(entry.present).get(TORCH)
     for place, one in [(path, info), *beside]:
         if present is None:
             yield from checks.check_torch(place, one, torch_wheel, entry.target)
@@ -572,14 +521,13 @@ def _check_built(
             yield Problem(code=Code.LIBRARY, file=path, message=message)
         yield from check_device_code(opened.root / path, path, entry)
         all_infos, all_paths = {**infos, **reference.infos}, {**paths, **reference.paths}
-        if torch in all_infos:
-            own = {place: one.pe_files for place, one in reference.contents.items()}
-            files = {**opened.pe_files, **own}
+        if TORCH in all_infos:
+            files = {**opened.pe_files, **reference.pe_files}
             functions = check_functions(opened.root, path, all_paths, all_infos, files, tools)
             yield from filter(reference.is_about_bundle, functions)
     else:
         everything = [*infos.values(), *reference.infos.values()]
-        unseen = _is_unseen(entry, reference)
+        unseen = reference.lacks_torch(entry)
         yield from check_elf(opened.root / path, path, entry, everything, torch_unseen=unseen)
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from wheelferry.cache import guests
-from wheelferry.cache.guests import receive
+from wheelferry.cache import transient
 from wheelferry.cache.store import Store
+from wheelferry.cache.transient import discard_afterwards
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(guests, "LARGE", 10)
+    monkeypatch.setattr(transient, "LARGE", 10)
     return Store(tmp_path / "store")
 
 
@@ -25,35 +25,35 @@ def add(store: Store, text: str) -> str:
 
 def killed(store: Store, *, kept: set[str]) -> None:
     """What is left of a run that had noted these."""
-    (store.root / "guests").mkdir()
-    (store.root / "guests" / "0badc0de.json").write_text(json.dumps(sorted(kept)), "ascii")
+    (store.root / "transient").mkdir()
+    (store.root / "transient" / "0badc0de.json").write_text(json.dumps(sorted(kept)), "ascii")
 
 
 def test_what_came_goes_and_what_was_there_stays(store: Store) -> None:
     before = add(store, "large from before")
-    with receive(store) as visit:
+    with discard_afterwards(store) as files:
         first, small = add(store, "large, for a cell"), add(store, "small")
-        assert visit.see_off() == len("large, for a cell")
+        assert files.discard() == len("large, for a cell")
         assert store.object_names() == {before, small}
         second = add(store, "large, for the next one")
     assert store.object_names() == {before, small}
     assert not {first, second} & store.object_names()
-    assert list((store.root / "guests").iterdir()) == []
+    assert list((store.root / "transient").iterdir()) == []
 
 
 def test_what_a_killed_run_brought_goes_with_the_next(store: Store) -> None:
     before = add(store, "large from before")
     add(store, "large, of the killed run")
     killed(store, kept={before})
-    with receive(store) as visit:
-        assert visit.see_off() > 0
+    with discard_afterwards(store) as files:
+        assert files.discard() > 0
         assert store.object_names() == {before}
-    assert list((store.root / "guests").iterdir()) == []
+    assert list((store.root / "transient").iterdir()) == []
 
 
 def test_an_error_removes_them_too(store: Store) -> None:
     def interrupted() -> None:
-        with receive(store):
+        with discard_afterwards(store):
             add(store, "large, for a cell")
             raise KeyboardInterrupt
 
@@ -63,10 +63,10 @@ def test_an_error_removes_them_too(store: Store) -> None:
 
 
 def test_of_several_at_once_the_last_to_end_removes_them(store: Store) -> None:
-    with receive(store) as first:
+    with discard_afterwards(store) as first:
         one = add(store, "large, of the first")
-        with receive(store) as second:
+        with discard_afterwards(store) as second:
             other = add(store, "large, of the second")
-            assert (first.see_off(), second.see_off()) == (0, 0)
+            assert (first.discard(), second.discard()) == (0, 0)
         assert store.object_names() == {one, other}
     assert store.object_names() == set()
