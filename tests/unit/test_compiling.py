@@ -45,6 +45,7 @@ def settings_for(compiler: ForWindows | ForLinux | ByZig, folder: Path) -> Setti
 def request_file(tmp_path: Path) -> Path:
     wanted = {
         "module": "_C",
+        "package": "tiny",
         "sources": [str(tmp_path / "a.cpp")],
         "include": [str(tmp_path / "csrc")],
         "macros": {"A": None},
@@ -83,6 +84,7 @@ def test_each_platform_has_its_compiler(
     module, headers, toolchain, compilation, more = asked
     assert module == Module(
         name="_C",
+        package="tiny",
         sources=(tmp_path / "a.cpp",),
         root=tmp_path,
         include=(tmp_path / "csrc",),

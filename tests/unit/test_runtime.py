@@ -104,7 +104,7 @@ def carried(version: str, glibc: int = 17, system: str = "linux_x86_64") -> Carr
     footprint = Footprint(bytes=1, files=1, longest_path=1)
     runtime = Runtime(path="runtime/x", program="bin/python3.1", version=version, footprint=footprint)
     entry = Entry(sha256="0" * 64, filename="x", size=1)
-    return Carried(entry=entry, runtime=runtime, system=system, glibc=glibc)
+    return Carried(entry=entry, runtime=runtime, system=system, oldest=glibc)
 
 
 @pytest.mark.parametrize(

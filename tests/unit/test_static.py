@@ -497,10 +497,11 @@ def test_a_windows_module_is_held_to_the_stable_abi_too(tmp_path: Path) -> None:
         "python311.dll": ["PyLong_FromLong"],
         "KERNEL32.dll": ["Sleep"],
     }
+    target = replace(TARGET, platform="win_amd64")
     for functions, blamed in ((good, []), ({**good, "c10.dll": ["?f@c10@@YAXXZ"]}, ["?f@c10@@YAXXZ"])):
         files = {"tiny/_C.cp311-win_amd64.pyd": pe_file(functions)}
         wheel = write_wheel(tmp_path, "tiny", "1.0", tag="cp311-cp311-win_amd64", files=files)
-        problems = list(check_stable(wheel, "tiny.whl", is_windows=True))
+        problems = list(check_stable(wheel, "tiny.whl", target))
         assert [name for name in blamed if name in " ".join(map(str, problems))] == blamed
         assert len(problems) == len(blamed)
 

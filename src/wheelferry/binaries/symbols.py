@@ -19,6 +19,7 @@ _NAMESPACES = b"2at|3c10|5torch|6caffe2"
 _OF_TORCH = re.compile(
     rb"_Z(?:T[ISV])?N[KVRO]*(?:" + _NAMESPACES + rb")\d|(?:(?:aoti_torch|torch)_|THP[A-Z])\w+\0"
 )
+_OF_TORCH_AS_TEXT = re.compile(_OF_TORCH.pattern.decode().replace(r"\0", r"\Z"))
 # Where none of these stands among the names of a file, none of its names is torch's.
 _SIGNS = (b"2at", b"3c10", b"5torch", b"6caffe2", b"torch_", b"THP")
 
@@ -58,6 +59,11 @@ def read_torch_names(read: Read, table: Mapping[int, int], place: Callable[[int]
         elif binding != _WEAK:
             wanted.add(_text(names, name))
     return TorchNames(wanted=frozenset(wanted), had=frozenset(had))
+
+
+def is_of_torch(name: str) -> bool:
+    """Whether a symbol is one of torch's."""
+    return _OF_TORCH_AS_TEXT.match(name) is not None
 
 
 def _text(names: bytes, start: int) -> str:

@@ -39,7 +39,7 @@ def _closed_across(target: Target) -> str | None:
     """Why ops for another platform cannot be compiled here; None when they can."""
     if sys.platform != "linux" or platform.machine() not in _HAVE_ZIG:
         return f"this machine is {sys.platform}, {platform.machine()}"
-    system = "Windows" if target.is_windows else "another processor"
+    system = target.system_name if target.is_windows or target.is_macos else "another processor"
     if version_of(target.backend):
         return f"CUDA ops for {system} need {'Windows' if target.is_windows else 'such a machine'}"
     if not stable_abi.serves(Version(target.torch)):

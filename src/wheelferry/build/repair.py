@@ -5,14 +5,14 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from wheelferry.binaries import elf, pe
+from wheelferry.binaries import elf, macho, pe
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.errors import BuildError, MissingError
 from wheelferry.models import stable_abi
 from wheelferry.models.manifest import DeviceCode
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.targets import Target, glibc_minor
+from wheelferry.models.targets import Target, glibc_minor, macos_release
 from wheelferry.models.wheel_info import filename_parts
 from wheelferry.system.files import remove_tree
 from wheelferry.system.process import CommandRunner
@@ -50,7 +50,7 @@ def repair_wheel(
         _require_device_code(tree, cuda, cell.target, name=raw.name, log=log)
     if cell.on_limited_api:
         set_tag(tree, f"{stable_abi.ABI_TAG}-{cell.target.platform}")
-    elif cell.target.is_windows or not cell.ops:
+    elif cell.target.is_windows or cell.target.is_macos or not cell.ops:
         # setup.py may have run on Linux; and what is pure is for this target alone, as is its torch
         abi = cell.target.interpreter if cell.ops else "none"
         set_tag(tree, f"{cell.target.interpreter}-{abi}-{cell.target.platform}")
@@ -85,11 +85,13 @@ def _require_device_code(tree: Path, cuda: DeviceCode, target: Target, *, name: 
 def repack_for_target(tree: Path, out: Path, name: str, target: Target, tools: Tools, *, epoch: int) -> Path:
     """Pack an unpacked wheel with the platform tag that its binaries satisfy.
 
-    Raises BuildError when they need a newer glibc than the target promises, or another processor.
+    Raises BuildError when they need a newer glibc or macOS than the target promises, or another processor.
     """
     files = [path for path in tree.rglob("*") if path.is_file()]
     if target.is_windows:
         _require_amd64([path for path in files if pe.is_binary(path.name)], name)
+    elif target.is_macos:
+        _tag_for_macos(files, tree, name, target)
     else:
         _make_portable([path for path in files if elf.is_binary(path.name)], tree, name, target, tools)
     wheel = pack(tree, out, tools.run, epoch=epoch)
@@ -109,6 +111,35 @@ def _require_amd64(binaries: Iterable[Path], name: str) -> None:
                 f"{name}: {binary.name} is for {facts.machine_name}, not for amd64",
                 hint="build from an ordinary prompt, or from the x64 Native Tools Command Prompt",
             )
+
+
+def _tag_for_macos(files: Iterable[Path], tree: Path, name: str, target: Target) -> None:
+    """Give the wheel the oldest macOS that its modules say they run on.
+
+    Raises BuildError for modules of another processor, of a newer macOS, or without a valid signature.
+    """
+    limit = macos_release(target.platform) or 0
+    oldest = []
+    for file in files:
+        with file.open("rb") as stream:
+            if not macho.is_macho(stream.read(8)):
+                continue
+        try:
+            facts = macho.read_macho(file.read_bytes())
+        except ValueError as error:
+            raise BuildError(f"{name}: {file.name} is not a module for macOS: {error}") from None
+        if facts is None:
+            continue
+        if not facts.fits_arm64:
+            raise BuildError(f"{name}: {file.name} is for {facts.made_for}, not for arm64 and macOS")
+        if facts.unsigned:
+            raise BuildError(f"{name}: macOS would not load {file.name}: {facts.unsigned}")
+        if facts.minimum > (limit, 0):
+            newer = ".".join(map(str, facts.minimum))
+            raise BuildError(f"{name}: {file.name} needs macOS {newer}, {target.platform} is for {limit}")
+        oldest.append(facts.minimum[0])
+    if oldest:
+        retag(tree, f"macosx_{max(oldest)}_0_arm64")
 
 
 def _make_portable(binaries: list[Path], tree: Path, name: str, target: Target, tools: Tools) -> None:

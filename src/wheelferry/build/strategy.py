@@ -24,7 +24,7 @@ class BuildStrategy(Enum):
     PREBUILT = "a wheel that the user has"
     PYTHON_ONLY = "built here, without compiled ops"
     NATIVE = "compiled here"
-    STABLE = "compiled here on torch's stable ABI, on Linux also for Windows"
+    STABLE = "compiled here on torch's stable ABI, on Linux also for other systems"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -121,8 +121,8 @@ def _module_suffix(cell: Cell) -> str:
         return ".pyd" if cell.on_limited_api else f".{target.interpreter}-win_amd64.pyd"
     if cell.on_limited_api:
         return ".abi3.so"
-    processor = target.platform.split("_", 3)[-1]
-    return f".cpython-{target.interpreter.removeprefix('cp')}-{processor}-linux-gnu.so"
+    system = "darwin" if target.is_macos else f"{target.processor}-linux-gnu"
+    return f".cpython-{target.interpreter.removeprefix('cp')}-{system}.so"
 
 
 def cuda_variables(

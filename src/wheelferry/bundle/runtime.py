@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 from elftools.common.exceptions import ELFError
 
 from wheelferry.binaries.elf import ElfFacts, read_elf
+from wheelferry.binaries.macho import MachoFacts, is_macho, read_macho
 from wheelferry.cache.source import unfit_for_windows
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
 from wheelferry.client.common.archives import BROKEN, unpack_archive
 from wheelferry.errors import InputError
 from wheelferry.models.manifest import Footprint, Runtime
-from wheelferry.models.targets import Target, glibc_minor
+from wheelferry.models.targets import Target, glibc_minor, macos_release
 from wheelferry.system.files import files_below
 
 STANDALONE = "standalone"
@@ -31,6 +32,8 @@ _OF_GLIBC = (
     "libc.so.", "libm.so.", "libpthread.so.", "libdl.so.", "librt.so.", "libutil.so.", "libresolv.so.",
     "libnsl.so.", "libcrypt.so.", "ld-linux",
 )  # fmt: skip
+# How `Carried.system` begins.
+_SYSTEMS = {"Linux": "linux", "Windows": "win", "macOS": "macosx"}
 _OPTIONAL_MODULES = ("_tkinter", "_curses", "_dbm", "_gdbm", "nis", "readline")
 _ASK = """
 import json, platform, sys, zlib, ssl, ctypes, venv, hashlib, sqlite3
@@ -42,19 +45,20 @@ print(json.dumps([platform.python_implementation(), platform.python_version(), p
 class Carried:
     """An archive of a Python in the store, and what the manifest says of it.
 
-    `system` is ``win_amd64`` or, as in ``linux_x86_64``, the machine; `glibc` the minor number it needs.
+    `system` is ``win_amd64``, ``macosx_arm64`` or, as in ``linux_x86_64``, the machine; `oldest` is the
+    release of glibc (its minor number) or of macOS that it needs.
     """
 
     entry: Entry
     runtime: Runtime
     system: str
-    glibc: int = 0
+    oldest: int = 0
 
     def serves(self, target: Target) -> bool:
         """Whether it is a Python of the target's version and system."""
         own = self.runtime.version.split(".")[:2] == target.python.split(".")
-        machine = target.platform.endswith(self.system.removeprefix("linux"))
-        return own and (machine if self.system.startswith("linux") else target.platform == self.system)
+        machine = "amd64" if target.is_windows else target.processor
+        return own and self.system == f"{_SYSTEMS[target.system_name]}_{machine}"
 
 
 def fetch_standalone(target: Target, tools: Tools) -> Carried:
@@ -62,8 +66,9 @@ def fetch_standalone(target: Target, tools: Tools) -> Carried:
 
     Raises MissingError when there is none, or no host answers.
     """
-    system, libc = ("windows", "none") if target.platform.startswith("win") else ("linux", "gnu")
-    machine = "aarch64" if target.platform.endswith("aarch64") else "x86_64"
+    system = target.system_name.lower()
+    libc = "gnu" if system == "linux" else "none"
+    machine = {"arm64": "aarch64"}.get(target.processor, target.processor)
     request = f"cpython-{target.python}-{system}-{machine}-{libc}"
     with tools.progress.task(f"fetch {request}"), tools.store.workspace("runtime") as work:
         # uv checks the hash that its catalogue has, and leaves the archive as published in its cache
@@ -73,7 +78,8 @@ def fetch_standalone(target: Target, tools: Tools) -> Carried:
 def take_archive(archive: Path, tools: Tools) -> Carried:
     """The archive in the store, after a look inside and, when it is for Linux, after starting its Python.
 
-    Raises InputError for what is no Python, or one that a bare system could not start.
+    One for macOS is known by its files, and not started. Raises InputError for what is no Python, or one that
+    a bare system could not start.
     """
     if not archive.is_file():
         raise InputError(f"--runtime {archive}: no such file", hint=f"give an archive, or {STANDALONE}")
@@ -83,7 +89,9 @@ def take_archive(archive: Path, tools: Tools) -> Carried:
         unpack_archive(str(archive), str(tree))
         if program.endswith(".exe"):
             _require_windows_names(tree, archive)
-            python = _Python(version=_windows_version(tree), system="win_amd64", glibc=0)
+            python = _Python(version=_windows_version(tree), system="win_amd64", oldest=0)
+        elif _is_macho(tree / program):
+            python = _macos_python(tree, program)
         else:
             python = _linux_python(tree, program, tools)
         ending = ".zip" if program.endswith(".exe") else ".tar.gz"
@@ -95,7 +103,9 @@ def take_archive(archive: Path, tools: Tools) -> Carried:
         runtime = Runtime(
             path=f"runtime/{copy.name}", program=program, version=python.version, footprint=_footprint(tree)
         )
-        return Carried(entry=tools.store.add(copy), runtime=runtime, system=python.system, glibc=python.glibc)
+        return Carried(
+            entry=tools.store.add(copy), runtime=runtime, system=python.system, oldest=python.oldest
+        )
 
 
 def require_servant(carried: Carried, given: str, targets: Iterable[Target]) -> None:
@@ -108,11 +118,18 @@ def require_servant(carried: Carried, given: str, targets: Iterable[Target]) -> 
         )
     for target in served:
         promised = glibc_minor(target.platform)
-        if promised is not None and carried.glibc > promised:
+        if promised is not None and carried.oldest > promised:
             raise InputError(
-                f"--runtime {given} needs glibc 2.{carried.glibc}, {target.name} promises 2.{promised}",
+                f"--runtime {given} needs glibc 2.{carried.oldest}, {target.name} promises 2.{promised}",
                 hint="take one that was built on an older system (python-build-standalone needs 2.17), or "
-                f"promise less: --platform manylinux_2_{carried.glibc}_{carried.system.partition('_')[2]}",
+                f"promise less: --platform manylinux_2_{carried.oldest}_{carried.system.partition('_')[2]}",
+            )
+        release = macos_release(target.platform)
+        if release is not None and carried.oldest > release:
+            raise InputError(
+                f"--runtime {given} needs macOS {carried.oldest}, {target.name} is for {release}",
+                hint="take one that was built for an older macOS, or "
+                f"--platform macosx_{carried.oldest}_0_arm64",
             )
 
 
@@ -194,11 +211,11 @@ def _windows_version(tree: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Python:
-    """A Python for clients: its version, its system as `Carried` has it, the minor number of its glibc."""
+    """A Python for clients: its version; its system and the oldest release of that, as `Carried` has it."""
 
     version: str
     system: str
-    glibc: int
+    oldest: int
 
 
 def _linux_python(tree: Path, program: str, tools: Tools) -> _Python:
@@ -220,7 +237,49 @@ def _linux_python(tree: Path, program: str, tools: Tools) -> _Python:
             + "\n".join(f"  {library}, for {', '.join(users)}" for library, users in sorted(missing.items())),
             hint="put them into the archive; python-build-standalone needs none but glibc",
         )
-    return _Python(version=version, system=f"linux_{machine}", glibc=needed_glibc(facts))
+    return _Python(version=version, system=f"linux_{machine}", oldest=needed_glibc(facts))
+
+
+def _is_macho(program: Path) -> bool:
+    with program.open("rb") as stream:
+        return is_macho(stream.read(8))
+
+
+def _macos_python(tree: Path, program: str) -> _Python:
+    """What a Python for macOS is by its files; InputError unless it is whole and fit for Apple's processors.
+
+    X.Y is that of its program's name: one for macOS cannot be asked here.
+    """
+    if not any(tree.glob("**/lib/python3*/venv/__init__.py")):
+        raise InputError("the Python in the archive has no venv, so no environment can be made of it")
+    release = 0
+    for path in files_below(tree):
+        if path.is_symlink() or not _is_macho(path):
+            continue
+        name = path.relative_to(tree).as_posix()
+        try:
+            facts = read_macho(path.read_bytes())
+        except ValueError as error:
+            raise InputError(f"{name} in the archive is not a readable Mach-O file: {error}") from None
+        if facts is not None:
+            _require_movable(name, facts)
+            release = max(release, facts.minimum[0] + (facts.minimum[1] > 0))
+    match = _PROGRAM.match(program)
+    return _Python(version=match[1] if match else "", system="macosx_arm64", oldest=release)
+
+
+def _require_movable(name: str, facts: MachoFacts) -> None:
+    """Raise InputError for a file that macOS would not load wherever the archive is unpacked."""
+    hint = "python-build-standalone's install_only archives for aarch64-apple-darwin are as they should be"
+    if not facts.fits_arm64:
+        raise InputError(f"{name} in the archive is for {facts.made_for}, not for arm64 and macOS", hint=hint)
+    if facts.unsigned:
+        raise InputError(f"macOS would not load {name} of the archive: {facts.unsigned}", hint=hint)
+    foreign = [one for one in facts.needed if not one.startswith(("/usr/lib/", "/System/Library/", "@"))]
+    if foreign and not PurePosixPath(name).name.startswith(_OPTIONAL_MODULES):
+        raise InputError(
+            f"{name} in the archive needs {', '.join(foreign)}, which no Mac has to have", hint=hint
+        )
 
 
 def _read_binaries(tree: Path) -> dict[str, ElfFacts]:

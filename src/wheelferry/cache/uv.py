@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from wheelferry.cache.pip_config import IndexSettings, index_in_words
 from wheelferry.errors import BuildError, InputError, MissingError, WheelferryError
 from wheelferry.models.present import PresentPackage
-from wheelferry.models.targets import Target
+from wheelferry.models.targets import Target, macos_release
 from wheelferry.system.interpreters import Interpreter, program_in
 from wheelferry.system.process import CommandRunner
 from wheelferry.wheels.stand_in import write_stand_in
@@ -139,6 +139,10 @@ class Uv:
         environment = self._environment()
         if question.find_links is not None:
             environment["UV_FIND_LINKS"] = ",".join([str(question.find_links), *self.index.find_links])
+        release = macos_release(question.target.platform)
+        if release is not None:
+            # which macOS uv resolves for; its default is another one with every release of uv
+            environment["MACOSX_DEPLOYMENT_TARGET"] = f"{release}.0"
         command = self._compile_command(question, work, result)
         outcome = self.run(command, step=f"resolve for {name}", cwd=work, env=environment, check=False)
         if outcome.returncode != 0:

@@ -300,10 +300,11 @@ def parse_pylock(text: str) -> dict[NormalizedName, PinnedFile]:
 def taken_instead(locked: Iterable[str], wheelhouse: Iterable[str], target: Target) -> dict[str, str]:
     """Locked wheels that pip and uv pass over in a folder, and the file of the same version that they take.
 
-    Both choose by the tag, and on a client with a newer glibc than the target's another target's wheel may
-    fit better; then they see that its hash is not the lock's, and stop. What is no wheel's name is left out.
+    Both choose by the tag, and on a client with a newer glibc or macOS than the target's another
+    target's wheel may fit better; then they see that its hash is not the lock's, and stop. What is no wheel's
+    name is left out.
     """
-    newest = replace(target, platform=re.sub(r"(?<=manylinux_2_)\d+", "99", target.platform))
+    newest = replace(target, platform=re.sub(r"(manylinux_2_|macosx_)\d+", r"\g<1>99", target.platform))
     rank = {tag: number for number, tag in enumerate(newest.tags)}
     found: dict[tuple[NormalizedName, Version], list[tuple[int, str]]] = {}
     for filename in wheelhouse:

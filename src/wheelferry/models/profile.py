@@ -94,6 +94,9 @@ class _Profile(_Part):
     os: str
     glibc: Annotated[str, Field(pattern=r"^2\.\d+$")] | None
     loader: bool | None
+    # of profiles that were written before macOS was known
+    macos: Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")] | None = None
+    translated: bool = False
     cpu: _Cpu
     pythons: list[_Python]
     environments: list[_Environment] = []

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.version import Version
 
 from wheelferry.errors import InputError
 
 _MANYLINUX = re.compile(r"^manylinux_2_(?P<minor>[0-9]{1,3})_(?P<arch>x86_64|aarch64)$")
+_MACOS = re.compile(r"^macosx_(?P<major>1[1-9]|[2-9][0-9])_0_arm64$")
+_ANY_MACOS = re.compile(r"^macosx_([0-9]+)_([0-9]+)_(\w+)$")
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_GLIBC_MINOR = {"x86_64": 5, "aarch64": 17}
 
@@ -22,14 +24,25 @@ DEFAULT_BACKEND = "default"
 # torch's own Linux wheels have been manylinux_2_28 since 2.6: nothing older can run beside them.
 DEFAULT_GLIBC_MINOR = 28
 
+# torch's own macOS wheels have needed macOS 14 since 2.12, torchvision's since 0.27.
+DEFAULT_MACOS = 14
+
+
+# os_name, platform_system and sys_platform of PEP 508.
+_SYSTEMS = {
+    "Linux": ("posix", "Linux", "linux"),
+    "Windows": ("nt", "Windows", "win32"),
+    "macOS": ("posix", "Darwin", "darwin"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """One cell: wheels for this Python on this platform beside this torch.
 
-    `platform` is a wheel platform tag (``manylinux_2_28_x86_64``, ``win_amd64``); `backend` is a build of
-    torch and what the compiled ops run on, as PyTorch spells it (``cpu``, ``cu130``), or ``default``:
-    the build that the user's own index offers, with ops for the CPU.
+    `platform` is a wheel platform tag (``manylinux_2_28_x86_64``, ``win_amd64``, ``macosx_14_0_arm64``);
+    `backend` is a build of torch and what the compiled ops run on, as PyTorch spells it (``cpu``, ``cu130``),
+    or ``default``: the build that the user's own index offers, with ops for the CPU.
     """
 
     python: str
@@ -59,8 +72,28 @@ class Target:
 
     @property
     def is_windows(self) -> bool:
-        """Whether it is Windows, and not Linux."""
+        """Whether it is Windows, and not Linux or macOS."""
         return self.platform.startswith("win")
+
+    @property
+    def is_macos(self) -> bool:
+        """Whether it is macOS, and not Linux or Windows."""
+        return self.platform.startswith("macosx_")
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether names of files that differ in case alone are the same there, as they are by default."""
+        return self.is_windows or self.is_macos
+
+    @property
+    def system_name(self) -> str:
+        """``Linux``, ``Windows`` or ``macOS``: what a person calls it."""
+        return "Windows" if self.is_windows else "macOS" if self.is_macos else "Linux"
+
+    @property
+    def processor(self) -> str:
+        """The processor as platform tags spell it: ``x86_64``, ``aarch64``, on macOS ``arm64``."""
+        return "x86_64" if self.is_windows else self.platform.split("_", 3)[-1]
 
     @cached_property
     def tags(self) -> tuple[Tag, ...]:
@@ -74,20 +107,19 @@ class Target:
     @property
     def marker_environment(self) -> dict[str, str]:
         """PEP 508 marker values on the target; kernel and patch release are the lowest that fit."""
-        windows = self.is_windows
-        linux_machine = "aarch64" if self.platform.endswith("aarch64") else "x86_64"
+        os_name, system, sys_platform = _SYSTEMS[self.system_name]
         return {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
-            "os_name": "nt" if windows else "posix",
-            "platform_machine": "AMD64" if windows else linux_machine,
+            "os_name": os_name,
+            "platform_machine": "AMD64" if self.is_windows else self.processor,
             "platform_python_implementation": "CPython",
             "platform_release": "",
-            "platform_system": "Windows" if windows else "Linux",
+            "platform_system": system,
             "platform_version": "",
             "python_full_version": f"{self.python}.0",
             "python_version": self.python,
-            "sys_platform": "win32" if windows else "linux",
+            "sys_platform": sys_platform,
         }
 
     @property
@@ -95,6 +127,8 @@ class Target:
         """The same platform as uv's ``--python-platform`` spells it."""
         if self.platform == "win_amd64":
             return "x86_64-pc-windows-msvc"
+        if self.is_macos:
+            return "aarch64-apple-darwin"  # of which release MACOSX_DEPLOYMENT_TARGET tells uv
         match = _MANYLINUX.match(self.platform)
         if match is None:
             raise InputError(f"platform {self.platform}: uv cannot resolve for it")
@@ -103,6 +137,10 @@ class Target:
 
 def platform_tags(platform: str) -> Iterator[str]:
     """Yield every platform tag a machine with `platform` accepts, newest first."""
+    release = macos_release(platform)
+    if release is not None:
+        yield from mac_platforms((release, 0), "arm64")
+        return
     match = _MANYLINUX.match(platform)
     if match is None:
         yield platform
@@ -121,6 +159,12 @@ def glibc_minor(platform: str) -> int | None:
     return int(match["minor"]) if match else None
 
 
+def macos_release(platform: str) -> int | None:
+    """The oldest macOS that `platform` runs on (14 for macosx_14_0_arm64), None off macOS."""
+    match = _MACOS.match(platform)
+    return int(match["major"]) if match else None
+
+
 def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
     """Turn ``--platform`` into a wheel platform tag.
 
@@ -135,12 +179,38 @@ def parse_platform(text: str, *, host_glibc_minor: int | None) -> str:
     if text in ("linux_x86_64", "linux_aarch64"):
         minor = min(DEFAULT_GLIBC_MINOR, host_glibc_minor or DEFAULT_GLIBC_MINOR)
         return f"manylinux_2_{minor}_{text.removeprefix('linux_')}"
-    if text == "win_amd64" or _MANYLINUX.match(text):
+    if text == "win_amd64" or _MANYLINUX.match(text) or _MACOS.match(text):
         return text
+    _refuse_macos(text)
     raise InputError(
         f"unknown platform {text!r}",
-        hint="use linux_x86_64, manylinux_2_28_x86_64 (any 2_NN), the same with aarch64, or win_amd64",
+        hint="use linux_x86_64, manylinux_2_28_x86_64 (any 2_NN), the same with aarch64, win_amd64, or "
+        f"macosx_{DEFAULT_MACOS}_0_arm64 (any NN_0)",
     )
+
+
+def _refuse_macos(text: str) -> None:
+    """Raise InputError for platforms of macOS that no bundle is made for, with the reason."""
+    match = _ANY_MACOS.match(text)
+    if match is None:
+        return
+    release, minor, machine = match.groups()
+    known = f"use macosx_{DEFAULT_MACOS}_0_arm64, or another release of macOS from 11 on"
+    if machine in ("x86_64", "intel", "i386"):
+        raise InputError(
+            f"platform {text}: torch has had no wheels for Macs with Intel's processors since 2.3, and "
+            "compiled ops for them need torch 2.10",
+            hint=f"bundles for macOS are for Apple's processors: {known}",
+        )
+    if machine != "arm64":
+        raise InputError(f"platform {text}: bundles for macOS are for arm64, not for {machine}", hint=known)
+    if int(release) < 11:
+        raise InputError(f"platform {text}: Apple's processors came with macOS 11", hint=known)
+    if minor != "0":
+        raise InputError(
+            f"platform {text}: wheels tell releases of macOS from 11 on apart by the first number alone",
+            hint=f"use macosx_{release}_0_arm64",
+        )
 
 
 def parse_python(text: str) -> str:

@@ -10,7 +10,8 @@ def is_own_platform(target: Target) -> bool:
     """Whether this machine's compiler makes wheels for the target."""
     if sys.platform == "win32":
         return target.is_windows
-    return sys.platform == "linux" and not target.is_windows and target.platform.endswith(platform.machine())
+    on_linux = not (target.is_windows or target.is_macos)
+    return sys.platform == "linux" and on_linux and target.platform.endswith(platform.machine())
 
 
 def default_platform() -> str:

@@ -42,7 +42,7 @@ class ForLinux:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByZig:
-    """The compiler from the package index; for Windows with torch_cpu.lib, which None for Linux."""
+    """The compiler from the package index; for Windows with torch_cpu.lib, which is None elsewhere."""
 
     toolchain: zig.Toolchain
     python: tuple[int, int]
@@ -61,12 +61,13 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What setup.py asks for: a module, from which sources, and the file `out` that it shall be.
+    """What setup.py asks for: a module of a package, from which sources, and the file `out` that it shall be.
 
     So many `jobs` are its share of the machine.
     """
 
     module: str
+    package: str
     sources: tuple[Path, ...]
     include: tuple[Path, ...]
     macros: dict[str, str | None]
@@ -91,6 +92,7 @@ def compile_request(settings: Settings, request: Request) -> None:
 
     module = Module(
         name=request.module,
+        package=request.package,
         sources=request.sources,
         root=settings.root,
         include=request.include,

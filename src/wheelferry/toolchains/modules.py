@@ -27,7 +27,7 @@ _TORCH_PARTS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Module:
-    """An extension module that a project's setup.py asks for (``_C``).
+    """An extension module that a project's setup.py asks for (``_C``), in a `package` (``detectron2``).
 
     `macros` with None are defined without a value. `root` is the project's folder: paths below it are all
     that the binary's messages show.
@@ -36,6 +36,7 @@ class Module:
     name: str
     sources: Sequence[Path]
     root: Path
+    package: str = ""
     include: Sequence[Path] = ()
     macros: Mapping[str, str | None] = field(default_factory=dict)
     flags: Sequence[str] = ()

@@ -1,8 +1,9 @@
 """Modules on torch's stable ABI by the compiler from the package index (PyPI's ziglang), for every platform.
 
 It is clang with all that it needs to make modules for another system: libc++, which becomes part of the
-module, mingw-w64's runtime, and the symbols of each release of glibc, so that the oldest glibc a module runs
-with is what the target's name says. No C++ type crosses the border to torch, whose own library is another.
+module, mingw-w64's runtime, the names in macOS's libSystem, and the symbols of each release of glibc, so that
+the oldest glibc a module runs with is what the target's name says. No C++ type crosses the border to torch,
+whose own library is another.
 """
 
 import os
@@ -14,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelferry.binaries import elf
+from wheelferry.binaries import elf, macho
 from wheelferry.binaries.pe import read_functions
 from wheelferry.cache.store import Store
-from wheelferry.errors import IntegrityError
-from wheelferry.models.targets import DEFAULT_GLIBC_MINOR, Target, glibc_minor
+from wheelferry.errors import BuildError, IntegrityError
+from wheelferry.models.targets import DEFAULT_GLIBC_MINOR, DEFAULT_MACOS, Target, glibc_minor, macos_release
 from wheelferry.system.files import remove_tree, rename
 from wheelferry.toolchains import facade
 from wheelferry.toolchains.mingw import check_imports, define_library
@@ -62,12 +63,14 @@ def locked(processor: str) -> Locked | None:
 
 
 def triple_of(target: Target) -> str:
-    """How zig calls the platform; for Linux with the glibc that torch itself needs, or an older one."""
+    """How zig calls the platform; with the glibc or macOS that torch itself needs, or an older one."""
     if target.is_windows:
         return "x86_64-windows-gnu"
-    processor = target.platform.split("_", 3)[-1]
+    release = macos_release(target.platform)
+    if release is not None:
+        return f"aarch64-macos.{min(DEFAULT_MACOS, release)}.0"
     minor = min(DEFAULT_GLIBC_MINOR, glibc_minor(target.platform) or DEFAULT_GLIBC_MINOR)
-    return f"{processor}-linux-gnu.2.{minor}"
+    return f"{target.processor}-linux-gnu.2.{minor}"
 
 
 def unpack(wheel: Path, release: Locked, target: Target, store: Store) -> Toolchain:
@@ -141,7 +144,7 @@ def compile_module(
 ) -> None:
     """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
 
-    `import_library` is torch's for Windows, None for Linux. `python` is what a module for Windows is for
+    `import_library` is torch's for Windows, None elsewhere. `python` is what a module for Windows is for
     that is not on the limited API. The same inputs give the same bytes, wherever the compilation lies.
     """
     windows = import_library is not None
@@ -149,6 +152,9 @@ def compile_module(
     compiler = toolchain.caching or toolchain.compiler
     objects = compile_objects(module, headers, compiler, options, compilation)
     out.parent.mkdir(parents=True, exist_ok=True)
+    if "-macos" in toolchain.triple:
+        _link_for_macos(objects, module.package, toolchain, compilation, out)
+        return
     if import_library is None:
         _link_for_linux(objects, toolchain, compilation, out)
         return
@@ -182,6 +188,60 @@ def _link_for_linux(
     compilation.run([toolchain.compiler, *link, "-o", out, *objects, *asked], step=f"link {out.name}")
     with out.open("rb") as stream:
         require_stable(out, elf.read_elf(stream).open_names)
+
+
+# Where dyld finds torch's libraries, if torch is not loaded yet: beside the module's package.
+_TORCH_FOLDER = "torch/lib"
+# A library for the linker alone: what it is loaded by, and the names in it.
+_STUB = """\
+--- !tapi-tbd
+tbd-version: 4
+targets: [ arm64-macos ]
+install-name: '{library}'
+exports:
+  - targets: [ arm64-macos ]
+    symbols: [ {names} ]
+...
+"""
+_LIBTORCH = "@rpath/libtorch_cpu.dylib"
+_LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
+
+
+def _link_for_macos(
+    objects: Sequence[Path], package: str, toolchain: Toolchain, compilation: Compilation, out: Path
+) -> None:
+    """Link twice: the first tells what is left open, so that torch's part of it can be bound to torch.
+
+    Python's names are left to whichever file has them, as setuptools does on macOS: Python itself, or its
+    library. zig signs what it links ("ad hoc"), without which Apple's processors run nothing.
+    """
+    command: list[str | Path] = [toolchain.compiler, _OPTIMISED, "-shared", "-s", *objects]
+    command += ["-Wl,-undefined,dynamic_lookup", f"-Wl,-install_name,@rpath/{out.name}"]
+    draft = compilation.folder / "draft.so"
+    compilation.run([*command, "-o", draft], step=f"see what {out.name} needs")
+    wanted, _ = macho.read_names(draft.read_bytes())
+    of_torch = sorted(name for name in wanted.get("", ()) if not name.startswith(("Py", "_Py")))
+    require_stable(out, of_torch)
+    stub = compilation.folder / "libtorch_cpu.tbd"
+    names = ", ".join(f"_{name}" for name in of_torch)
+    stub.write_text(_STUB.format(library=_LIBTORCH, names=names), "ascii")
+    up = "../" * len([part for part in package.split(".") if part])
+    command += [stub, f"-Wl,-rpath,@loader_path/{up}{_TORCH_FOLDER}"]
+    compilation.run([*command, "-o", out], step=f"link {out.name}")
+    _require_bound(out)
+
+
+def _require_bound(module: Path) -> None:
+    """Raise BuildError unless all that a module leaves open is left to torch, Python and macOS itself."""
+    wanted, _ = macho.read_names(module.read_bytes())
+    require_stable(module, sorted(wanted.get(_LIBTORCH, ())))
+    loose = sorted(name for name in wanted.get("", ()) if not name.startswith(("Py", "_Py")))
+    others = sorted(wanted.keys() - {"", _LIBTORCH, _LIBSYSTEM})
+    if loose or others:
+        raise BuildError(
+            f"{module.name} needs {', '.join([*others, *loose][:5])}, which nobody on the client has to have",
+            hint="its sources use a library of their own",
+        )
 
 
 def _python_names(objects: Sequence[Path]) -> list[str]:

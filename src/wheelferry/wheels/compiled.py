@@ -1,14 +1,16 @@
 """The compiled files of a wheel, read while its bytes pass by on their way to be hashed."""
 
+import itertools
 import mmap
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.binaries import pe
+from wheelferry.binaries import macho, pe
 from wheelferry.binaries.dynamic import MAGIC, Dynamic, Excerpt, Gap, Mapped, read_dynamic
+from wheelferry.binaries.macho import MachoFacts
 from wheelferry.binaries.pe import PeFacts
 from wheelferry.wheels.archive import UNREADABLE, read_unpacked
 
@@ -34,6 +36,14 @@ class PeFiles:
     """The DLLs and extension modules of one wheel, by their paths in it; why some could not be read."""
 
     facts: Mapping[str, PeFacts] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachoFiles:
+    """The macOS binaries of one wheel, by their paths in it; why some could not be read."""
+
+    facts: Mapping[str, MachoFacts] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,21 +111,66 @@ class PeWatch:
         return self._kept(name, pieces) if pe.is_binary(name) else pieces
 
     def _kept(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        with tempfile.TemporaryFile(dir=self._work) as file:
-            try:
-                for piece in pieces:
-                    file.write(piece)
-                    yield piece
-            except UNREADABLE as error:
-                self._unreadable[name] = str(error)
-                raise  # it differs from RECORD too
-            try:
-                file.flush()
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    self._facts[name] = pe.read_pe(data)
-            except UNREADABLE as error:
-                self._unreadable[name] = str(error)
+        def read(data: mmap.mmap) -> None:
+            self._facts[name] = pe.read_pe(data)
+
+        return _unpacked(name, pieces, self._work, read, self._unreadable)
 
     def finish(self) -> PeFiles:
         """What was read."""
         return PeFiles(facts=self._facts, unreadable=self._unreadable)
+
+
+class MachoWatch:
+    """Reads the macOS binaries of a wheel, whatever their names; one at a time is kept, as `PeWatch` does.
+
+    All of each is read: its signature has hashes of every page.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._facts: dict[str, MachoFacts] = {}
+        self._unreadable: dict[str, str] = {}
+
+    def __call__(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on the pieces of the file `name`."""
+        first = next(pieces, b"")
+        all_pieces = itertools.chain([first], pieces)
+        if not macho.is_macho(first[:8]):
+            yield from all_pieces
+            return
+
+        def read(data: mmap.mmap) -> None:
+            facts = macho.read_macho(data)
+            if facts is not None:
+                self._facts[name] = facts
+
+        yield from _unpacked(name, all_pieces, self._work, read, self._unreadable)
+
+    def finish(self) -> MachoFiles:
+        """What was read."""
+        return MachoFiles(facts=self._facts, unreadable=self._unreadable)
+
+
+def _unpacked(
+    name: str,
+    pieces: Iterator[bytes],
+    work: Path,
+    read: Callable[[mmap.mmap], None],
+    unreadable: dict[str, str],
+) -> Iterator[bytes]:
+    """Pass on the pieces of a file; then `read` gets all of it, and `unreadable` hears why that failed."""
+    with tempfile.TemporaryFile(dir=work) as file:
+        try:
+            for piece in pieces:
+                file.write(piece)
+                yield piece
+        except UNREADABLE as error:
+            unreadable[name] = str(error)
+            raise  # it differs from RECORD too
+        try:
+            file.flush()
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                read(data)
+        except UNREADABLE as error:
+            unreadable[name] = str(error)

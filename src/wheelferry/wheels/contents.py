@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelferry.wheels.compiled import ElfFiles, ElfWatch, PeFiles, PeWatch
+from wheelferry.wheels.compiled import ElfFiles, ElfWatch, MachoFiles, MachoWatch, PeFiles, PeWatch
 from wheelferry.wheels.processor_needs import LevelWatch
 from wheelferry.wheels.record import check_contents
 
@@ -20,12 +20,14 @@ class Contents:
     differences: tuple[str, ...] = ()
     elf_files: ElfFiles = field(default_factory=ElfFiles)
     pe_files: PeFiles = field(default_factory=PeFiles)
+    macho_files: MachoFiles = field(default_factory=MachoFiles)
     x86_level: int = 1
 
     @property
     def sound(self) -> bool:
         """Whether all of it could be read, and is as RECORD says."""
-        return not (self.differences or self.elf_files.unreadable or self.pe_files.unreadable)
+        files = (self.elf_files, self.pe_files, self.macho_files)
+        return not (self.differences or any(found.unreadable for found in files))
 
 
 def read_contents(
@@ -35,16 +37,17 @@ def read_contents(
 
     `work` is a folder for what has to lie unpacked; `on_bytes` hears of the bytes that are read.
     """
-    elf_files, pe_files, level = ElfWatch(), PeWatch(work), LevelWatch()
+    elf_files, pe_files, macho_files, level = ElfWatch(), PeWatch(work), MachoWatch(work), LevelWatch()
 
     def watch(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        return elf_files(name, pe_files(name, level(name, pieces)))
+        return elf_files(name, pe_files(name, macho_files(name, level(name, pieces))))
 
     sha256, differences = check_contents(wheel, on_bytes=on_bytes, watch=watch)
     contents = Contents(
         differences=tuple(differences),
         elf_files=elf_files.finish(wheel, work),
         pe_files=pe_files.finish(),
+        macho_files=macho_files.finish(),
         x86_level=level.level,
     )
     return sha256, contents

@@ -58,7 +58,7 @@ def processor_needs(
     that cannot be read.
     """
     paths = {filename_parts(path.name)[0]: path for path in wheels}
-    machine = _machine(target)
+    machine = target.processor
     found: list[ProcessorNeed] = []
     for name, path in sorted(paths.items()):
         if name.startswith("polars-runtime-") and name != _COMPATIBLE and _COMPATIBLE in paths:
@@ -66,10 +66,6 @@ def processor_needs(
         level = (level_of or stated_level)(path) if machine == "x86_64" else 0
         found += _needs_of(name, filename_parts(path.name)[1], machine, level)
     return tuple(found)
-
-
-def _machine(target: Target) -> str:
-    return "x86_64" if target.is_windows else target.platform.split("_", 3)[-1]
 
 
 def _needs_of(name: NormalizedName, version: Version, machine: str, level: int) -> Iterator[ProcessorNeed]:

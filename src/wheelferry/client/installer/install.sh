@@ -9,7 +9,7 @@ fail() { # message, what to do, exit status
     exit "$3"
 }
 
-# need PROGRAM...: they are here, as on every Linux but the smallest images
+# need PROGRAM...: they are here, as on every Linux but the smallest images, and on every macOS
 need() {
     for program in "$@"; do
         command -v "$program" >/dev/null 2>&1 || fail "there is no $program here" "install it, and start again" 3
@@ -22,7 +22,8 @@ bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
 # A Python that starts with foreign libraries or a foreign home is not the one it says it is. What is unset
 # here is handed on, so that the installer can say so.
 WHEELFERRY_NEUTRALISED=''
-for name in LD_LIBRARY_PATH LD_PRELOAD PYTHONHOME PYTHONPATH; do
+for name in LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH DYLD_FRAMEWORK_PATH DYLD_INSERT_LIBRARIES \
+    PYTHONHOME PYTHONPATH; do
     eval "value=\${$name-}"
     [ -z "$value" ] || WHEELFERRY_NEUTRALISED="$WHEELFERRY_NEUTRALISED$name=$value
 "
@@ -67,8 +68,10 @@ check_signature() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     # allowed signers, whatever their names; a public key has none. Windows may have put a mark in front.
-    sed -e "1s/^$(printf '\357\273\277')//" -e 's/\r$//' -e 's/^[[:blank:]]*//' -e '/^#/d' -e '/^$/d' \
-        -e '/^\(ssh\|ecdsa\|sk\)-[^[:blank:]]*[[:blank:]][[:blank:]]*AAAA/!s/^\("[^"]*"\|[^[:blank:]]*\)//' \
+    # The sed of macOS knows no \r and no \|.
+    line_end=$(printf '\r')
+    sed -E -e "1s/^$(printf '\357\273\277')//" -e "s/$line_end\$//" -e 's/^[[:blank:]]*//' -e '/^#/d' -e '/^$/d' \
+        -e '/^(ssh|ecdsa|sk)-[^[:blank:]]*[[:blank:]]+AAAA/!s/^("[^"]*"|[^[:blank:]]*)//' \
         -e 's/^/wheelferry /' <"$1" >"$room/signers"
     # ssh-keygen would read all of a file that has no end
     dd if="$bundle/bundle.json.sig" of="$room/signature" bs=1048576 count=1 2>/dev/null
@@ -88,6 +91,14 @@ check_signature() {
 works() {
     complaint=$("$1" -I -c 'import sys, argparse, ctypes, hashlib, json, tarfile, zipfile, zlib
 sys.exit(sys.version_info < (3, 7))' 2>&1)
+}
+
+# is_stub PROGRAM: macOS has a python3 that only opens a window which asks to install Apple's developer tools
+is_stub() {
+    case $(command -v "$1") in
+        /usr/bin/*) [ "$(uname -s)" = Darwin ] && ! xcode-select -p >/dev/null 2>&1 ;;
+        *) return 1 ;;
+    esac
 }
 
 # start_carried ARCHIVE PARENT ARGUMENTS...: unpack the Python to a folder below PARENT and run the installer
@@ -133,8 +144,9 @@ done
 check install.pyz
 
 python=
-for candidate in python3 python; do
-    if command -v "$candidate" >/dev/null 2>&1 && works "$candidate"; then
+# the last are where Homebrew and python.org put theirs on macOS, which not every PATH has
+for candidate in python3 python /opt/homebrew/bin/python3 /usr/local/bin/python3; do
+    if command -v "$candidate" >/dev/null 2>&1 && ! is_stub "$candidate" && works "$candidate"; then
         python=$candidate
         break
     fi

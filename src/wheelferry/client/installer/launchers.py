@@ -7,7 +7,10 @@ from wheelferry.client.common.files import write_atomic
 from wheelferry.client.installer.prefix import UNINSTALLED
 
 # Variables that make a Python load what is not its own. Whoever needs one of them sets WHEELFERRY_KEEP_ENV.
-_UNSET = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_UNSET = (
+    "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD",
+    "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH", "DYLD_INSERT_LIBRARIES",
+)  # fmt: skip
 
 _POSIX = """\
 #!/bin/sh

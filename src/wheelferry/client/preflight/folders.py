@@ -3,7 +3,10 @@
 from wheelferry.client.common.sizes import human_size
 from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, WARNING, Finding
 
-_SHARED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "lustre", "gpfs", "beegfs")
+_SHARED = (
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "fuse.sshfs", "afs", "lustre", "gpfs",
+    "beegfs",
+)  # fmt: skip
 _FAT = ("vfat", "msdos", "exfat", "fat", "fat16", "fat32")
 
 

@@ -14,8 +14,9 @@ WINDOWS_LIMIT = 260  # MAX_PATH, the closing NUL included
 WINDOWS_FOLDER = "wf"
 # Of a user with the longest name that Windows' accounts can have.
 _LOCAL_APP_DATA = ntpath.join("C:\\Users", "x" * 20, "AppData", "Local")
-LINUX_LIMIT = 4096  # PATH_MAX, the closing NUL included
-SHEBANG_LIMIT = 127  # of kernels before 5.1
+# PATH_MAX of each system, the closing NUL included.
+PATH_LIMITS = {"Linux": 4096, "Darwin": 1024}
+SHEBANG_LIMIT = 127  # of Linux before 5.1, which pip and uv heed everywhere
 USUAL_NAME = 255
 _SHORT_NAME = 200  # some wheels have file names of 150 characters and more
 # A drive or a share, then names.
@@ -41,7 +42,7 @@ def examine_paths(profile, request):
     if profile["system"] == "Windows":
         yield from _windows_paths(profile, request.prefix, longest)
     else:
-        yield from _linux_paths(profile, request.prefix, longest)
+        yield from _posix_paths(profile, request.prefix, longest)
 
 
 def _windows_paths(profile, prefix, longest):
@@ -69,7 +70,8 @@ def _windows_paths(profile, prefix, longest):
         )
 
 
-def _linux_paths(profile, prefix, longest):
+def _posix_paths(profile, prefix, longest):
+    limit = PATH_LIMITS.get(profile["system"], min(PATH_LIMITS.values()))
     folder = folder_of(profile, prefix)
     most = (folder and folder["longest_name"]) or USUAL_NAME
     too_long = [part for part in prefix.split("/") if _bytes(part) > most]
@@ -80,8 +82,8 @@ def _linux_paths(profile, prefix, longest):
     elif too_long:
         text = "%s... has %d bytes, a name may have %d" % (too_long[0][:30], _bytes(too_long[0]), most)
         yield Finding("path-length", PROBLEM, text, "choose a shorter --prefix")
-    elif length >= LINUX_LIMIT:
-        text = "the longest path would have %d bytes, Linux allows %d" % (length, LINUX_LIMIT - 1)
+    elif length >= limit:
+        text = "the longest path would have %d bytes, the system allows %d" % (length, limit - 1)
         yield Finding("path-length", PROBLEM, text, "choose a shorter --prefix")
     elif most < _SHORT_NAME:
         text = "the file system of %s allows names of at most %d bytes (is it an encrypted home?); "

@@ -1,5 +1,7 @@
 """Which Python of the machine serves a target, or that the bundle's own does."""
 
+import re
+
 from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, Finding
 from wheelferry.client.preflight.present import has_present
 from wheelferry.client.preflight.systems import _PLATFORMS, numbers
@@ -15,7 +17,7 @@ def python_obstacle(profile, python):
         return "it is a free-threaded build, for which there are other wheels"
     if python["musl"]:
         return "it was made for musl, the wheels are for glibc"
-    if python["platform"] not in _PLATFORMS.get(profile["machine"], ()):
+    if not re.match("(?:%s)$" % _PLATFORMS.get(profile["machine"], "-"), python["platform"]):
         return "it was made for %s" % python["platform"]
     if not python["venv"]:
         return "its module venv is missing (on Debian and Ubuntu: python3-venv)"

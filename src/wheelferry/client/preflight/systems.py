@@ -8,7 +8,13 @@ from wheelferry.client.preflight.findings import NOTE, OK, PROBLEM, WARNING, Fin
 _VC_WHEEL = re.compile(r"(^|/)msvc_runtime-", re.IGNORECASE)
 _VC_NEEDED = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
 _SMOKE = "let the smoke test say whether everything runs on it; it is part of an installation"
-_PLATFORMS = {"x86_64": ("linux-x86_64", "win-amd64"), "aarch64": ("linux-aarch64",)}
+# What Python calls the platforms that run on a machine.
+_PLATFORMS = {
+    "x86_64": r"linux-x86_64|win-amd64",
+    "aarch64": r"linux-aarch64|macosx-[\d.]+-(arm64|universal2)",
+}
+# What a person calls a system.
+_CALLED = {"Darwin": "macOS"}
 
 
 def numbers(version):
@@ -17,27 +23,49 @@ def numbers(version):
 
 
 def parse_platform(tag):
-    """(system, machine, glibc) of a wheel's platform tag: manylinux_2_28_x86_64 as Linux, x86_64, (2, 28)."""
-    match = re.match(r"manylinux_(\d+)_(\d+)_(\w+)$", tag)
+    """(system, machine, oldest release) of a wheel's platform tag.
+
+    manylinux_2_28_x86_64 is Linux, x86_64, (2, 28), the last being glibc's; macosx_14_0_arm64 is Darwin,
+    aarch64, (14, 0).
+    """
+    match = re.match(r"(manylinux|macosx)_(\d+)_(\d+)_(\w+)$", tag)
     if match:
-        return "Linux", match.group(3), (int(match.group(1)), int(match.group(2)))
+        system = "Linux" if match.group(1) == "manylinux" else "Darwin"
+        machine = {"arm64": "aarch64"}.get(match.group(4), match.group(4))
+        return system, machine, (int(match.group(2)), int(match.group(3)))
     return "Windows", {"win_amd64": "x86_64", "win_arm64": "aarch64"}.get(tag, tag), None
 
 
 def platform_obstacle(profile, tag):
     """(code, what was found and is needed) when wheels of the platform `tag` do not run on the machine."""
-    system, machine, glibc = parse_platform(tag)
+    system, machine, oldest = parse_platform(tag)
     if profile["system"] != system:
-        return "platform", "the system is %s; the target is for %s" % (profile["os"], system)
+        called = _CALLED.get(system, system)
+        return "platform", "the system is %s; the target is for %s" % (profile["os"], called)
     if profile["machine"] != machine:
         return "machine", "the processor is %s; the target is for %s" % (profile["machine"], machine)
-    if glibc is None:
+    if oldest is None:
         return None
-    wanted = "%d.%d" % glibc
+    wanted = "%d.%d" % oldest
+    if system == "Darwin":
+        return _macos_obstacle(profile, oldest, wanted)
     if profile["glibc"] is None:
         return "glibc", "%s has no glibc; the target needs glibc %s or newer" % (profile["os"], wanted)
-    if numbers(profile["glibc"]) < glibc:
+    if numbers(profile["glibc"]) < oldest:
         return "glibc", "glibc is %s; the target needs %s or newer" % (profile["glibc"], wanted)
+    return None
+
+
+def _macos_obstacle(profile, oldest, wanted):
+    if profile["macos"] is None:
+        return "macos", "which macOS this is cannot be found out; the target needs %s or newer" % wanted
+    if numbers(profile["macos"]) < oldest:
+        return "macos", "macOS is %s; the target needs %s or newer" % (profile["macos"], wanted)
+    if profile["translated"]:
+        text = (
+            "this is a program for Intel's processors, which Rosetta translates; the wheels are for Apple's"
+        )
+        return "rosetta", text
     return None
 
 
@@ -52,6 +80,10 @@ def examine_platform(profile, target):
     remedy = "make a bundle for this machine: carry its profile (probe.pyz) to where bundles are made"
     if code == "glibc" and profile["glibc"]:
         remedy += ", or update the system: glibc comes with it and cannot be updated alone"
+    elif code == "macos":
+        remedy += ", or update macOS"
+    elif code == "rosetta":
+        remedy = "start it as a program for Apple's processors: arch -arm64 sh install.sh"
     yield Finding(code, PROBLEM, message, remedy)
 
 

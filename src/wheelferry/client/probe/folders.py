@@ -11,7 +11,8 @@ import tempfile
 import time
 
 from wheelferry.client.common.files import TRIAL
-from wheelferry.client.probe.programs import PATIENCE, WINDOWS, read_text
+from wheelferry.client.probe import macos
+from wheelferry.client.probe.programs import MACOS, PATIENCE, WINDOWS, read_text
 
 # FAT keeps the length of a file in 32 bits.
 FAT = ("vfat", "msdos", "fat", "fat32", "fat16")
@@ -24,7 +25,7 @@ def look_at_folder(folder, run):
     existing = path
     while not os.path.lexists(existing) and os.path.dirname(existing) != existing:
         existing = os.path.dirname(existing)
-    disk = _windows_disk(existing) if WINDOWS else _posix_disk(existing)
+    disk = _windows_disk(existing) if WINDOWS else _posix_disk(existing, run)
     return {
         "path": path,
         "exists": existing == path,
@@ -35,10 +36,11 @@ def look_at_folder(folder, run):
     }
 
 
-def _posix_disk(existing):
+def _posix_disk(existing, run):
     if sys.platform == "win32":
         return {}
-    kind, options = mounted_at(os.path.realpath(existing), read_text("/proc/self/mounts"))
+    mounts = macos.mounts(run) if MACOS else read_text("/proc/self/mounts")
+    kind, options = mounted_at(os.path.realpath(existing), mounts)
     known = {"file_system": kind, "noexec": "noexec" in options}
     try:
         disk = os.statvfs(existing)

@@ -7,7 +7,8 @@ import re
 import sys
 
 from wheelferry.client.common.processors import ARM_FEATURES, X86_LEVELS, x86_level
-from wheelferry.client.probe.programs import PATIENCE, WINDOWS, read_text, registry
+from wheelferry.client.probe.macos import cpu_of, is_apple_silicon, macos_version, memory_of, read_sysctl
+from wheelferry.client.probe.programs import MACOS, PATIENCE, WINDOWS, read_text, registry, run_program
 
 # The DLLs of the Visual C++ runtime that compiled Python packages load.
 VC_RUNTIME = ("vcruntime140.dll", "vcruntime140_1.dll", "msvcp140.dll")
@@ -27,11 +28,20 @@ def machine_name(environ):
     return platform.machine()
 
 
-def os_text():
+def real_machine(environ, run):
+    """As `normalised_machine`, of the processor itself: Rosetta translates programs for Intel's."""
+    if MACOS and is_apple_silicon(read_sysctl(run)):
+        return "aarch64"
+    return normalised_machine(machine_name(environ))
+
+
+def os_text(run=run_program):
     """The system and its version as a person would say them."""
     if sys.platform == "win32":
         version = sys.getwindowsversion()
         return "Windows %d.%d.%d" % (version.major, version.minor, version.build)
+    if MACOS:
+        return "macOS %s" % (macos_version(run) or "of an unknown version")
     match = re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text("/etc/os-release"), re.MULTILINE)
     return match.group(1) if match else platform.platform()
 
@@ -90,11 +100,14 @@ def parse_cpuinfo(text):
     return name, None, sorted(common & set(ARM_FEATURES))
 
 
-def read_cpu():
+def read_cpu(run=run_program):
     """The processor: its name, how many cores Python sees, and what it can do; None for what is not told."""
     if WINDOWS:
         model, level = _windows_cpu()
         features = None
+    elif MACOS:
+        level = None
+        model, features = cpu_of(read_sysctl(run))
     else:
         model, level, features = parse_cpuinfo(read_text("/proc/cpuinfo"))
     return {"model": model, "cores": os.cpu_count() or 1, "level": level, "features": features}
@@ -115,8 +128,10 @@ def _windows_cpu():
     return model, 4
 
 
-def memory():
+def memory(run=run_program):
     """Bytes of main memory; None where the system does not say."""
+    if MACOS:
+        return memory_of(read_sysctl(run))
     if sys.platform == "win32":
         # MEMORYSTATUSEX: two 32-bit numbers, the second being the load, then seven 64-bit ones
         status = (ctypes.c_uint64 * 8)()

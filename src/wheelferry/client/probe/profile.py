@@ -18,14 +18,14 @@ from wheelferry.client.probe.machine import (
     glibc_version,
     has_loader,
     long_paths,
-    machine_name,
     memory,
-    normalised_machine,
     os_text,
     read_cpu,
+    real_machine,
 )
+from wheelferry.client.probe.macos import is_translated, macos_version, read_sysctl
 from wheelferry.client.probe.nvidia import count_nvidia_cards, find_nvidia, find_nvidia_smi
-from wheelferry.client.probe.programs import WINDOWS, read_text, run_program
+from wheelferry.client.probe.programs import MACOS, WINDOWS, read_text, run_program
 from wheelferry.client.probe.pythons import find_pythons
 
 FORMAT = 1
@@ -47,13 +47,15 @@ def collect(folders=(), programs=(), run=None, environ=None, search=True, enviro
         "format": FORMAT,
         "date": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "system": "Windows" if WINDOWS else platform.system(),
-        "machine": normalised_machine(machine_name(environ)),
-        "os": os_text(),
+        "machine": real_machine(environ, run),
+        "os": os_text(run),
         "kernel": "" if WINDOWS else platform.release(),
-        "glibc": None if WINDOWS else glibc_version(run),
-        "loader": None if WINDOWS else has_loader(),
-        "cpu": read_cpu(),
-        "memory": memory(),
+        "glibc": None if WINDOWS or MACOS else glibc_version(run),
+        "loader": None if WINDOWS or MACOS else has_loader(),
+        "macos": macos_version(run) if MACOS else None,
+        "translated": MACOS and is_translated(read_sysctl(run)),
+        "cpu": read_cpu(run),
+        "memory": memory(run),
         "pythons": find_pythons(run, environ, programs, search),
         "nvidia": find_nvidia(
             run, find_nvidia_smi(environ), read_text("/proc/driver/nvidia/version"), count_nvidia_cards()
@@ -79,6 +81,7 @@ def summary(profile):
     if not level and cpu["features"]:
         level = ", with %s" % ", ".join(cpu["features"])
     libc = ", glibc %s" % profile["glibc"] if profile["glibc"] else ""
+    libc += ", asked by a program for Intel's processors (Rosetta)" if profile.get("translated") else ""
     lines = [
         "%s, %s%s" % (profile["os"], profile["machine"], libc),
         "CPU:     %s, %d cores%s" % (cpu["model"] or "unknown", cpu["cores"], level),

@@ -6,6 +6,7 @@ import sys
 from wheelferry.client.common.processes import undisturbed
 
 WINDOWS = sys.platform == "win32"
+MACOS = sys.platform == "darwin"
 # Seconds to wait for another program. A Python on a sleeping network drive is not worth more.
 PATIENCE = 15
 

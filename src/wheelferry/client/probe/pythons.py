@@ -7,7 +7,8 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from wheelferry.client.probe.programs import PATIENCE, WINDOWS, read_text
+from wheelferry.client.probe.macos import has_developer_tools
+from wheelferry.client.probe.programs import MACOS, PATIENCE, WINDOWS, read_text
 
 _CONDA_NAMES = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "conda", "micromamba")
 _ASK_PYTHON = """
@@ -69,7 +70,7 @@ def _numbers(version):
 def candidate_pythons(run, environ):
     """Programs that may be a Python, each once."""
     found: dict[str, str] = {}
-    for path in windows_candidates(run, environ) if WINDOWS else _posix_candidates(environ):
+    for path in windows_candidates(run, environ) if WINDOWS else _posix_candidates(run, environ):
         real = os.path.realpath(path)
         # a link in a virtual environment leads to the Python that it was made of; but what a link of
         # another name leads to may be a program that looks at the name it was called by
@@ -78,12 +79,17 @@ def candidate_pythons(run, environ):
     return list(found.values())
 
 
-def _posix_candidates(environ):
+# Homebrew's, python.org's, MacPorts'.
+_ON_MACOS = ("/opt/homebrew/bin", "/Library/Frameworks/Python.framework/Versions/*/bin", "/opt/local/bin")
+
+
+def _posix_candidates(run, environ):
     home = environ.get("HOME") or os.path.expanduser("~")
     pyenv = environ.get("PYENV_ROOT") or os.path.join(home, ".pyenv")
     patterns = [os.path.join(glob.escape(pyenv), "versions", "*", "bin")]
     folders = [folder for folder in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(folder)]
     folders += ["/usr/local/bin", "/usr/bin"]
+    patterns += _ON_MACOS if MACOS else ()
     patterns += ["/opt/python*/bin", "/opt/python/*/bin"]
     patterns.append(os.path.join(glob.escape(home), ".local", "share", "uv", "python", "*", "bin"))
     for root in _conda_roots(environ, home):
@@ -94,6 +100,8 @@ def _posix_candidates(environ):
     for pattern in patterns:
         folders += sorted(glob.glob(pattern))
     for folder in dict.fromkeys(folders):
+        if MACOS and folder == "/usr/bin" and not has_developer_tools(run):
+            continue  # starting its python3 opens a window that asks to install them
         try:
             names = sorted(os.listdir(folder))
         except OSError:

@@ -169,7 +169,7 @@ def _check_choices(choices: _Choices, targets: Iterable[Target]) -> None:
 def _torch_index(target: Target, pair: Torch | None, given: str | None) -> str | None:
     """Where the torch of `target` comes from; None for the user's own index.
 
-    PyPI has one build of each release: on Linux the one with `pair.cuda`, on Windows the one for the CPU.
+    PyPI has one build of each release: on Linux the one with `pair.cuda`, elsewhere the one for the CPU.
     The others are on PyTorch's.
     """
     if given is not None:
@@ -181,6 +181,8 @@ def _torch_index(target: Target, pair: Torch | None, given: str | None) -> str |
 
 def _on_pypi(target: Target, pair: Torch) -> bool:
     """Whether PyPI's own torch and torchvision are of the build that the backend names."""
+    if target.is_macos:
+        return target.backend == "cpu"  # there is no other
     if target.is_windows:
         pythons = pair.windows if pair.torchvision_windows else None
         return target.backend == "cpu" and pythons is not None and in_range(pythons, target.python)

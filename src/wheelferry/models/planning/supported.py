@@ -8,7 +8,7 @@ from wheelferry.errors import InputError
 from wheelferry.models.cuda import backend_of, version_of
 from wheelferry.models.recipes.fields import in_range
 from wheelferry.models.recipes.recipe import Recipe, Release, Torch
-from wheelferry.models.targets import DEFAULT_BACKEND, Target
+from wheelferry.models.targets import DEFAULT_BACKEND, Target, macos_release
 
 
 def find_release(recipe: Recipe, name: str) -> Release:
@@ -110,6 +110,8 @@ def obstacle(recipe: Recipe, release_name: str, target: Target, *, other_index: 
         return f"{where} does not support Python {target.python} (it supports {release.python})"
     if not in_range(release.torch, target.torch):
         return f"{where} does not support torch {target.torch} (it supports {release.torch})"
+    if target.is_macos and version_of(target.backend) is not None:
+        return f"there is no CUDA on macOS, and backend {target.backend} asks for it"
     pair = next((entry for entry in recipe.torch if entry.version == target.torch), None)
     if pair is None or other_index:
         return None
@@ -141,25 +143,25 @@ def _build_missing(target: Target, pair: Torch) -> str | None:
 
 
 def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Torch) -> str | None:
-    """Why `pair`, a row of the torch table, has no wheels for `target`.
-
-    PyTorch's own index, where the other backends come from, has Windows wheels for the Pythons of Linux.
-    """
-    windows = target.is_windows and target.backend == DEFAULT_BACKEND
-    pythons = pair.windows if windows else pair.python
+    """Why `pair`, a row of the torch table, has no wheels for `target`."""
+    pythons = _pythons_of(pair, target)
     if pythons is None:
-        return f"torch {target.torch} has no wheels for Windows"
+        return f"torch {target.torch} has no wheels for {target.system_name}"
     if not in_range(pythons, target.python):
-        wheels = "Windows wheels" if pythons != pair.python else "wheels"
+        wheels = f"{target.system_name} wheels" if pythons != pair.python else "wheels"
         return f"torch {target.torch} has no {wheels} for Python {target.python} (it has {pythons})"
+    release = macos_release(target.platform)
+    if release is not None and release < pair.macos_oldest:
+        return f"torch {target.torch} needs macOS {pair.macos_oldest}, and {target.platform} is for {release}"
     needs_torchvision = any(
         entry.distribution == "torchvision"
         for entry in recipe.requirements
         if entry.applies(release_name, target)
     )
-    if needs_torchvision and windows and not pair.torchvision_windows:
+    if needs_torchvision and not _has_torchvision(pair, target):
         return (
-            f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for Windows"
+            f"torchvision {pair.torchvision}, which goes with torch {target.torch}, has no wheels for "
+            f"{target.system_name}"
         )
     if needs_torchvision and not in_range(pair.torchvision_python or "", target.python):
         return (
@@ -167,3 +169,20 @@ def _wheels_missing(recipe: Recipe, release_name: str, target: Target, pair: Tor
             f"Python {target.python} (it has {pair.torchvision_python})"
         )
     return None
+
+
+def _pythons_of(pair: Torch, target: Target) -> str | None:
+    """The Pythons that a release of torch has wheels for on the target's system; None for none at all.
+
+    PyTorch's own index, where the other backends come from, has Windows wheels for the Pythons of Linux.
+    """
+    if target.is_macos:
+        return pair.macos
+    return pair.windows if target.is_windows and target.backend == DEFAULT_BACKEND else pair.python
+
+
+def _has_torchvision(pair: Torch, target: Target) -> bool:
+    """Whether the torchvision beside it has wheels for the target's system at all."""
+    if target.is_macos:
+        return pair.torchvision_macos
+    return pair.torchvision_windows or not target.is_windows or target.backend != DEFAULT_BACKEND

@@ -48,7 +48,8 @@ class Condition(Model):
     torch: Annotated[Range, Field(description="range of torch versions")] = ""
     python: Annotated[Range, Field(description="range of Python versions")] = ""
     platform: Annotated[
-        Literal["linux", "windows"] | None, Field(description="what the target runs; absent means any")
+        Literal["linux", "windows", "macos"] | None,
+        Field(description="what the target runs; absent means any"),
     ] = None
     reason: Annotated[str, Field(description="why the entry exists, for the reader")] = ""
 
@@ -58,7 +59,7 @@ class Condition(Model):
             (not self.releases or release in self.releases)
             and in_range(self.torch, target.torch)
             and in_range(self.python, target.python)
-            and self.platform in (None, "windows" if target.is_windows else "linux")
+            and self.platform in (None, target.system_name.lower())
         )
 
 
@@ -91,6 +92,12 @@ class Torch(Model):
     version: VersionText
     python: Annotated[Range, Field(description="Pythons with a Linux wheel")]
     windows: Annotated[Range | None, Field(description="Pythons with a Windows wheel")] = None
+    macos: Annotated[Range | None, Field(description="Pythons with a macOS wheel for Apple's processors")] = (
+        None
+    )
+    macos_oldest: Annotated[
+        int, Field(ge=11, description="the oldest macOS that the names of those wheels allow")
+    ] = 11
     cuda: Annotated[
         str | None, Field(pattern=r"^\d+\.\d+$", description="CUDA that the Linux wheel is built with")
     ] = None
@@ -99,6 +106,9 @@ class Torch(Model):
     ] = ()
     torchvision: VersionText | None = None
     torchvision_windows: Annotated[bool, Field(description="whether it has Windows wheels")] = True
+    torchvision_macos: Annotated[
+        bool, Field(description="whether it has macOS wheels for Apple's processors")
+    ] = True
     torchvision_python: Annotated[
         Range | None, Field(description="Pythons with a wheel of that torchvision, where fewer than torch's")
     ] = None

@@ -63,6 +63,8 @@ def cannot_run(target: Target, runner: Runner | None) -> str | None:
         if runner is Runner.WINE and machine != "x86_64":
             return f"Wine runs {target.platform} on x86_64, this machine is {machine}"
         return None if runner is Runner.WINE else f"{target.platform} does not run here; try --runner wine"
+    if target.is_macos:
+        return f"nothing of macOS can be run here: {target.platform} is verified by its files alone"
     if not target.platform.startswith("manylinux"):
         return f"{target.platform} does not run on this machine"
     if not target.platform.endswith(machine):

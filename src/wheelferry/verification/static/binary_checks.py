@@ -9,7 +9,7 @@ from typing import TypeVar
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
-from wheelferry.binaries import elf, pe
+from wheelferry.binaries import elf, macho, pe
 from wheelferry.binaries.symbols import readable
 from wheelferry.cache.tools import Tools
 from wheelferry.models import stable_abi
@@ -257,11 +257,15 @@ def _exports(wheel: Path, members: Mapping[str, str], tools: Tools) -> dict[str,
         }
 
 
-def check_stable(wheel: Path, path: str, *, is_windows: bool) -> Iterator[Problem]:
+def check_stable(wheel: Path, path: str, target: Target) -> Iterator[Problem]:
     """Whether the modules of a wheel that says so call nothing of torch but its stable ABI."""
     from elftools.common.exceptions import ELFError
 
-    is_binary, read = (pe.is_binary, _calls_to_torch) if is_windows else (elf.is_binary, _open_names)
+    is_binary, read = pe.is_binary if target.is_windows else elf.is_binary, _open_names
+    if target.is_windows:
+        read = _calls_to_torch
+    elif target.is_macos:
+        read = _left_to_torch
     try:
         with zipfile.ZipFile(wheel) as archive:
             calls = {name: read(archive.read(name)) for name in archive.namelist() if is_binary(name)}
@@ -279,6 +283,12 @@ def _calls_to_torch(data: bytes) -> Iterable[str]:
     """The functions that a Windows module imports from torch's DLLs."""
     functions = pe.read_functions(data)
     return (name for dll in functions if dll.startswith(("torch", "c10")) for name in functions[dll])
+
+
+def _left_to_torch(data: bytes) -> Iterable[str]:
+    """The names that a macOS module leaves to torch's libraries, or to whichever file has them."""
+    wanted, _ = macho.read_names(data)
+    return [name for library in wanted if not library.startswith("/") for name in wanted[library]]
 
 
 def _open_names(data: bytes) -> Iterable[str]:

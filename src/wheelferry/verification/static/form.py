@@ -107,10 +107,10 @@ def _check_modules(path: str, info: WheelInfo, target: Target) -> Iterator[Probl
 def _own_tag(target: Target) -> str:
     if target.is_windows:
         return f"{target.interpreter}-{target.platform}"
-    architecture = target.platform.split("_", 3)[-1]
+    system = "darwin" if target.is_macos else f"{target.processor}-linux-gnu"
     version = target.python.replace(".", "")
     # until 3.7 a letter told how CPython allocates memory (PEP 3149)
-    return f"cpython-{version}{'m' if version == '37' else ''}-{architecture}-linux-gnu"
+    return f"cpython-{version}{'m' if version == '37' else ''}-{system}"
 
 
 def _listed(names: Iterable[str]) -> str:

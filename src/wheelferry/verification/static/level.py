@@ -53,12 +53,13 @@ from wheelferry.verification.static.binary_checks import (
 )
 from wheelferry.verification.static.checks import LongestPath
 from wheelferry.verification.static.linux_binaries import check_linux
+from wheelferry.verification.static.macos_binaries import check_macos
 from wheelferry.verification.static.reference import Reference, compare_with_present
 from wheelferry.verification.static.startup_notes import startup_notes
 from wheelferry.verification.static.torch_symbols import TORCH
 from wheelferry.verification.supply import supply_wheels
 from wheelferry.wheels import extensions
-from wheelferry.wheels.compiled import ElfFiles, PeFiles
+from wheelferry.wheels.compiled import ElfFiles, MachoFiles, PeFiles
 from wheelferry.wheels.contents import Contents, read_contents
 from wheelferry.wheels.processor_needs import processor_needs
 from wheelferry.wheels.read import read_wheel
@@ -100,6 +101,11 @@ class Opened:
     def elf_files(self) -> dict[str, ElfFiles]:
         """The Linux binaries of each wheel."""
         return {path: found.elf_files for path, found in self.contents.items()}
+
+    @property
+    def macho_files(self) -> dict[str, MachoFiles]:
+        """The macOS binaries of each wheel."""
+        return {path: found.macho_files for path, found in self.contents.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -432,6 +438,10 @@ def _check_binaries(
     findings: Iterator[Problem | Note]
     if entry.target.is_windows:
         findings = check_pe(entry, all_infos, all_paths, {**opened.pe_files, **reference.pe_files})
+    elif entry.target.is_macos:
+        macho_files = {**opened.macho_files, **reference.macho_files}
+        unseen = reference.lacks_torch(entry)
+        findings = check_macos(entry, all_infos, all_paths, macho_files, torch_unseen=unseen)
     else:
         files = {**opened.elf_files, **reference.elf_files}
         unseen = reference.lacks_torch(entry)
@@ -511,7 +521,7 @@ def _check_built(
     for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if stable_abi.is_stable(info.stamp):
-        yield from check_stable(opened.root / path, path, is_windows=entry.target.is_windows)
+        yield from check_stable(opened.root / path, path, entry.target)
     if entry.target.is_windows:
         if pe.dll_hook_name(info.name) not in info.files:
             message = (
@@ -525,7 +535,7 @@ def _check_built(
             files = {**opened.pe_files, **reference.pe_files}
             functions = check_functions(opened.root, path, all_paths, all_infos, files, tools)
             yield from filter(reference.is_about_bundle, functions)
-    else:
+    elif not entry.target.is_macos:  # `check_macos` looks at the built wheels with all others
         everything = [*infos.values(), *reference.infos.values()]
         unseen = reference.lacks_torch(entry)
         yield from check_elf(opened.root / path, path, entry, everything, torch_unseen=unseen)

@@ -20,6 +20,7 @@ from wheelferry.models.problems import Code, Note, Problem
 from wheelferry.models.targets import Target, glibc_minor, parse_platform
 from wheelferry.models.wheel_info import WheelInfo, installed_path, packages_folder
 from wheelferry.verification.static.torch_symbols import TORCH, check_torch_symbols, is_torchs
+from wheelferry.verification.static.words import listed, needing
 from wheelferry.wheels.compiled import ElfFiles
 
 _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
@@ -27,7 +28,6 @@ _MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
 _MODULE = re.compile(r"\.(cpython-\w[\w-]*|abi3)\.so$")
 _DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvoptix)\.so\.1")
 _PYTHON = re.compile(r"libpython3(\.\d+)?t?\.so(\.1\.0)?")
-_NAMED = 3
 
 
 def check_linux(
@@ -77,7 +77,7 @@ class _Wheel:
     @property
     def arch(self) -> str:
         """The target's processor, as platform tags spell it."""
-        return self.target.platform.split("_", 3)[-1]
+        return self.target.processor
 
     def is_module(self, member: str) -> bool:
         """Whether Python imports the file, by its name."""
@@ -91,15 +91,15 @@ class _Wheel:
 
     def problem(self, code: Code, members: Iterable[str], text: str) -> Problem:
         """A problem of some of the wheel's files, which need something."""
-        return Problem(code=code, file=self.path, message=_needing(members, text))
+        return Problem(code=code, file=self.path, message=needing(members, text))
 
     def note(self, members: Iterable[str], text: str) -> Note:
         """What is worth knowing of some of the wheel's files, which need something."""
-        return Note(file=self.path, message=_needing(members, text))
+        return Note(file=self.path, message=needing(members, text))
 
 
 def _fitting(facts: Mapping[str, Dynamic], target: Target) -> Iterator[tuple[str, Dynamic]]:
-    machine = _MACHINES.get(target.platform.split("_", 3)[-1])
+    machine = _MACHINES.get(target.processor)
     for member, found in facts.items():
         if found.machine == machine and not found.is_musl:
             yield member, found
@@ -115,7 +115,7 @@ def _check_machines(
             kind = "musl, another C library" if found.is_musl else found.machine_name
             by_kind.setdefault((wheel.is_module(member), kind), []).append(member)
     for (is_module, kind), members in sorted(by_kind.items()):
-        text = f"made for {kind}, the target is {wheel.target.platform}: {_listed(members)}"
+        text = f"made for {kind}, the target is {wheel.target.platform}: {listed(members)}"
         if is_module:
             yield Problem(code=Code.MACHINE, file=wheel.path, message=text)
         else:
@@ -167,14 +167,14 @@ def _check_libraries(
     wheel: _Wheel, facts: Mapping[str, Dynamic], brought: frozenset[str], *, torch_unseen: bool
 ) -> Iterator[Problem | Note]:
     """Libraries that no wheel brings: the system's, the driver's, or nobody's."""
-    listed = _system_libraries(wheel.target.platform, wheel.arch)
+    promised = _system_libraries(wheel.target.platform, wheel.arch)
     packages = shipped_system_libraries().packages
     needed: dict[str, list[str]] = {}
     for member, found in facts.items():
         for library in found.needed:
             if torch_unseen and is_torchs(library):
                 continue
-            if library not in brought and (library not in listed or library in packages):
+            if library not in brought and (library not in promised or library in packages):
                 needed.setdefault(library, []).append(member)
     yield from _note_system(
         wheel, {library: needed.pop(library) for library in sorted(needed) if library in packages}
@@ -194,7 +194,7 @@ def _check_libraries(
             left[library] = members
     if left:
         members = list(dict.fromkeys(member for found in left.values() for member in found))
-        yield wheel.note(members, f"{_listed(left)}, which no wheel brings: what loads them fails")
+        yield wheel.note(members, f"{listed(left)}, which no wheel brings: what loads them fails")
 
 
 def _without_torchs(
@@ -225,21 +225,9 @@ def _note_system(wheel: _Wheel, needed: Mapping[str, list[str]]) -> Iterator[Not
     members = list(dict.fromkeys(member for found in needed.values() for member in found))
     packages = list(dict.fromkeys(table.packages[library] for library in needed))
     text = (
-        f"{_listed(needed)} of the client's system, which a server may lack; "
+        f"{listed(needed)} of the client's system, which a server may lack; "
         f"Debian's packages: {', '.join(packages)}"
     )
     if wheel.name in table.headless:
         text += f"; {table.headless[wheel.name]} needs none of X11 and OpenGL"
     yield wheel.note(members, text)
-
-
-def _needing(members: Iterable[str], text: str) -> str:
-    found = list(members)
-    return f"{_listed(found)} {'needs' if len(found) == 1 else 'need'} {text}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The first of some names, and how many more there are."""
-    found = list(names)
-    more = f" (and {len(found) - _NAMED} more)" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more

@@ -87,8 +87,9 @@ def _outside_packages(info: WheelInfo, target: Target) -> Iterator[str]:
 def check_owners(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[Problem | Note]:
     """Files and scripts that several wheels install; paths that are a file of one and a folder of another.
 
-    `wheels` are those of a target by their paths in the bundle. On Windows names that differ in case alone
-    are the same. Other content is a problem; the same content is a note, as is whatever no program reads.
+    `wheels` are those of a target by their paths in the bundle. On Windows and macOS names that differ in
+    case alone are the same. Other content is a problem; the same content is a note, as is whatever no
+    program reads.
     """
     shared, folders, hidden = _shared(wheels, target)
     yield from _files_that_are_folders(folders, target)
@@ -119,7 +120,7 @@ def _shared(
     shared: dict[str, list[Placed]] = {}
     for wheel, info in wheels.items():
         for path, content in installed_files(info, target):
-            key = path.lower() if target.is_windows else path
+            key = path.lower() if target.ignores_case else path
             own = (wheel, path, content)
             found = first.setdefault(key, own)
             if found is not own:
@@ -234,8 +235,9 @@ def check_scripts(wheels: Mapping[str, WheelInfo], target: Target) -> Iterator[P
 
 def _replaces(path: str, owner: NormalizedName, target: Target) -> str | None:
     """What of the environment itself a file would replace, None for nothing."""
+    path = path.lower() if target.ignores_case else path
     if target.is_windows:
-        path = _WINDOWS_PROGRAM.sub("", path.lower())
+        path = _WINDOWS_PROGRAM.sub("", path)
     if path == _CONFIGURATION:
         return "configuration"
     folder, slash, name = path.rpartition("/")

@@ -13,7 +13,7 @@ from wheelferry.models.wheel_info import WheelInfo
 from wheelferry.verification.static.checks import LongestPath
 from wheelferry.verification.static.ownership import check_owners
 from wheelferry.verification.static.torch_symbols import TORCH
-from wheelferry.wheels.compiled import ElfFiles, PeFiles
+from wheelferry.wheels.compiled import ElfFiles, MachoFiles, PeFiles
 from wheelferry.wheels.contents import Contents
 
 
@@ -39,6 +39,11 @@ class Reference:
     def elf_files(self) -> dict[str, ElfFiles]:
         """The Linux binaries of each wheel."""
         return {path: found.elf_files for path, found in self.contents.items()}
+
+    @property
+    def macho_files(self) -> dict[str, MachoFiles]:
+        """The macOS binaries of each wheel."""
+        return {path: found.macho_files for path, found in self.contents.items()}
 
     def lacks_torch(self, entry: TargetEntry) -> bool:
         """Whether the client has a torch that no index has."""

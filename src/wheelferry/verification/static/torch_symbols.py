@@ -11,7 +11,7 @@ from wheelferry.models.problems import Code, Problem
 from wheelferry.models.wheel_info import WheelInfo
 
 TORCH = NormalizedName("torch")
-_LIBRARY = re.compile(r"lib(torch|c10|caffe2|shm)(_\w+)?\.so|(torch|c10)(_\w+)?\.dll", re.IGNORECASE)
+_LIBRARY = re.compile(r"lib(torch|c10|caffe2|shm)(_\w+)?\.(so|dylib)|(torch|c10)(_\w+)?\.dll", re.IGNORECASE)
 _NAMED = 3
 
 
@@ -39,13 +39,24 @@ def check_torch_symbols(
             for member, facts in wanting.items()
             if all(library in libraries for library in facts.needed if is_torchs(library))
         }
-        served = {_kind(member) for member, names in missing.items() if not names}
-        lacking = {m: names for m, names in missing.items() if names and _kind(m) not in served}
-        if lacking:
-            symbols = sorted(set().union(*lacking.values()))
-            yield Problem(
-                code=Code.SYMBOLS, file=paths[name], message=_message(lacking, symbols, infos, name)
-            )
+        yield from name_missing(name, paths[name], missing, infos)
+
+
+def name_missing(
+    name: NormalizedName,
+    path: str,
+    missing: Mapping[str, frozenset[str]],
+    infos: Mapping[NormalizedName, WheelInfo],
+) -> Iterator[Problem]:
+    """A problem where modules of the wheel `name` do not find all that they want of torch.
+
+    `missing` has what each module does not find, empty for one that finds all: see `check_torch_symbols`.
+    """
+    served = {_kind(member) for member, names in missing.items() if not names}
+    lacking = {m: names for m, names in missing.items() if names and _kind(m) not in served}
+    if lacking:
+        symbols = sorted(set().union(*lacking.values()))
+        yield Problem(code=Code.SYMBOLS, file=path, message=_message(lacking, symbols, infos, name))
 
 
 def is_torchs(library: str) -> bool:

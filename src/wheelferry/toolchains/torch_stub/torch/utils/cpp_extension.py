@@ -61,6 +61,7 @@ class BuildExtension(build_ext):
         flags = ext.extra_compile_args
         request = {
             "module": ext.name.rpartition(".")[2],
+            "package": ext.name.rpartition(".")[0],
             "sources": [str(Path(source).resolve()) for source in ext.sources],
             "include": [str(Path(folder).resolve()) for folder in ext.include_dirs],
             "macros": dict(ext.define_macros),
