@@ -83,7 +83,7 @@ def _compiler_from_index(tools: Tools) -> Finding:
         seen = f"{zig.DISTRIBUTION} has no wheel for {platform.machine()}"
         return Finding(subject="zig", good=False, blocking=False, seen=seen)
     name = f"{zig.DISTRIBUTION} {release.version}"
-    what = f"compiles CPU ops for every platform, torch {stable_abi.FIRST_TORCH} and later"
+    what = f"compiles CPU ops for Linux, Windows and macOS, torch {stable_abi.FIRST_TORCH} and later"
     if tools.store.has(release.sha256):
         return Finding(subject="zig", good=True, blocking=False, seen=f"{name} is in the cache: {what}")
     good, seen = _ask_index(tools, zig.DISTRIBUTION)

@@ -112,8 +112,8 @@ def test_what_dyld_finds_is_fine(judge: Judge) -> None:
         (macho_file(minimum=(15, 1)), "{0} needs macOS 15.1, the target is macosx_14_0_arm64 [MACOS]"),
         (
             macho_file(signed=False),
-            "{0}: it has no code signature; macOS ends a program that loads such a file on Apple's processors "
-            "[UNSIGNED]",
+            "{0}: it has no code signature; macOS ends a program that loads such a file on Apple's "
+            "processors [UNSIGNED]",
         ),
         (
             macho_file(needed=["/opt/homebrew/lib/libomp.dylib"]),

@@ -15,15 +15,27 @@ This looks at a machine, so that a bundle can be made for it. It changes nothing
 Bring profile.json back to where bundles are made: wheelferry bundle ... --profile profile.json
 """
 _OPEN = {
-    True: "   Windows: open the folder in Explorer, click into the address bar, type cmd and press Enter.",
-    False: '   Linux: open the folder in the file manager, right-click into it, choose "Open in Terminal".',
+    "Linux": 'open the folder in the file manager, right-click into it, choose "Open in Terminal".',
+    "macOS": "open Terminal, type cd and a blank, drag the folder into its window, and press Return.",
+    "Windows": "open the folder in Explorer, click into the address bar, type cmd and press Enter.",
 }
 _INSTALL = {
-    True: "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
-    False: "    sh install.sh          on Linux",
+    "Linux": "    sh install.sh          on Linux",
+    "macOS": "    sh install.sh          on macOS, on a Mac with one of Apple's processors",
+    "Windows": "    .\\install.cmd          on Windows 10 or newer, 64 bit; a double click does it too",
 }
 _IT = {True: "them", False: "it"}
-_CHECK = {True: ".\\install.cmd --check", False: "sh install.sh --check"}
+_CHECK = {
+    "Linux": "sh install.sh --check",
+    "macOS": "sh install.sh --check",
+    "Windows": ".\\install.cmd --check",
+}
+_ON_MACOS = """\
+   This bundle was built and looked through elsewhere: nothing of it has run on macOS. What the installer
+   tries is the first proof. A file that came by a browser or AirDrop is marked by macOS; the installer writes
+   what it installs anew, without the mark. Where macOS still refuses a file, remove the mark from this
+   folder: xattr -dr com.apple.quarantine .
+"""
 _NEXT = """\
    It looks at the machine and says what it found. What cannot work is refused here, with the reason, and
    nothing has been changed then. Otherwise it asks for a folder, checks every file that it needs, installs,
@@ -63,8 +75,7 @@ def readme(manifest: Manifest, programs: Sequence[tuple[str, str]] = ()) -> str:
     """
     if not manifest.targets:
         return _PROBE
-    # Linux first
-    systems = sorted({entry.target.is_windows for entry in manifest.targets})
+    systems = sorted({entry.target.system_name for entry in manifest.targets})
     parts = [
         f"{manifest.title}: everything to install {_IT[len(manifest.projects) > 1]} without a network.\n",
         *_present(manifest),
@@ -98,25 +109,28 @@ def _present(manifest: Manifest) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _steps(systems: Sequence[bool], programs: Sequence[tuple[str, str]]) -> str:
-    """The way to an installation; `systems` are those of the targets, True for Windows."""
+def _steps(systems: Sequence[str], programs: Sequence[tuple[str, str]]) -> str:
+    """The way to an installation; `systems` are those of the targets by their names."""
+    here = dict.fromkeys(".\\" if system == "Windows" else "./" for system in systems)
+    checks = dict.fromkeys(_CHECK[system] for system in systems)
     return "\n".join(
         [
             "1. Open a terminal in this folder",
             "",
-            *(_OPEN[windows] for windows in systems),
+            *(f"   {system}: {_OPEN[system]}" for system in systems),
             "",
             "2. Start the installer",
             "",
-            *(_INSTALL[windows] for windows in systems),
+            *(_INSTALL[system] for system in systems),
             "",
             _NEXT,
-            f"   To look and change nothing: {' or '.join(_CHECK[windows] for windows in systems)}",
+            *([_ON_MACOS] if "macOS" in systems else []),
+            f"   To look and change nothing: {' or '.join(checks)}",
             "   To be asked nothing: add --prefix FOLDER --yes. All options: --help",
             "",
             "3. Use it, in the folder that was chosen",
             "",
-            *("\n".join(_usage(".\\" if windows else "./", programs)) for windows in systems),
+            *("\n".join(_usage(one, programs)) for one in here),
         ]
     )
 

@@ -51,7 +51,8 @@ Platform = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TAG",
-        help="Platform of the target: linux_x86_64, manylinux_2_28_x86_64, win_amd64; repeatable. "
+        help="Platform of the target: linux_x86_64, manylinux_2_28_aarch64, win_amd64, macosx_14_0_arm64; "
+        "repeatable. "
         "Default: this machine's.",
     ),
 ]

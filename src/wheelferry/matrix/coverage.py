@@ -24,6 +24,7 @@ from wheelferry.models.records import MAKING, Record, order, version
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     DEFAULT_GLIBC_MINOR,
+    DEFAULT_MACOS,
     Target,
 )
 
@@ -31,6 +32,7 @@ from wheelferry.models.targets import (
 PYTHONS = tuple(f"3.{minor}" for minor in range(7, 15))
 LINUX = f"manylinux_2_{DEFAULT_GLIBC_MINOR}_x86_64"
 ARM = f"manylinux_2_{DEFAULT_GLIBC_MINOR}_aarch64"
+MACOS = f"macosx_{DEFAULT_MACOS}_0_arm64"
 PLATFORMS = (LINUX, "win_amd64")
 
 

@@ -30,6 +30,7 @@ from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import (
     DEFAULT_BACKEND,
     DEFAULT_GLIBC_MINOR,
+    DEFAULT_MACOS,
     Target,
     glibc_minor,
     parse_backend,
@@ -112,9 +113,16 @@ def _own_platform(profile: Profile) -> str:
             )
         minor = min(DEFAULT_GLIBC_MINOR, numbers(profile["glibc"])[1])
         return f"manylinux_2_{minor}_{machine}"
+    if system == "Darwin" and machine == "aarch64":
+        if profile["macos"] is None:
+            raise InputError(
+                "the profile does not say which macOS the client runs",
+                hint="write it anew with this wheelferry's own script (wheelferry probe --script probe.pyz)",
+            )
+        return f"macosx_{min(DEFAULT_MACOS, numbers(profile['macos'])[0])}_0_arm64"
     raise InputError(
         f"the client is {profile['os']} on {machine}: no bundles are made for that",
-        hint="they are for Linux on x86_64 and aarch64, and for 64-bit Windows on x86_64",
+        hint="they are for Linux on x86_64 and aarch64, for 64-bit Windows on x86_64, and for macOS on arm64",
     )
 
 

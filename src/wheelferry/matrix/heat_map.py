@@ -86,8 +86,9 @@ def mark_of(verdict: Verdict) -> Mark:
 
 def machine_of(target: Target) -> str:
     """The kind of machine a person has, in words: processor, system, and whether CUDA is asked for."""
-    linux = "Linux Arm 64" if target.platform.endswith("aarch64") else "Linux x86-64"
-    return f"{'Windows' if target.is_windows else linux}{', CUDA' if target.backend.startswith('cu') else ''}"
+    linux = "Linux Arm 64" if target.processor == "aarch64" else "Linux x86-64"
+    system = "macOS Arm 64" if target.is_macos else "Windows" if target.is_windows else linux
+    return f"{system}{', CUDA' if target.backend.startswith('cu') else ''}"
 
 
 def heat_maps(verdicts: Sequence[Verdict]) -> tuple[HeatMap, ...]:
@@ -105,9 +106,9 @@ def heat_maps(verdicts: Sequence[Verdict]) -> tuple[HeatMap, ...]:
     )
 
 
-def _place(machine: str) -> tuple[bool, bool, bool]:
-    """Linux before Windows before Arm, each without CUDA first."""
-    return "Arm" in machine, "Windows" in machine, "CUDA" in machine
+def _place(machine: str) -> tuple[bool, bool, bool, bool]:
+    """Linux before Windows before Arm, macOS last, each without CUDA first."""
+    return "macOS" in machine, "Arm" in machine, "Windows" in machine, "CUDA" in machine
 
 
 def _rows(verdicts: Iterable[Verdict], pythons: Sequence[str]) -> tuple[HeatRow, ...]:

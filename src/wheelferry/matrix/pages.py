@@ -85,7 +85,7 @@ def _recipe_page(one: Covered, *, overview: str, command: str) -> str:
         marks=Mark,
         failures=[_failure(one.recipe, v) for v in failed[:_NEWEST]],
         more_failures=max(0, len(failed) - _NEWEST),
-        machines={machine: not machine.startswith("Linux Arm") for machine in machines},
+        machines={machine: "Arm" not in machine for machine in machines},
         releases=releases,
         overview=overview,
         command=command,

@@ -6,7 +6,7 @@ from functools import cache
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.errors import InputError, MissingPythonError
-from wheelferry.matrix.coverage import ARM, LINUX, Selection, Status, cells
+from wheelferry.matrix.coverage import ARM, LINUX, MACOS, Selection, Status, cells
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipes.recipe import Recipe
@@ -14,7 +14,7 @@ from wheelferry.models.records import version
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 
 # What wheels are made for from one Linux machine.
-PLATFORMS = (LINUX, ARM, "win_amd64")
+PLATFORMS = (LINUX, ARM, "win_amd64", MACOS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
