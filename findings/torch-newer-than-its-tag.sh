@@ -1,5 +1,5 @@
 #!/bin/sh
-# torch 2.10.0, its wheel for CPython 3.12 on macOS with Apple's processors, whose name says macosx_11_0_arm64.
+# torch 2.10.0, as pip 26.3 downloads it for CPython 3.12 on macOS with Apple's processors: macosx_11_0_arm64.
 # Guess: none of its libraries needs a newer macOS than 11.0.
 # Seen on 2026-12-01 (CPython 3.12.1): torch/lib/libomp.dylib says macOS 14.0 (LC_BUILD_VERSION), all others 11.0.
 # Why it matters: pip and uv install it on macOS 11 to 13, where Apple's loader promises nothing for that library, and

@@ -77,8 +77,8 @@ def saying(sysctl: str = SYSCTL, version: str = "14.5", tools: bool = False) -> 
 def on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (machine_probe, profile, folders, pythons):
         monkeypatch.setattr(module, "MACOS", True)
-    monkeypatch.setattr(profile.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(machine_probe.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
 
 @pytest.mark.usefixtures("on_macos")

@@ -27,8 +27,8 @@ class SharedWheel:
     @property
     def description(self) -> str:
         """``torch 2.10.0 to 2.15.0 (cpu and default), Python 3.10 to 3.14: 60 targets``."""
-        torches = _range(one.torch for one in self.serves)
-        pythons = _range(one.python for one in self.serves)
+        torches = range_text(one.torch for one in self.serves)
+        pythons = range_text(one.python for one in self.serves)
         backends = " and ".join(sorted({one.backend for one in self.serves}))
         return f"torch {torches} ({backends}), Python {pythons}: {len(self.serves)} targets"
 
@@ -52,13 +52,19 @@ def shared_wheels(
             f"{recipe.name}@{release} has no wheel on torch's stable ABI that serves several targets",
             hint="build one for each target, with --python, --torch and --platform",
         )
+    is_here = cache(has_python)
+    wheels = [_wheel(targets, is_here) for targets in served_alike(recipe, release, possible)]
+    return tuple(sorted(wheels, key=lambda one: platforms.index(one.target.platform)))
+
+
+def served_alike(recipe: Recipe, release: str, targets: Iterable[Target]) -> list[tuple[Target, ...]]:
+    """`targets`, of which each can have a wheel on torch's stable ABI, by the wheel that serves them."""
+    possible = list(targets)
     plan = make_plan(recipe, release, possible, on_stable_abi=possible)
     alike: dict[object, list[Target]] = {}
     for cell in plan.cells:
         alike.setdefault(_what_is_built(cell), []).append(cell.target)
-    is_here = cache(has_python)
-    wheels = [_wheel(targets, is_here) for targets in alike.values()]
-    return tuple(sorted(wheels, key=lambda one: platforms.index(one.target.platform)))
+    return [tuple(found) for found in alike.values()]
 
 
 def _what_is_built(cell: Cell) -> tuple[object, ...]:
@@ -82,6 +88,7 @@ def _preference(target: Target) -> tuple[object, ...]:
     return version(target.torch), version(target.python), target.backend == DEFAULT_BACKEND
 
 
-def _range(texts: Iterable[str]) -> str:
-    ordered = sorted(set(texts), key=version)
+def range_text(versions: Iterable[str]) -> str:
+    """``2.10.0 to 2.15.0``, the oldest and the newest of some versions; one alone by itself."""
+    ordered = sorted(set(versions), key=version)
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"

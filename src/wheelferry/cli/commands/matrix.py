@@ -91,6 +91,13 @@ class CellChoice:
     torch: Torches = None
     backend: Backends = None
     platform: Platforms = None
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--cells",
+            help="Show every cell in the grid, those too that one wheel on torch's stable ABI serves.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +179,8 @@ def matrix(
 
     A cell is one combination of release, torch, Python, backend and platform. It is verified (a recorded
     report says that it installed without a network, passed its checks and trained), builds, fails, is
-    unsupported (with the reason), or was not tried. A few cells are listed one by one, many as a grid.
+    unsupported (with the reason), or was not tried. A few cells are listed one by one, many as a grid;
+    those that one wheel serves are one row, which says how many of them were seen and how far.
 
     \b
     the whole grid
@@ -220,7 +228,9 @@ def matrix(
     elif result.github or result.gitlab:
         matrices.write_pipeline(asked, result.out, provider="github" if result.github else "gitlab")
     else:
-        matrices.show(asked, [name.value for name in status or []], as_json=result.json)
+        matrices.show(
+            asked, [name.value for name in status or []], as_json=result.json, every_cell=cells.every
+        )
 
 
 def _require_one_kind(result: Result, *, record: bool, prove: bool) -> None:

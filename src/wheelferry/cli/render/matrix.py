@@ -20,6 +20,7 @@ from wheelferry.matrix.coverage import (
     verdict_document,
 )
 from wheelferry.matrix.grid import LEGEND, make_grid
+from wheelferry.matrix.spans import Span, find_spans
 from wheelferry.models.planning.supported import find_release
 from wheelferry.models.records import Record
 from wheelferry.models.report import shown_command
@@ -78,10 +79,14 @@ def read_references(
     return found
 
 
-def show(asked: Sequence[Asked], statuses: Sequence[str], *, as_json: bool) -> None:
-    """The matrix as JSON, as a list with reasons, or as a grid."""
+def show(asked: Sequence[Asked], statuses: Sequence[str], *, as_json: bool, every_cell: bool = False) -> None:
+    """The matrix as JSON, as a list with reasons, or as rows of wheels that serve many cells and a grid.
+
+    With `every_cell` all cells are in the grid.
+    """
     every: list[Verdict] = []
     documents: list[dict[str, Any]] = []
+    wheels: list[dict[str, Any]] = []
     for one in asked:
         found = cells(one.located.recipe, one.records, one.selection)
         found = [verdict for verdict in found if not statuses or verdict.status in statuses]
@@ -93,12 +98,18 @@ def show(asked: Sequence[Asked], statuses: Sequence[str], *, as_json: bool) -> N
                 other = near.get(verdict)
                 document = {"recipe": name, **verdict_document(verdict)}
                 documents.append({**document, "nearest": verdict_document(other) if other else None})
+            spans, _ = find_spans(one.located.recipe, found)
+            wheels += [{"recipe": name, **span.to_document()} for span in spans]
         elif statuses or len(found) <= _FEW:
             _show_list(one, found)
         else:
-            _show_grid(one, found)
+            spans, rest = ([], found) if every_cell else find_spans(one.located.recipe, found)
+            _show_spans(one, spans)
+            _show_grid(one, rest, within=len(found) - len(rest))
+            print_line(_summary(found))
+            print_line(f"why, for one square: wheelferry matrix {_named(one)} --python X.Y --torch VERSION")
     if as_json:
-        print_json({"counts": _counts(every), "cells": documents})
+        print_json({"counts": _counts(every), "wheels": wheels, "cells": documents})
 
 
 def _nearest(one: Asked, found: Sequence[Verdict]) -> dict[Verdict, Verdict | None]:
@@ -151,13 +162,42 @@ def _evidence(record: Record | None) -> list[str]:
     ]
 
 
-def _show_grid(one: Asked, found: Sequence[Verdict]) -> None:
+def _show_spans(one: Asked, spans: Sequence[Span]) -> None:
+    """A row for each wheel that serves many cells."""
+    if not spans:
+        return
+    rows = [
+        [
+            span.release,
+            span.platform,
+            span.torches,
+            span.pythons,
+            " ".join(span.backends),
+            str(len(span.verdicts)),
+            ", ".join(f"{count} {name}" for name, count in span.counts.items()),
+        ]
+        for span in spans
+    ]
+    columns = ["release", "platform", "torch", "Python", "backends", "cells", "seen, to which level"]
+    print_table(f"{one.located.recipe.name}: each row is one wheel, on torch's stable ABI", columns, rows)
+    print_line(f"its cells one by one: wheelferry matrix {_named(one)} --cells")
+
+
+def _named(one: Asked) -> str:
+    return one.reference if not one.selection.releases else f"{one.reference}@{one.selection.releases[0]}"
+
+
+def _show_grid(one: Asked, found: Sequence[Verdict], *, within: int) -> None:
+    """The cells that have a wheel each; `within` are in the rows before."""
     grid = make_grid(found)
+    if not grid.rows:
+        return
     rows = [
         [row.release, row.torch, " ".join(row.backends), *(square.text for square in row.squares)]
         for row in grid.rows
     ]
-    print_table(one.located.recipe.name, ["release", "torch", "backends", *grid.pythons], rows)
+    title = f"{one.located.recipe.name}: a wheel for each cell" if within else one.located.recipe.name
+    print_table(title, ["release", "torch", "backends", *grid.pythons], rows)
     print_line(LEGEND)
     order = "one mark for each backend of the row" + (
         f"; {' / '.join(grid.platforms)}" if len(grid.platforms) > 1 else f"; {grid.platforms[0]}"
@@ -165,9 +205,6 @@ def _show_grid(one: Asked, found: Sequence[Verdict]) -> None:
     print_line(f"{order}; marks that are alike are written once")
     if grid.left_out:
         print_line(f"{grid.left_out} rows in which every cell is unsupported are left out")
-    print_line(_summary(found))
-    name = one.reference if not one.selection.releases else f"{one.reference}@{one.selection.releases[0]}"
-    print_line(f"why, for one square: wheelferry matrix {name} --python X.Y --torch VERSION")
 
 
 def write_pages(asked: Sequence[Asked], out: str | None) -> None:
