@@ -49,11 +49,19 @@ def test_the_whole_matrix_is_a_grid_and_its_json_has_every_cell() -> None:
     shown = wheelferry("matrix", "detectron2@v0.6")
     assert shown.returncode == 0, shown.stderr
     assert "✓ verified" in shown.stdout
-    assert "2.13.0" in shown.stdout
+    assert "2.9.1" in shown.stdout
+    # what one wheel serves is one row, and unfolds
+    assert "│ 2.10.0 to 2.1" in shown.stdout
+    assert "wheelferry matrix detectron2@v0.6 --cells" in shown.stdout
+    every = wheelferry("matrix", "detectron2@v0.6", "--cells")
+    assert "2.10.0 to" not in every.stdout
+    assert len(every.stdout.splitlines()) > 30
     document = json.loads(wheelferry("matrix", "detectron2", "sample", "--json").stdout)
     cells = document["cells"]
     assert {cell["recipe"] for cell in cells} == {"detectron2", "sample"}
     assert sum(document["counts"].values()) == len(cells)
+    assert {wheel["recipe"] for wheel in document["wheels"]} == {"detectron2", "sample"}
+    assert all(sum(wheel["counts"].values()) == wheel["cells"] for wheel in document["wheels"])
     assert all(cell["reason"] for cell in cells if cell["status"] == "unsupported")
     assert all(cell["evidence"] for cell in cells if cell["status"] == "verified")
     few = wheelferry("matrix", "sample", "--torch", "2.13.0", "--python", "3.12", "--status", "unsupported")

@@ -1,12 +1,13 @@
 """Which cells a CI pipeline builds, and what each of its jobs is called."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from packaging.version import Version
 
 from wheelferry.errors import InputError
 from wheelferry.matrix.coverage import PLATFORMS, Selection
+from wheelferry.matrix.shared_wheels import can_share, newest_first, served_alike
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
 from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle, ops_missing
 from wheelferry.models.recipes.recipe import Recipe
@@ -20,11 +21,12 @@ GITHUB_LIMIT = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job of the pipeline: one cell."""
+    """One job of the pipeline: one cell. `wheel` is the job whose wheel it takes; none: it builds its own."""
 
     recipe: str
     release: str
     target: Target
+    wheel: str = ""
 
     @property
     def name(self) -> str:
@@ -35,6 +37,37 @@ class Job:
     def windows(self) -> bool:
         """Whether it runs on Windows."""
         return self.target.platform.startswith("win")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelJob:
+    """A job that builds what several cells take: a wheel on torch's stable ABI."""
+
+    recipe: str
+    release: str
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """As that of the cell that it is built for, told apart from it."""
+        return f"wheel-{self.recipe}-{self.release}-{self.target.name}".replace("/", "_")
+
+
+def share_wheels(recipe: Recipe, jobs: Sequence[Job]) -> tuple[tuple[WheelJob, ...], tuple[Job, ...]]:
+    """The wheels that serve several cells of `jobs`, each to be built once, and the jobs that take them.
+
+    Windows cells build their own: they are there to be built on Windows.
+    """
+    wheels: list[WheelJob] = []
+    takes: dict[Target, str] = {}
+    able = {job.target: job for job in jobs if not job.windows and can_share(recipe, job.target)}
+    release = jobs[0].release if jobs else ""
+    for targets in served_alike(recipe, release, able) if able else ():
+        if len(targets) > 1:
+            wheel = WheelJob(recipe=recipe.name, release=release, target=max(targets, key=newest_first))
+            wheels.append(wheel)
+            takes |= dict.fromkeys(targets, wheel.name)
+    return tuple(wheels), tuple(replace(job, wheel=takes.get(job.target, "")) for job in jobs)
 
 
 def choose_jobs(recipe: Recipe, selection: Selection, *, provider: str) -> tuple[Job, ...]:

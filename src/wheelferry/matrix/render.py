@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from wheelferry.matrix.ci_jobs import Job
+from wheelferry.matrix.ci_jobs import Job, share_wheels
 from wheelferry.models.recipes.recipe import Recipe
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -20,13 +20,14 @@ def gitlab_pipeline(recipe: Recipe, reference: str, jobs: Iterable[Job], *, comm
 
 
 def _pipeline(template: str, recipe: Recipe, reference: str, jobs: Iterable[Job], command: str) -> str:
-    found = list(jobs)
+    wheels, found = share_wheels(recipe, list(jobs))
     return render_template(
         template,
         recipe=recipe,
         reference=reference,
         linux=[job for job in found if not job.windows],
         windows=[job for job in found if job.windows],
+        wheels=wheels,
         jobs=found,
         command=command,
     )

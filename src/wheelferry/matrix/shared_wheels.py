@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from packaging.version import Version
+
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.errors import InputError, MissingPythonError
 from wheelferry.matrix.coverage import ARM, LINUX, MACOS, Selection, Status, cells
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import version_of
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipes.recipe import Recipe
@@ -57,6 +61,16 @@ def shared_wheels(
     return tuple(sorted(wheels, key=lambda one: platforms.index(one.target.platform)))
 
 
+def can_share(recipe: Recipe, target: Target) -> bool:
+    """Whether the target can have a wheel on torch's stable ABI, which serves others too."""
+    return (
+        recipe.build.stable_abi
+        and not recipe.build.python_only
+        and version_of(target.backend) is None
+        and stable_abi.serves(version(target.torch))
+    )
+
+
 def served_alike(recipe: Recipe, release: str, targets: Iterable[Target]) -> list[tuple[Target, ...]]:
     """`targets`, of which each can have a wheel on torch's stable ABI, by the wheel that serves them."""
     possible = list(targets)
@@ -77,14 +91,15 @@ def _what_is_built(cell: Cell) -> tuple[object, ...]:
 
 
 def _wheel(targets: Sequence[Target], is_here: Callable[[str], bool]) -> SharedWheel:
-    newest = sorted(targets, key=_preference, reverse=True)
+    newest = sorted(targets, key=newest_first, reverse=True)
     for target in newest:
         if is_here(target.python):
             return SharedWheel(target=target, serves=tuple(targets))
     raise MissingPythonError(newest[0].python)
 
 
-def _preference(target: Target) -> tuple[object, ...]:
+def newest_first(target: Target) -> tuple[Version, Version, bool]:
+    """Sorts the targets of a wheel by how well each is to build it for: the newest torch, then Python."""
     return version(target.torch), version(target.python), target.backend == DEFAULT_BACKEND
 
 

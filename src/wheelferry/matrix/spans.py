@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wheelferry.matrix.coverage import Status, Verdict
-from wheelferry.matrix.shared_wheels import range_text, served_alike
-from wheelferry.models import stable_abi
-from wheelferry.models.cuda import version_of
+from wheelferry.matrix.shared_wheels import PLATFORMS, can_share, range_text, served_alike
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import LEVELS, version
 from wheelferry.models.targets import Target
@@ -73,21 +71,11 @@ def find_spans(recipe: Recipe, verdicts: Sequence[Verdict]) -> tuple[list[Span],
     """
     served: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        if _can_be_served(recipe, verdict):
+        if verdict.status is not Status.UNSUPPORTED and can_share(recipe, verdict.target):
             served.setdefault(verdict.release, []).append(verdict)
     spans = [span for release, found in served.items() for span in _spans_of(recipe, release, found)]
     within = {(span.release, v.target) for span in spans for v in span.verdicts}
     return spans, [v for v in verdicts if (v.release, v.target) not in within]
-
-
-def _can_be_served(recipe: Recipe, verdict: Verdict) -> bool:
-    return (
-        recipe.build.stable_abi
-        and not recipe.build.python_only
-        and verdict.status is not Status.UNSUPPORTED
-        and version_of(verdict.target.backend) is None
-        and stable_abi.serves(version(verdict.target.torch))
-    )
 
 
 def _spans_of(recipe: Recipe, release: str, verdicts: Iterable[Verdict]) -> list[Span]:
@@ -101,4 +89,5 @@ def _spans_of(recipe: Recipe, release: str, verdicts: Iterable[Verdict]) -> list
         for targets in served_alike(recipe, release, by_target)
         if len(targets) > 1
     ]
-    return sorted(spans, key=lambda span: (-len(span.verdicts), span.platform))
+    known = {platform: number for number, platform in enumerate(PLATFORMS)}
+    return sorted(spans, key=lambda span: (known.get(span.platform, len(known)), span.platform))

@@ -150,8 +150,8 @@ def compile_module(
     windows = import_library is not None
     options = ["-fvisibility=hidden", "-fwrapv", "-g0", *([] if windows else ["-fPIC"])]
     if "-macos" in toolchain.triple:
-        # zig keeps the names of local functions there, one of which has the hash of all that was compiled: the
-        # places of its headers must not be part of that
+        # zig keeps the names of local functions there, one of which has the hash of all that was compiled:
+        # the places of its headers must not be part of that
         options.append(f"-ffile-prefix-map={toolchain.program.parent}=zig")
     compiler = toolchain.caching or toolchain.compiler
     objects = compile_objects(module, headers, compiler, options, compilation)
