@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from conftest import RECIPE
+from wheelferry.catalog import load_recipe
 from wheelferry.errors import InputError
-from wheelferry.matrix.ci_jobs import CI_PYTHONS, choose_jobs, newest_release
+from wheelferry.matrix.ci_jobs import CI_PYTHONS, choose_jobs, newest_release, share_wheels
 from wheelferry.matrix.coverage import LINUX, Selection
+from wheelferry.matrix.render import github_workflow
 from wheelferry.models.recipes.file import parse_recipe
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -108,3 +110,23 @@ def test_nothing_to_build_is_refused() -> None:
     with pytest.raises(InputError, match="has no tagged release") as caught:
         choose_jobs(branch, Selection(), provider="github")
     assert caught.value.hint == "name a branch: tiny@main"
+
+
+def test_what_several_cells_have_in_common_is_built_once() -> None:
+    recipe = load_recipe("sample").recipe
+    jobs = choose_jobs(recipe, Selection(), provider="github")
+    (wheel,), sharing = share_wheels(recipe, jobs)
+    assert wheel.name.startswith("wheel-sample-1.0-cp313-manylinux_2_28_x86_64-torch2_15_0-cpu")
+    assert [replace(job, wheel="") for job in sharing] == list(jobs)
+    taking = [job for job in sharing if job.wheel]
+    assert {job.wheel for job in taking} == {wheel.name}
+    # GPU code and what is built on Windows are each cell's own
+    assert {(job.target.backend, job.windows) for job in taking} == {("cpu", False)}
+    assert len(taking) == len(CI_PYTHONS)
+
+
+def test_one_cell_builds_its_own_wheel() -> None:
+    recipe = load_recipe("sample").recipe
+    jobs = choose_jobs(recipe, Selection(pythons=("3.12",), backends=("cpu",)), provider="github")
+    assert share_wheels(recipe, jobs) == ((), jobs)
+    assert "wheel:" not in github_workflow(recipe, "sample", jobs, command="")

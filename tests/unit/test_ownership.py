@@ -152,11 +152,14 @@ def test_headers_have_a_folder_for_each_project(wheels: Wheels) -> None:
     assert wheels.owners() == []
 
 
-def test_names_that_differ_in_case_are_the_same_on_windows(wheels: Wheels) -> None:
+@pytest.mark.parametrize("platform", ["win_amd64", "macosx_14_0_arm64"])
+def test_names_that_differ_in_case_are_the_same_on_windows_and_macos(platform: str, wheels: Wheels) -> None:
     wheels.add("a", {"Shared/X.py": "a"})
     wheels.add("b", {"shared/x.py": "b"})
     assert wheels.owners() == []
-    assert "content: Shared/X.py and shared/x.py. " in only(wheels.owners(WINDOWS), Problem)
+    assert "content: Shared/X.py and shared/x.py. " in only(
+        wheels.owners(replace(WINDOWS, platform=platform)), Problem
+    )
 
 
 def test_one_wheel_that_installs_a_file_twice(wheels: Wheels) -> None:

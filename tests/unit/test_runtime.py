@@ -1,12 +1,15 @@
 """Archives of Pythons for --runtime: what is taken, and what is refused with the reason."""
 
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from machofiles import DYLIB, EXECUTABLE, X86_64, macho_file
 from wheelferry.binaries.elf import ElfFacts
 from wheelferry.bundle.runtime import (
     Carried,
@@ -162,3 +165,52 @@ def test_python_build_standalone_for_windows_becomes_a_zip_file(tmp_path: Path, 
     with zipfile.ZipFile(tools.store.path(one.entry.sha256)) as packed:
         assert sorted(packed.namelist()) == sorted(names)
     assert take_archive(archive, tools).entry == one.entry
+
+
+def macs_archive(folder: Path, **changes: Any) -> Path:
+    """An archive as python-build-standalone's for macOS is, with a program that says `changes`."""
+    tree = folder / "tree" / "python"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "lib/python3.12/venv").mkdir(parents=True)
+    (tree / "lib/python3.12/venv/__init__.py").write_text("")
+    program = {
+        "needed": ["@executable_path/../lib/libpython3.12.dylib"],
+        "kind": EXECUTABLE,
+        "minimum": (11, 0),
+    }
+    (tree / "bin/python3.12").write_bytes(macho_file(**{**program, **changes}))
+    (tree / "lib/libpython3.12.dylib").write_bytes(macho_file(kind=DYLIB, minimum=(11, 0)))
+    path = folder / "python.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tree, "python")
+    return path
+
+
+def test_a_python_for_macos_is_known_by_its_files(tmp_path: Path, tools: Tools) -> None:
+    found = take_archive(macs_archive(tmp_path), tools)
+    assert (found.runtime.version, found.system, found.oldest) == ("3.12", "macosx_arm64", 11)
+    mac = target("3.12", "macosx_14_0_arm64")
+    assert found.serves(mac)
+    assert not found.serves(target("3.12", "manylinux_2_28_aarch64"))
+    require_servant(found, "python.tar.gz", [mac])
+
+
+def test_a_python_for_a_newer_macos_is_refused(tmp_path: Path, tools: Tools) -> None:
+    found = take_archive(macs_archive(tmp_path, minimum=(15, 0)), tools)
+    with pytest.raises(InputError, match="needs macOS 15, cp312-macosx_14_0_arm64"):
+        require_servant(found, "python.tar.gz", [target("3.12", "macosx_14_0_arm64")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"processor": X86_64}, "bin/python3.12 in the archive is for x86_64, not for arm64 and macOS"),
+        ({"signed": False}, "it has no code signature"),
+        ({"needed": ["/opt/homebrew/lib/libintl.8.dylib"]}, "libintl.8.dylib, which no Mac has to have"),
+    ],
+)
+def test_a_python_that_a_mac_would_not_start(
+    changes: dict[str, Any], said: str, tmp_path: Path, tools: Tools
+) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        take_archive(macs_archive(tmp_path, **changes), tools)

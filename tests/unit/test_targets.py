@@ -1,9 +1,14 @@
 """Targets: tags, markers, and what the command line may say."""
 
-import pytest
-from packaging.tags import Tag
+import re
+from dataclasses import replace
 
+import pytest
+from packaging.tags import Tag, parse_tag
+
+from wheelferry.catalog import load_recipe
 from wheelferry.errors import InputError
+from wheelferry.models.planning.supported import obstacle
 from wheelferry.models.targets import (
     Target,
     glibc_minor,
@@ -118,3 +123,47 @@ def test_parse_torch_refuses(text: str) -> None:
 
 def test_parse_torch_normalises() -> None:
     assert parse_torch("2.13.00") == "2.13.0"
+
+
+def test_a_macs_target() -> None:
+    mac = target("macosx_14_0_arm64")
+    for fitting in ("cp312-cp312-macosx_14_0_arm64", "cp310-abi3-macosx_11_0_universal2", "py3-none-any"):
+        assert parse_tag(fitting) <= set(mac.tags)
+    assert next(iter(parse_tag("cp312-cp312-macosx_15_0_arm64"))) not in mac.tags
+    assert (mac.system_name, mac.processor, mac.ignores_case) == ("macOS", "arm64", True)
+    assert mac.uv_platform == "aarch64-apple-darwin"
+    told = mac.marker_environment
+    assert (told["sys_platform"], told["platform_system"]) == ("darwin", "Darwin")
+    assert told["platform_machine"] == "arm64"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("macosx_10_9_x86_64", "no wheels for Macs with Intel's processors since 2.3"),
+        ("macosx_14_0_universal2", "bundles for macOS are for arm64, not for universal2"),
+        ("macosx_10_16_arm64", "Apple's processors came with macOS 11"),
+        ("macosx_14_5_arm64", "by the first number alone"),
+    ],
+)
+def test_platforms_of_macos_that_nothing_is_made_for(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        parse_platform(text, host_glibc_minor=None)
+    assert "macosx_14_0_arm64" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"platform": "macosx_11_0_arm64"}, "torch 2.13.0 needs macOS 14, and macosx_11_0_arm64 is for 11"),
+        ({"backend": "cu130"}, "there is no CUDA on macOS"),
+        ({"torch": "1.8.1", "python": "3.8"}, "torch 1.8.1 has no wheels for macOS"),
+        ({"platform": "macosx_11_0_arm64", "torch": "2.11.0"}, None),
+        ({"backend": "cpu"}, None),
+    ],
+)
+def test_what_torch_has_for_macs(changes: dict[str, str], said: str | None) -> None:
+    recipe = load_recipe("detectron2").recipe
+    mac = Target(python="3.12", platform="macosx_14_0_arm64", torch="2.13.0", backend="default")
+    reason = obstacle(recipe, "v0.6", replace(mac, **changes))
+    assert (reason is None) if said is None else said in (reason or "")

@@ -1,9 +1,10 @@
 """The compiler from the package index, without it: how it is unpacked, started and asked."""
 
 import os
+import re
 import subprocess
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from elffiles import elf_file
+from machofiles import macho_file
 from pefiles import pe_file
 from wheelferry.cache.store import Store
 from wheelferry.errors import BuildError, IntegrityError
@@ -32,9 +34,12 @@ WINDOWS = replace(LINUX, platform="win_amd64")
         ("manylinux_2_17_x86_64", "x86_64-linux-gnu.2.17"),
         ("manylinux_2_28_aarch64", "aarch64-linux-gnu.2.28"),
         ("win_amd64", "x86_64-windows-gnu"),
+        ("macosx_14_0_arm64", "aarch64-macos.14.0"),
+        ("macosx_26_0_arm64", "aarch64-macos.14.0"),
+        ("macosx_11_0_arm64", "aarch64-macos.11.0"),
     ],
 )
-def test_a_module_runs_with_the_oldest_glibc_that_torch_runs_with(platform: str, triple: str) -> None:
+def test_a_module_runs_with_the_oldest_system_that_torch_runs_with(platform: str, triple: str) -> None:
     assert zig.triple_of(replace(LINUX, platform=platform)) == triple
 
 
@@ -117,13 +122,26 @@ class FakeZig:
         return self.commands[-1]
 
 
-def compiled(tmp_path: Path, run: FakeZig, *, windows: bool, python: Path | None = None) -> Path:
+def compiled(
+    tmp_path: Path,
+    run: FakeZig,
+    *,
+    windows: bool,
+    python: Path | None = None,
+    triple: str = "t",
+    package: str = "",
+) -> Path:
     toolchain = zig.Toolchain(
-        triple="t", compiler=Path("c++"), program=Path("zig"), version="1", sha256="a", caching=Path("cached")
+        triple=triple,
+        compiler=Path("c++"),
+        program=Path("zig"),
+        version="1",
+        sha256="a",
+        caching=Path("cached"),
     )
     out = tmp_path / "out" / ("_C.pyd" if windows else "_C.abi3.so")
     zig.compile_module(
-        Module(name="_C", sources=[tmp_path / "a.cpp"], root=tmp_path),
+        Module(name="_C", package=package, sources=[tmp_path / "a.cpp"], root=tmp_path),
         Headers(torch=Path("/t/include"), python=python),
         toolchain,
         Compilation(folder=tmp_path / "work", run=run),
@@ -164,3 +182,56 @@ def test_a_module_for_linux_shows_python_its_entry_and_nothing_else(tmp_path: Pa
     assert f"-Wl,--version-script={tmp_path / 'work/visible.map'}" in run.linked
     assert (tmp_path / "work/visible.map").read_text() == "{ global: PyInit_*; local: *; };\n"
     assert str(tmp_path / "work/libtorch_cpu.so") in run.linked
+
+
+LIBTORCH, LIBSYSTEM = "@rpath/libtorch_cpu.dylib", "/usr/lib/libSystem.B.dylib"
+BOUND = {LIBTORCH: ["aoti_torch_get_dim"], LIBSYSTEM: ["free"], "": ["PyLong_FromLong", "_PyLong_Sign"]}
+
+
+class FakeMacZig(FakeZig):
+    """Links twice: the first result leaves torch's names to whichever file has them."""
+
+    def __init__(self, drafted: Mapping[str, Sequence[str]], linked: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(b"")
+        self.results = [macho_file(needed=[LIBSYSTEM, LIBTORCH], wanted=one) for one in (drafted, linked)]
+
+    def __call__(self, command: Sequence[str | Path], **more: Any) -> Completed:
+        if "-shared" in map(str, command):
+            self.made = self.results.pop(0)
+        return super().__call__(command, **more)
+
+
+@pytest.mark.parametrize(
+    ("package", "place"),
+    [
+        ("tiny", "@loader_path/../torch/lib"),
+        ("tiny.deep", "@loader_path/../../torch/lib"),
+        ("", "@loader_path/torch/lib"),
+    ],
+)
+def test_a_module_for_macos_is_bound_to_the_torch_beside_it(package: str, place: str, tmp_path: Path) -> None:
+    drafted = {LIBSYSTEM: ["free"], "": ["PyLong_FromLong", "aoti_torch_get_dim"]}
+    run = FakeMacZig(drafted, BOUND)
+    out = compiled(tmp_path, run, windows=False, triple="aarch64-macos.14.0", package=package)
+    assert out.is_file()
+    assert f"-Wl,-rpath,{place}" in run.linked
+    assert "-Wl,-install_name,@rpath/_C.abi3.so" in run.linked
+    stub = (tmp_path / "work/libtorch_cpu.tbd").read_text()
+    assert "symbols: [ _aoti_torch_get_dim ]" in stub
+    assert str(tmp_path / "work/libtorch_cpu.tbd") in run.linked
+    # where zig lies must not be part of a module
+    assert any(word.startswith("-ffile-prefix-map=") and word.endswith("=zig") for word in run.commands[0])
+
+
+@pytest.mark.parametrize(
+    ("drafted", "linked", "said"),
+    [
+        ({"": ["_ZN2at3addEv"]}, BOUND, "calls what is not of torch's stable ABI: _ZN2at3addEv"),
+        ({"": []}, {"": ["omp_get_num_threads"]}, "needs omp_get_num_threads, which nobody"),
+    ],
+)
+def test_a_module_for_macos_that_would_not_load_is_refused(
+    drafted: Mapping[str, Sequence[str]], linked: Mapping[str, Sequence[str]], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BuildError, match=re.escape(said)):
+        compiled(tmp_path, FakeMacZig(drafted, linked), windows=False, triple="aarch64-macos.14.0")
