@@ -22,7 +22,8 @@ DECISIONS = {
     "errors", "progress", "client.common.paths", "client.common.processors", "client.common.sizes",
     "client.data.geometry", "client.data.kinds", "client.data.formats.rle", "client.data.values",
     "inspection.vulnerabilities",
-    "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.heat_map", "matrix.next_cell",
+    "matrix.alike", "matrix.ci_jobs", "matrix.coverage", "matrix.fit", "matrix.grid", "matrix.heat_map",
+    "matrix.next_cell", "matrix.spans",
     "serving.simple_api", "transfer.differences", "transfer.volumes",
     "verification.static.form", "verification.static.ownership", "wheels.licences",
 }  # fmt: skip

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from packaging.version import Version
 
 from wheelferry.errors import InputError
+from wheelferry.matrix.alike import can_share, newest_first, served_alike
 from wheelferry.matrix.coverage import PLATFORMS, Selection
-from wheelferry.matrix.shared_wheels import can_share, newest_first, served_alike
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
 from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle, ops_missing
 from wheelferry.models.recipes.recipe import Recipe
