@@ -35,6 +35,8 @@ def find_stable_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> 
     g++ comes first because the first link with zig compiles its C++ library, which takes longer than all
     else. Raises MissingError saying what can be installed when there is nothing.
     """
+    if cell.cuda is not None:
+        return _find_for_nvcc(cell, tools)
     if tools.compiler is CompilerChoice.ZIG:
         return fetch_zig(cell, interpreter, tools)
     try:
@@ -57,6 +59,15 @@ def find_stable_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> 
         "package index compiles; its first link for a platform takes a minute"
     )
     return found
+
+
+def _find_for_nvcc(cell: Cell, tools: Tools) -> Compiler:
+    """g++, of a version that nvcc of the cell's CUDA accepts: nvcc calls it for what runs on the CPU."""
+    if tools.compiler is CompilerChoice.ZIG:
+        raise InputError(
+            f"{cell.target.name}: nvcc needs g++, zig does not compile CUDA ops", hint="leave --compiler out"
+        )
+    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
 
 
 def find_own(target: Target, tools: Tools) -> Compiler | mingw.Toolchain:

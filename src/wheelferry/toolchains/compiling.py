@@ -6,7 +6,7 @@ does not compile, which is told on stderr.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class ForWindows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForLinux:
-    """This machine's compiler."""
+    """This machine's compiler, and nvcc where CUDA ops are compiled."""
 
     toolchain: gcc.Toolchain
 
@@ -63,7 +63,8 @@ class Settings:
 class Request:
     """What setup.py asks for: a module, from which sources, and the file `out` that it shall be.
 
-    So many `jobs` are its share of the machine.
+    With `cuda` it may have code for GPUs; `cuda_flags` are for its .cu files. So many `jobs` are its share of
+    the machine.
     """
 
     module: str
@@ -72,6 +73,8 @@ class Request:
     macros: dict[str, str | None]
     flags: tuple[str, ...]
     out: Path
+    cuda: bool = False
+    cuda_flags: tuple[str, ...] = ()
     jobs: int = 1
 
 
@@ -96,6 +99,7 @@ def compile_request(settings: Settings, request: Request) -> None:
         include=request.include,
         macros=request.macros,
         flags=request.flags,
+        cuda_flags=request.cuda_flags,
     )
     # whoever ends setup.py ends this process with it, and then the compilers too
     started = partial(run, own_session=False)
@@ -104,7 +108,9 @@ def compile_request(settings: Settings, request: Request) -> None:
     )
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):
-        gcc.compile_module(module, settings.headers, compiler.toolchain, compilation, out=request.out)
+        cuda = compiler.toolchain.cuda if request.cuda else None
+        toolchain = replace(compiler.toolchain, cuda=cuda)
+        gcc.compile_module(module, settings.headers, toolchain, compilation, out=request.out)
         return
     if isinstance(compiler, ByZig):
         zig.compile_module(
