@@ -185,7 +185,7 @@ def make_environment(
 
 
 def _torch_architectures(prepared: Prepared, python: Path, tools: Tools) -> tuple[str, ...]:
-    """What the torch that is compiled against was itself compiled for; `python` is the build environment's."""
+    """What the torch to compile against was itself compiled for; `python` is the build environment's."""
     if prepared.stable:
         return _require_named(torch_architectures(tools.store.path(prepared.stable.torch.sha256)), "nothing")
     flags = tools.run(

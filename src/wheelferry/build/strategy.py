@@ -94,7 +94,7 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
         if not cells and obstacles:
             raise InputError(
                 f"--wheel {path.name} serves no target: {'; '.join(obstacles)}",
-                hint="choose a torch that is built with such a CUDA (--backend), or build the wheel for this one",
+                hint="choose a torch built with such a CUDA (--backend), or build the wheel for this one",
             )
     else:
         cells = [cell for cell in fitting if str(info.version) == cell.tied_version]

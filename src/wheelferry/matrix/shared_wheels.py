@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from packaging.version import Version
+
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.errors import InputError, MissingPythonError
-from wheelferry.matrix.coverage import ARM, LINUX, Selection, Status, cells
+from wheelferry.matrix.coverage import ARM, LINUX, Selection, Status, backends_of, cells
+from wheelferry.models import stable_abi
+from wheelferry.models.cuda import backend_of, parse_version, version_of
 from wheelferry.models.planning.make_plan import make_plan
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import version
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
+from wheelferry.system.this_machine import is_own_platform
 
 # What wheels are made for from one Linux machine.
 PLATFORMS = (LINUX, ARM, "win_amd64")
@@ -34,18 +39,25 @@ class SharedWheel:
 
 
 def shared_wheels(
-    recipe: Recipe, release: str, platforms: Sequence[str], has_python: Callable[[str], bool]
+    recipe: Recipe,
+    release: str,
+    platforms: Sequence[str],
+    has_python: Callable[[str], bool],
+    *,
+    cuda: str | None = None,
 ) -> tuple[SharedWheel, ...]:
     """The wheels on torch's stable ABI that this machine can make of a release, each with what it serves.
 
-    Each is built for the newest torch that it serves and the newest Python that is here, by `has_python`.
-    Raises InputError where there is none, and MissingPythonError where no Python of one is here.
+    Each is built for the newest torch that it serves and the newest Python here, by `has_python`. With
+    `cuda` (``13.0``) they have code for GPUs too, made with that CUDA, and serve the later ones of its major
+    version. Raises InputError where there is none, and MissingPythonError where no Python of one is here.
     """
-    selection = Selection(releases=(release,), backends=(DEFAULT_BACKEND, "cpu"), platforms=tuple(platforms))
+    backends = _with_cuda(recipe, cuda) if cuda else (DEFAULT_BACKEND, "cpu")
+    selection = Selection(releases=(release,), backends=backends, platforms=tuple(platforms))
     possible = [
         verdict.target
         for verdict in cells(recipe, (), selection)
-        if verdict.status is not Status.UNSUPPORTED and suits_stable_abi(verdict.target, recipe)
+        if verdict.status is not Status.UNSUPPORTED and _suits(verdict.target, recipe, cuda=cuda is not None)
     ]
     if not possible or not recipe.build.stable_abi:
         raise InputError(
@@ -57,8 +69,23 @@ def shared_wheels(
     for cell in plan.cells:
         alike.setdefault(_what_is_built(cell), []).append(cell.target)
     is_here = cache(has_python)
-    wheels = [_wheel(targets, is_here) for targets in alike.values()]
+    made_with = backend_of(cuda) if cuda else None
+    wheels = [_wheel(targets, made_with, is_here) for targets in alike.values()]
     return tuple(sorted(wheels, key=lambda one: platforms.index(one.target.platform)))
+
+
+def _with_cuda(recipe: Recipe, made_with: str) -> tuple[str, ...]:
+    """The builds of torch that code for GPUs serves which was made with that CUDA."""
+    known = {version_of(backend) for one in recipe.torch for backend in backends_of(recipe, one.version)}
+    fitting = [cuda for cuda in known if cuda and stable_abi.cuda_obstacle(made_with, cuda) is None]
+    return tuple(backend_of(cuda) for cuda in sorted(fitting, key=parse_version))
+
+
+def _suits(target: Target, recipe: Recipe, *, cuda: bool) -> bool:
+    """Whether this machine compiles for the target on the stable ABI, of CUDA ops where it is asked to."""
+    if not cuda:
+        return suits_stable_abi(target, recipe)
+    return is_own_platform(target) and stable_abi.serves(Version(target.torch))
 
 
 def _what_is_built(cell: Cell) -> tuple[object, ...]:
@@ -70,8 +97,9 @@ def _what_is_built(cell: Cell) -> tuple[object, ...]:
     return (cell.target.platform, python, environment, changes)
 
 
-def _wheel(targets: Sequence[Target], is_here: Callable[[str], bool]) -> SharedWheel:
-    newest = sorted(targets, key=_preference, reverse=True)
+def _wheel(targets: Sequence[Target], made_with: str | None, is_here: Callable[[str], bool]) -> SharedWheel:
+    fitting = [target for target in targets if made_with in (None, target.backend)]
+    newest = sorted(fitting, key=_preference, reverse=True)
     for target in newest:
         if is_here(target.python):
             return SharedWheel(target=target, serves=tuple(targets))

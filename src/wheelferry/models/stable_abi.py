@@ -47,7 +47,7 @@ def is_stable(stamp: bytes | None) -> bool:
 
 
 def cuda_of(stamp: bytes | None) -> str | None:
-    """The CUDA (``13.0``) that the code for GPUs in a wheel on the stable ABI was compiled with; None for none."""
+    """The CUDA (``13.0``) that the GPU code of a wheel on the stable ABI is compiled with; None for none."""
     if stamp is None or not is_stable(stamp):
         return None
     try:

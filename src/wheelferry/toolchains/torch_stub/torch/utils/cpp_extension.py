@@ -1,7 +1,7 @@
 """The names that a setup.py imports from torch; what they shall compile wheelferry compiles, or nobody.
 
-`WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles. With
-`WHEELFERRY_CUDA` it compiles for GPUs too.
+`WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles.
+With `WHEELFERRY_CUDA` it compiles for GPUs too.
 `WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file.
 `WHEELFERRY_LIST_EXTENSIONS` names a file: each extension that setup.py describes, CUDA ones too, is written
 there, as a line of JSON.
