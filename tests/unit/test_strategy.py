@@ -147,10 +147,18 @@ def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pyt
         choose_strategies(stable_plan(WINDOWS))
 
 
-def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_ops_for_windows_need_windows_unless_the_experiment_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fix_platform(monkeypatch, system="linux")
-    with pytest.raises(InputError, match="CUDA ops for Windows need Windows"):
-        choose_strategies(a_plan(replace(WINDOWS, backend="cu130")))
+    cuda, old = (replace(WINDOWS, backend=backend) for backend in ("cu130", "cu126"))
+    assert not suits_stable_abi(cuda, recipe(stable_abi=True))
+    assert not has_compiler(cuda, recipe())
+    with pytest.raises(InputError, match="CUDA ops for Windows need Windows, or --stable-abi"):
+        choose_strategies(a_plan(cuda))
+    assert choose_strategies(stable_plan(cuda)).by_target == {cuda: BuildStrategy.STABLE}
+    with pytest.raises(InputError, match=r"CUDA ops for Windows need Windows before CUDA 13"):
+        choose_strategies(a_plan(old))
 
 
 def test_linux_compiles_for_the_other_processor_on_the_stable_abi(monkeypatch: pytest.MonkeyPatch) -> None:

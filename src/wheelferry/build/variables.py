@@ -12,7 +12,6 @@ from wheelferry.build.prepare import Prepared, Stable
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import InputError
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native, nvcc, zig
 from wheelferry.toolchains.cuda_toolkit import Toolkit
@@ -86,7 +85,7 @@ def stable_abi_variables(
         if target.is_windows:
             python = mingw.prepare_python_headers(python, work / "python")
     settings = compiling.Settings(
-        compiler=_stable_compiler(target, stable.compiler, device, torch, work, tools),
+        compiler=_stable_compiler(prepared.cell, stable.compiler, device, torch, work, tools),
         headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
@@ -100,7 +99,7 @@ def stable_abi_variables(
 
 
 def _stable_compiler(
-    target: Target,
+    cell: Cell,
     found: compilers.Found,
     device: DeviceBuild | None,
     torch: Path,
@@ -108,6 +107,7 @@ def _stable_compiler(
     tools: Tools,
 ) -> compiling.ForWindows | compiling.ForLinux | compiling.ByZig:
     """The compiler as the process that setup.py starts is told of it, with the store before it."""
+    target = cell.target
     major, minor = map(int, target.python.split("."))
     folder = work / "compiler"
     if isinstance(found, zig.Toolchain):
@@ -116,6 +116,7 @@ def _stable_compiler(
             toolchain=replace(found, caching=caching),
             python=(major, minor),
             zig_import_library=mingw.find_import_library(torch) if target.is_windows else None,
+            cuda=_nvcc(device, compilers.find_host_compiler(cell, tools)) if device else None,
         )
     if isinstance(found, mingw.Toolchain):
         caching = write_compiler(folder, found.compiler, tools.store)

@@ -16,6 +16,7 @@ from wheelferry.errors import WheelferryError
 from wheelferry.system.process import run
 from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
+from wheelferry.toolchains.nvcc import Nvcc
 
 # Said where a source needs more than the facade has.
 _NOT_COVERED = (
@@ -42,11 +43,15 @@ class ForLinux:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByZig:
-    """The compiler from the package index; for Windows with torch_cpu.lib, which None for Linux."""
+    """The compiler from the package index; for Windows with torch_cpu.lib, which None for Linux.
+
+    With `cuda` nvcc compiles for GPUs, for Windows only.
+    """
 
     toolchain: zig.Toolchain
     python: tuple[int, int]
     zig_import_library: Path | None
+    cuda: Nvcc | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +126,7 @@ def compile_request(settings: Settings, request: Request) -> None:
             python=compiler.python,
             import_library=compiler.zig_import_library,
             out=request.out,
+            cuda=compiler.cuda if request.cuda else None,
         )
         return
     mingw.compile_module(

@@ -7,11 +7,11 @@ from pathlib import Path
 from wheelferry.toolchains.modules import Headers, Module, prefix_maps, preprocessing
 
 # nvcc takes no gnu++20. What the facade's sources want beyond C++20, M_PI and its like, GCC gives anyway.
-_CXX_STANDARD = "-std=c++20"
+CXX_STANDARD = "-std=c++20"
 
 # As torch's own build extension has them: kernels are written for these. Half and BFloat16 then have torch's
 # conversions and operators alone.
-_AS_TORCH = (
+AS_TORCH = (
     "-D__CUDA_NO_HALF_OPERATORS__",
     "-D__CUDA_NO_HALF_CONVERSIONS__",
     "-D__CUDA_NO_BFLOAT16_CONVERSIONS__",
@@ -63,8 +63,8 @@ def compile_command(
         nvcc.host_compiler,
         *preprocessing(module, headers, cuda=True),
         "-O3",
-        _CXX_STANDARD,
-        *_AS_TORCH,
+        CXX_STANDARD,
+        *AS_TORCH,
         *nvcc.images,
         *(word for option in for_host for word in ("-Xcompiler", option)),
         *module.cuda_flags,

@@ -49,6 +49,11 @@ def windows_folder() -> Path:
     return Path(__file__).with_name("windows")
 
 
+def cuda_windows_folder() -> Path:
+    """What CUDA sources for Windows are compiled with on Linux: ``host`` for clang, ``device`` for nvcc."""
+    return Path(__file__).with_name("cuda_windows")
+
+
 def identity() -> str:
     """A hash over its files: part of the key of what is built with it."""
     digest = hashlib.sha256()
