@@ -30,7 +30,7 @@ def load(module: str, folder: str, record: str) -> ModuleType:
     torch.fill(cuda, torch.TORCH_CUDA)
     torch.install()
     loader = importlib.machinery.ExtensionFileLoader("_C", module)
-    spec = importlib.util.spec_from_loader("_C", loader)
+    spec = importlib.machinery.ModuleSpec("_C", loader, origin=module)
     found = importlib.util.module_from_spec(spec)
     loader.exec_module(found)
     return found

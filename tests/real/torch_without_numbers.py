@@ -44,7 +44,7 @@ Stack = Any  # torch's stack: as many numbers of 64 bits as an operator has argu
 def reserve() -> None:
     """The memory of all tensors, zeroed."""
     if os.name == "nt":
-        allocate = ctypes.WinDLL("kernel32").VirtualAlloc
+        allocate = ctypes.CDLL("kernel32").VirtualAlloc
         allocate.restype, allocate.argtypes = HANDLE, (HANDLE, SIZE_T, ctypes.c_uint32, ctypes.c_uint32)
         got = allocate(ADDRESS, SIZE, 0x3000, 4)
     else:
@@ -315,6 +315,11 @@ def new_list(_size: int, result: int) -> int:
     return 0
 
 
+def push(number: int, entry: int) -> int:
+    lists[number].append(entry)
+    return 0
+
+
 def new_handle(handle: int, result: int) -> int:
     store(HANDLE, result, handle_of(tensors[handle]))
     return 0
@@ -407,7 +412,7 @@ TORCH_CPU: dict[str, CFunction] = {
     "torch_library_impl": (I32, (HANDLE, TEXT, HANDLE, ctypes.c_uint64), register),
     "torch_call_dispatcher": (I32, (TEXT, TEXT, HANDLE, ctypes.c_uint64), dispatch),
     "torch_new_list_reserve_size": (I32, (SIZE_T, HANDLE), new_list),
-    "torch_list_push_back": (I32, (HANDLE, ctypes.c_uint64), lambda h, entry: lists[h].append(entry) or 0),
+    "torch_list_push_back": (I32, (HANDLE, ctypes.c_uint64), push),
     "torch_delete_list": (I32, (HANDLE,), done),
     "aoti_torch_check": (None, (ctypes.c_bool, TEXT, TEXT, ctypes.c_uint32, TEXT), refuse),
 }
@@ -464,7 +469,9 @@ def install() -> None:
         read.restype, read.argtypes = HANDLE, (ctypes.py_object, TEXT)
         return [take(read(one, None)) for one in capsules]
 
-    torch, core, aoti = (types.ModuleType(name) for name in ("torch", "torch._C", "torch._C._aoti"))
+    torch: Any = types.ModuleType("torch")
+    core: Any = types.ModuleType("torch._C")
+    aoti: Any = types.ModuleType("torch._C._aoti")
     aoti.unsafe_alloc_void_ptr_from_tensor = capsule
     aoti.alloc_tensors_by_stealing_from_void_ptrs = opened
     core._aoti, torch._C, torch.Tensor = aoti, core, Tensor
