@@ -92,10 +92,17 @@ def begin(prepared):
     # where machines have folders of their own, the first one's counts
     if comm.all_gather(prepared.resuming)[0]:
         trainer.resume_or_load(resume=True)
-        say("going on at iteration %d" % trainer.start_iter)
+        _say_where(trainer.start_iter, trainer.max_iter)
     else:
         _load(trainer, prepared)
     return trainer
+
+
+def _say_where(start, end):
+    if start < end:
+        say("going on at iteration %d" % start)
+    else:
+        say("trained to the end, %d iterations; to go on: --iterations %d" % (start, 2 * start))
 
 
 def register(name, data, flip=None):
