@@ -1,9 +1,9 @@
 """Detectron2's operators on torch's stable ABI, against an ordinary build for Linux.
 
 They are built, installed, and given the same inputs; op_outputs.py says which. Those for Windows, compiled on
-Linux, run under Wine: by default two combinations of release, Python and torch are tried; with WHEELFERRY_DEEP=1
-each of eight. Of a CUDA wheel what runs without a GPU is compared: its operators on the CPU.
-WHEELFERRY_OP_SEED chooses other inputs.
+Linux, run under Wine: by default two combinations of release, Python and torch are tried; with
+WHEELFERRY_DEEP=1 each of eight. Of a CUDA wheel what runs without a GPU is compared: its operators on the
+CPU. WHEELFERRY_OP_SEED chooses other inputs.
 """
 
 import itertools
@@ -86,7 +86,7 @@ def test_the_operators_compute_what_those_of_linux_do(
 
 
 def test_a_cuda_wheel_computes_on_the_cpu_what_an_ordinary_one_does(tools: Tools, folder: Path) -> None:
-    """Compiled with torch 2.13.0, run with 2.11.0 too. That its kernels compute anything takes a GPU to show."""
+    """Compiled with torch 2.13.0, run with 2.11.0 too. What its kernels compute takes a GPU to show."""
     python, inputs, ordinary = "3.12", folder / "inputs.npz", folder / "ordinary.npz"
     wheels, cuda = folder / "wheels", ["--python", python, "--backend", "cu130"]
     command = [sys.executable, "-m", "wheelferry", "build", "detectron2@main", "--source", str(SOURCE), *cuda]
