@@ -49,7 +49,7 @@ def test_one_cuda_wheel_serves_every_torch_with_that_cuda_or_a_later_one(
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     ((located, release),) = find_projects(["detectron2@main"])
     (wheel,) = shared_wheels(located.recipe, release, PLATFORMS, lambda _: True, cuda="13.0")
-    assert wheel.target.backend == "cu130"
+    assert (wheel.target.backend, wheel.target.torch) == ("cu130", "2.14.1"), "whose CUDA on PyPI it is"
     assert {target.backend for target in wheel.serves} == {"cu130", "cu132"}
     assert {target.platform for target in wheel.serves} == {wheel.target.platform} == {LINUX}
     assert {"2.10.0", "2.15.0"} <= {target.torch for target in wheel.serves}

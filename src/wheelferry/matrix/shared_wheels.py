@@ -1,6 +1,6 @@
 """Wheels on torch's stable ABI, and the cells that each serves: those with the same changes to the source."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -69,8 +69,10 @@ def shared_wheels(
     for cell in plan.cells:
         alike.setdefault(_what_is_built(cell), []).append(cell.target)
     is_here = cache(has_python)
+    # where code for GPUs is made by another CUDA than that of PyPI's torch, another index has to be reached
+    near = {one.version for one in recipe.torch if cuda and one.cuda == cuda}
     made_with = backend_of(cuda) if cuda else None
-    wheels = [_wheel(targets, made_with, is_here) for targets in alike.values()]
+    wheels = [_wheel(targets, made_with, near, is_here) for targets in alike.values()]
     return tuple(sorted(wheels, key=lambda one: platforms.index(one.target.platform)))
 
 
@@ -97,17 +99,19 @@ def _what_is_built(cell: Cell) -> tuple[object, ...]:
     return (cell.target.platform, python, environment, changes)
 
 
-def _wheel(targets: Sequence[Target], made_with: str | None, is_here: Callable[[str], bool]) -> SharedWheel:
+def _wheel(
+    targets: Sequence[Target], made_with: str | None, near: Container[str], is_here: Callable[[str], bool]
+) -> SharedWheel:
     fitting = [target for target in targets if made_with in (None, target.backend)]
-    newest = sorted(fitting, key=_preference, reverse=True)
-    for target in newest:
+    for target in sorted(fitting, key=lambda target: _preference(target, near), reverse=True):
         if is_here(target.python):
             return SharedWheel(target=target, serves=tuple(targets))
-    raise MissingPythonError(newest[0].python)
+    raise MissingPythonError(max(fitting, key=lambda target: _preference(target, near)).python)
 
 
-def _preference(target: Target) -> tuple[object, ...]:
-    return version(target.torch), version(target.python), target.backend == DEFAULT_BACKEND
+def _preference(target: Target, near: Container[str]) -> tuple[object, ...]:
+    newest = version(target.torch), version(target.python)
+    return target.torch in near, *newest, target.backend == DEFAULT_BACKEND
 
 
 def _range(texts: Iterable[str]) -> str:
