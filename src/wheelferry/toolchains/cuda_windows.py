@@ -141,11 +141,14 @@ def require_same_kernels(source: Path, compiled: Path, kernels: set[str]) -> Non
     refused. One in a struct that a kernel takes as a whole is not seen.
     """
     started = started_kernels(compiled.read_bytes())
-    hint = "declare its arguments with int64_t instead of long or size_t; or build it on Windows"
+    hint = (
+        "declare its arguments with int64_t instead of long or size_t, in a namespace that has a name; "
+        "or build it on Windows"
+    )
     if missing := sorted(started - kernels):
         raise BuildError(
-            f"{source.name}: for Windows {missing[0]} is started, and nvcc made no kernel of that name: the "
-            "types of its arguments have other names there",
+            f"{source.name}: for Windows {missing[0]} is started, and nvcc made no kernel of that name: types "
+            "of its arguments have another name there, or it is in an anonymous namespace",
             hint=hint,
         )
     if longs := sorted(name for name in started if has_long(name)):
