@@ -147,8 +147,8 @@ def require_same_kernels(source: Path, compiled: Path, kernels: set[str]) -> Non
     )
     if missing := sorted(started - kernels):
         raise BuildError(
-            f"{source.name}: for Windows {missing[0]} is started, and nvcc made no kernel of that name: types "
-            "of its arguments have another name there, or it is in an anonymous namespace",
+            f"{source.name}: for Windows {missing[0]} is started, and nvcc made no kernel of that name: "
+            "types of its arguments have another name there, or it is in an anonymous namespace",
             hint=hint,
         )
     if longs := sorted(name for name in started if has_long(name)):
