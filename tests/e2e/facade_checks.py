@@ -163,6 +163,13 @@ def operators() -> None:
         "slice end": t[:, :-1],
         "select": t[:, 0],
         "view": t.view(-1),
+        "view_as": t,
+        "reshape_as": t.t().reshape(4, 4),
+        "index": t[index],
+        "index of two": t[index, index],
+        "index by a mask": t[t.bool()],
+        "mm": t @ t.t(),
+        "to a device": t,
         "reshape": t.t().reshape(-1, 2),
         "permute": t.t(),
         "transpose": t.t(),
@@ -198,6 +205,33 @@ def operators() -> None:
         same(name, got[name], value)
     assert got["narrow"].data_ptr() == t[:, 1:].data_ptr(), "a view is a view"
     assert got["transpose"].is_contiguous()
+
+
+def in_place() -> None:
+    generator = torch.Generator().manual_seed(2)
+    for dtype in (torch.float32, torch.float64):
+        t, a, b = (
+            torch.randn(*sizes, generator=generator, dtype=dtype)
+            for sizes in ((2, 3, 5), (2, 3, 4), (2, 4, 5))
+        )
+        same("turned", probe.turned_in_place(t[0]), t[0].t())
+        same(
+            "added", probe.added(t[0], t[1, 0]), torch.cat([t[0, :1] + t[1, 0] + t[1, 0], t[0, 1:] + t[1, 0]])
+        )
+        for beta, alpha in ((1, 1), (0, 1), (0.5, 0.1)):
+            wanted = torch.baddbmm(t, a, b, beta=beta, alpha=alpha)
+            for recorded in (False, True):  # with gradients it is made of other operators
+                with torch.set_grad_enabled(recorded):
+                    got = probe.added_products(t, a, b, beta, alpha)
+                assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-5), (dtype, beta, alpha, recorded)
+        nothing = torch.full_like(t, float("nan"))
+        assert torch.allclose(probe.added_products(nothing, a, b, 0, 1), a @ b, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(2, 3, 4, generator=generator, requires_grad=True)
+    probe.added_products(torch.zeros(2, 3, 5), weights, torch.ones(2, 4, 5), 1, 2).sum().backward()
+    same("gradient", weights.grad, torch.full((2, 3, 4), 10.0))
+    raises(
+        RuntimeError, "floating point numbers only", probe.added, torch.ones(2, 2).int(), torch.ones(2).int()
+    )
 
 
 def arguments() -> None:
@@ -310,7 +344,8 @@ def errors() -> None:
 
 
 CHECKS = (
-    *(creation, description, rows, accessors, without_memory, operators, arguments, references),
+    *(creation, description, rows, accessors, without_memory, operators, in_place, arguments),
+    references,
     *(argument_checks, parallel, schemas, calls, gradients, errors),
 )
 for check in CHECKS:

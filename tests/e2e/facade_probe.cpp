@@ -137,6 +137,13 @@ std::map<std::string, Tensor> computed(const Tensor& t, const Tensor& index) {
       {"slice end", t.slice(1, std::nullopt, -1)},
       {"select", t.select(1, 0)},
       {"view", t.view({-1})},
+      {"view_as", t.view({-1}).view_as(t)},
+      {"reshape_as", t.t().reshape_as(t)},
+      {"index", t.index({index})},
+      {"index of two", t.index({index, index})},
+      {"index by a mask", t.index({t.to(at::kBool)})},
+      {"mm", t.mm(t.t())},
+      {"to a device", t.to(at::kCPU)},
       {"reshape", t.t().reshape({-1, 2})},
       {"permute", t.permute({1, 0})},
       {"transpose", at::transpose(t, 0, 1).contiguous()},
@@ -167,6 +174,27 @@ std::map<std::string, Tensor> computed(const Tensor& t, const Tensor& index) {
       {"copy", at::zeros_like(t).copy_(t)},
       {"at", t[index[0].item<int64_t>()]},
   };
+}
+
+// ---- in place
+Tensor turned_in_place(const Tensor& t) {
+  Tensor result = t.clone();
+  result.unsqueeze_(0).transpose_(1, 2);
+  return result.squeeze_(0);
+}
+// As deformable convolutions do it: groups of a view are written, one after the other.
+Tensor added_products(const Tensor& t, const Tensor& a, const Tensor& b, double beta, double alpha) {
+  Tensor result = t.clone();
+  for (int64_t group = 0; group < result.size(0); ++group) {
+    result[group] = result[group].flatten(1).addmm_(a[group].flatten(1), b[group], beta, alpha).view_as(result[group]);
+  }
+  return result;
+}
+Tensor added(const Tensor& t, const Tensor& other) {
+  Tensor result = t.clone();
+  result += other.view({1, -1});
+  result[0] += other;
+  return result;
 }
 
 // ---- checks
@@ -271,6 +299,9 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("doubled", &doubled);
   m.def("parallel_sum", &parallel_sum);
   m.def("computed", &computed);
+  m.def("turned_in_place", &turned_in_place);
+  m.def("added_products", &added_products);
+  m.def("added", &added);
   m.def("checked", &checked);
   m.def("identity", &identity);
   m.def("undefined", &undefined);

@@ -9,14 +9,18 @@ import re
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from conftest import SHARED
 from ferry import Ferry
+from wheelferry.binaries.elf import read_elf
 from wheelferry.models.manifest import NAME, parse_manifest
+from wheelferry.models.stable_abi import unstable_calls
 from wheelferry.wheels.archive import unpack
+from wheelferry.wheels.read import read_wheel
 
 pytestmark = pytest.mark.e2e
 
@@ -95,3 +99,22 @@ def test_the_smoke_suite_runs_without_a_gpu_and_says_so(ferry: Ferry, bundle: Pa
     checks = {check["name"]: check for level in target["levels"] for check in level["checks"]}
     assert checks["check_ops.cuda_as_built"]["values"]["CUDA"] == 13000
     assert checks["check_ops.cuda_equals_cpu"]["reason"] == "no CUDA device is visible here"
+
+
+def test_one_wheel_for_several_torches_calls_nothing_of_torch_but_c_functions(
+    ferry: Ferry, tmp_path: Path
+) -> None:
+    """CUDA ops on the stable ABI, without torch in the build environment; its bundles are of tests/real."""
+    target = ["--python", PYTHON, "--torch", "2.13.0", "--backend", "cu130", "--cuda-arch", "9.0"]
+    ferry("build", "sample@1.0", "--stable-abi", *target, "--out", tmp_path / "wheels")
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    assert wheel.name.startswith("skiff-1.0+pt2.13.0cu130.stable-cp310-abi3-manylinux_2_")
+    unpack(wheel, tmp_path / "tree")
+    facts = read_elf(BytesIO((tmp_path / "tree/skiff/_C.abi3.so").read_bytes()))
+    assert facts.device_images == {"sm_90"}
+    assert {"libtorch_cpu.so", "libtorch_cuda.so", "libcudart.so.13"} <= set(facts.needed)
+    assert "aoti_torch_get_current_cuda_stream" in facts.open_names
+    assert unstable_calls(facts.open_names) == []
+    assert "torch>=2.10" in map(str, read_wheel(wheel).requires)
+    said = ferry("plan", "sample@1.0", *target, "--stable-abi")
+    assert "torch 2.10 and later that is built with CUDA 13.0 or a later 13" in said

@@ -1,8 +1,9 @@
-"""Detectron2's operators for Windows, compiled on Linux, against an ordinary build for Linux.
+"""Detectron2's operators on torch's stable ABI, against an ordinary build for Linux.
 
-Both are built, installed, and given the same inputs, the Windows one under Wine; op_outputs.py says which. By
-default two combinations of release, Python and torch are tried; with WHEELFERRY_DEEP=1 each of eight.
-WHEELFERRY_OP_SEED chooses other inputs.
+They are built, installed, and given the same inputs; op_outputs.py says which. Those for Windows, compiled on
+Linux, run under Wine: by default two combinations of release, Python and torch are tried; with
+WHEELFERRY_DEEP=1 each of eight. Of a CUDA wheel what runs without a GPU is compared: its operators on the
+CPU. WHEELFERRY_OP_SEED chooses other inputs.
 """
 
 import itertools
@@ -47,13 +48,18 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def tools() -> Tools:
-    """What the stages need; a skip without Wine or its compiler."""
+    """What the stages need."""
+    return open_tools(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def wine() -> None:
+    """A skip without Wine or its compiler."""
     try:
         find_wine(run)
         find_compiler(run)
     except MissingError as error:
         pytest.skip(f"{error}; {error.hint}")
-    return open_tools(quiet=True)
 
 
 @pytest.fixture
@@ -65,7 +71,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("release", "python", "torch"), CHOSEN)
 def test_the_operators_compute_what_those_of_linux_do(
-    release: str, python: str, torch: str, tools: Tools, folder: Path
+    release: str, python: str, torch: str, tools: Tools, wine: None, folder: Path
 ) -> None:
     inputs = folder / "inputs.npz"
     of_linux, of_windows = folder / "linux.npz", folder / "windows.npz"
@@ -76,7 +82,39 @@ def test_the_operators_compute_what_those_of_linux_do(
     completed(environment, HERE / "op_outputs.py", inputs, of_linux, "--make", SEED)
     windows = bundled(folder / "windows", *chosen, "--platform", "win_amd64")
     run_under_wine(windows, inputs, of_windows, folder / "wine", tools)
-    compare = [environment, HERE / "op_compare.py", of_linux, of_windows]
+    assert_alike(environment, of_linux, of_windows)
+
+
+def test_a_cuda_wheel_computes_on_the_cpu_what_an_ordinary_one_does(tools: Tools, folder: Path) -> None:
+    """Compiled with torch 2.13.0, run with 2.11.0 too. What its kernels compute takes a GPU to show."""
+    python, inputs, ordinary = "3.12", folder / "inputs.npz", folder / "ordinary.npz"
+    wheels, cuda = folder / "wheels", ["--python", python, "--backend", "cu130"]
+    command = [sys.executable, "-m", "wheelferry", "build", "detectron2@main", "--source", str(SOURCE), *cuda]
+    build = [*command, "--torch", "2.13.0", "--cuda-arch", "9.0", "--stable-abi", "--out", str(wheels)]
+    completed(*build, env={**os.environ, "PIP_FIND_LINKS": "", "NO_COLOR": "1"})
+    (wheel,) = wheels.iterdir()
+    plain = bundled(
+        folder / "plain", "detectron2@main", "--python", python, "--torch", "2.13.0", "--no-stable-abi"
+    )
+    environment = install_on_linux(plain, folder / "env", python, tools)
+    completed(environment, HERE / "op_outputs.py", inputs, ordinary, "--make", SEED)
+    for torch in ("2.13.0", "2.11.0"):
+        root = bundled(folder / torch, "detectron2@main", *cuda, "--torch", torch, "--wheel", str(wheel))
+        other, computed = (
+            install_on_linux(root, folder / f"env {torch}", python, tools),
+            folder / f"{torch}.npz",
+        )
+        said = completed(
+            other, "-c", "from detectron2 import _C; print(_C.has_cuda(), _C.get_cuda_version())"
+        )
+        assert said.split() == ["True", "CUDA", "13.0"]
+        completed(other, HERE / "op_outputs.py", inputs, computed)
+        assert_alike(environment, ordinary, computed)
+
+
+def assert_alike(environment: Path, one: Path, other: Path) -> None:
+    """What two builds computed is the same, as far as it can be."""
+    compare = [environment, HERE / "op_compare.py", one, other]
     done = subprocess.run(compare, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

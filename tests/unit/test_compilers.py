@@ -18,6 +18,7 @@ from wheelferry.models.recipes.file import parse_recipe
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains import linux, mingw, zig
+from wheelferry.toolchains.native import Compiler
 
 LINUX = Target(python="3.12", platform="manylinux_2_28_x86_64", torch="2.13.0", backend="default")
 OTHERS = [replace(LINUX, platform="win_amd64"), replace(LINUX, platform="manylinux_2_28_aarch64")]
@@ -74,6 +75,24 @@ def test_gxx_alone_is_not_replaced(target: Target, tools: Tools, bare: None, fro
     named = replace(tools, compiler=CompilerChoice.GXX)
     with pytest.raises(MissingError):
         compilers.find_stable_compiler(cell_for(target), PYTHON, named)
+
+
+def test_nvcc_has_no_other_host_compiler_than_gxx(
+    tools: Tools, from_index: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = cell_for(replace(LINUX, backend="cu130"))
+    with pytest.raises(InputError, match="nvcc needs g\\+\\+, zig does not compile CUDA ops"):
+        compilers.find_stable_compiler(cuda, PYTHON, replace(tools, compiler=CompilerChoice.ZIG))
+    asked: list[Any] = []
+    monkeypatch.setattr("wheelferry.toolchains.native.require_host_compiler", lambda *it: asked.append(it[0]))
+    monkeypatch.setattr(linux, "find_compiler", lambda: Path("/usr/bin/g++"))
+    monkeypatch.setattr(linux, "toolchain_identity", lambda _: "g++ 12")
+    found = compilers.find_stable_compiler(cuda, PYTHON, tools)
+    assert isinstance(found, Compiler)
+    assert (found.path, asked) == (Path("/usr/bin/g++"), [cuda.cuda])
+    monkeypatch.setattr(linux, "find_compiler", missing)
+    with pytest.raises(MissingError, match="none is installed"):
+        compilers.find_stable_compiler(cuda, PYTHON, tools)
 
 
 def test_without_any_both_ways_are_named(tools: Tools, bare: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 """The process that setup.py starts to compile an extension: its settings, its request, its exit status."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
+from conftest import EMPTY_ELF
 from wheelferry.errors import BuildError
-from wheelferry.toolchains import gcc, mingw, zig
+from wheelferry.toolchains import facade, gcc, mingw, nvcc, zig
 from wheelferry.toolchains.compiling import ByZig, ForLinux, ForWindows, Settings, main, write_settings
 from wheelferry.toolchains.modules import Compilation, Headers, Module
 
@@ -118,3 +121,61 @@ def test_what_does_not_compile_is_told(
     assert told == "a.cpp: wheelferry's facade does not cover at::fft"
     assert hint == "see docs/facade.md"
     assert "--no-stable-abi" in otherwise
+
+
+def test_code_for_gpus_is_compiled_by_nvcc_and_all_of_the_module_knows_of_it(
+    request_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: Sequence[str | Path], **_: Any) -> None:
+        words = [str(word) for word in command]
+        commands.append(words)
+        if "-shared" in words:
+            Path(words[words.index("-o") + 1]).write_bytes(EMPTY_ELF)
+
+    monkeypatch.setattr("wheelferry.toolchains.compiling.run", run)
+    cuda = nvcc.Nvcc(
+        home=tmp_path / "cuda",
+        host_compiler=Path("/usr/bin/g++-12"),
+        images=nvcc.image_options(["7.5", "9.0a"]),
+    )
+    compiler = ForLinux(toolchain=replace(LINUX.toolchain, cuda=cuda))
+    write_settings(settings_for(compiler, tmp_path), tmp_path / "s.json")
+    wanted = json.loads(request_file.read_text())
+    wanted |= {
+        "sources": [*wanted["sources"], str(tmp_path / "k.cu")],
+        "cuda": True,
+        "cuda_flags": ["-lineinfo"],
+    }
+    request_file.write_text(json.dumps(wanted), "utf-8")
+    assert main([str(tmp_path / "s.json"), str(request_file)]) == 0, capsys.readouterr().err
+    compiled = {word: words for words in commands for word in words if word.endswith(("a.cpp", "k.cu"))}
+    of_host, of_device = (compiled[str(tmp_path / name)] for name in ("a.cpp", "k.cu"))
+    assert of_device[:3] == [str(tmp_path / "cuda/bin/nvcc"), "-ccbin", "/usr/bin/g++-12"]
+    assert {
+        "-gencode=arch=compute_75,code=sm_75",
+        "-gencode=arch=compute_90a,code=sm_90a",
+        "-lineinfo",
+    } <= set(of_device)
+    assert "-O1" not in of_device
+    assert of_host[0] == "/usr/bin/g++"
+    for words in (of_host, of_device):
+        assert facade.CUDA_MACRO in words
+        assert f"-I{tmp_path / 'cuda/include'}" in words
+    (link,) = [words for words in commands if words[-1] == "-ldl"]
+    names = [Path(word).name for word in link if ".so" in word]
+    assert names == ["_C.so", "libtorch_cpu.so", "libtorch_cuda.so", "libcudart.so"]
+
+    # the same sources where the build is for the CPU
+    request_file.write_text(json.dumps(wanted | {"cuda": False}), "utf-8")
+    assert main([str(tmp_path / "s.json"), str(request_file)]) == 1
+    assert "_C has code for GPUs (k.cu), and this build is for the CPU" in capsys.readouterr().err
+
+
+def test_architectures_are_nvccs_options() -> None:
+    assert nvcc.image_options(["9.0", "12.0+PTX"]) == (
+        "-gencode=arch=compute_90,code=sm_90",
+        "-gencode=arch=compute_120,code=sm_120",
+        "-gencode=arch=compute_120,code=compute_120",
+    )

@@ -203,7 +203,7 @@ def test_no_header_takes_the_place_of_one_that_torchs_stable_abi_needs() -> None
 
 def test_what_is_named_as_missing_is_missing() -> None:
     own = facade.include_folder() / "wheelferry"
-    missing = re.findall(r"(?<!define )WHEELFERRY_NO_METHOD\((\w+)\)", (own / "missing.h").read_text())
+    missing = re.findall(r"WHEELFERRY_NO_METHOD\((\w+)\)", (own / "missing_methods.h").read_text())
     assert len(missing) > 400
     assert len(missing) == len(set(missing))
     methods = set(re.findall(r"\b(\w+)\([^;{}]*\) const(?:&)?(?: \{|;)", (own / "tensor.h").read_text()))

@@ -7,6 +7,7 @@ from wheelferry.catalog import find_projects
 from wheelferry.cli.all_targets import shared_from_options
 from wheelferry.cli.options import TargetChoice
 from wheelferry.errors import InputError, MissingPythonError
+from wheelferry.matrix.coverage import LINUX
 from wheelferry.matrix.shared_wheels import PLATFORMS, SharedWheel, shared_wheels
 from wheelferry.models.targets import Target
 
@@ -41,6 +42,28 @@ def test_it_is_built_for_the_newest_torch_and_the_newest_python_that_is_here() -
     assert older.serves == newest.serves
 
 
+def test_one_cuda_wheel_serves_every_torch_with_that_cuda_or_a_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    ((located, release),) = find_projects(["detectron2@main"])
+    (wheel,) = shared_wheels(located.recipe, release, PLATFORMS, lambda _: True, cuda="13.0")
+    assert (wheel.target.backend, wheel.target.torch) == ("cu130", "2.14.1"), "whose CUDA on PyPI it is"
+    assert {target.backend for target in wheel.serves} == {"cu130", "cu132"}
+    assert {target.platform for target in wheel.serves} == {wheel.target.platform} == {LINUX}
+    assert {"2.10.0", "2.15.0"} <= {target.torch for target in wheel.serves}
+    (newer,) = shared_wheels(located.recipe, release, PLATFORMS, lambda _: True, cuda="13.2")
+    assert {target.backend for target in newer.serves} == {"cu132"}
+
+
+@pytest.mark.parametrize("backends", [["cpu"], ["cu126"], ["cu130", "cu132"]])
+def test_all_targets_are_of_one_cuda(backends: list[str], tools: Tools) -> None:
+    choice = TargetChoice(stable_abi=True, backend=backends)
+    with pytest.raises(InputError, match=f"makes no wheel for --backend {' --backend '.join(backends)}"):
+        next(shared_from_options(["sample@1.0"], choice, tools, quiet=True))
+
+
 def test_without_any_python_that_is_said() -> None:
     with pytest.raises(MissingPythonError, match=r"no CPython 3\.1[0-9] on this machine"):
         wheels_of("sample@1.0", *(f"3.{minor}" for minor in range(7, 20)))
@@ -64,6 +87,7 @@ def test_what_one_wheel_serves_is_one_line() -> None:
         (TargetChoice(python=["3.12"]), "--python"),
         (TargetChoice(torch=["2.13.0"]), "--torch"),
         (TargetChoice(without_ops=True), "--without-ops"),
+        (TargetChoice(backend=["cu130"]), "--backend"),
         (TargetChoice(stable_abi=False), "--no-stable-abi"),
     ],
 )

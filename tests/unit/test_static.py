@@ -26,7 +26,9 @@ from wheelferry.models.stable_abi import unstable_calls
 from wheelferry.models.targets import Target
 from wheelferry.system.files import sha256_file
 from wheelferry.verification.static.binary_checks import check_stable
+from wheelferry.verification.static.checks import check_cuda
 from wheelferry.verification.static.level import verify_static
+from wheelferry.wheels.read import read_wheel
 
 TORCH = "wheelhouse/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
 TINY = "wheelhouse/tiny-1.0+pt2.13.0cpu-cp311-cp311-manylinux_2_17_x86_64.whl"
@@ -477,6 +479,20 @@ def test_a_wheel_that_only_says_that_it_is_on_the_stable_abi(
     with_stable_wheel(bundle, **changes)
     _, problems = verify_static(bundle, tools)
     assert said in " ".join(problem.message for problem in problems if problem.file == TINY)
+
+
+def test_gpu_code_on_the_stable_abi_must_go_with_the_cuda_of_torch(bundle: Path, tools: Tools) -> None:
+    made = STABLE.replace(b"{", b'{"cuda": {"version": "13.0", "architectures": ["9.0"]}, ', 1)
+    with_stable_wheel(bundle, stamp=made)
+    _, problems = verify_static(bundle, tools)
+    (message,) = [problem.message for problem in problems if problem.file == TINY]
+    assert message == ("it has code for CUDA 13.0, and what is wanted is the CPU alone: the backend is cpu")
+    info = read_wheel(bundle / TINY)
+    cuda = {backend: replace(TARGET, backend=backend) for backend in ("cu130", "cu132", "cu126")}
+    assert [list(check_cuda(TINY, info, cuda[backend])) for backend in ("cu130", "cu132")] == [[], []]
+    (problem,) = check_cuda(TINY, info, cuda["cu126"])
+    assert problem.code.name == "CUDA"
+    assert "CUDA 12.6 has another runtime" in problem.message
 
 
 def test_a_call_beyond_the_stable_abi_is_named(

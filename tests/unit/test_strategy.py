@@ -147,10 +147,18 @@ def test_linux_compiles_for_itself_on_the_stable_abi_when_asked(monkeypatch: pyt
         choose_strategies(stable_plan(WINDOWS))
 
 
-def test_cuda_ops_for_windows_need_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_ops_for_windows_need_windows_unless_the_experiment_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fix_platform(monkeypatch, system="linux")
-    with pytest.raises(InputError, match="CUDA ops for Windows need Windows"):
-        choose_strategies(a_plan(replace(WINDOWS, backend="cu130")))
+    cuda, old = (replace(WINDOWS, backend=backend) for backend in ("cu130", "cu126"))
+    assert not suits_stable_abi(cuda, recipe(stable_abi=True))
+    assert not has_compiler(cuda, recipe())
+    with pytest.raises(InputError, match="CUDA ops for Windows need Windows, or --stable-abi"):
+        choose_strategies(a_plan(cuda))
+    assert choose_strategies(stable_plan(cuda)).by_target == {cuda: BuildStrategy.STABLE}
+    with pytest.raises(InputError, match=r"CUDA ops for Windows need Windows before CUDA 13"):
+        choose_strategies(a_plan(old))
 
 
 def test_linux_compiles_for_the_other_processor_on_the_stable_abi(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,14 +265,57 @@ def test_a_wheel_on_the_stable_abi_serves_every_torch_that_has_it(
     wheel = own_wheel(tmp_path, version=f"{OURS}.stable", mark=stamp(stable_abi="2.10"))
     first = replace(WINDOWS, torch="2.10.0")
     assert choose_strategies(stable_plan(WINDOWS, first), [wheel]).prebuilt == {WINDOWS: wheel, first: wheel}
-    for plan in (a_plan(replace(WINDOWS, torch="2.9.1")), a_plan(replace(WINDOWS, backend="cu130"))):
-        with pytest.raises(InputError, match=r"with torch 2\.10 or newer and no CUDA"):
-            choose_strategies(plan, [wheel])
+    with pytest.raises(InputError, match=r"wanted is 1\.0, with torch 2\.10 or newer"):
+        choose_strategies(a_plan(replace(WINDOWS, torch="2.9.1")), [wheel])
+    with pytest.raises(InputError, match=r"it has code for the CPU alone, and what is wanted is CUDA 13\.0"):
+        choose_strategies(a_plan(replace(WINDOWS, backend="cu130")), [wheel])
     other = own_wheel(tmp_path, version="1.1+pt2.13.0.stable", mark=stamp(stable_abi="2.10"))
     with pytest.raises(
         InputError, match=r"it is version 1\.1\+pt2\.13\.0\.stable, wanted is 1\.0, with torch"
     ):
         choose_strategies(stable_plan(WINDOWS), [other])
+
+
+CUDA = replace(TARGET, backend="cu130")
+
+
+def test_cuda_ops_are_compiled_on_the_stable_abi_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not unless asked: none of their kernels has run on a GPU."""
+    fix_platform(monkeypatch, system="linux")
+    assert choose_strategies(a_plan(CUDA)).by_target == {CUDA: BuildStrategy.NATIVE}
+    asked = stable_plan(CUDA)
+    assert choose_strategies(asked).by_target == {CUDA: BuildStrategy.STABLE}
+    (cell,) = asked.cells
+    assert (cell.wheel_version, cell.torch_requirement) == ("1.0+pt2.13.0cu130.stable", "torch>=2.10")
+    assert cell.cuda is not None
+    assert "torch==2.13.0" not in cell.build_requires
+
+
+def test_a_cuda_wheel_on_the_stable_abi_serves_every_torch_with_such_a_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_platform(monkeypatch, system="linux")
+    mark = stamp(stable_abi="2.10", cuda={"version": "13.0", "architectures": ["9.0"]})
+    tag = "cp310-abi3-manylinux_2_28_x86_64"
+    wheel = own_wheel(tmp_path, version="1.0+pt2.13.0cu130.stable", tag=tag, mark=mark)
+    served = [
+        CUDA,
+        replace(CUDA, torch="2.11.0", python="3.12"),
+        replace(CUDA, torch="2.14.1", backend="cu132"),
+    ]
+    for target in served:
+        assert choose_strategies(a_plan(target), [wheel]).prebuilt == {target: wheel}
+    for backend, said in (
+        ("cu126", r"it is compiled for CUDA 13\.0, and CUDA 12\.6 has another runtime"),
+        ("cpu", r"it has code for CUDA 13\.0, and what is wanted is the CPU alone"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            choose_strategies(a_plan(replace(TARGET, backend=backend)), [wheel])
+        assert "--backend" in (caught.value.hint or "")
+    newer = stamp(stable_abi="2.10", cuda={"version": "13.2", "architectures": ["9.0"]})
+    other = own_wheel(tmp_path / "newer", version="1.0+pt2.14.1cu132.stable", tag=tag, mark=newer)
+    with pytest.raises(InputError, match=r"compiled with CUDA 13\.2, newer than CUDA 13\.0"):
+        choose_strategies(a_plan(CUDA), [other])
 
 
 # ------------------------------------------------------------------------------------------ plans without ops
@@ -316,7 +367,7 @@ def test_a_cell_on_the_stable_abi_differs_where_it_should() -> None:
     ("target", "more", "said"),
     [
         (replace(TARGET, torch="2.9.1"), {}, "torch 2.9.1 has no stable ABI for compiled ops"),
-        (replace(TARGET, backend="cu130"), {}, "CUDA ops cannot be compiled on torch's stable ABI"),
+        (replace(TARGET, backend="cu126"), {}, "CUDA ops are compiled on torch's stable ABI from CUDA 13 on"),
         (TARGET, {"without_ops": True}, "--without-ops leaves them out"),
     ],
 )

@@ -56,7 +56,7 @@ def test_an_extension_is_refused(tmp_path: Path) -> None:
         assert "setup.py still has extensions" in said
     status, said = build(tmp_path / "cuda", extensions='[CUDAExtension("thing._C", ["thing.cu"])]')
     assert status != 0
-    assert "CUDA ops cannot be compiled on torch's stable ABI" in said
+    assert "setup.py makes CUDA ops, and this build is for the CPU" in said
 
 
 # Stands in for wheelferry's compiler: leaves what it was asked for in the place of the module.
@@ -90,8 +90,25 @@ def test_what_setup_py_asks_for_reaches_the_compiler(tmp_path: Path) -> None:
         "macros": {"A": None, "B": "2"},
         "flags": ["-O1"],
         "out": str(module),
+        "cuda": False,
+        "cuda_flags": ["-x"],
         "jobs": 4,
     }
+
+
+def test_an_extension_with_cuda_is_compiled_where_cuda_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "compiler.py").write_text(COMPILER, "utf-8")
+    variables = {
+        "WHEELFERRY_COMPILE": json.dumps([sys.executable, str(tmp_path / "compiler.py")]),
+        "WHEELFERRY_EXT_SUFFIX": ".abi3.so",
+        "WHEELFERRY_CUDA": "1",
+    }
+    both = '[CUDAExtension("thing._C", ["k.cu"]), CppExtension("thing.plain", ["p.cpp"])]'
+    status, said = build(tmp_path / "p", extensions=both, variables=variables)
+    assert status == 0, said
+    built = tmp_path / "p" / "l" / "thing"
+    kinds = {name: json.loads((built / f"{name}.abi3.so").read_text())["cuda"] for name in ("_C", "plain")}
+    assert kinds == {"_C": True, "plain": False}
 
 
 def test_modules_are_compiled_beside_one_another_and_share_the_jobs(tmp_path: Path) -> None:

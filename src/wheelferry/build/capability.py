@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from wheelferry.errors import InputError
 from wheelferry.models import stable_abi
-from wheelferry.models.cuda import version_of
+from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, version_of
 from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import Target
@@ -25,14 +25,16 @@ def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
     other way.
     """
     if not is_own_platform(target):
-        return _closed_across(target) is None
+        # with CUDA it is an experiment, which is asked for
+        return _closed_across(target) is None and version_of(target.backend) is None
     suits = stable_abi.serves(Version(target.torch)) and version_of(target.backend) is None
     return recipe.build.stable_abi and sys.platform == "linux" and suits
 
 
 def has_compiler(target: Target, recipe: Recipe) -> bool:
     """Whether ops for the target can be compiled on this machine at all, or there are none to compile."""
-    return is_own_platform(target) or recipe.build.python_only or _closed_across(target) is None
+    across = _closed_across(target) is None and version_of(target.backend) is None
+    return is_own_platform(target) or recipe.build.python_only or across
 
 
 def _closed_across(target: Target) -> str | None:
@@ -40,8 +42,11 @@ def _closed_across(target: Target) -> str | None:
     if sys.platform != "linux" or platform.machine() not in _HAVE_ZIG:
         return f"this machine is {sys.platform}, {platform.machine()}"
     system = target.system_name if target.is_windows or target.is_macos else "another processor"
-    if version_of(target.backend):
-        return f"CUDA ops for {system} need {'Windows' if target.is_windows else 'such a machine'}"
+    cuda = version_of(target.backend)
+    if cuda and not target.is_windows:
+        return f"CUDA ops for {system} need such a machine"
+    if cuda and not Cuda(version=cuda).on_pypi:
+        return f"CUDA ops for {system} need Windows before CUDA {FIRST_ON_PYPI}"
     if not stable_abi.serves(Version(target.torch)):
         return f"for {system} they can be compiled on Linux from torch {stable_abi.FIRST_TORCH} on"
     return None
@@ -52,8 +57,10 @@ def _closed(cell: Cell) -> str | None:
     if not cell.ops:
         return None
     if not is_own_platform(cell.target):
-        untold = None if cell.on_stable_abi else "for another platform they need torch's stable ABI"
-        return _closed_across(cell.target) or untold
+        untold = "for another platform they need torch's stable ABI"
+        if cell.cuda:
+            untold = "CUDA ops for Windows need Windows, or --stable-abi, which is an experiment"
+        return _closed_across(cell.target) or (None if cell.on_stable_abi else untold)
     if cell.on_stable_abi and sys.platform != "linux":
         return f"--stable-abi needs Linux, and this machine is {sys.platform}"
     return None

@@ -12,6 +12,7 @@ from wheelferry.build.described import device_options, require_described
 from wheelferry.build.prepare import CompiledAgainst, Prepared
 from wheelferry.build.repair import repair_wheel
 from wheelferry.build.variables import (
+    DeviceBuild,
     build_modules_beside,
     build_variables,
     cuda_variables,
@@ -31,7 +32,7 @@ from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains import native
 from wheelferry.toolchains.cuda_toolkit import assembled_toolkit
 from wheelferry.toolchains.torch_stub import place_torch_stub
-from wheelferry.wheels.read import read_wheel
+from wheelferry.wheels.read import read_wheel, torch_architectures
 
 # Wheels of a build environment up to this size, in bytes, are there when setup.py is asked what it will make.
 _LIGHT = 40_000_000
@@ -107,18 +108,20 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         variables |= dict(cell.environment)
         if plan.recipe.build.parallel_modules and cell.cuda is None:
             variables["DIST_EXTRA_CONFIG"] = str(build_modules_beside(work, tools.jobs))
-        if prepared.compiler is None:
-            variables["PYTHONPATH"] = str(place_torch_stub(work / "stand-in", cell.target.torch))
-        if prepared.stable:
-            variables |= stable_abi_variables(prepared, prepared.stable, work, tools)
-        cuda = cell.cuda and replace(
-            cell.cuda, architectures=cell.cuda.architectures or _torch_architectures(python, tools)
-        )
+        cuda, device = cell.cuda, None
         if cuda:
+            asked = cuda.architectures or _torch_architectures(prepared, python, tools)
+            cuda = replace(cuda, architectures=asked)
             toolkit = prepared.toolkit or assembled_toolkit(cuda, work / "env", work / "cuda")
-            asked, options = device_options(plan.recipe, project, cuda.architectures, tools)
-            compiled = replace(cuda, architectures=asked)
-            variables |= cuda_variables(compiled, toolkit, prepared.compiler, variables, options, tools)
+            architectures, options = device_options(plan.recipe, project, asked, tools)
+            device = DeviceBuild(toolkit=toolkit, architectures=architectures, options=options)
+            variables |= cuda_variables(device, prepared, variables, tools)
+        if prepared.compiler is None:
+            version = cuda.version if cuda else None
+            stub = place_torch_stub(work / "stand-in", cell.target.torch, cuda=version)
+            variables["PYTHONPATH"] = str(stub)
+        if prepared.stable:
+            variables |= stable_abi_variables(prepared, prepared.stable, device, work, tools)
         raw = _compiled_before(prepared.compile_key, work, tools)
         if raw is None:
             step = f"{'compile' if cell.ops else 'build'} {plan.recipe.distribution}"
@@ -181,17 +184,22 @@ def make_environment(
     return tools.uv.make_environment(work / "env", interpreter, paths, log=log, cache=work / "uv")
 
 
-def _torch_architectures(python: Path, tools: Tools) -> tuple[str, ...]:
-    """What the torch in the build environment was itself compiled for."""
+def _torch_architectures(prepared: Prepared, python: Path, tools: Tools) -> tuple[str, ...]:
+    """What the torch to compile against was itself compiled for; `python` is the build environment's."""
+    if prepared.stable:
+        return _require_named(torch_architectures(tools.store.path(prepared.stable.torch.sha256)), "nothing")
     flags = tools.run(
         [python, "-c", "import torch; print(torch._C._cuda_getArchFlags())"],
         step="ask torch for its CUDA architectures",
         hint="name them, as in --cuda-arch 9.0",
     ).output
-    architectures = from_flags(flags)
+    return _require_named(from_flags(flags), repr(flags.strip()))
+
+
+def _require_named(architectures: tuple[str, ...], said: str) -> tuple[str, ...]:
     if not architectures:
         raise BuildError(
-            f"torch does not say which CUDA architectures it has: {flags.strip()!r}",
+            f"torch does not say which CUDA architectures it has: {said}",
             hint="name them, as in --cuda-arch 9.0",
         )
     return architectures

@@ -35,6 +35,8 @@ def find_stable_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> 
     g++ comes first because the first link with zig compiles its C++ library, which takes longer than all
     else. Raises MissingError saying what can be installed when there is nothing.
     """
+    if cell.cuda is not None:
+        return _find_for_nvcc(cell, interpreter, tools)
     if tools.compiler is CompilerChoice.ZIG:
         return fetch_zig(cell, interpreter, tools)
     try:
@@ -57,6 +59,35 @@ def find_stable_compiler(cell: Cell, interpreter: Interpreter, tools: Tools) -> 
         "package index compiles; its first link for a platform takes a minute"
     )
     return found
+
+
+def _find_for_nvcc(cell: Cell, interpreter: Interpreter, tools: Tools) -> Compiler | zig.Toolchain:
+    """g++, of a version that nvcc of the cell's CUDA accepts: nvcc calls it for what runs on the CPU.
+
+    For Windows on Linux zig compiles that, and g++ is there for nvcc to read sources with.
+    """
+    if not is_own_platform(cell.target):
+        if tools.compiler is CompilerChoice.GXX:
+            raise InputError(
+                f"{cell.target.name}: g++ does not compile CUDA ops for Windows, zig does",
+                hint="leave --compiler out",
+            )
+        find_host_compiler(cell, tools)
+        tools.progress.warn(
+            f"{cell.target.name}: CUDA ops for Windows that Linux compiles are an experiment: what they ask "
+            "of CUDA was compared with what a Linux build asks, but they never ran on a Windows with a GPU"
+        )
+        return fetch_zig(cell, interpreter, tools)
+    if tools.compiler is CompilerChoice.ZIG:
+        raise InputError(
+            f"{cell.target.name}: nvcc needs g++, zig does not compile CUDA ops", hint="leave --compiler out"
+        )
+    return find_host_compiler(cell, tools)
+
+
+def find_host_compiler(cell: Cell, tools: Tools) -> Compiler:
+    """The g++ that nvcc calls; MissingError without one that it accepts."""
+    return native.find_compiler(tools.run, torch=cell.target.torch, cuda=cell.cuda)
 
 
 def find_own(target: Target, tools: Tools) -> Compiler | mingw.Toolchain:

@@ -56,7 +56,7 @@ def lock_environment(
     another index or another recipe resolves it again.
     """
     target = cell.target if strategy is BuildStrategy.NATIVE else own_target(cell)
-    requirements = _requirements(cell, toolkit)
+    requirements = _requirements(cell, target, toolkit)
     key = _key(plan, cell, target, requirements, interpreter, tools)
     remembered = tools.store.recall_text("environment", key)
     choices = choices_from_json(remembered) if remembered else ()
@@ -97,10 +97,11 @@ def resolve_environment(
         return choose_files(resolution, target, base=work)
 
 
-def _requirements(cell: Cell, toolkit: Toolkit | None) -> tuple[str, ...]:
+def _requirements(cell: Cell, target: Target, toolkit: Toolkit | None) -> tuple[str, ...]:
+    """`target` is the platform of the build environment."""
     if cell.cuda is None or toolkit is not None:
         return cell.build_requires
-    return (*cell.build_requires, *cell.cuda.packages(windows=cell.target.is_windows))
+    return (*cell.build_requires, *cell.cuda.packages(windows=target.is_windows))
 
 
 def _key(

@@ -97,6 +97,7 @@ def prepare(plan: Plan, cell: Cell, strategy: BuildStrategy, source: Source, too
         toolkit = _find_toolkit(cell, tools)
     elif strategy is BuildStrategy.STABLE:
         found = compilers.find_stable_compiler(cell, interpreter, tools)
+        toolkit = _find_toolkit(cell, tools)
         torch = find_torch(plan, cell, interpreter, tools)
         headers = modules.identify_torch(tools.store.path(torch.sha256), windows=cell.target.is_windows)
         stable = Stable(compiler=found, torch=torch, headers=headers)
@@ -155,7 +156,8 @@ def _toolchain_identity(
     if compiler is None:
         python = stable_abi.ABI_TAG if cell.on_limited_api else f"CPython {interpreter.version}"
         parts = [python, torch_stub_identity()]
-        return "; ".join([*parts, *([stable.identity] if stable else [])])
+        named = [one.identity for one in (stable, toolkit) if one is not None]
+        return "; ".join([*parts, *named])
     parts = [f"CPython {interpreter.version} {dict(interpreter.compile)}", compiler.identity]
     return "; ".join([*parts, *([toolkit.identity] if toolkit else [])])
 

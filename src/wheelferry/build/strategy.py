@@ -89,7 +89,13 @@ def _served(plan: Plan, path: Path, info: WheelInfo) -> Iterable[Cell]:
             )
     elif stable_abi.is_stable(info.stamp):
         cells = [cell for cell in fitting if _serves(info, cell, plan)]
-        wanted = f"{plan.release.version}, with torch {stable_abi.FIRST_TORCH} or newer and no CUDA"
+        wanted = f"{plan.release.version}, with torch {stable_abi.FIRST_TORCH} or newer"
+        obstacles = dict.fromkeys(filter(None, (_cuda_obstacle(info, cell) for cell in fitting if cell.ops)))
+        if not cells and obstacles:
+            raise InputError(
+                f"--wheel {path.name} serves no target: {'; '.join(obstacles)}",
+                hint="choose a torch built with such a CUDA (--backend), or build the wheel for this one",
+            )
     else:
         cells = [cell for cell in fitting if str(info.version) == cell.tied_version]
         wanted = ", ".join(dict.fromkeys(cell.tied_version for cell in fitting))
@@ -109,10 +115,16 @@ def _serves(info: WheelInfo, cell: Cell, plan: Plan) -> bool:
     """Whether a wheel on the stable ABI is for that release and torch; its source is looked at later."""
     return (
         cell.ops
-        and cell.cuda is None
+        and _cuda_obstacle(info, cell) is None
         and stable_abi.serves(Version(cell.target.torch))
         and info.version.public == plan.release.version
     )
+
+
+def _cuda_obstacle(info: WheelInfo, cell: Cell) -> str | None:
+    """Why the code for GPUs in a wheel on the stable ABI is none for the cell."""
+    wanted = cell.cuda.version if cell.cuda else None
+    return stable_abi.cuda_obstacle(stable_abi.cuda_of(info.stamp), wanted)
 
 
 def _fits(path: Path, target: Target) -> bool:

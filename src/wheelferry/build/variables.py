@@ -3,19 +3,17 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry.build import compilers
 from wheelferry.build.prepare import Prepared, Stable
 from wheelferry.cache.tools import Tools, default_jobs
 from wheelferry.errors import InputError
-from wheelferry.models.cuda import Cuda
 from wheelferry.models.planning.plan import Cell
-from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
-from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native, zig
+from wheelferry.toolchains import compiling, gcc, linux, mingw, modules, native, nvcc, zig
 from wheelferry.toolchains.cuda_toolkit import Toolkit
 from wheelferry.toolchains.native import Compiler
 from wheelferry.toolchains.object_cache import write_compiler
@@ -27,6 +25,15 @@ _NOT_INHERITED = (
 )  # fmt: skip
 # What one nvcc over torch's headers takes: its cicc was seen at 1.1 GB, the cc1plus beside it at 1.4 GB.
 NVCC_MEMORY = 4_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceBuild:
+    """How code for GPUs is compiled: the toolkit, what to ask of torch, and further options of nvcc."""
+
+    toolkit: Toolkit
+    architectures: tuple[str, ...]
+    options: tuple[str, ...]
 
 
 def build_variables(
@@ -65,8 +72,10 @@ def build_modules_beside(work: Path, jobs: int) -> Path:
     return file
 
 
-def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: Tools) -> dict[str, str]:
-    """What makes the stand-in for torch compile with the facade."""
+def stable_abi_variables(
+    prepared: Prepared, stable: Stable, device: DeviceBuild | None, work: Path, tools: Tools
+) -> dict[str, str]:
+    """What makes the stand-in for torch compile with the facade; with `device` for GPUs too."""
     wheel = work / stable.torch.filename
     tools.store.place(stable.torch.sha256, wheel)
     torch = modules.unpack_torch(wheel, work / "headers")
@@ -76,7 +85,7 @@ def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: 
         if target.is_windows:
             python = mingw.prepare_python_headers(python, work / "python")
     settings = compiling.Settings(
-        compiler=_stable_compiler(target, stable.compiler, torch, work, tools),
+        compiler=_stable_compiler(prepared.cell, stable.compiler, device, torch, work, tools),
         headers=modules.Headers(python=python, torch=torch / "include"),
         root=work / "source",
         work=work / "objects",
@@ -90,9 +99,15 @@ def stable_abi_variables(prepared: Prepared, stable: Stable, work: Path, tools: 
 
 
 def _stable_compiler(
-    target: Target, found: compilers.Found, torch: Path, work: Path, tools: Tools
+    cell: Cell,
+    found: compilers.Found,
+    device: DeviceBuild | None,
+    torch: Path,
+    work: Path,
+    tools: Tools,
 ) -> compiling.ForWindows | compiling.ForLinux | compiling.ByZig:
     """The compiler as the process that setup.py starts is told of it, with the store before it."""
+    target = cell.target
     major, minor = map(int, target.python.split("."))
     folder = work / "compiler"
     if isinstance(found, zig.Toolchain):
@@ -101,6 +116,7 @@ def _stable_compiler(
             toolchain=replace(found, caching=caching),
             python=(major, minor),
             zig_import_library=mingw.find_import_library(torch) if target.is_windows else None,
+            cuda=_nvcc(device, compilers.find_host_compiler(cell, tools)) if device else None,
         )
     if isinstance(found, mingw.Toolchain):
         caching = write_compiler(folder, found.compiler, tools.store)
@@ -111,7 +127,13 @@ def _stable_compiler(
         )
     options = linux.link_options(work, tools.run)
     caching = write_compiler(folder, found.path, tools.store)
-    return compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options))
+    cuda = _nvcc(device, found) if device else None
+    return compiling.ForLinux(toolchain=gcc.Toolchain(compiler=caching, link_options=options, cuda=cuda))
+
+
+def _nvcc(device: DeviceBuild, host: Compiler) -> nvcc.Nvcc:
+    images = (*nvcc.image_options(device.architectures), *device.options)
+    return nvcc.Nvcc(home=device.toolkit.home, host_compiler=host.path, images=images)
 
 
 def _module_suffix(cell: Cell) -> str:
@@ -126,26 +148,20 @@ def _module_suffix(cell: Cell) -> str:
 
 
 def cuda_variables(
-    cuda: Cuda,
-    toolkit: Toolkit,
-    compiler: Compiler | None,
-    variables: Mapping[str, str],
-    options: Sequence[str],
-    tools: Tools,
+    device: DeviceBuild, prepared: Prepared, variables: Mapping[str, str], tools: Tools
 ) -> dict[str, str]:
-    """What makes torch's build extension compile for CUDA, on a machine without a GPU too.
-
-    `options` are further ones of nvcc.
-    """
-    if compiler is None:
+    """What makes a project's setup.py compile for CUDA, on a machine without a GPU too."""
+    jobs = {"MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY)))}
+    asked = {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": ";".join(device.architectures), **jobs}
+    if prepared.stable:
+        return {**asked, "CUDA_HOME": str(device.toolkit.home), "WHEELFERRY_CUDA": "1"}
+    if prepared.compiler is None:
         raise InputError(
             "CUDA ops are asked for together with --without-ops", hint="leave --without-ops or --backend out"
         )
-    own = native.cuda_environment(compiler, toolkit, variables)
+    own = native.cuda_environment(prepared.compiler, device.toolkit, variables)
     return {
         **own,
-        "NVCC_APPEND_FLAGS": " ".join((own["NVCC_APPEND_FLAGS"], *options)).strip(),
-        "FORCE_CUDA": "1",
-        "TORCH_CUDA_ARCH_LIST": ";".join(cuda.architectures),
-        "MAX_JOBS": str(min(tools.jobs, default_jobs(memory_each=NVCC_MEMORY))),
+        "NVCC_APPEND_FLAGS": " ".join((own["NVCC_APPEND_FLAGS"], *device.options)).strip(),
+        **asked,
     }

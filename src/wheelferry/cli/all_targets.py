@@ -9,6 +9,7 @@ from wheelferry.cli.options import TargetChoice
 from wheelferry.cli.session import plan_from_options
 from wheelferry.errors import InputError, MissingPythonError
 from wheelferry.matrix.shared_wheels import PLATFORMS, SharedWheel, shared_wheels
+from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, version_of
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import parse_platform
 from wheelferry.system.interpreters import find_interpreter
@@ -44,7 +45,8 @@ def shared_from_options(
             return False
         return True
 
-    for shared in shared_wheels(located.recipe, release, platforms, is_here):
+    cuda = _cuda_asked(choice)
+    for shared in shared_wheels(located.recipe, release, platforms, is_here, cuda=cuda):
         target = shared.target
         one = replace(choice, python=[target.python], torch=[target.torch], platform=[target.platform])
         yield shared, *plan_from_options(references, one, has_runtime=True, quiet=quiet)
@@ -55,9 +57,9 @@ def _require_open(choice: TargetChoice) -> None:
     given = {
         "--python": choice.python,
         "--torch": choice.torch,
-        "--backend": choice.backend,
-        "--torch-index": choice.torch_index,
-        "--cuda-arch": choice.cuda_arch,
+        "--backend": choice.backend and not choice.stable_abi,
+        "--torch-index": choice.torch_index and not choice.stable_abi,
+        "--cuda-arch": choice.cuda_arch and not choice.stable_abi,
         "--without-ops": choice.without_ops,
         "--no-stable-abi": choice.stable_abi is False,
         "--profile": choice.profile,
@@ -68,3 +70,17 @@ def _require_open(choice: TargetChoice) -> None:
             f"--all-targets chooses the targets: it does not go with {', '.join(named)}",
             hint="leave out the one or the other",
         )
+
+
+def _cuda_asked(choice: TargetChoice) -> str | None:
+    """The CUDA (``13.0``) to make wheels with; InputError for more than one, or for one that is none."""
+    if not choice.backend:
+        return None
+    versions = {version_of(backend) for backend in choice.backend}
+    version = versions.pop()
+    if versions or version is None or not Cuda(version=version).on_pypi:
+        raise InputError(
+            f"--all-targets makes no wheel for --backend {' --backend '.join(choice.backend)}",
+            hint=f"name one CUDA, {FIRST_ON_PYPI}.0 or later, as in --backend cu130",
+        )
+    return version

@@ -113,9 +113,11 @@ StableAbi = Annotated[
     bool | None,
     typer.Option(
         "--stable-abi/--no-stable-abi",
-        help="Compile the CPU ops on torch's stable ABI, so that one wheel serves torch 2.10 and later; with "
-        "--no-stable-abi, against the target's torch alone. Default: on Linux the stable ABI, where torch "
-        "and the recipe allow it. A Linux machine can compile for Windows on the stable ABI only.",
+        help="Compile the ops on torch's stable ABI, so that one wheel serves torch 2.10 and later; with "
+        "--no-stable-abi, against the target's torch alone. Default: on Linux the stable ABI for CPU ops, "
+        "where torch and the recipe allow it; not for CUDA ops, whose kernels have not run on a GPU so. A "
+        "Linux machine can compile for Windows on the stable ABI only; CUDA ops for Windows are an "
+        "experiment there: no kernel of them ran on a Windows with a GPU.",
         show_default=False,
     ),
 ]

@@ -6,7 +6,7 @@ does not compile, which is told on stderr.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from wheelferry.errors import WheelferryError
 from wheelferry.system.process import run
 from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
+from wheelferry.toolchains.nvcc import Nvcc
 
 # Said where a source needs more than the facade has.
 _NOT_COVERED = (
@@ -35,18 +36,22 @@ class ForWindows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForLinux:
-    """This machine's compiler."""
+    """This machine's compiler, and nvcc where CUDA ops are compiled."""
 
     toolchain: gcc.Toolchain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByZig:
-    """The compiler from the package index; for Windows with torch_cpu.lib, which is None elsewhere."""
+    """The compiler from the package index; for Windows with torch_cpu.lib, which is None elsewhere.
+
+    With `cuda` nvcc compiles for GPUs, for Windows only.
+    """
 
     toolchain: zig.Toolchain
     python: tuple[int, int]
     zig_import_library: Path | None
+    cuda: Nvcc | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +68,8 @@ class Settings:
 class Request:
     """What setup.py asks for: a module of a package, from which sources, and the file `out` that it shall be.
 
-    So many `jobs` are its share of the machine.
+    With `cuda` it may have code for GPUs; `cuda_flags` are for its .cu files. So many `jobs` are its share of
+    the machine.
     """
 
     module: str
@@ -73,6 +79,8 @@ class Request:
     macros: dict[str, str | None]
     flags: tuple[str, ...]
     out: Path
+    cuda: bool = False
+    cuda_flags: tuple[str, ...] = ()
     jobs: int = 1
 
 
@@ -98,6 +106,7 @@ def compile_request(settings: Settings, request: Request) -> None:
         include=request.include,
         macros=request.macros,
         flags=request.flags,
+        cuda_flags=request.cuda_flags,
     )
     # whoever ends setup.py ends this process with it, and then the compilers too
     started = partial(run, own_session=False)
@@ -106,7 +115,9 @@ def compile_request(settings: Settings, request: Request) -> None:
     )
     compiler = settings.compiler
     if isinstance(compiler, ForLinux):
-        gcc.compile_module(module, settings.headers, compiler.toolchain, compilation, out=request.out)
+        cuda = compiler.toolchain.cuda if request.cuda else None
+        toolchain = replace(compiler.toolchain, cuda=cuda)
+        gcc.compile_module(module, settings.headers, toolchain, compilation, out=request.out)
         return
     if isinstance(compiler, ByZig):
         zig.compile_module(
@@ -117,6 +128,7 @@ def compile_request(settings: Settings, request: Request) -> None:
             python=compiler.python,
             import_library=compiler.zig_import_library,
             out=request.out,
+            cuda=compiler.cuda if request.cuda else None,
         )
         return
     mingw.compile_module(

@@ -155,12 +155,16 @@ def define_library(
     return library
 
 
-def check_imports(module: Path, python: str) -> None:
-    """Raise BuildError for a module that imports more than torch, `python`.dll and what Windows has."""
+def check_imports(module: Path, *beside: str) -> None:
+    """Raise BuildError for a module that imports more than torch, what Windows has, and the DLLs `beside`.
+
+    These have no suffix: ``python3``.
+    """
+    allowed = {f"{name}.dll" for name in beside}
     foreign = [
         name
         for name in read_pe(module.read_bytes()).imports
-        if name.lower() != f"{python}.dll" and not _ALLOWED.fullmatch(name)
+        if name.lower() not in allowed and not _ALLOWED.fullmatch(name)
     ]
     if foreign:
         raise BuildError(

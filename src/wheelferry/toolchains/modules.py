@@ -30,7 +30,7 @@ class Module:
     """An extension module that a project's setup.py asks for (``_C``), in a `package` (``detectron2``).
 
     `macros` with None are defined without a value. `root` is the project's folder: paths below it are all
-    that the binary's messages show.
+    that the binary's messages show. `cuda_flags` are for its .cu files, `flags` for the others.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Module:
     include: Sequence[Path] = ()
     macros: Mapping[str, str | None] = field(default_factory=dict)
     flags: Sequence[str] = ()
+    cuda_flags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,42 +112,71 @@ def require_python(include: Path) -> None:
 
 
 def compile_objects(
-    module: Module, headers: Headers, compiler: Path, options: Sequence[str | Path], compilation: Compilation
+    module: Module,
+    headers: Headers,
+    compiler: Path,
+    options: Sequence[str | Path],
+    compilation: Compilation,
+    *,
+    cuda: Callable[[Path], Sequence[str | Path]] | None = None,
 ) -> list[Path]:
-    """Compile the sources of `module` with the facade; the object files. Raises BuildError."""
+    """Compile the sources of `module` with the facade; the object files. Raises BuildError.
+
+    `cuda` gives the command for a .cu file, but for the file of the result. Raises InputError for such a file
+    without it.
+    """
+    if cuda is None and (for_gpus := [source.name for source in module.sources if is_cuda(source)]):
+        raise InputError(
+            f"{module.name} has code for GPUs ({', '.join(for_gpus)}), and this build is for the CPU",
+            hint="choose a backend with CUDA, as in --backend cu130",
+        )
     compilation.folder.mkdir(parents=True, exist_ok=True)
-    command: list[str | Path] = [compiler, *options, *_flags(module, headers)]
+    plain: list[str | Path] = [compiler, *options, *preprocessing(module, headers, cuda=cuda is not None)]
+    plain += ["-O3", facade.CXX_STANDARD, *prefix_maps(module, headers), *module.flags]
     objects = [compilation.folder / f"{number}-{path.stem}.o" for number, path in enumerate(module.sources)]
 
     def compile_one(pair: tuple[Path, Path]) -> None:
         source, result = pair
-        compilation.run([*command, "-c", source, "-o", result], step=f"compile {source.name}")
+        command = cuda(source) if cuda and is_cuda(source) else [*plain, "-c", source]
+        compilation.run([*command, "-o", result], step=f"compile {source.name}")
         compilation.on_compiled(source)
 
-    in_threads(compile_one, list(zip(module.sources, objects, strict=True)), workers=compilation.jobs)
+    pairs = zip(module.sources, objects, strict=True)
+    # those for GPUs take longest
+    in_threads(compile_one, sorted(pairs, key=lambda pair: not is_cuda(pair[0])), workers=compilation.jobs)
     return objects
 
 
-def _flags(module: Module, headers: Headers) -> list[str]:
+def is_cuda(source: Path) -> bool:
+    """Whether nvcc compiles it."""
+    return source.suffix == ".cu"
+
+
+def preprocessing(module: Module, headers: Headers, *, cuda: bool = False) -> list[str]:
+    """Macros and folders of headers, for whichever compiler; `cuda` for a module with code for GPUs in it."""
     own = facade.include_folder()
     limited = [] if headers.python else [facade.limited_folder()]
     foreign = [headers.torch, *([headers.python] if headers.python else [])]
     return [
-        "-O3",
-        facade.CXX_STANDARD,
         facade.TARGET_MACRO,
+        *([facade.CUDA_MACRO] if cuda else []),
         "-DNDEBUG",
         f"-DTORCH_EXTENSION_NAME={module.name}",
         *(f"-I{folder}" for folder in module.include),
         *(f"-I{folder}" for folder in (*limited, own)),
         # torch's and Python's headers are not ours to warn about
         *(word for folder in foreign for word in ("-isystem", str(folder))),
+        *(f"-D{name}" if value is None else f"-D{name}={value}" for name, value in module.macros.items()),
+    ]
+
+
+def prefix_maps(module: Module, headers: Headers) -> list[str]:
+    """Options by which no folder of this machine gets into the binary."""
+    return [
         f"-ffile-prefix-map={module.root}=.",
-        f"-ffile-prefix-map={own.parent}=facade",
+        f"-ffile-prefix-map={facade.include_folder().parent}=facade",
         f"-ffile-prefix-map={headers.torch.parent}=torch",
         *([f"-ffile-prefix-map={headers.python}=python"] if headers.python else []),
-        *(f"-D{name}" if value is None else f"-D{name}={value}" for name, value in module.macros.items()),
-        *module.flags,
     ]
 
 

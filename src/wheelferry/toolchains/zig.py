@@ -12,7 +12,7 @@ import shlex
 import tomllib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelferry.binaries import elf, macho
@@ -22,8 +22,23 @@ from wheelferry.errors import BuildError, IntegrityError
 from wheelferry.models.targets import DEFAULT_GLIBC_MINOR, DEFAULT_MACOS, Target, glibc_minor, macos_release
 from wheelferry.system.files import remove_tree, rename
 from wheelferry.toolchains import facade
+from wheelferry.toolchains.cuda_windows import (
+    CudaForWindows,
+    clang_options,
+    require_same_kernels,
+    runtime_dll,
+    runtime_names,
+)
 from wheelferry.toolchains.mingw import check_imports, define_library
-from wheelferry.toolchains.modules import Compilation, Headers, Module, compile_objects, require_stable
+from wheelferry.toolchains.modules import (
+    Compilation,
+    Headers,
+    Module,
+    compile_objects,
+    is_cuda,
+    require_stable,
+)
+from wheelferry.toolchains.nvcc import Nvcc
 
 DISTRIBUTION = "ziglang"
 # What -O3 means for the parts that are compiled when a target is linked for the first time.
@@ -141,11 +156,13 @@ def compile_module(
     import_library: Path | None,
     python: tuple[int, int],
     out: Path,
+    cuda: Nvcc | None = None,
 ) -> None:
     """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
 
     `import_library` is torch's for Windows, None elsewhere. `python` is what a module for Windows is for
-    that is not on the limited API. The same inputs give the same bytes, wherever the compilation lies.
+    that is not on the limited API. With `cuda` a module for Windows may have code for GPUs. The same inputs
+    give the same bytes, wherever the compilation lies.
     """
     windows = import_library is not None
     options = ["-fvisibility=hidden", "-fwrapv", "-g0", *([] if windows else ["-fPIC"])]
@@ -154,7 +171,10 @@ def compile_module(
         # the places of its headers must not be part of that
         options.append(f"-ffile-prefix-map={toolchain.program.parent}=zig")
     compiler = toolchain.caching or toolchain.compiler
-    objects = compile_objects(module, headers, compiler, options, compilation)
+    if cuda and windows:
+        objects = _compile_with_cuda(cuda, module, headers, toolchain, options, compilation)
+    else:
+        objects = compile_objects(module, headers, compiler, options, compilation)
     out.parent.mkdir(parents=True, exist_ok=True)
     if "-macos" in toolchain.triple:
         _link_for_macos(objects, module.package, toolchain, compilation, out)
@@ -164,15 +184,38 @@ def compile_module(
         return
     own = f"python{python[0]}{python[1]}" if headers.python else "python3"
     names = _python_names(objects) if headers.python else facade.limited_names()
-    library = define_library(own, names, [toolchain.program, "dlltool"], compilation)
+    dlltool: list[str | Path] = [toolchain.program, "dlltool"]
+    libraries = [import_library, define_library(own, names, dlltool, compilation)]
+    runtime = runtime_dll(cuda) if cuda else None
+    if runtime:
+        libraries.append(define_library(runtime, runtime_names(objects), dlltool, compilation))
     link = [_OPTIMISED, "-shared", "-s"]
-    compilation.run(
-        [toolchain.compiler, *link, "-o", out, *objects, import_library, library], step=f"link {out.name}"
-    )
+    compilation.run([toolchain.compiler, *link, "-o", out, *objects, *libraries], step=f"link {out.name}")
     for left in (out.with_suffix(".pdb"), out.with_suffix(".lib")):
         left.unlink(missing_ok=True)
-    check_imports(out, own)
+    check_imports(out, own, *filter(None, [runtime]))
     require_stable(out, sorted(read_functions(out.read_bytes()).get("torch_cpu.dll", ())))
+
+
+def _compile_with_cuda(
+    nvcc: Nvcc,
+    module: Module,
+    headers: Headers,
+    toolchain: Toolchain,
+    options: Sequence[str],
+    compilation: Compilation,
+) -> list[Path]:
+    module = replace(module, include=(*module.include, nvcc.home / "include"))
+    all_options = [*options, _OPTIMISED, facade.CXX_STANDARD]
+    clang: list[str | Path] = [toolchain.program, "clang"]
+    clang += clang_options(toolchain.compiler, all_options, compilation)
+    cuda = CudaForWindows(nvcc, clang, module, headers, compilation)
+    compiler = toolchain.caching or toolchain.compiler
+    objects = compile_objects(module, headers, compiler, options, compilation, cuda=cuda.command)
+    for source, compiled in zip(module.sources, objects, strict=True):
+        if is_cuda(source):
+            require_same_kernels(source, compiled, cuda.kernels(source))
+    return objects
 
 
 def _link_for_linux(

@@ -16,10 +16,14 @@ from packaging.version import Version
 from wheelferry.client.preflight.present import NO_CUDA
 from wheelferry.client.probe.installed import TORCH_CONFIG, parse_torch
 from wheelferry.errors import IntegrityError
+from wheelferry.models.cuda import from_flags
 from wheelferry.models.manifest import Footprint
 from wheelferry.models.wheel_info import STAMP, Member, WheelInfo, path_length
 from wheelferry.wheels.archive import UNREADABLE, find_dist_info, read_text
 from wheelferry.wheels.licences import Terms, licence_files
+
+# Its text names what torch was compiled for.
+_TORCH_MODULE = "torch/lib/libtorch_python.so"
 
 
 def read_wheel(path: Path) -> WheelInfo:
@@ -112,6 +116,22 @@ def torch_cuda(path: Path) -> str | None:
     if match is None:
         raise IntegrityError(f"{path.name}: torch/version.py does not say which CUDA it is built with")
     return ".".join(match[1].split(".")[:2]) if match[1] else None
+
+
+def torch_architectures(path: Path) -> tuple[str, ...]:
+    """What a torch wheel for Linux is compiled for, as torch.cuda.get_arch_list() has it: ``7.5``, ``9.0``.
+
+    Its module says so in one text (``sm_75 sm_80``); none for a wheel without it. IntegrityError for a wheel
+    that cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if _TORCH_MODULE not in archive.namelist():
+                return ()
+            found = re.findall(rb"sm_\d+[af]?(?: (?:sm|compute)_\d+[af]?)+", archive.read(_TORCH_MODULE))
+    except UNREADABLE as error:
+        raise IntegrityError(f"{path.name}: no readable torch wheel: {error}") from None
+    return from_flags(found[0].decode()) if len(set(found)) == 1 else ()
 
 
 def torch_build(path: Path) -> tuple[str, bool | None]:

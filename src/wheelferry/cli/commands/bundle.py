@@ -251,7 +251,8 @@ AllTargets = Annotated[
     typer.Option(
         "--all-targets",
         help="Build the wheels that serve many targets at once, those on torch's stable ABI, one for each "
-        "platform that can be compiled for here, and say what each serves. --platform narrows it.",
+        "platform that can be compiled for here, and say what each serves. --platform narrows it; with "
+        "--backend cu130 --stable-abi it is the one with CUDA ops, for this machine's platform.",
     ),
 ]
 

@@ -5,6 +5,7 @@ from packaging.requirements import Requirement
 from wheelferry.cli.console import print_json, print_line
 from wheelferry.cli.session import plan_document
 from wheelferry.models import stable_abi
+from wheelferry.models.cuda import parse_version
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.present import needed_of
 
@@ -68,6 +69,9 @@ def _present(cell: Cell) -> str:
 def _served(cell: Cell) -> str:
     """What else a wheel on the stable ABI runs with."""
     torch = f"torch {stable_abi.FIRST_TORCH} and later"
+    if cell.cuda:
+        major, _ = parse_version(cell.cuda.version)
+        torch += f" that is built with CUDA {cell.cuda.version} or a later {major}"
     if not cell.on_limited_api:
         return torch
     return f"{torch}, CPython 3.{stable_abi.FIRST_PYTHON.removeprefix('cp3')} and later"

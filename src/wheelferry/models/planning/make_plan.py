@@ -9,7 +9,7 @@ from packaging.version import Version
 from wheelferry.errors import InputError, raise_all
 from wheelferry.models import stable_abi
 from wheelferry.models.apps import choose_programs, requirements_of
-from wheelferry.models.cuda import Cuda, backend_of, parse_architectures, version_of
+from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, parse_architectures, version_of
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
 from wheelferry.models.planning.build_key import digest_of
@@ -327,8 +327,9 @@ def _require_stable_abi(target: Target, choices: _Choices) -> None:
             f"{target.name}: torch {target.torch} has no stable ABI for compiled ops",
             hint=f"torch {stable_abi.FIRST_TORCH} and later have one",
         )
-    if version_of(target.backend):
+    cuda = version_of(target.backend)
+    if cuda and not Cuda(version=cuda).on_pypi:
         raise InputError(
-            f"{target.name}: CUDA ops cannot be compiled on torch's stable ABI",
-            hint="leave --stable-abi or --backend out",
+            f"{target.name}: CUDA ops are compiled on torch's stable ABI from CUDA {FIRST_ON_PYPI} on",
+            hint="leave --stable-abi out: the wheel is then for this torch alone; or take --backend cu130",
         )

@@ -1,4 +1,4 @@
-"""C++ headers with ATen's names over torch's stable ABI, for a project's CPU operators as they are.
+"""C++ headers with ATen's names over torch's stable ABI, for a project's operators as they are.
 
 A module built so calls nothing of torch but C functions that stay. So it serves every torch from
 `stable_abi.FIRST_TORCH` on, and may come from another compiler than torch. docs/facade.md says what is
@@ -14,6 +14,9 @@ CXX_STANDARD = "-std=gnu++20"
 
 # Tells torch's headers which stable ABI is meant, and makes all others of torch refuse to be included.
 TARGET_MACRO = "-DTORCH_TARGET_VERSION=0x020a000000000000"
+
+# Defined for every source of a module with code for GPUs in it: it may call torch's CUDA library.
+CUDA_MACRO = "-DWHEELFERRY_CUDA"
 
 
 def include_folder() -> Path:
@@ -44,6 +47,11 @@ def limited_names() -> list[str]:
 def windows_folder() -> Path:
     """The folder of the ``pyconfig.h`` for CPython on 64-bit Windows."""
     return Path(__file__).with_name("windows")
+
+
+def cuda_windows_folder() -> Path:
+    """What CUDA sources for Windows are compiled with on Linux: ``host`` for clang, ``device`` for nvcc."""
+    return Path(__file__).with_name("cuda_windows")
 
 
 def identity() -> str:

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from wheelferry.client.preflight.paths import WINDOWS_LIMIT, windows_room
 from wheelferry.models import stable_abi
+from wheelferry.models.cuda import version_of
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.manifest import File, TargetEntry
 from wheelferry.models.planning.downloads import LaterDownload, downloads_of
@@ -433,6 +434,13 @@ def check_torch(path: str, info: WheelInfo, torch: LockedWheel | None, target: T
     elif stamp != torch.sha256:
         message = f"was compiled against another torch wheel ({stamp[:16]}…) than {torch.filename}"
         yield Problem(code=Code.TORCH, file=path, message=message)
+
+
+def check_cuda(path: str, info: WheelInfo, target: Target) -> Iterator[Problem]:
+    """Whether the GPU code of a wheel on torch's stable ABI goes with the CUDA of the target's torch."""
+    reason = stable_abi.cuda_obstacle(stable_abi.cuda_of(info.stamp), version_of(target.backend))
+    if reason:
+        yield Problem(code=Code.CUDA, file=path, message=f"{reason}: the backend is {target.backend}")
 
 
 def check_present_torch(

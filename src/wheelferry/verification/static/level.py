@@ -521,6 +521,7 @@ def _check_built(
     for module in extensions.missing_extensions(info, entry.extensions, entry.target):
         yield Problem(code=Code.OPS, file=path, message=f"has no compiled {module}")
     if stable_abi.is_stable(info.stamp):
+        yield from checks.check_cuda(path, info, entry.target)
         yield from check_stable(opened.root / path, path, entry.target)
     if entry.target.is_windows:
         if pe.dll_hook_name(info.name) not in info.files:

@@ -12,6 +12,7 @@
 #endif
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/inductor/aoti_torch/generated/c_shim_aten.h>
 #include <torch/csrc/stable/c/shim.h>
 
 #include <cstdint>
@@ -20,6 +21,26 @@
 #include <string>
 
 #include <wheelferry/error.h>
+
+// WHEELFERRY_CUDA is defined for every source of a module with CUDA in it, or for none: what is inline must be
+// the same in all of them.
+#if defined(__CUDACC__) && !defined(WHEELFERRY_CUDA)
+#error "wheelferry's facade: this source is for GPUs, in a build for the CPU"
+#endif
+
+// Of torch's libraries for the CPU and for CUDA. The headers that declare them have hundreds beside them.
+namespace wheelferry {
+using AddmmOut = AOTITorchError(
+    AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle a, AtenTensorHandle b, double beta, double alpha);
+using GetCurrentStream = AOTITorchError(int32_t device_index, void** ret_stream);
+} // namespace wheelferry
+extern "C" {
+wheelferry::AddmmOut aoti_torch_cpu_addmm_out;
+#if defined(WHEELFERRY_CUDA) && !defined(_WIN32)
+wheelferry::AddmmOut aoti_torch_cuda_addmm_out;
+wheelferry::GetCurrentStream aoti_torch_get_current_cuda_stream;
+#endif
+}
 
 #ifdef _WIN32
 // Declared here instead of <windows.h>, whose macros (min, max, near, ERROR ...) break sources.
@@ -94,7 +115,25 @@ inline void delete_value(StableIValue* value) {
 }
 #endif
 
+// A function of torch's CUDA library. On Linux a module with CUDA is linked to it. On Windows it is looked up when
+// it is called: so no import library is needed, and the module loads beside a torch without CUDA.
+#if !defined(WHEELFERRY_CUDA)
+#define WHEELFERRY_OF_CUDA(type, name) static_cast<type*>(nullptr)
+#elif defined(_WIN32)
+#define WHEELFERRY_OF_CUDA(type, name) ::wheelferry::abi::find<type>("torch_cuda.dll", #name)
+#else
+#define WHEELFERRY_OF_CUDA(type, name) (&::name)
+#endif
+
+template <typename Function, typename... Args>
+void call_cuda(Function* function, const char* name, Args... args) {
+  TORCH_CHECK(function != nullptr, "this torch, or these operators, were built without CUDA: there is no ", name);
+  check(function(args...), name);
+}
+
 } // namespace abi
 } // namespace wheelferry
 
 #define WHEELFERRY_CALL(name, ...) ::wheelferry::abi::check(name(__VA_ARGS__), #name)
+#define WHEELFERRY_CUDA_CALL(type, name, ...) \
+  ::wheelferry::abi::call_cuda(WHEELFERRY_OF_CUDA(::wheelferry::type, name), #name, __VA_ARGS__)

@@ -1,10 +1,6 @@
 // The namespaces at, torch and c10 as sources use them.
 #pragma once
 
-#ifdef WITH_CUDA
-#error "wheelferry's facade is for operators on the CPU: build without WITH_CUDA"
-#endif
-
 #include <wheelferry/checks.h>
 #include <wheelferry/dispatch.h>
 #include <wheelferry/functions.h>
@@ -51,6 +47,7 @@ class NoGradGuard {
 };
 
 using TensorList = ArrayRef<Tensor>;
+using IntList = IntArrayRef;  // its name in 2018
 
 } // namespace wheelferry
 
@@ -61,7 +58,7 @@ using namespace wheelferry;
 using wheelferry::device;
 using wheelferry::dtype;
 using wheelferry::str;
-WHEELFERRY_MISSING_FUNCTIONS
+#include <wheelferry/missing_functions.h>
 } // namespace at
 
 namespace torch {

@@ -192,6 +192,25 @@ const Self& TensorMethods<Self>::copy_(const Tensor& source, bool non_blocking) 
   return self();
 }
 
+namespace abi {
+
+inline Tensor minus(const Tensor& a, const Tensor& b, double factor) {
+  AtenTensorHandle raw = nullptr;
+  WHEELFERRY_CALL(aoti_torch_aten_subtract_Tensor, a.get(), b.get(), factor, &raw);
+  return Tensor(steal(raw));
+}
+
+// beta * out + alpha * (a @ b), into out. Autograd does not see it.
+inline void addmm_out(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
+  if (out.is_cuda()) {
+    WHEELFERRY_CUDA_CALL(AddmmOut, aoti_torch_cuda_addmm_out, out.get(), out.get(), a.get(), b.get(), beta, alpha);
+  } else {
+    WHEELFERRY_CALL(aoti_torch_cpu_addmm_out, out.get(), out.get(), a.get(), b.get(), beta, alpha);
+  }
+}
+
+} // namespace abi
+
 // --------------------------------------------------------------- methods by torch's operators
 
 #define WHEELFERRY_METHOD(result, signature, ...) \
@@ -210,6 +229,8 @@ WHEELFERRY_METHOD(
     "aten::slice", "Tensor", tensor, dim, start, end, step)
 WHEELFERRY_METHOD(Tensor, view(IntArrayRef sizes), "aten::view", "", tensor, sizes)
 WHEELFERRY_METHOD(Tensor, view(ScalarType type), "aten::view", "dtype", tensor, type)
+WHEELFERRY_METHOD(Tensor, view_as(const Tensor& other), "aten::view_as", "", tensor, other)
+WHEELFERRY_METHOD(Tensor, reshape_as(const Tensor& other), "aten::reshape_as", "", tensor, other)
 WHEELFERRY_METHOD(Tensor, reshape(IntArrayRef sizes), "aten::reshape", "", tensor, sizes)
 WHEELFERRY_METHOD(
     Tensor, expand(IntArrayRef sizes, bool implicit), "aten::expand", "", tensor, sizes, implicit)
@@ -238,6 +259,9 @@ WHEELFERRY_METHOD(
     largest, sorted)
 WHEELFERRY_METHOD(
     Tensor, index_select(int64_t dim, const Tensor& index), "aten::index_select", "", tensor, dim, index)
+WHEELFERRY_METHOD(
+    Tensor, index(const std::vector<Tensor>& indices), "aten::index", "Tensor", tensor,
+    std::vector<std::optional<Tensor>>(indices.begin(), indices.end()))
 WHEELFERRY_METHOD(Tensor, masked_select(const Tensor& mask), "aten::masked_select", "", tensor, mask)
 WHEELFERRY_METHOD(
     Tensor, gather(int64_t dim, const Tensor& index), "aten::gather", "", tensor, dim, index, false)
@@ -260,7 +284,45 @@ WHEELFERRY_METHOD(Tensor, sigmoid(), "aten::sigmoid", "", tensor)
 WHEELFERRY_METHOD(Tensor, mul(const Tensor& other), "aten::mul", "Tensor", tensor, other)
 WHEELFERRY_METHOD(Tensor, div(const Tensor& other), "aten::div", "Tensor", tensor, other)
 WHEELFERRY_METHOD(Tensor, matmul(const Tensor& other), "aten::matmul", "", tensor, other)
+WHEELFERRY_METHOD(Tensor, mm(const Tensor& other), "aten::mm", "", tensor, other)
 #undef WHEELFERRY_METHOD
+
+// those that change the shape of the tensor itself; a row has none of its own
+#define WHEELFERRY_IN_PLACE(signature, ...)                                                             \
+  template <typename Self>                                                                              \
+  const Self& TensorMethods<Self>::signature const {                                                    \
+    static_assert(std::is_same_v<Self, Tensor>, "wheelferry's facade: declare the row as at::Tensor");  \
+    const Tensor tensor(self().handle());                                                               \
+    call<Tensor>(__VA_ARGS__);                                                                          \
+    return self();                                                                                      \
+  }
+WHEELFERRY_IN_PLACE(transpose_(int64_t a, int64_t b), "aten::transpose_", "", tensor, a, b)
+WHEELFERRY_IN_PLACE(t_(), "aten::t_", "", tensor)
+WHEELFERRY_IN_PLACE(unsqueeze_(int64_t dim), "aten::unsqueeze_", "", tensor, dim)
+WHEELFERRY_IN_PLACE(squeeze_(), "aten::squeeze_", "", tensor)
+WHEELFERRY_IN_PLACE(squeeze_(int64_t dim), "aten::squeeze_", "dim", tensor, dim)
+#undef WHEELFERRY_IN_PLACE
+
+// Where no gradient is recorded, as within torch.autograd.Function, it is torch's addmm_ itself: its function for
+// other compilers sees no gradient. Else it is made of operators that do.
+template <typename Self>
+const Self& TensorMethods<Self>::addmm_(
+    const Tensor& a, const Tensor& b, const Scalar& beta, const Scalar& alpha) const {
+  TORCH_CHECK(is_floating_point(), "wheelferry's facade knows addmm_ of floating point numbers only");
+  const Tensor tensor(self().handle());
+  if (!aoti_torch_grad_mode_is_enabled()) {
+    abi::addmm_out(tensor, a, b, beta.toDouble(), alpha.toDouble());
+    return self();
+  }
+  const auto times = [&](const Tensor& one, const Scalar& factor) {
+    return factor.toDouble() == 1 ? one : one.mul(abi::number(factor, one.scalar_type(), one.device()));
+  };
+  const Tensor product = a.mm(b);
+  // what was there may be NaN: times 0 it does not count
+  tensor.copy_(
+      beta.toDouble() == 0 ? times(product, alpha) : abi::minus(times(tensor, beta), product, -alpha.toDouble()));
+  return self();
+}
 
 template <typename Self>
 Tensor TensorMethods<Self>::contiguous(MemoryFormat format) const {
@@ -273,6 +335,10 @@ Tensor TensorMethods<Self>::contiguous(MemoryFormat format) const {
 template <typename Self>
 Tensor TensorMethods<Self>::to(Device device, bool non_blocking, bool copy) const {
   return to(device, self().scalar_type(), non_blocking, copy);
+}
+template <typename Self>
+Tensor TensorMethods<Self>::to(DeviceType type, bool non_blocking, bool copy) const {
+  return to(Device(type), non_blocking, copy);
 }
 template <typename Self>
 Tensor TensorMethods<Self>::to(TensorOptions options, bool non_blocking, bool copy) const {
@@ -348,7 +414,7 @@ inline std::vector<Tensor> where(const Tensor& condition) {
 #define WHEELFERRY_FUNCTIONS(_) \
   _(select) _(narrow) _(slice) _(transpose) _(squeeze) _(unsqueeze) _(flatten) _(clone) \
   _(argsort) _(topk) _(index_select) _(masked_select) _(gather) _(nonzero) _(sum) _(mean) _(max) _(min) \
-  _(cumsum) _(abs) _(exp) _(log) _(sqrt) _(sigmoid) _(mul) _(div) _(matmul) _(sort)
+  _(cumsum) _(abs) _(exp) _(log) _(sqrt) _(sigmoid) _(mul) _(div) _(matmul) _(mm) _(sort)
 WHEELFERRY_FUNCTIONS(WHEELFERRY_FUNCTION)
 #undef WHEELFERRY_FUNCTION
 
@@ -367,6 +433,17 @@ Tensor operator*(A&& a, B&& b) {
 template <typename A, typename B, std::enable_if_t<two_tensors<A, B>, int> = 0>
 Tensor operator/(A&& a, B&& b) {
   return a.div(b);
+}
+// torch's subtraction with the factor -1: its addition wants a Scalar, and a number as factor is for real
+// numbers only
+template <typename A, typename B, std::enable_if_t<two_tensors<A, B>, int> = 0>
+A&& operator+=(A&& a, B&& b) {
+  const Tensor sum(a.handle()), other(b.handle());
+  TORCH_CHECK(
+      isFloatingType(sum.scalar_type()) && isFloatingType(other.scalar_type()),
+      "wheelferry's facade adds tensors of floating point numbers only (+=)");
+  sum.copy_(abi::minus(sum, other, -1));
+  return std::forward<A>(a);
 }
 WHEELFERRY_MISSING_OPERATORS
 

@@ -203,11 +203,18 @@ class TensorMethods {
       int64_t step = 1) const;
   Tensor view(IntArrayRef sizes) const;
   Tensor view(ScalarType type) const;
+  Tensor view_as(const Tensor& other) const;
   Tensor reshape(IntArrayRef sizes) const;
+  Tensor reshape_as(const Tensor& other) const;
   Tensor expand(IntArrayRef sizes, bool implicit = false) const;
   Tensor permute(IntArrayRef dims) const;
   Tensor transpose(int64_t a, int64_t b) const;
   Tensor t() const;
+  const Self& transpose_(int64_t a, int64_t b) const;
+  const Self& t_() const;
+  const Self& unsqueeze_(int64_t dim) const;
+  const Self& squeeze_() const;
+  const Self& squeeze_(int64_t dim) const;
   Tensor squeeze() const;
   Tensor squeeze(int64_t dim) const;
   Tensor unsqueeze(int64_t dim) const;
@@ -218,6 +225,7 @@ class TensorMethods {
   Tensor to(ScalarType type, bool non_blocking = false, bool copy = false) const;
   Tensor to(Device device, ScalarType type, bool non_blocking = false, bool copy = false) const;
   Tensor to(Device device, bool non_blocking = false, bool copy = false) const;
+  Tensor to(DeviceType type, bool non_blocking = false, bool copy = false) const;
   Tensor to(TensorOptions options, bool non_blocking = false, bool copy = false) const;
   Tensor to(const Tensor& other, bool non_blocking = false, bool copy = false) const;
   Tensor type_as(const Tensor& other) const;
@@ -241,6 +249,8 @@ class TensorMethods {
   Tensor argsort(int64_t dim = -1, bool descending = false) const;
   std::tuple<Tensor, Tensor> topk(int64_t k, int64_t dim = -1, bool largest = true, bool sorted = true) const;
   Tensor index_select(int64_t dim, const Tensor& index) const;
+  // A tensor of indices, or a mask, for each of the first dimensions.
+  Tensor index(const std::vector<Tensor>& indices) const;
   Tensor masked_select(const Tensor& mask) const;
   Tensor gather(int64_t dim, const Tensor& index) const;
   Tensor nonzero() const;
@@ -260,8 +270,11 @@ class TensorMethods {
   Tensor mul(const Tensor& other) const;
   Tensor div(const Tensor& other) const;
   Tensor matmul(const Tensor& other) const;
+  Tensor mm(const Tensor& other) const;
+  // beta * this + alpha * (a @ b), written into this.
+  const Self& addmm_(const Tensor& a, const Tensor& b, const Scalar& beta = 1, const Scalar& alpha = 1) const;
 
-  WHEELFERRY_MISSING_METHODS
+#include <wheelferry/missing_methods.h>
 
  private:
   const Self& self() const {

@@ -1,6 +1,7 @@
 """The names that a setup.py imports from torch; what they shall compile wheelferry compiles, or nobody.
 
 `WHEELFERRY_COMPILE` holds the command (JSON) that takes the file of a request; without it nothing compiles.
+With `WHEELFERRY_CUDA` it compiles for GPUs too.
 `WHEELFERRY_EXT_SUFFIX` is how the target's Python ends the name of a module's file.
 `WHEELFERRY_LIST_EXTENSIONS` names a file: each extension that setup.py describes, CUDA ones too, is written
 there, as a line of JSON.
@@ -59,14 +60,17 @@ class BuildExtension(build_ext):
         out = Path(self.get_ext_fullpath(ext.name)).resolve()
         out.parent.mkdir(parents=True, exist_ok=True)
         flags = ext.extra_compile_args
+        by_compiler = flags if isinstance(flags, dict) else {"cxx": flags}
         request = {
             "module": ext.name.rpartition(".")[2],
             "package": ext.name.rpartition(".")[0],
             "sources": [str(Path(source).resolve()) for source in ext.sources],
             "include": [str(Path(folder).resolve()) for folder in ext.include_dirs],
             "macros": dict(ext.define_macros),
-            "flags": list(flags.get("cxx", ()) if isinstance(flags, dict) else flags),
+            "flags": list(by_compiler.get("cxx", ())),
             "out": str(out),
+            "cuda": getattr(ext, "has_cuda", False),
+            "cuda_flags": list(by_compiler.get("nvcc", ())),
             "jobs": _jobs() // self._at_once,
         }
         folder = Path(self.build_temp).resolve()
@@ -91,10 +95,14 @@ def CppExtension(name: str, sources: Any, **options: Any) -> Extension:
 
 
 def CUDAExtension(name: str, sources: Any, **options: Any) -> Extension:
-    """An extension in C++ and CUDA: it can be listed; to compile it takes torch itself."""
-    if _LISTED is None:
-        _refuse("CUDA ops cannot be compiled on torch's stable ABI, nor for another platform")
-    return CppExtension(name, sources, **options)
+    """An extension in C++ and CUDA: it is listed, or compiled where wheelferry was asked for CUDA ops."""
+    if _LISTED is None and "WHEELFERRY_CUDA" not in os.environ:
+        _refuse(
+            "setup.py makes CUDA ops, and this build is for the CPU; a backend with CUDA is --backend cu130"
+        )
+    extension = CppExtension(name, sources, **options)
+    extension.has_cuda = True
+    return extension
 
 
 def include_paths(*_arguments: Any, **_options: Any) -> list[str]:

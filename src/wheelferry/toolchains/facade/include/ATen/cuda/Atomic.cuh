@@ -1,1 +1,3 @@
-#error "wheelferry's facade is for operators on the CPU and has no <ATen/cuda/Atomic.cuh>"
+// Part of wheelferry's facade of torch: see wheelferry/atomic.cuh
+#pragma once
+#include <wheelferry/atomic.cuh>

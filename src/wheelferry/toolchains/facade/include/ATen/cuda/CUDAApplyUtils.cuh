@@ -1,1 +1,4 @@
-#error "wheelferry's facade is for operators on the CPU and has no <ATen/cuda/CUDAApplyUtils.cuh>"
+// Part of wheelferry's facade of torch: see wheelferry/device.cuh
+#pragma once
+#include <wheelferry/device.cuh>
+#include <wheelferry/cuda.h>

@@ -1,1 +1,1 @@
-#error "wheelferry's facade is for operators on the CPU and has no <ATen/cuda/CUDAEvent.h>"
+#error "wheelferry's facade does not cover <ATen/cuda/CUDAEvent.h>"

@@ -1,1 +1,3 @@
-#error "wheelferry's facade is for operators on the CPU and has no <ATen/cuda/DeviceUtils.cuh>"
+// Part of wheelferry's facade of torch: see wheelferry/device.cuh
+#pragma once
+#include <wheelferry/device.cuh>

@@ -1,1 +1,3 @@
-#error "wheelferry's facade is for operators on the CPU and has no <c10/cuda/CUDAFunctions.h>"
+// Part of wheelferry's facade of torch: see wheelferry/cuda.h
+#pragma once
+#include <wheelferry/cuda.h>
