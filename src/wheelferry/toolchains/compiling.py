@@ -5,6 +5,7 @@ wrote, REQUEST what setup.py asks for (torch_stub/torch/utils/cpp_extension.py).
 does not compile, which is told on stderr.
 """
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,8 @@ from wheelferry.toolchains import gcc, mingw, zig
 from wheelferry.toolchains.modules import Compilation, Headers, Module
 from wheelferry.toolchains.nvcc import Nvcc
 
-# Said where a source needs more than the facade has.
+# What compilers say where a source needs more than the facade has: a call, or a header of torch's.
+_WANTS_MORE = re.compile(r"wheelferry's facade|(?:ATen|c10|torch|THC)/[\w/]+\.(?:h|cuh): No such file")
 _NOT_COVERED = (
     "--no-stable-abi compiles for this machine's platform with all of torch and pybind11, for one torch and "
     "one Python; for another platform a wheel from there can be given (--wheel)\n"
@@ -150,7 +152,7 @@ def main(arguments: list[str]) -> int:
             TypeAdapter(Settings).validate_json(settings), TypeAdapter(Request).validate_json(request)
         )
     except WheelferryError as error:
-        not_covered = _NOT_COVERED if "wheelferry's facade" in str(error) else ""
+        not_covered = _NOT_COVERED if _WANTS_MORE.search(str(error)) else ""
         sys.stderr.write(f"{error}\n" + (f"{error.hint}\n" if error.hint else "") + not_covered)
         return 1
     return 0
