@@ -85,6 +85,7 @@ def test_what_setup_py_asks_for_reaches_the_compiler(tmp_path: Path) -> None:
     module = folder / "l" / "thing" / "_C.cp311-win_amd64.pyd"
     assert json.loads(module.read_text("utf-8")) == {
         "module": "_C",
+        "package": "thing",
         "sources": [str(folder / "csrc" / name) for name in ("a.cpp", "b.cpp")],
         "include": [str(folder / "csrc")],
         "macros": {"A": None, "B": "2"},

@@ -31,7 +31,7 @@ _CHECK = {
     "Windows": ".\\install.cmd --check",
 }
 _ON_MACOS = """\
-   This bundle was built and looked through elsewhere: nothing of it has run on macOS. What the installer
+   What is for macOS was built and looked through elsewhere: nothing of it has run there. What the installer
    tries is the first proof. A file that came by a browser or AirDrop is marked by macOS; the installer writes
    what it installs anew, without the mark. Where macOS still refuses a file, remove the mark from this
    folder: xattr -dr com.apple.quarantine .
