@@ -161,8 +161,8 @@ def compile_module(
     """Compile and link `module` to the file `out`; raises BuildError with the compiler's words.
 
     `import_library` is torch's for Windows, None elsewhere. `python` is what a module for Windows is for
-    that is not on the limited API. With `cuda` a module for Windows may have code for GPUs. The same inputs
-    give the same bytes, wherever the compilation lies.
+    that is not on the limited API. With `cuda` a module for Windows may have code for GPUs, whose bytes
+    depend on where nvcc runs. Else the same inputs give the same bytes, wherever the compilation lies.
     """
     windows = import_library is not None
     options = ["-fvisibility=hidden", "-fwrapv", "-g0", *([] if windows else ["-fPIC"])]
