@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wheelferry.build.compile import make_environment
+from wheelferry.build.configure import is_configured, packages_in
 from wheelferry.build.described import Described, Description, describe
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
@@ -61,15 +62,18 @@ class Examined:
 def find_project(tree: Path, named: str) -> str:
     """The folder below `tree` that has the project whose ops are compiled, "" for `tree` itself.
 
-    Raises InputError when there is none, or when there are several and none at the top.
+    So too for one whose packages lie at the top, without a build configuration anywhere. Raises InputError
+    when there is none, or when there are several and none at the top.
     """
-    files = (path for name in ("setup.py", "pyproject.toml") for path in tree.rglob(name))
-    folders = {path.parent.relative_to(tree).as_posix().removeprefix(".") for path in files}
-    if "" in folders:
+    if is_configured(tree):
         return ""
+    files = (path for name in ("setup.py", "pyproject.toml") for path in tree.rglob(name))
+    folders = {path.parent.relative_to(tree).as_posix() for path in files}
     compiled = sorted(folder for folder in folders if _compiles(tree / folder / "setup.py"))
     if len(compiled) == 1:
         return compiled[0]
+    if not compiled and packages_in(tree):
+        return ""
     if not compiled:
         raise InputError(
             f"{named} has no setup.py and no pyproject.toml", hint="a recipe builds Python projects"
