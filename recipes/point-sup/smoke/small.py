@@ -1,4 +1,4 @@
-"""A Mask R-CNN that learns masks from points, small enough for seconds, and pictures of one bright disc."""
+"""A Mask R-CNN that learns masks from points, small enough for seconds, and pictures of a bright diamond."""
 
 import os
 
@@ -12,7 +12,7 @@ from point_sup import PointSupDatasetMapper, add_point_sup_config
 
 HEIGHT, WIDTH = 96, 128
 RADIUS = 28
-POINTS = 60
+POINTS = 200
 
 
 def config():
@@ -27,7 +27,7 @@ def config():
     cfg.MODEL.BACKBONE.FREEZE_AT = 0
     cfg.MODEL.RESNETS.DEPTH = 18
     cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64
-    cfg.MODEL.RESNETS.NORM = "BN"
+    cfg.MODEL.RESNETS.NORM = "GN"  # the same in training and afterwards, however few the pictures
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.FPN.OUT_CHANNELS = 32
@@ -77,8 +77,8 @@ def model(cfg, seed=0):
     return build_model(cfg)
 
 
-def disc(seed):
-    """The middle of a picture's disc, x before y."""
+def middle(seed):
+    """The middle of a picture's diamond, x before y."""
     generator = torch.Generator().manual_seed(seed)
     x = int(torch.randint(RADIUS + 2, WIDTH - RADIUS - 2, (1,), generator=generator))
     y = int(torch.randint(RADIUS + 2, HEIGHT - RADIUS - 2, (1,), generator=generator))
@@ -86,17 +86,17 @@ def disc(seed):
 
 
 def mask(seed):
-    """Which pixels the disc covers: bool [HEIGHT, WIDTH]."""
-    x, y = disc(seed)
+    """Which pixels the diamond covers: bool [HEIGHT, WIDTH]."""
+    x, y = middle(seed)
     rows = torch.arange(HEIGHT).view(-1, 1) + 0.5 - y
     columns = torch.arange(WIDTH).view(1, -1) + 0.5 - x
-    return rows**2 + columns**2 <= RADIUS**2
+    return rows.abs() + columns.abs() <= RADIUS
 
 
 def described(folder, seed):
-    """A picture of noise and a disc, written into `folder`, with labelled points, as a data set has it."""
+    """A picture of noise and a diamond, written into `folder`, with labelled points, as a data set has it."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    covered, (x, y) = mask(seed), disc(seed)
+    covered, (x, y) = mask(seed), middle(seed)
     image = torch.randint(0, 40, (HEIGHT, WIDTH, 3), generator=generator, dtype=torch.uint8)
     image[covered] = torch.tensor([[220, 60], [60, 220], [60, 60]], dtype=torch.uint8)[:, seed % 2]
     path = os.path.join(folder, "%d.png" % seed)
