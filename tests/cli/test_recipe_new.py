@@ -101,6 +101,63 @@ def test_a_project_for_gpus_alone_is_drafted_and_checked(tmp_path: Path) -> None
     assert "choose a build of torch" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("asked", "build"),
+    [
+        ("torch.cuda.is_available()", {"extensions": [], "cuda_extensions": ["tin_ops._C"]}),
+        ("torch.has_cuda", {"extensions": ["tin_ops._C"], "cuda_extensions": ["tin_ops._C"]}),
+    ],
+)
+def test_setup_py_that_asks_this_machine_for_a_gpu_is_answered(
+    tmp_path: Path, asked: str, build: Mapping[str, object]
+) -> None:
+    """Refused without a GPU, or chosen by what torch was built with, which the build must not depend on."""
+    asking = f"cuda = {asked}\n" + (
+        "" if "has" in asked else 'if not cuda:\n    raise Exception("CPU version is not implemented")\n'
+    )
+    setup = SETUP.replace('cuda = os.getenv("FORCE_CUDA") == "1" and CUDA_HOME is not None\n', asking)
+    write_project(tmp_path / "project", setup=setup)
+    done = wheelferry("recipe", "new", tmp_path / "project", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    recipe = build_table(tmp_path)
+    assert build.items() <= recipe["build"].items()  # type: ignore[attr-defined]
+    (told,) = recipe["substitutions"]  # type: ignore[misc]
+    assert (told["file"], told["old"], told["count"]) == ("setup.py", asked, 1)
+    done = wheelferry("recipe", "check", tmp_path / "tin-ops.toml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_without_any_build_configuration(tmp_path: Path) -> None:
+    """Its packages are named, and what is to be decided stands in the draft; then nothing is missing."""
+    repository = tmp_path / "repository"
+    write_project(repository)
+    (repository / "LICENSE").write_text("text", "utf-8")
+    bare = repository / "projects" / "Bare"
+    (bare / "bare_one" / "configs").mkdir(parents=True)
+    (bare / "bare_one" / "__init__.py").write_text("import numpy\nfrom torch import nn\n", "utf-8")
+    (bare / "bare_one" / "configs" / "a.yaml").touch()
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "one")
+    done = wheelferry("recipe", "new", repository, "--subdirectory", "projects/Bare", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "bare-one.toml"
+    text = file.read_text("utf-8")
+    recipe = parse_recipe(text, file=file.name)
+    assert (recipe.build.packages, recipe.build.python_only) == (("bare_one",), True)
+    assert recipe.build.requires == ()
+    assert "# decide: it imports numpy: name" in text
+    assert 'version = "0.1"  # decide' in text
+    lines = [line for line in text.splitlines() if not line.startswith("# decide")]
+    file.write_text("".join(line.partition("  # decide")[0] + "\n" for line in lines), "utf-8")
+    done = wheelferry("recipe", "check", file)
+    assert done.returncode == 0, done.stderr
+    file.write_text(file.read_text("utf-8").replace('["bare_one"]', '["bare_two"]'), "utf-8")
+    done = wheelferry("recipe", "check", file)
+    assert done.returncode == 2
+    assert "build.packages: the source's folder projects/Bare has no folder bare_two" in done.stderr
+
+
 def test_a_draft_is_not_written_over(drafted: Path) -> None:
     before = (drafted / "tin-ops.toml").read_bytes()
     done = wheelferry("recipe", "new", drafted / "my project", "--out", drafted)

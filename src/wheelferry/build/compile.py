@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelferry.build.backend import run_backend
+from wheelferry.build.configure import configure
 from wheelferry.build.described import device_options, require_described
 from wheelferry.build.prepare import CompiledAgainst, Prepared
 from wheelferry.build.repair import repair_wheel
@@ -26,6 +27,7 @@ from wheelferry.models import stable_abi
 from wheelferry.models.cuda import Cuda, from_flags
 from wheelferry.models.lock import LockedWheel
 from wheelferry.models.planning.build_key import device_code, required_modules
+from wheelferry.models.planning.configuration import configuration_of
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.system.files import require_space
 from wheelferry.system.interpreters import Interpreter
@@ -100,6 +102,8 @@ def _compile(plan: Plan, prepared: Prepared, source: Source, tools: Tools) -> En
         export(source, tree, tools.run)
         substitute(tree, cell.substitutions)
         project = project_in(tree, plan.recipe.source.subdirectory)
+        if configuration := configuration_of(plan, cell):
+            configure(tree, project, plan.recipe.build.packages, configuration)
         if prepared.compiler is not None:
             _require_modules(plan, prepared, tree, work / "described", tools, log)
         with tools.progress.task("make the build environment"):

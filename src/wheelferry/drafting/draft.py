@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from wheelferry.drafting.bare import Bare
 from wheelferry.drafting.examine import Examined
 from wheelferry.drafting.origin import Origin
 from wheelferry.errors import InputError
@@ -31,8 +32,10 @@ class Draft:
     decisions: tuple[str, ...]
 
 
-def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
-    """The draft for what was found; raises InputError for what an index has and nobody needs to compile."""
+def write_draft(origin: Origin, examined: Examined, subdirectory: str, bare: Bare | None = None) -> Draft:
+    """The draft for what was found, `bare` for a project without a build configuration.
+
+    Raises InputError for what an index has and nobody needs to compile."""
     modules = _modules(examined)
     if not modules and origin.keys["kind"] == "sdist":
         raise InputError(
@@ -55,6 +58,7 @@ def write_draft(origin: Origin, examined: Examined, subdirectory: str) -> Draft:
         torch_is_stated=bool(stated),
         python=examined.python or _ANY_PYTHON,
         modules=modules,
+        bare=bare,
         submodules=origin.submodules,
         addresses=[text for text in examined.requires if Requirement(text).url],
         imports=["torch", *examined.modules],

@@ -13,11 +13,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wheelferry.build.compile import make_environment
+from wheelferry.build.configure import is_configured, packages_in
 from wheelferry.build.described import Described, Description, describe
 from wheelferry.build.populate import populate
 from wheelferry.cache.tools import Tools
+from wheelferry.drafting.machine import is_for_gpu, replace_questions
 from wheelferry.errors import BuildError, InputError
 from wheelferry.models.lock import choose_files
+from wheelferry.models.recipes.recipe import Substitution
 from wheelferry.models.targets import Target
 from wheelferry.system.interpreters import Interpreter
 from wheelferry.toolchains.torch_stub import place_torch_stub
@@ -42,7 +45,7 @@ class Examined:
 
     `modules` are top-level ones; `requires` what the wheel will require, `build_requires` what setup.py
     needs beside torch, with the reason where the project does not say so. `cpu` and `cuda` are the compiled
-    modules of either build.
+    modules of either build. `substitutions` are what setup.py needed to be told of the machine.
     """
 
     name: str
@@ -56,20 +59,24 @@ class Examined:
     cpu: tuple[Described, ...]
     cuda: tuple[Described, ...]
     kernels: tuple[str, ...]
+    substitutions: tuple[Substitution, ...] = ()
 
 
 def find_project(tree: Path, named: str) -> str:
     """The folder below `tree` that has the project whose ops are compiled, "" for `tree` itself.
 
-    Raises InputError when there is none, or when there are several and none at the top.
+    So too for one whose packages lie at the top, without a build configuration anywhere. Raises InputError
+    when there is none, or when there are several and none at the top.
     """
-    files = (path for name in ("setup.py", "pyproject.toml") for path in tree.rglob(name))
-    folders = {path.parent.relative_to(tree).as_posix().removeprefix(".") for path in files}
-    if "" in folders:
+    if is_configured(tree):
         return ""
+    files = (path for name in ("setup.py", "pyproject.toml") for path in tree.rglob(name))
+    folders = {path.parent.relative_to(tree).as_posix() for path in files}
     compiled = sorted(folder for folder in folders if _compiles(tree / folder / "setup.py"))
     if len(compiled) == 1:
         return compiled[0]
+    if not compiled and packages_in(tree):
+        return ""
     if not compiled:
         raise InputError(
             f"{named} has no setup.py and no pyproject.toml", hint="a recipe builds Python projects"
@@ -99,18 +106,23 @@ def examine(
 
     Its setup.py runs, in an environment with what it declares to need, and a stand-in for torch. What it
     imports without declaring it is added. It has the variables `environment`, and for CUDA those of
-    `cuda_environment` as well. Raises BuildError when it cannot run like that.
+    `cuda_environment` as well. Where it fails and asks for a GPU, it is told that there is one, in `tree`.
+    Raises BuildError when it cannot run like that either.
     """
     project = tree / subdirectory
     asker = _Asker(tree, subdirectory, target, interpreter, work, tools)
     for_cuda = {**environment, **cuda_environment}
+    substitutions: tuple[Substitution, ...] = ()
     try:
-        described = asker.ask(environment, cuda=False)
-        cpu, cuda = described.extensions, asker.ask(for_cuda, cuda=True).extensions
+        described, cpu, cuda = _ask_both(asker, environment, for_cuda)
     except BuildError:
-        # some projects can be built for GPUs alone, and ask for one if nobody says so
-        described = asker.ask(for_cuda, cuda=True)
-        cpu, cuda = (), described.extensions
+        substitutions = replace_questions(tree, subdirectory)
+        if not substitutions:
+            raise
+        if is_for_gpu(substitutions):
+            described, cpu, cuda = _ask_for_cuda(asker, for_cuda)
+        else:
+            described, cpu, cuda = _ask_both(asker, environment, for_cuda)
     if described.metadata is None:
         raise BuildError(
             f"the build backend of {project.name} tells no metadata before it builds",
@@ -129,7 +141,26 @@ def examine(
         cpu=cpu,
         cuda=cuda,
         kernels=_kernels(project, cuda),
+        substitutions=substitutions,
     )
+
+
+_Asked = tuple[Description, tuple[Described, ...], tuple[Described, ...]]
+
+
+def _ask_both(asker: "_Asker", environment: Mapping[str, str], for_cuda: Mapping[str, str]) -> _Asked:
+    """What setup.py tells, and the compiled modules without and with CUDA."""
+    try:
+        described = asker.ask(environment, cuda=False)
+        return described, described.extensions, asker.ask(for_cuda, cuda=True).extensions
+    except BuildError:
+        # some projects can be built for GPUs alone, and ask for one if nobody says so
+        return _ask_for_cuda(asker, for_cuda)
+
+
+def _ask_for_cuda(asker: "_Asker", for_cuda: Mapping[str, str]) -> _Asked:
+    described = asker.ask(for_cuda, cuda=True)
+    return described, (), described.extensions
 
 
 class _Asker:

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelferry.build.configure import configure, is_configured
 from wheelferry.cache.source import export, project_in
 from wheelferry.cache.tools import Tools
+from wheelferry.drafting.bare import Bare, find_bare
 from wheelferry.drafting.draft import Draft, write_draft
 from wheelferry.drafting.examine import Examined, examine, find_project
 from wheelferry.drafting.origin import Origin, find_origin
 from wheelferry.errors import InputError
+from wheelferry.models.planning.configuration import setup_cfg
 from wheelferry.models.targets import Target
 from wheelferry.system.files import write_atomic
 from wheelferry.system.interpreters import find_interpreter
@@ -38,10 +41,10 @@ def draft_recipe(
     with tools.store.workspace("draft", plain_path=True) as work:
         export(origin.source, work / "source", tools.run)
         inside = subdirectory if subdirectory is not None else find_project(work / "source", named)
-        project_in(work / "source", inside)
+        bare = _configure_bare(work / "source", inside, named, origin.release)
         with tools.progress.task("ask setup.py"):
             examined = examine(work / "source", inside, target, interpreter, work, tools)
-    draft = write_draft(origin, examined, inside)
+    draft = write_draft(origin, examined, inside, bare)
     recipe, checks = folder / f"{draft.name}.toml", folder / draft.name / "smoke" / "check_ops.py"
     for file in (recipe, checks):
         if file.exists():
@@ -50,3 +53,17 @@ def draft_recipe(
     write_atomic(checks, draft.checks)
     write_atomic(recipe, draft.recipe)  # last: whoever sees it has all of it
     return Drafted(origin=origin, examined=examined, draft=draft, recipe=recipe, checks=checks)
+
+
+def _configure_bare(tree: Path, inside: str, named: str, release: str) -> Bare | None:
+    """What the project is by its packages alone, and a configuration in its folder; None where it has one.
+
+    Raises InputError where there are no packages either.
+    """
+    project = project_in(tree, inside)
+    if is_configured(project):
+        return None
+    bare = find_bare(project, inside or named, release)
+    text = setup_cfg(name=bare.name, version=bare.version, packages=bare.packages)
+    configure(tree, project, bare.packages, text)
+    return bare

@@ -8,11 +8,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelferry.build.configure import configure
 from wheelferry.build.fetch import fetch
 from wheelferry.cache.source import export, project_in, substitute
 from wheelferry.cache.tools import Tools
 from wheelferry.catalog import LocatedRecipe
 from wheelferry.drafting.examine import Examined, examine
+from wheelferry.models.planning.configuration import BACKEND, configuration_of
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.system.interpreters import find_interpreter
@@ -62,7 +64,9 @@ def review_source(plan: Plan, located: LocatedRecipe, tools: Tools, *, source: s
         tree, inside = work / "source", plan.recipe.source.subdirectory
         export(fetched, tree, tools.run)
         substitute(tree, cell.substitutions)
-        project_in(tree, inside)
+        project = project_in(tree, inside)
+        if configuration := configuration_of(plan, cell):
+            configure(tree, project, build.packages, configuration)
         examined = examine(
             tree,
             inside or "",
@@ -84,7 +88,9 @@ def _differences(plan: Plan, examined: Examined) -> Iterable[str]:
         release = f'releases."{plan.release_name}"'
         yield f"{release}.version: {plan.release.version}, and the project says {examined.version}"
     yield from _modules(recipe, examined)
-    named = {canonicalize_name(Requirement(entry.requires).name) for entry in recipe.build.requires}
+    stated = [entry.requires for entry in recipe.build.requires]
+    implied = BACKEND if recipe.build.packages else ()
+    named = {canonicalize_name(Requirement(text).name) for text in (*stated, *implied)}
     for requirement, reason in examined.build_requires:
         if canonicalize_name(Requirement(requirement).name) not in named:
             yield f"build.requires: no {requirement}{f': {reason}' if reason else ''}"

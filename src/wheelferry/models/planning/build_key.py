@@ -9,6 +9,7 @@ from typing import Any
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import images_of
 from wheelferry.models.manifest import DeviceCode
+from wheelferry.models.planning.configuration import configuration_of
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.recipes.recipe import Recipe, Release
 
@@ -51,6 +52,8 @@ def digest_of(recipe: Recipe, release: Release, cell: Cell) -> str:
             document["cuda_from_oldest"] = True
     if recipe.source.subdirectory:
         document["subdirectory"] = recipe.source.subdirectory
+    if recipe.build.packages:
+        document["packages"] = recipe.build.packages
     if release.projects:
         document["projects"] = release.projects
     if release.submodules:
@@ -90,6 +93,8 @@ def _what_is_compiled(
         later["cuda_from_oldest"] = True
     if plan.recipe.source.subdirectory:
         later["subdirectory"] = plan.recipe.source.subdirectory
+    if configuration := configuration_of(plan, cell):
+        later["configuration"] = configuration
     if plan.release.submodules:
         later["submodules"] = _submodules(plan.release)
     return {

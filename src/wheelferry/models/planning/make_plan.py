@@ -13,6 +13,7 @@ from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, parse_archit
 from wheelferry.models.planning.alternatives import Exclusion
 from wheelferry.models.planning.assets import plan_assets
 from wheelferry.models.planning.build_key import digest_of
+from wheelferry.models.planning.configuration import BACKEND
 from wheelferry.models.planning.conflicts import find_conflicts, find_unused
 from wheelferry.models.planning.plan import Cell, Plan
 from wheelferry.models.planning.present import GivenPresent, present_on, require_fitting
@@ -232,6 +233,7 @@ def _plan_cell(recipe: Recipe, release_name: str, target: Target, choices: _Choi
         cuda=cuda,
         build_requires=(
             *(() if stable or not has_ops else (f"torch=={target.torch}",)),
+            *(BACKEND if recipe.build.packages else ()),
             *applying(recipe.build.requires),
         ),
         environment=tuple(sorted(environment.items())),

@@ -49,6 +49,7 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="full SHA-1
 TreeHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over a folder's files")]
 SdistHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source archive")]
 ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["mine"])]
 RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["cache"])]
 ReferenceText = Annotated[
     str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="RECIPE@RELEASE", examples=["other@1.0"])

@@ -6,13 +6,14 @@ exists is consistent.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wheelferry.models.recipes.fields import (
     Commit,
+    PackageName,
     ProjectName,
     Range,
     ReferenceText,
@@ -274,9 +275,24 @@ class Build(Model):
             "projects in its bundle have"
         ),
     ] = False
+    packages: Annotated[
+        tuple[PackageName, ...],
+        Field(
+            description="Python packages of a folder that has no setup.py and no pyproject.toml of its own: "
+            "wheelferry writes the configuration that setuptools needs to pack them, with what lies in them; "
+            "implies python_only"
+        ),
+    ] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _packages_are_python(cls, data: Any) -> Any:
+        return {"python_only": True, **data} if isinstance(data, dict) and data.get("packages") else data
 
     @model_validator(mode="after")
     def _every_wheel_has_modules(self) -> "Build":
+        if self.packages and not self.python_only:
+            raise ValueError("packages: they are packed without a compiler, and python_only is false")
         named = self.extensions or self.cpu_extensions or self.cuda_extensions
         if not (named or self.python_only):
             raise ValueError("needs extensions, cpu_extensions or cuda_extensions, or python_only")

@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 
 # a folder, as projects ask before they describe their CUDA extensions
 CUDA_HOME = os.environ.get("CUDA_HOME") if os.environ.get("FORCE_CUDA") == "1" else None
-CUDNN_HOME = ROCM_HOME = ROCM_VERSION = None
+CUDNN_HOME = ROCM_HOME = HIP_HOME = ROCM_VERSION = None
 IS_WINDOWS, IS_MACOS, IS_LINUX = (sys.platform.startswith(name) for name in ("win32", "darwin", "linux"))
 IS_HIP_EXTENSION = False
 COMMON_NVCC_FLAGS: list[str] = []
