@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import pytest
 
