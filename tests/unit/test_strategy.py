@@ -22,7 +22,15 @@ from wheelferry.build.prepare import CompiledAgainst
 from wheelferry.build.strategy import BuildStrategy, choose_strategies
 from wheelferry.cache.store import Entry
 from wheelferry.cache.tools import Tools
-from wheelferry.errors import BuildError, InputError, IntegrityError
+from wheelferry.cache.uv import NeedsTorchError
+from wheelferry.errors import (
+    BuildError,
+    InputError,
+    IntegrityError,
+    MissingError,
+    MissingPythonError,
+    WheelferryError,
+)
 from wheelferry.models.lock import Choice
 from wheelferry.models.planning.build_key import required_modules
 from wheelferry.models.planning.make_plan import WINDOWS_RUNTIME, make_plan, plan_digest
@@ -600,10 +608,29 @@ def test_on_the_machine_s_own_platform_a_failing_sdist_is_an_error(
     ) as caught:
         populate.populate([choice], WINDOWS, PYTHON, tools)
     assert caught.value.packages == {"leaf": "no compiler"}
-    # several targets' errors are told as one, of the first one's kind
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        (NeedsCompilerError("no compiler", packages={"leaf": "no compiler"}), InputError),
+        (NeedsTorchError("leaf", "2.0"), InputError),
+        (MissingPythonError("3.14"), MissingError),
+        (BuildError("broken"), BuildError),
+    ],
+)
+def test_what_several_targets_lack_is_told_as_one_error(
+    first: WheelferryError, kind: type[WheelferryError]
+) -> None:
+    """With the exit code of the first, whatever its kind is made of."""
     cells = a_plan(WINDOWS, replace(WINDOWS, python="3.12")).cells
-    with pytest.raises(NeedsCompilerError, match="2 of 2 targets failed"):
-        Outcome(done=(), failed=tuple((cell, caught.value) for cell in cells)).raise_failures()
+    failed = (cells[0], first), (cells[1], BuildError("other", hint="mend it"))
+    with pytest.raises(kind, match="2 of 2 targets failed") as caught:
+        Outcome(done=(), failed=failed).raise_failures()
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == first.exit_code
+    assert all(cell.target.name in str(caught.value) for cell in cells)
+    assert "mend it" in (caught.value.hint or "")
 
 
 def test_a_build_without_a_network_is_no_lack_of_a_compiler(

@@ -84,7 +84,9 @@ class Outcome(Generic[Result]):
             raise first
         told = "\n".join(f"{cell.target.name}: {error}" for cell, error in self.failed)
         hints = dict.fromkeys(error.hint for _, error in self.failed if error.hint)
-        raise type(first)(
+        # the kind that has the exit code: those below it speak of one thing, such as one Python
+        kind = next(one for one in type(first).__mro__ if "exit_code" in vars(one))
+        raise kind(
             f"{len(self.failed)} of {len(self.failed) + len(self.done)} targets failed:\n{told}",
             hint="; ".join((*hints, "the wheels of the other targets are kept for the next run")),
         )
