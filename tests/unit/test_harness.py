@@ -154,6 +154,18 @@ def test_a_check_knows_that_its_processor_is_emulated(
     assert harness.Context("out", (), {}, {}).emulated
 
 
+def test_losses_are_json_lines_beside_the_check(harness: ModuleType, tmp_path: Path) -> None:
+    context = harness.Context(str(tmp_path), (), {}, {})
+    context.losses({"loss": loss} for loss in (2.0, 0.5))
+    (file,) = context.files
+    lines = (tmp_path / file["path"]).read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"iteration": 1, "loss": 2.0},
+        {"iteration": 2, "loss": 0.5},
+    ]
+    assert file["caption"] == "Losses by iteration, as JSON lines"
+
+
 def test_one_check_alone(harness: ModuleType, tmp_path: Path) -> None:
     assert harness.main(["--out", str(tmp_path / "out"), "--only", "check_things.passes"]) == 0
 

@@ -7,8 +7,9 @@ from wheelferry.catalog import find_projects
 from wheelferry.cli.all_targets import shared_from_options
 from wheelferry.cli.options import TargetChoice
 from wheelferry.errors import InputError, MissingPythonError
+from wheelferry.matrix.alike import PLATFORMS
 from wheelferry.matrix.coverage import LINUX
-from wheelferry.matrix.shared_wheels import PLATFORMS, SharedWheel, shared_wheels
+from wheelferry.matrix.shared_wheels import SharedWheel, shared_wheels
 from wheelferry.models.targets import Target
 
 

@@ -1,6 +1,5 @@
 """A small DensePose model: it predicts, its losses are what they should be, and it learns."""
 
-import json
 import math
 import os
 import time
@@ -95,10 +94,7 @@ def train(context):
         optimizer.step()
         rows.append({name: float(value.detach()) for name, value in found.items()})
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(dict(row, iteration=n)) + "\n" for n, row in enumerate(rows, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses(rows)
     own = [sum(value for name, value in row.items() if "densepose" in name) for row in rows]
     first, last = sum(own[:WINDOW]) / WINDOW, sum(own[-WINDOW:]) / WINDOW
     with torch.no_grad():

@@ -1,8 +1,6 @@
 """A deformable convolution must learn where to look: its offsets are all that can be learnt."""
 
-import json
 import math
-import os
 import time
 
 import torch
@@ -43,10 +41,7 @@ def train(context):
         optimizer.step()
         losses.append(float(loss.detach()))
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps({"iteration": n, "loss": x}) + "\n" for n, x in enumerate(losses, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses({"loss": x} for x in losses)
     first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
     context.value("first loss", first)
     context.value("last loss", last)

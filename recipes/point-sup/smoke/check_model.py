@@ -1,8 +1,6 @@
 """A small model that is shown points only: it predicts, its losses reach it, and it learns masks."""
 
-import json
 import math
-import os
 import tempfile
 import time
 
@@ -78,10 +76,7 @@ def train(context):
         optimizer.step()
         rows.append({name: float(value.detach()) for name, value in found.items()})
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(dict(row, iteration=n)) + "\n" for n, row in enumerate(rows, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses(rows)
     own = [row["loss_mask"] for row in rows]
     first, last = sum(own[:WINDOW]) / WINDOW, sum(own[-WINDOW:]) / WINDOW
     context.value("first loss of the masks", first)

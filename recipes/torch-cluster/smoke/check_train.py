@@ -1,8 +1,6 @@
 """A network on the neighbours that the compiled search finds must learn what a point alone cannot tell."""
 
-import json
 import math
-import os
 import time
 
 import torch
@@ -80,10 +78,7 @@ def train(context):
         optimizer.step()
         losses.append(float(loss.detach()))
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps({"iteration": n, "loss": x}) + "\n" for n, x in enumerate(losses, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses({"loss": x} for x in losses)
     first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
     after = accuracy(network, unseen)
     context.value("iterations", len(losses))

@@ -1,8 +1,6 @@
 """A graph network whose messages pass through the compiled ops must learn what only neighbours can tell."""
 
-import json
 import math
-import os
 import time
 
 import torch
@@ -89,10 +87,7 @@ def train(context):
     started = time.perf_counter()
     network, losses = trained(known, listens=True)
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps({"iteration": n, "loss": x}) + "\n" for n, x in enumerate(losses, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses({"loss": x} for x in losses)
     first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
     deaf, _ = trained(known, listens=False)
     on_unseen, without = accuracy(network, unseen), accuracy(deaf, unseen)

@@ -1,8 +1,6 @@
 """A spline convolution must learn what only the direction of a neighbour tells."""
 
-import json
 import math
-import os
 import time
 
 import torch
@@ -71,10 +69,7 @@ def train(context):
     started = time.perf_counter()
     network, losses = trained(looks=True)
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps({"iteration": n, "loss": x}) + "\n" for n, x in enumerate(losses, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses({"loss": x} for x in losses)
     first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
     blind, _ = trained(looks=False)
     seen, unseen = error_on_unseen(network), error_on_unseen(blind)

@@ -1,8 +1,6 @@
 """A small TridentNet: its branches agree with its fast form, its losses reach all of it, and it learns."""
 
-import json
 import math
-import os
 import time
 
 import torch
@@ -80,10 +78,7 @@ def train(context):
         optimizer.step()
         rows.append({name: float(value.detach()) for name, value in found.items()})
     context.value("seconds", round(time.perf_counter() - started, 1))
-    metrics = os.path.join(context.out, "metrics.jsonl")
-    with open(metrics, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(dict(row, iteration=n)) + "\n" for n, row in enumerate(rows, 1))
-    context.file(metrics, "Losses by iteration, as JSON lines")
+    context.losses(rows)
     totals = [sum(row.values()) for row in rows]
     first, last = sum(totals[:WINDOW]) / WINDOW, sum(totals[-WINDOW:]) / WINDOW
     context.value("first loss", first)

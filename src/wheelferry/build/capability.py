@@ -25,16 +25,19 @@ def suits_stable_abi(target: Target, recipe: Recipe) -> bool:
     other way.
     """
     if not is_own_platform(target):
-        # with CUDA it is an experiment, which is asked for
-        return _closed_across(target) is None and version_of(target.backend) is None
+        return _is_open_across(target)
     suits = stable_abi.serves(Version(target.torch)) and version_of(target.backend) is None
     return recipe.build.stable_abi and sys.platform == "linux" and suits
 
 
 def has_compiler(target: Target, recipe: Recipe) -> bool:
     """Whether ops for the target can be compiled on this machine at all, or there are none to compile."""
-    across = _closed_across(target) is None and version_of(target.backend) is None
-    return is_own_platform(target) or recipe.build.python_only or across
+    return is_own_platform(target) or recipe.build.python_only or _is_open_across(target)
+
+
+def _is_open_across(target: Target) -> bool:
+    """Whether ops for another platform are compiled here unasked: with CUDA that is an experiment."""
+    return _closed_across(target) is None and version_of(target.backend) is None
 
 
 def _closed_across(target: Target) -> str | None:

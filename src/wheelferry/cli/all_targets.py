@@ -8,7 +8,8 @@ from wheelferry.catalog import LocatedRecipe, find_projects
 from wheelferry.cli.options import TargetChoice
 from wheelferry.cli.session import plan_from_options
 from wheelferry.errors import InputError, MissingPythonError
-from wheelferry.matrix.shared_wheels import PLATFORMS, SharedWheel, shared_wheels
+from wheelferry.matrix.alike import PLATFORMS
+from wheelferry.matrix.shared_wheels import SharedWheel, shared_wheels
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, version_of
 from wheelferry.models.planning.plan import Plan
 from wheelferry.models.targets import parse_platform

@@ -35,7 +35,8 @@ class Draft:
 def write_draft(origin: Origin, examined: Examined, subdirectory: str, bare: Bare | None = None) -> Draft:
     """The draft for what was found, `bare` for a project without a build configuration.
 
-    Raises InputError for what an index has and nobody needs to compile."""
+    Raises InputError for what an index has and nobody needs to compile.
+    """
     modules = _modules(examined)
     if not modules and origin.keys["kind"] == "sdist":
         raise InputError(

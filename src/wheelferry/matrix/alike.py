@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from packaging.version import Version
 
+from wheelferry.matrix.coverage import ARM, LINUX, MACOS
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import version_of
 from wheelferry.models.planning.make_plan import make_plan
@@ -11,6 +12,9 @@ from wheelferry.models.planning.plan import Cell
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import version
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
+
+# What wheels are made for from one Linux machine.
+PLATFORMS = (LINUX, ARM, "win_amd64", MACOS)
 
 
 def can_share(recipe: Recipe, target: Target) -> bool:
@@ -42,8 +46,8 @@ def _what_is_built(cell: Cell) -> tuple[object, ...]:
     return (cell.target.platform, python, environment, changes)
 
 
-def newest_first(target: Target) -> tuple[Version, Version, bool]:
-    """Sorts the targets of a wheel by how well each is to build it for: the newest torch, then Python."""
+def newness(target: Target) -> tuple[Version, Version, bool]:
+    """How well a target is to build its wheel for: by its torch, then its Python, then PyPI's build."""
     return version(target.torch), version(target.python), target.backend == DEFAULT_BACKEND
 
 

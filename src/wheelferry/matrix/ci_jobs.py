@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from packaging.version import Version
 
 from wheelferry.errors import InputError
-from wheelferry.matrix.alike import can_share, newest_first, served_alike
+from wheelferry.matrix.alike import can_share, newness, served_alike
 from wheelferry.matrix.coverage import PLATFORMS, Selection
 from wheelferry.models.cuda import FIRST_ON_PYPI, Cuda, backend_of, version_of
 from wheelferry.models.planning.supported import find_release, fitting_torch, obstacle, ops_missing
@@ -64,7 +64,7 @@ def share_wheels(recipe: Recipe, jobs: Sequence[Job]) -> tuple[tuple[WheelJob, .
     release = jobs[0].release if jobs else ""
     for targets in served_alike(recipe, release, able) if able else ():
         if len(targets) > 1:
-            wheel = WheelJob(recipe=recipe.name, release=release, target=max(targets, key=newest_first))
+            wheel = WheelJob(recipe=recipe.name, release=release, target=max(targets, key=newness))
             wheels.append(wheel)
             takes |= dict.fromkeys(targets, wheel.name)
     return tuple(wheels), tuple(replace(job, wheel=takes.get(job.target, "")) for job in jobs)

@@ -8,16 +8,13 @@ from packaging.version import Version
 
 from wheelferry.build.capability import suits_stable_abi
 from wheelferry.errors import InputError, MissingPythonError
-from wheelferry.matrix.alike import newest_first, range_text, served_alike
-from wheelferry.matrix.coverage import ARM, LINUX, MACOS, Selection, Status, backends_of, cells
+from wheelferry.matrix.alike import newness, range_text, served_alike
+from wheelferry.matrix.coverage import Selection, Status, backends_of, cells
 from wheelferry.models import stable_abi
 from wheelferry.models.cuda import backend_of, parse_version, version_of
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.targets import DEFAULT_BACKEND, Target
 from wheelferry.system.this_machine import is_own_platform
-
-# What wheels are made for from one Linux machine.
-PLATFORMS = (LINUX, ARM, "win_amd64", MACOS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,4 +93,4 @@ def _wheel(
 
 
 def _preference(target: Target, near: Container[str]) -> tuple[object, ...]:
-    return target.torch in near, *newest_first(target)
+    return target.torch in near, *newness(target)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wheelferry.matrix.alike import can_share, range_text, served_alike
-from wheelferry.matrix.coverage import ARM, LINUX, MACOS, Status, Verdict
+from wheelferry.matrix.alike import PLATFORMS, can_share, range_text, served_alike
+from wheelferry.matrix.coverage import Status, Verdict
 from wheelferry.models.recipes.recipe import Recipe
 from wheelferry.models.records import LEVELS, version
 from wheelferry.models.targets import Target
@@ -89,5 +89,5 @@ def _spans_of(recipe: Recipe, release: str, verdicts: Iterable[Verdict]) -> list
         for targets in served_alike(recipe, release, by_target)
         if len(targets) > 1
     ]
-    known = {platform: number for number, platform in enumerate((LINUX, ARM, "win_amd64", MACOS))}
+    known = {platform: number for number, platform in enumerate(PLATFORMS)}
     return sorted(spans, key=lambda span: (known.get(span.platform, len(known)), span.platform))

@@ -31,11 +31,8 @@ def compile_module(
     """
     # what no other module sees need not be exported: PyInit_* is, by Python's own headers
     options = ["-fPIC", "-fvisibility=hidden", "-fwrapv", "-g0"]
-    nvcc, command, libraries = (
-        toolchain.cuda,
-        None,
-        [_torch_library("libtorch_cpu.so", toolchain, compilation)],
-    )
+    libraries = [_torch_library("libtorch_cpu.so", toolchain, compilation)]
+    nvcc, command = toolchain.cuda, None
     if nvcc is not None:
         module = replace(module, include=(*module.include, nvcc.home / "include"))
         command = partial(compile_command, nvcc, module, headers, options)

@@ -267,7 +267,7 @@ def _link_for_macos(
     draft = compilation.folder / "draft.so"
     compilation.run([*command, "-o", draft], step=f"see what {out.name} needs")
     wanted, _ = macho.read_names(draft.read_bytes())
-    of_torch = sorted(name for name in wanted.get("", ()) if not name.startswith(("Py", "_Py")))
+    of_torch = sorted(name for name in wanted.get("", ()) if not _is_pythons(name))
     require_stable(out, of_torch)
     stub = compilation.folder / "libtorch_cpu.tbd"
     names = ", ".join(f"_{name}" for name in of_torch)
@@ -278,11 +278,15 @@ def _link_for_macos(
     _require_bound(out)
 
 
+def _is_pythons(name: str) -> bool:
+    return name.startswith(("Py", "_Py"))
+
+
 def _require_bound(module: Path) -> None:
     """Raise BuildError unless all that a module leaves open is left to torch, Python and macOS itself."""
     wanted, _ = macho.read_names(module.read_bytes())
     require_stable(module, sorted(wanted.get(_LIBTORCH, ())))
-    loose = sorted(name for name in wanted.get("", ()) if not name.startswith(("Py", "_Py")))
+    loose = sorted(name for name in wanted.get("", ()) if not _is_pythons(name))
     others = sorted(wanted.keys() - {"", _LIBTORCH, _LIBSYSTEM})
     if loose or others:
         raise BuildError(

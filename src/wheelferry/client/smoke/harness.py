@@ -264,6 +264,13 @@ class Context(object):
             {"path": os.path.relpath(str(path), self.out).replace(os.sep, "/"), "caption": caption}
         )
 
+    def losses(self, rows):
+        """Record the losses of a training: for each iteration a dict of figures, written as JSON lines."""
+        path = os.path.join(self.out, "metrics.jsonl")
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(dict(row, iteration=n)) + "\n" for n, row in enumerate(rows, 1))
+        self.file(path, "Losses by iteration, as JSON lines")
+
 
 def check(title, level="smoke", needs=()):
     """Register the decorated function as a check; `needs` names features, a missing one skips it."""
