@@ -27,7 +27,7 @@ _TORCH_PARTS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Module:
-    """An extension module that a project's setup.py asks for (``_C``), in a `package` (``detectron2``).
+    """An extension module that a project's setup.py asks for (``_C``), in a `package` (``mine.ops``).
 
     `macros` with None are defined without a value. `root` is the project's folder: paths below it are all
     that the binary's messages show. `cuda_flags` are for its .cu files, `flags` for the others.
